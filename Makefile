@@ -1,0 +1,73 @@
+# Everything runs from .venv, which is made on first use and updated when pyproject.toml has changed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+# One stamp for each extra, named after the content of pyproject.toml: a newer date alone installs nothing.
+SUM := $(firstword $(shell cksum < pyproject.toml))
+RUN := $(VENV)/run-$(SUM)
+DEV := $(VENV)/dev-$(SUM)
+E2E := $(VENV)/e2e-$(SUM)
+
+# Tests in these folders start real programs; the others are the unit tests.
+SLOW_FOLDERS := tests/system tests/e2e tests/conformance
+
+# What ruff's ASYNC rules lack: cancellation swallowed, await in finally, yield inside a nursery.
+FLAKE8_ASYNC := ASYNC100,ASYNC101,ASYNC102,ASYNC103,ASYNC104,ASYNC113,ASYNC119
+
+PY_FILES := find . -name '*.py' -not -path './.*' -not -path './build/*' -not -path '*/node_modules/*'
+
+PYTEST := $(BIN)/python -bb -m pytest
+
+.PHONY: demo check test lint unit format bench conformance
+
+# Shares the app on TARGET, or a small one of our own, until Ctrl-C.
+demo: $(RUN)
+	@$(BIN)/python examples/demo.py $(TARGET)
+
+check: lint unit  ## what every commit passes, in less than 90 s
+
+test: lint $(E2E)  ## check and everything else
+	$(PYTEST)
+
+lint: $(DEV)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(PY_FILES) -print0 | xargs -0 $(BIN)/python -m flake8_async --enable=$(FLAKE8_ASYNC)
+	$(BIN)/mypy
+
+unit: $(DEV)
+	$(PYTEST) -m "not slow" $(addprefix --ignore=,$(SLOW_FOLDERS))
+
+# What takes too long for every commit: Autobahn's cases 9, 12 and 13.
+conformance: $(E2E)
+	AUTOBAHN_CASES='9.* 12.* 13.*' $(PYTEST) -s tests/conformance/test_autobahn.py
+
+# The table of benchmarks/README.md; ARGS="--rounds 2 --measures gets" for a part of it.
+bench: $(DEV) | benchmarks/peers/node_modules
+	$(BIN)/python -m benchmarks $(ARGS)
+
+# A peer that cannot be installed is named by the benchmark, and skipped.
+benchmarks/peers/node_modules:
+	-cd benchmarks/peers && npm ci --ignore-scripts
+
+format: $(DEV)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+$(RUN): | $(BIN)/python
+	@rm -f $(VENV)/run-*
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(DEV) $(E2E): $(VENV)/%-$(SUM): | $(BIN)/python
+	@rm -f $(VENV)/$*-*
+	$(BIN)/python -m pip install --quiet --editable '.[$*]'
+	@touch $@
+
+# Debian's python3 has the venv module but not ensurepip, so both are asked for.
+$(BIN)/python:
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo 'Python cannot make a virtual environment here: sudo apt install python3-venv' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)

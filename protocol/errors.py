@@ -1,0 +1,87 @@
+"""Every error of the project, in one tree.
+
+    TunnelError
+      ProtocolError         the rules of the wire were broken; `code` is for programs
+        LocalProtocolError    this program did: a bug here
+        RemoteProtocolError   the other end did
+        HttpError             a visitor or an origin did, in HTTP
+      StreamReset           a half of a stream ended badly
+      StreamStopped         the peer wants no more of a half
+      SessionClosed         the session under a stream is gone
+      HandshakeRefused      the server said no, for good
+
+Local and remote are told apart by type, so that a bug of ours never reads as a bad peer.
+"""
+
+from __future__ import annotations
+
+
+class TunnelError(Exception):
+    """Anything this project raises on purpose."""
+
+
+class ProtocolError(TunnelError):
+    """The rules were broken.
+
+    Attributes:
+        code: a short word for programs, from docs/protocol.md or the list of error answers.
+    """
+
+    code = "protocol-error"
+
+    def __init__(self, message: str, code: str | None = None) -> None:
+        super().__init__(message)
+        if code is not None:
+            self.code = code
+
+
+class LocalProtocolError(ProtocolError):
+    """This program asked for something that the protocol does not allow now."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The peer sent something that the protocol does not allow."""
+
+
+class HttpError(ProtocolError):
+    """A head, target or body that breaks HTTP/1.1 or a limit of ours.
+
+    `code` is one of the codes of the error answers (docs/limits.md), such as `bad-request`.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message, code)
+
+
+class StreamReset(TunnelError):
+    """The half that was being read ended badly: what came before it is not the whole."""
+
+    def __init__(self, code: str, message: str = "") -> None:
+        super().__init__(message or code)
+        self.code = code
+        self.message = message
+
+
+class StreamStopped(TunnelError):
+    """The peer wants no more of the half that was being written."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class SessionClosed(TunnelError):
+    """The session is gone, and every stream with it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class HandshakeRefused(TunnelError):
+    """The server refused for good: trying again would change nothing."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message

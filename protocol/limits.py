@@ -1,0 +1,99 @@
+"""The numbers of the wire, each with the reason for it. docs/limits.md lists them for users.
+
+What is said in hello, welcome or open may differ between two ends; the rest is the same for all.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+# --- messages and frames ---------------------------------------------------------------------
+
+# A WebSocket message of 65,536 bytes and its header would not fit one read of 64 KiB, and a
+# buffer over 64 KiB costs ten times more to allocate. A client's header has 14 bytes.
+MESSAGE_MAX_BYTES: Final = 64 * KIB - 14
+
+# The length field has 16 bits; a round number below what a message holds.
+FRAME_BODY_MAX_BYTES: Final = 65_000
+
+# Bytes that may come before the next whole message: two messages. Endless empty continuation
+# frames pass the WebSocket library's own limit.
+BYTES_BETWEEN_MESSAGES_MAX: Final = 128 * KIB
+
+# What one read from the network asks for.
+READ_BYTES: Final = 64 * KIB
+
+# A head in msgpack: 32 KiB of head and 272 fields at 8 bytes of msgpack each, and the other facts.
+HEAD_BODY_MAX_BYTES: Final = 48 * KIB
+# 256 that a visitor or an app may send, and room for those that the edge adds (X-Forwarded-*, TE).
+FIELDS_MAX: Final = 272
+
+# 100, 102, 103: a handful is usual, and an app that never stops must not fill memory.
+INFORMATIONAL_HEADS_MAX: Final = 32
+
+# A reason shown to people: a sentence or two.
+TEXT_MAX_CHARS: Final = 500
+CODE_MAX_CHARS: Final = 40
+# An IPv6 address with the name of an interface behind it has 56.
+ADDRESS_MAX_CHARS: Final = 100
+
+# --- streams -----------------------------------------------------------------------------------
+
+# Streams at once on a session. Each is promised FIRST_CREDIT_BYTES, half the budget in all.
+STREAMS_MAX: Final = 1024
+CLAIMS_MAX: Final = 16
+
+# A stream id has 64 bits on the wire, and msgpack's largest integer has 64 as well.
+STREAM_ID_MAX: Final = 2**63 - 1
+
+# --- credit ------------------------------------------------------------------------------------
+
+# What a receiver promises to hold at most, over all streams of a session.
+BUDGET_BYTES: Final = 32 * MIB
+# Each stream has this much whatever the others do: 1,024 of them are half the budget.
+FIRST_CREDIT_BYTES: Final = 16 * KIB
+# What a stream starts with while there is budget: 5 MB/s at 50 ms, until the window grows.
+START_WINDOW_BYTES: Final = 256 * KIB
+# No stream may borrow more than a quarter of the budget.
+STREAM_WINDOW_MAX_BYTES: Final = BUDGET_BYTES // 4
+
+# --- sending -----------------------------------------------------------------------------------
+
+# Unsent bytes a stream holds before its writer waits: one message.
+STREAM_UNSENT_MAX_BYTES: Final = 64 * KIB
+# Small pieces of data are joined up to this, waiting to leave and waiting to be taken: a byte a piece
+# would cost forty times its size in memory.
+JOINED_MAX_BYTES: Final = KIB
+# A turn of one stream: a quarter of a message, so that four streams share each message.
+TURN_BYTES: Final = 16 * KIB
+# Turns of waking streams in a row before an old one gets its own (as RFC 8290 orders new flows
+# before old ones, with a bound).
+WAKING_TURNS_MAX: Final = 8
+
+# Counted bytes sent and not acknowledged, which a resume would have to send again. Bulk stops
+# short of it, so that small frames of waking streams find room.
+UNACKED_MAX_BYTES: Final = 16 * MIB
+UNACKED_BULK_MAX_BYTES: Final = 15 * MIB
+
+# An ack leaves after this many messages or this time, whichever is first.
+ACK_AFTER_MESSAGES: Final = 2
+ACK_DELAY_S: Final = 0.005
+
+# --- life --------------------------------------------------------------------------------------
+
+PING_INTERVAL_S: Final = 15
+TIMEOUT_S: Final = 30  # two pings
+# A peer needs one ping in 15 s; more than this many in one second are a flood.
+PINGS_PER_SECOND_MAX: Final = 10
+# How long a server keeps a detached session. Announced; resume is not built yet.
+HOLD_S: Final = 0
+
+# The WebSocket handshake and hello / welcome: some round trips of a very bad line.
+HANDSHAKE_TIMEOUT_S: Final = 15
+# The server's share of it: the head has been read already, so one write and one short message.
+ACCEPT_TIMEOUT_S: Final = 5
+# A goaway or a closing handshake may take this long; then the connection is dropped.
+CLOSE_TIMEOUT_S: Final = 2

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from protocol.backoff import FIRST_SPAN_S, LIVED_S, LONGEST_SPAN_S, Backoff
+
+
+def waits(backoff: Backoff, count: int) -> list[float]:
+    return [backoff.next_wait_s() for _ in range(count)]
+
+
+def test_span_doubles_up_to_the_cap_and_stays_there() -> None:
+    backoff = Backoff(lambda: 1.0)
+    assert waits(backoff, 8) == [0.5, 1, 2, 4, 8, 16, 30, 30]
+    assert waits(backoff, 5000)[-1] == LONGEST_SPAN_S
+
+
+def test_whole_span_is_random_also_the_first() -> None:
+    assert waits(Backoff(lambda: 0.0), 10) == [0.0] * 10
+    assert Backoff(lambda: 0.25).next_wait_s() == FIRST_SPAN_S / 4
+
+
+def test_each_wait_draws_anew() -> None:
+    draws = iter([0.1, 0.9, 0.5])
+    assert waits(Backoff(lambda: next(draws)), 3) == pytest.approx([0.05, 0.9, 1.0])
+
+
+def test_attempts_are_counted() -> None:
+    backoff = Backoff(lambda: 0.0)
+    assert backoff.attempt == 0
+    waits(backoff, 3)
+    assert backoff.attempt == 3
+
+
+def test_connection_that_lived_makes_the_next_wait_a_first_one() -> None:
+    backoff = Backoff(lambda: 1.0)
+    waits(backoff, 6)
+    backoff.connection_ended(LIVED_S)
+    assert backoff.attempt == 0
+    assert backoff.next_wait_s() == FIRST_SPAN_S
+
+
+def test_connection_that_died_young_changes_nothing() -> None:
+    backoff = Backoff(lambda: 1.0)
+    waits(backoff, 3)
+    backoff.connection_ended(LIVED_S - 0.001)
+    assert backoff.attempt == 3
+    assert backoff.next_wait_s() == 8 * FIRST_SPAN_S
+
+
+def test_clients_of_a_restarted_server_come_back_spread_out() -> None:
+    source = random.Random(7)
+    firsts = sorted(Backoff(source.random).next_wait_s() for _ in range(1000))
+    tenths = [sum(i / 20 <= first < (i + 1) / 20 for first in firsts) for i in range(10)]
+    assert min(tenths) > 60
+    assert firsts[-1] < FIRST_SPAN_S
+
+
+def test_repr_says_where_it_stands() -> None:
+    backoff = Backoff(lambda: 0.0)
+    waits(backoff, 2)
+    assert repr(backoff) == "<Backoff attempt=2 span=2s>"
