@@ -1,0 +1,200 @@
+"""Strict readers of bodies: bytes in, body bytes out, no more than announced (RFC 9112 6 and 7).
+
+All three have the same face:
+
+    feed(data)  the body bytes in it. After the end, what is fed is added to `rest`.
+    eof()       the peer has closed: HttpError(`truncated`) unless the body is complete by that.
+    done        the body is complete
+    rest        bytes that came after its end
+    trailers    those that may go on
+
+Wrong framing raises HttpError, and what the same call had found before it is lost with it: the
+body counts as truncated, so nobody may take it for whole. The reader is of no use after that.
+"""
+
+from __future__ import annotations
+
+import re
+
+from protocol.errors import HttpError
+from protocol.http import grammar
+from protocol.http.fields import crossing_trailers
+from protocol.http.limits import (
+    CHUNK_FRAMING_FREE_BYTES,
+    CHUNK_FRAMING_MAX_BYTES,
+    FIELDS_MAX,
+    TRAILERS_MAX_BYTES,
+)
+from protocol.mux.messages import BodyForm, Fields
+
+
+class LengthBody:
+    """A body of `length` bytes."""
+
+    __slots__ = ("_left", "done", "rest", "trailers")
+
+    def __init__(self, length: int) -> None:
+        self._left = length
+        self.done = not length
+        self.rest = b""
+        self.trailers: Fields = ()
+
+    def __repr__(self) -> str:
+        return f"<LengthBody left={self._left} rest={len(self.rest)}>"
+
+    def feed(self, data: bytes) -> bytes:
+        """The body bytes in `data`: `data` itself where all of it is body."""
+        left = self._left - len(data)
+        if left > 0:
+            self._left = left
+            return data
+        body = data[: self._left]
+        self.rest += data[self._left :]
+        self._left = 0
+        self.done = True
+        return body
+
+    def eof(self) -> None:
+        """Raises HttpError(`truncated`) if body is missing."""
+        if not self.done:
+            raise HttpError("truncated", f"the body ended {self._left} bytes too early")
+
+
+class UntilCloseBody:
+    """A body that ends with its connection."""
+
+    __slots__ = ("done", "rest", "trailers")
+
+    def __init__(self) -> None:
+        self.done = False
+        self.rest = b""
+        self.trailers: Fields = ()
+
+    def __repr__(self) -> str:
+        return f"<UntilCloseBody done={self.done}>"
+
+    def feed(self, data: bytes) -> bytes:
+        """All of it is body."""
+        return data
+
+    def eof(self) -> None:
+        """Completes the body."""
+        self.done = True
+
+
+class ChunkedBody:
+    """A chunked body (RFC 9112 7.1); extensions are dropped.
+
+    Its states: before a size line, in a chunk's data, in the trailer section, done. The CRLF that
+    ends a chunk's data is read together with the size line behind it.
+    """
+
+    __slots__ = (
+        "_begun",
+        "_chunk",
+        "_framing_allowed",
+        "_held",
+        "_in_trailers",
+        "_left",
+        "done",
+        "rest",
+        "trailers",
+    )
+
+    def __init__(self) -> None:
+        self._chunk = grammar.FIRST_CHUNK  # what comes next, and how it may begin
+        self._begun = grammar.FIRST_CHUNK_BEGUN
+        self._held = b""  # a size line or trailer section that is not whole
+        self._left = 0  # of the chunk under way
+        self._framing_allowed = CHUNK_FRAMING_MAX_BYTES  # what may still come
+        self._in_trailers = False
+        self.done = False
+        self.rest = b""
+        self.trailers: Fields = ()
+
+    def __repr__(self) -> str:
+        where = "done" if self.done else "trailers" if self._in_trailers else "chunks"
+        return f"<ChunkedBody {where} left={self._left} held={len(self._held)}>"
+
+    def feed(self, data: bytes) -> bytes:
+        """The body bytes in `data`, joined.
+
+        Raises:
+            HttpError: `bad-request`, or `head-too-large` for too large a trailer section.
+        """
+        if self._held:
+            data = self._held + data
+            self._held = b""
+        pieces = []
+        at, size = 0, len(data)
+        while at < size and not self.done:
+            if self._left:
+                piece = data[at : at + self._left]
+                pieces.append(piece)
+                self._left -= len(piece)
+                at += len(piece)
+            elif self._in_trailers:
+                at = self._read_trailers(data, at)
+            else:
+                at = self._read_size(data, at)
+        if self.done:
+            self.rest += data[at:]
+        return b"".join(pieces)
+
+    def eof(self) -> None:
+        """Raises HttpError(`truncated`) if the last chunk or the trailer section is missing."""
+        if not self.done:
+            raise HttpError("truncated", "the chunked body ended without its last chunk")
+
+    def _read_size(self, data: bytes, at: int) -> int:
+        line = self._chunk.match(data, at)
+        if line is None:
+            self._hold(self._begun, data, at, "the framing of a chunk is wrong")
+            self._count_framing(len(self._held), 0)
+            return len(data)
+        self._left = int(line[1], 16)
+        self._framing_allowed = self._count_framing(line.end() - at, self._left)
+        self._in_trailers = not self._left
+        self._chunk, self._begun = grammar.NEXT_CHUNK, grammar.NEXT_CHUNK_BEGUN
+        return line.end()
+
+    def _count_framing(self, framing_bytes: int, body_bytes: int) -> int:
+        """What is allowed after this line; its chunk pays for later ones only."""
+        counted = max(0, framing_bytes - CHUNK_FRAMING_FREE_BYTES)
+        if counted > self._framing_allowed or framing_bytes > CHUNK_FRAMING_MAX_BYTES:
+            raise HttpError("bad-request", "too much chunk framing for so little body")
+        return self._framing_allowed - counted + body_bytes
+
+    def _read_trailers(self, data: bytes, at: int) -> int:
+        section = grammar.TRAILERS.match(data, at)
+        if section is None:
+            self._hold(grammar.TRAILERS_BEGUN, data, at, "the trailer section is wrong")
+        end = len(data) if section is None else section.end()
+        if end - at > TRAILERS_MAX_BYTES:
+            raise HttpError("head-too-large", f"trailers of more than {TRAILERS_MAX_BYTES} bytes")
+        if section is not None:
+            self.trailers = _trailers(section[0])
+            self.done = True
+        return end
+
+    def _hold(self, begun: re.Pattern[bytes], data: bytes, at: int, wrong: str) -> None:
+        """Keep what may still become whole; refuse what cannot."""
+        if not begun.fullmatch(data, at):
+            raise HttpError("bad-request", wrong)
+        self._held = data[at:]
+
+
+def _trailers(section: bytes) -> Fields:
+    received = grammar.FIELD.findall(section)
+    if len(received) > FIELDS_MAX:
+        raise HttpError("head-too-large", f"more than {FIELDS_MAX} trailers")
+    return crossing_trailers(tuple((name, value.rstrip(b" \t")) for name, value in received))
+
+
+def body_reader(form: BodyForm) -> LengthBody | ChunkedBody | UntilCloseBody:
+    """The reader for a body of this form; no body is one of 0 bytes."""
+    if form == "chunked":
+        return ChunkedBody()
+    if form == "until-close":
+        return UntilCloseBody()
+    return LengthBody(form or 0)

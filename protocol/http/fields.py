@@ -1,0 +1,97 @@
+"""Which header fields go on, and which are for one connection alone (RFC 9110 7.6.1)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from protocol.errors import HttpError
+from protocol.mux.messages import Fields
+
+HOP_BY_HOP: Final = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-connection",
+        b"te",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+
+# What Connection must not take away: without them a message has another meaning, or another end.
+_NEVER_LISTED: Final = frozenset({b"host", b"content-length"})
+
+# In trailers they would come too late, or reach a program that joins trailers to the head
+# (RFC 9110 6.5.1): framing, routing, authentication, cookies, and what only the tunnel may say.
+_NOT_IN_TRAILERS: Final = HOP_BY_HOP | {
+    b"content-length",
+    b"trailer",
+    b"host",
+    b"authorization",
+    b"www-authenticate",
+    b"authentication-info",
+    b"proxy-authenticate",
+    b"proxy-authorization",
+    b"proxy-authentication-info",
+    b"cookie",
+    b"cookie2",
+    b"set-cookie",
+    b"set-cookie2",
+    b"tunnel-error",
+}
+
+
+def elements(value: bytes) -> list[bytes]:
+    """The members of a comma-separated value, in lower case; empty ones may be among them."""
+    return [member.strip(b" \t") for member in value.lower().split(b",")]
+
+
+def values_of(fields: Fields, lower_name: bytes) -> list[bytes]:
+    """The values of every field with this name, in order."""
+    return [value for name, value in fields if name.lower() == lower_name]
+
+
+def connection_options(value: bytes) -> list[bytes]:
+    """What Connection lists, in lower case.
+
+    Raises:
+        HttpError: `bad-request`, if it lists Host or Content-Length.
+    """
+    options = elements(value)
+    if not _NEVER_LISTED.isdisjoint(options):
+        raise HttpError("bad-request", "Connection lists Host or Content-Length")
+    return options
+
+
+def end_to_end(fields: Fields) -> Fields:
+    """The fields that go on: all but the hop-by-hop ones and those that Connection lists.
+
+    Raises:
+        HttpError: `bad-request`, if Connection lists Host or Content-Length.
+    """
+    names = [name.lower() for name, _ in fields]
+    if HOP_BY_HOP.isdisjoint(names):
+        return fields
+    dropped = HOP_BY_HOP
+    if b"connection" in names:
+        dropped = HOP_BY_HOP.union(*map(connection_options, values_of(fields, b"connection")))
+    return tuple([field for field in fields if field[0].lower() not in dropped])
+
+
+def is_forwarding_name(lower_name: bytes) -> bool:
+    """Whether a name says who the visitor is, in any spelling.
+
+    WSGI and CGI read `X_Forwarded_For` as the same field as `X-Forwarded-For`.
+    """
+    name = lower_name.replace(b"_", b"-")
+    return name.startswith(b"x-forwarded") or name in (b"forwarded", b"x-real-ip")
+
+
+def crossing_trailers(trailers: Fields) -> Fields:
+    """The trailers that go on: without those that belong in a head, in any spelling."""
+    kept = []
+    for name, value in trailers:
+        lower = name.lower().replace(b"_", b"-")
+        if lower not in _NOT_IN_TRAILERS and not is_forwarding_name(lower):
+            kept.append((name, value))
+    return tuple(kept)

@@ -1,0 +1,84 @@
+"""The grammar of RFC 9110 and 9112 as regular expressions, the strict one: for both directions.
+
+All are used with fullmatch or match. They are written so that no byte can be matched in two ways:
+a run of one class never meets a neighbour of the same class, and runs are possessive (`++`), so a
+mismatch is found in time linear in the input. Classes say what is allowed, not what is refused,
+which sre also matches faster.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from protocol.http.limits import CHUNK_SIZE_MAX_DIGITS, CONTENT_LENGTH_MAX_DIGITS
+
+_TCHAR: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+_TOKEN: Final = _TCHAR + rb"++"
+# HTAB, SP, VCHAR, obs-text: no other control byte, no DEL (RFC 9110 5.5).
+_TEXT: Final = rb"[\t\x20-\x7e\x80-\xff]"
+_VISIBLE: Final = rb"[\x21-\x7e\x80-\xff]"
+# The bytes of a target: visible ASCII but "#", which starts a fragment and is never sent.
+_TARGET: Final = rb"[\x21\x22\x24-\x7e]"
+
+# Field lines as they are received. No whitespace before the colon, none at the start of a line
+# (obs-fold), and a line ends with CRLF and nothing else.
+_FIELD_LINES: Final = rb"(?:" + _TOKEN + rb":" + _TEXT + rb"*+\r\n)*"
+
+METHOD: Final = re.compile(_TOKEN)
+REASON: Final = re.compile(_TEXT + rb"*+")
+ORIGIN_FORM: Final = re.compile(rb"/" + _TARGET + rb"*+")
+ABSOLUTE_FORM: Final = re.compile(
+    rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?]*+)(" + _TARGET + rb"*+)",
+)
+
+# uri-host [ ":" port ] (RFC 9110 7.2, RFC 3986 3.2.2), with a host and, after a colon, a port.
+HOST: Final = re.compile(
+    rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=]++|%[0-9A-Fa-f]{2})+(?::[0-9]{1,5})?"
+    rb"|\[[0-9A-Fa-f:.]++\](?::[0-9]{1,5})?"
+)
+
+REQUEST_LINE: Final = re.compile(
+    rb"(" + _TOKEN + rb") (" + _TARGET + rb"++) HTTP/([0-9]\.[0-9])\r\n"
+)
+REQUEST_HEAD: Final = re.compile(
+    _TOKEN + rb" " + _TARGET + rb"++ HTTP/1\.[01]\r\n" + _FIELD_LINES + rb"\r\n"
+)
+
+# The space before a missing reason is often missing as well, and nothing depends on it.
+STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([1-9][0-9]{2})(?: " + _TEXT + rb"*+)?\r\n")
+RESPONSE_HEAD: Final = re.compile(STATUS_LINE.pattern + _FIELD_LINES + rb"\r\n")
+
+# What a Content-Length line has after its colon.
+LENGTH_LINE: Final = re.compile(
+    rb"[ \t]*([0-9]{1,%d})[ \t]*\r\n" % CONTENT_LENGTH_MAX_DIGITS,
+)
+LENGTH: Final = re.compile(rb"[0-9]{1,%d}" % CONTENT_LENGTH_MAX_DIGITS)
+
+# --- chunks (RFC 9112 7.1) -----------------------------------------------------------------------
+
+# No whitespace around the size. Extensions are dropped, so only their bytes are judged.
+_SIZE: Final = rb"[0-9A-Fa-f]{1,%d}" % CHUNK_SIZE_MAX_DIGITS
+_EXTENSION: Final = rb"(?:;" + _TEXT + rb"*+)?"
+
+FIRST_CHUNK: Final = re.compile(rb"(" + _SIZE + rb")" + _EXTENSION + rb"\r\n")
+NEXT_CHUNK: Final = re.compile(rb"\r\n" + FIRST_CHUNK.pattern)
+FIRST_CHUNK_BEGUN: Final = re.compile(rb"(?:" + _SIZE + _EXTENSION + rb"\r?)?")
+NEXT_CHUNK_BEGUN: Final = re.compile(rb"\r?|\r\n" + FIRST_CHUNK_BEGUN.pattern)
+
+TRAILERS: Final = re.compile(_FIELD_LINES + rb"\r\n")
+TRAILERS_BEGUN: Final = re.compile(
+    _FIELD_LINES + rb"(?:" + _TOKEN + rb"(?::" + _TEXT + rb"*+\r?)?|\r)?"
+)
+FIELD: Final = re.compile(rb"(" + _TOKEN + rb"):[ \t]*(" + _TEXT + rb"*+)\r\n")
+
+# --- what we write -------------------------------------------------------------------------------
+
+# Names one after the other, and lines as they leave: value without whitespace around it.
+NAME_BYTES: Final = re.compile(_TCHAR + rb"*+")
+LINES_TO_SEND: Final = re.compile(
+    rb"(?:" + _TOKEN + rb": (?:" + _VISIBLE + _TEXT + rb"*+(?<![ \t]))?\r\n)*"
+)
+
+# 16 bytes in base64 (RFC 6455 4.1).
+WEBSOCKET_KEY: Final = re.compile(rb"[A-Za-z0-9+/]{22}==")

@@ -1,0 +1,224 @@
+"""Heads of requests and answers: raw bytes in, checked records out.
+
+Every head is read three times, each for what it does best. A regular expression holds the raw bytes
+to the strict grammar: h11 takes bare LF, obs-fold and control bytes. Then a fresh h11 connection
+parses it, and its `raw_items()` are the fields: received order, case and repeats. Then come the
+rules that h11 does not have: one Content-Length, Host and target, what Connection may list, what an
+upgrade is.
+
+A fresh connection for each head, because the bodies are not h11's here: one that is used again
+would have to be led through body and end first. For the same reason it needs to know neither our
+request nor its method to read a final answer, and sending it one would cost as much as a fifth of
+the parse. Only an informational answer needs a request before it; any request will do.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import h11
+
+from protocol.errors import HttpError
+from protocol.http import grammar
+from protocol.http.fields import connection_options, elements, end_to_end, values_of
+from protocol.http.framing import announced_body, h11_event, keeps_alive, notable
+from protocol.http.head_buffer import HeadBuffer
+from protocol.http.websocket import accept_for
+from protocol.mux.messages import BodyForm, Fields
+
+__all__ = [
+    "HeadBuffer",
+    "RequestHead",
+    "ResponseHead",
+    "end_to_end",
+    "parse_request",
+    "parse_response",
+]
+
+_ANY_UPGRADE: Final = h11.Request(
+    method="GET", target="/", headers=[("Host", "a"), ("Upgrade", "websocket")]
+)
+
+
+class RequestHead(NamedTuple):
+    """A visitor's request, all of it checked."""
+
+    method: bytes
+    target: bytes  # in origin-form, or b"*"
+    version: bytes  # b"1.0" or b"1.1"
+    fields: Fields  # as received, hop-by-hop ones included
+    host: bytes  # the value of Host
+    body: BodyForm  # None, a length or "chunked"
+    keep_alive: bool  # the visitor lets the connection live on
+    upgrade: bool  # to WebSocket; any other Upgrade is not for us
+    te_trailers: bool  # it sent `TE: trailers`
+    expect_continue: bool  # it may wait for a 100 before it sends the body
+
+
+class ResponseHead(NamedTuple):
+    """An origin's answer, informational or final, all of it checked."""
+
+    status: int
+    reason: bytes
+    version: bytes  # b"1.0" or b"1.1"
+    fields: Fields  # as received, hop-by-hop ones included
+    body: BodyForm  # None for 1xx, 204, 304 and to HEAD, whatever the fields announce
+    keep_alive: bool  # the connection may be used again when the body has ended
+    upgrade: bool  # a 101 that answers our key
+
+
+# --- requests ------------------------------------------------------------------------------------
+
+
+def parse_request(raw: bytes) -> RequestHead:
+    """Read a whole head with its empty line, as HeadBuffer cuts it.
+
+    Raises:
+        HttpError: `bad-request`; `version-not-supported` for any HTTP but 1.0 and 1.1;
+            `method-not-supported` for CONNECT; `unknown-host` for 1.0 without Host.
+    """
+    if not grammar.REQUEST_HEAD.fullmatch(raw):
+        raise _why_no_request(raw)
+    event = h11_event(h11.Connection(h11.SERVER), raw)
+    assert isinstance(event, h11.Request)  # the grammar lets nothing else through
+    method, version = event.method, event.http_version
+    if method == b"CONNECT":
+        raise HttpError("method-not-supported", "CONNECT is for forward proxies")
+    fields = tuple(event.headers.raw_items())
+    seen = notable(fields)
+    body = announced_body(seen, version, raw)
+    host = _host(seen)
+    target = event.target
+    if not target.startswith(b"/"):
+        target = _origin_form(method, target, host)
+    options = connection_options(seen[b"connection"]) if b"connection" in seen else []
+    current = version == b"1.1"
+    return RequestHead(
+        method,
+        target,
+        version,
+        fields,
+        host,
+        body,
+        keeps_alive(options, current),
+        b"upgrade" in seen and current and _is_upgrade(method, seen, options, body),
+        b"te" in seen and current and b"trailers" in elements(seen[b"te"]),
+        b"expect" in seen and current and b"100-continue" in elements(seen[b"expect"]),
+    )
+
+
+def _why_no_request(raw: bytes) -> HttpError:
+    line = grammar.REQUEST_LINE.match(raw)
+    if line is None:
+        return HttpError("bad-request", "the first line is not METHOD TARGET HTTP/1.1")
+    if line[3] not in (b"1.0", b"1.1"):
+        return HttpError("version-not-supported", "only HTTP/1.0 and HTTP/1.1 are spoken here")
+    return _why_no_fields(raw)
+
+
+def _why_no_fields(raw: bytes) -> HttpError:
+    if raw.count(b"\r\n") != raw.count(b"\n") or raw.count(b"\r\n") != raw.count(b"\r"):
+        return HttpError("bad-request", "a line of the head does not end in CR LF")
+    return HttpError("bad-request", "a line of the head is not NAME: VALUE, or has control bytes")
+
+
+def _host(seen: dict[bytes, bytes]) -> bytes:
+    """The one Host; h11 has refused two, and none in HTTP/1.1 (RFC 9112 3.2)."""
+    host = seen.get(b"host")
+    if host is None:
+        raise HttpError("unknown-host", "a request without Host reaches no tunnel")
+    if not grammar.HOST.fullmatch(host):
+        raise HttpError("bad-request", "Host is not HOST or HOST:PORT")
+    return host
+
+
+def _origin_form(method: bytes, target: bytes, host: bytes) -> bytes:
+    """What goes on for a target that does not begin with a slash (RFC 9112 3.2)."""
+    if target == b"*" and method == b"OPTIONS":
+        return target
+    absolute = grammar.ABSOLUTE_FORM.fullmatch(target)
+    if absolute is None:
+        raise HttpError("bad-request", "the target is neither a path nor an http or https URL")
+    authority, path = absolute.groups()
+    if authority.lower() != host.lower():
+        raise HttpError("bad-request", "the target names another host than Host")
+    if path.startswith(b"/"):
+        return bytes(path)
+    # RFC 9112 3.2.4: what asks about the whole server without naming a path.
+    return b"*" if method == b"OPTIONS" and not path else b"/" + path
+
+
+def _is_upgrade(
+    method: bytes, seen: dict[bytes, bytes], options: list[bytes], body: BodyForm
+) -> bool:
+    """Whether this is a WebSocket handshake (RFC 6455 4.1). A length of 0 is no body."""
+    if method != b"GET" or b"upgrade" not in options:
+        return False
+    if b"websocket" not in elements(seen[b"upgrade"]):
+        return False
+    if body not in (None, 0):
+        raise HttpError("bad-request", "a WebSocket handshake with a body")
+    return True
+
+
+# --- answers -------------------------------------------------------------------------------------
+
+
+def parse_response(
+    raw: bytes, method: bytes, asked_upgrade: bool = False, key: bytes = b""
+) -> ResponseHead:
+    """Read the whole head of an answer with its empty line, as HeadBuffer cuts it.
+
+    Args:
+        raw: the head.
+        method: of the request that it answers.
+        asked_upgrade: whether that request asked for WebSocket.
+        key: its Sec-WebSocket-Key.
+
+    Raises:
+        HttpError: `bad-request`, for anything that HTTP/1.1 or our rules do not allow, and for a
+            101 that was not asked for or does not answer the key.
+    """
+    line = grammar.STATUS_LINE.match(raw)
+    if line is None:
+        raise HttpError("bad-request", "the first line is not HTTP/1.1 STATUS REASON")
+    if not grammar.RESPONSE_HEAD.fullmatch(raw):
+        raise _why_no_fields(raw)
+    connection = h11.Connection(h11.CLIENT)
+    if line[1] < b"200":
+        connection.send(_ANY_UPGRADE)
+    event = h11_event(connection, raw)
+    assert isinstance(event, (h11.Response, h11.InformationalResponse))  # see parse_request
+    status, version = event.status_code, event.http_version
+    fields = tuple(event.headers.raw_items())
+    seen = notable(fields)
+    body = announced_body(seen, version, raw)
+    if status < 200 or status in (204, 304) or method == b"HEAD":
+        body = None
+    elif body is None:
+        body = "until-close"
+    options = connection_options(seen[b"connection"]) if b"connection" in seen else []
+    current = version == b"1.1"
+    if status == 101:
+        _check_switch(fields, seen, options, key if asked_upgrade and current else b"")
+    return ResponseHead(
+        status,
+        event.reason,
+        version,
+        fields,
+        body,
+        body != "until-close" and keeps_alive(options, current),
+        status == 101,
+    )
+
+
+def _check_switch(
+    fields: Fields, seen: dict[bytes, bytes], options: list[bytes], key: bytes
+) -> None:
+    """Refuse a 101 that is not the answer to this key (RFC 6455 4.1)."""
+    if not key:
+        raise HttpError("bad-request", "a 101 that was not asked for")
+    if seen.get(b"upgrade", b"").lower() != b"websocket" or b"upgrade" not in options:
+        raise HttpError("bad-request", "a 101 that does not switch to WebSocket")
+    if values_of(fields, b"sec-websocket-accept") != [accept_for(key)]:
+        raise HttpError("bad-request", "a 101 with a wrong Sec-WebSocket-Accept")

@@ -1,0 +1,165 @@
+"""WebSocket as it passes through: handshake values, and where frames begin and end (RFC 6455).
+
+Frames cross as they came, so only their headers are read. Nothing is unmasked, joined or
+allocated: the payload of a data frame is what happens to be in each read. Only what has to stay
+whole, so that one can always cut between two frames, is held: a header, and a control frame.
+
+A header that RFC 6455 5.2 forbids is not ours to judge: the end that gets it answers with a Close
+of its own, as it would without a tunnel. From there on that direction is bytes without frames,
+which cross as they come and in which nobody can cut.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import Final
+
+from protocol.http.grammar import WEBSOCKET_KEY
+from protocol.http.limits import CONTROL_PAYLOAD_MAX_BYTES
+
+_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 1.3
+
+_FIN: Final = 0x80
+_MASK: Final = 0x80
+_LENGTH: Final = 0x7F
+_LENGTH_IN_2: Final = 126
+_OPCODE: Final = 0x0F
+_CLOSE: Final = 0x08
+
+_ILLEGAL, _DATA, _CONTROL = 0, 1, 2
+
+
+def _kind(first: int) -> int:
+    """What the first byte of a frame announces. RSV bits belong to extensions, and cross."""
+    opcode = first & _OPCODE
+    if opcode in (0x0, 0x1, 0x2):
+        return _DATA
+    return _CONTROL if opcode in (0x8, 0x9, 0xA) and first & _FIN else _ILLEGAL
+
+
+_KINDS: Final = bytes(_kind(first) for first in range(256))
+
+
+def valid_key(key: bytes) -> bool:
+    """Whether this can be a Sec-WebSocket-Key: 16 bytes in base64."""
+    return WEBSOCKET_KEY.fullmatch(key) is not None
+
+
+def accept_for(key: bytes) -> bytes:
+    """The Sec-WebSocket-Accept that answers this key (RFC 6455 4.2.2)."""
+    # SHA-1 is what the RFC asks for; nothing rests on its strength.
+    return base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
+
+
+def close_frame(code: int, *, mask: bytes | None = None) -> bytes:
+    """A whole Close frame without a reason.
+
+    Args:
+        code: the status code, 1000 to 4999.
+        mask: 4 fresh random bytes towards a server; none towards a client.
+    """
+    assert 1000 <= code <= 4999
+    payload = code.to_bytes(2, "big")
+    if mask is None:
+        return bytes([_FIN | _CLOSE, len(payload)]) + payload
+    assert len(mask) == 4
+    masked = bytes(byte ^ key for byte, key in zip(payload, mask, strict=False))
+    return bytes([_FIN | _CLOSE, _MASK | len(payload)]) + mask + masked
+
+
+class FrameCutter:
+    """One direction of a WebSocket: bytes in, the same bytes out, cut where one may cut.
+
+    Args:
+        masked: whether frames must be masked (a client's) or must not be (a server's).
+
+    Attributes:
+        closed: a Close frame has passed.
+        lost: an illegal header has passed: a reserved opcode, a mask that is missing or must not be
+            there, a control frame that is fragmented or longer than 125 bytes, a length not in its
+            shortest form or over 2**63 - 1.
+        held: bytes kept back: a header that is not whole, or a control frame that is not; at most
+            130 bytes.
+    """
+
+    __slots__ = ("_header_bytes", "_left", "_mask_bit", "closed", "held", "lost")
+
+    def __init__(self, masked: bool) -> None:
+        self._mask_bit = _MASK if masked else 0
+        self._header_bytes = 6 if masked else 2  # without an extended length
+        self._left = 0  # payload of the frame under way that has not come yet
+        self.closed = False
+        self.lost = False
+        self.held = b""
+
+    def __repr__(self) -> str:
+        masked = bool(self._mask_bit)
+        return (
+            f"<FrameCutter masked={masked} left={self._left} held={len(self.held)}"
+            f" closed={self.closed} lost={self.lost}>"
+        )
+
+    @property
+    def at_boundary(self) -> bool:
+        """Whether what feed() has returned so far ends between two frames; never once lost."""
+        return not self._left and not self.lost
+
+    def feed(self, data: bytes) -> bytes:
+        """What may go on now: `data` itself where nothing has to be held. Never raises.
+
+        Whether fragments follow one another in order is for the ends to judge.
+        """
+        if self.lost:
+            return data
+        if self.held:
+            data = self.held + data
+            self.held = b""
+        size = len(data)
+        at = self._left
+        while at < size:
+            end = self._end_of_frame(data, at, size)
+            if end < 0:
+                self.held = data[at:]
+                self._left = 0
+                return data[:at]
+            at = end
+        self._left = at - size
+        return data
+
+    def _end_of_frame(self, data: bytes, at: int, size: int) -> int:
+        """Where the frame that begins at `at` ends, in `data` or behind it; -1 to hold it.
+
+        An illegal one has no end: it is all that there is.
+        """
+        kind = _KINDS[data[at]]
+        if kind == _ILLEGAL:
+            return self._lose(size)
+        if at + 1 == size:
+            return -1
+        second = data[at + 1]
+        if second & _MASK != self._mask_bit:
+            return self._lose(size)
+        length = second & _LENGTH
+        if length <= CONTROL_PAYLOAD_MAX_BYTES:
+            payload = at + self._header_bytes
+        elif kind == _CONTROL:
+            return self._lose(size)
+        else:
+            width = 2 if length == _LENGTH_IN_2 else 8
+            payload = at + self._header_bytes + width
+            if payload > size:
+                return -1
+            length = int.from_bytes(data[at + 2 : at + 2 + width], "big")
+            if length >> 63 or length <= (125 if width == 2 else 0xFFFF):
+                return self._lose(size)
+        end = payload + length
+        if payload > size or (kind == _CONTROL and end > size):
+            return -1
+        if kind == _CONTROL and data[at] & _OPCODE == _CLOSE:
+            self.closed = True
+        return end
+
+    def _lose(self, size: int) -> int:
+        self.lost = True
+        return size

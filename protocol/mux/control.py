@@ -1,0 +1,202 @@
+"""The frames of the session itself: heartbeat, claims, goaway.
+
+What is to be sent is state and not a queue: one slot for each thing that can be said, in which the
+newest replaces the older. A peer that floods and does not read fills nothing.
+"""
+
+from __future__ import annotations
+
+import math
+
+from protocol.errors import LocalProtocolError, RemoteProtocolError
+from protocol.limits import CLAIMS_MAX, PINGS_PER_SECOND_MAX
+from protocol.mux.codec import (
+    pack,
+    pack_map,
+    read_claim,
+    read_claimed,
+    read_goaway,
+    read_refused,
+    read_release,
+    read_uint,
+)
+from protocol.mux.events import ClaimAnswered, ClaimAsked, Event, GoingAway, Released
+from protocol.mux.messages import Claim, Claimed, Goaway, Refused, Release
+from protocol.mux.sending import Parts
+from protocol.mux.wire import FrameType, frame
+
+
+class Heartbeat:
+    """Pings both ways, and whether the peer is alive.
+
+    Times are seconds of any one clock.
+    """
+
+    def __init__(self, ping_interval_s: float, timeout_s: float) -> None:
+        self.ping_interval_s = ping_interval_s
+        self.timeout_s = timeout_s
+        self.round_trip_s = math.inf
+        """The smallest one measured."""
+        self._number = 0
+        self._sent_at = -math.inf
+        self._answered = True
+        self._second_at = -math.inf
+        self._in_second = 0
+
+    def __repr__(self) -> str:
+        return f"<Heartbeat {self._number} sent, round trip {self.round_trip_s:.4f} s>"
+
+    def ping_due(self, now: float) -> int | None:
+        """The number to send, when the interval has passed."""
+        if now - self._sent_at < self.ping_interval_s:
+            return None
+        self._number += 1
+        self._sent_at = now
+        self._answered = False
+        return self._number
+
+    def pinged(self, now: float) -> None:
+        """The peer sent a ping. Raises RemoteProtocolError for a flood."""
+        if now - self._second_at >= 1:
+            self._second_at, self._in_second = now, 0
+        self._in_second += 1
+        if self._in_second > PINGS_PER_SECOND_MAX:
+            raise RemoteProtocolError("too many pings")
+
+    def ponged(self, number: int, now: float) -> None:
+        """The peer answered; only the newest ping tells a round trip, and only once."""
+        if number == self._number and not self._answered:
+            self._answered = True
+            self.round_trip_s = min(self.round_trip_s, now - self._sent_at)
+
+
+class Control:
+    """The state of a session beside its streams."""
+
+    def __init__(self, heartbeat: Heartbeat, *, is_server: bool) -> None:
+        self.heartbeat = heartbeat
+        self.is_server = is_server
+        self.peer_leaving: Goaway | None = None
+        self.leaving = False
+        self.claims: set[int] = set()
+        """The claims that hold now."""
+        self._asked: int | None = None
+        """The claim that waits for its answer."""
+        self._slots: dict[tuple[FrameType, int], bytes] = {}
+
+    def __repr__(self) -> str:
+        state = "leaving" if self.leaving or self.peer_leaving else "open"
+        return f"<Control {state}, claims {sorted(self.claims)}, {len(self._slots)} to send>"
+
+    # --- sending ---
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def take(self, parts: Parts, room: int) -> int:
+        """Move what fits into a message; returns the bytes moved."""
+        size = 0
+        for key in list(self._slots):
+            body = self._slots[key]
+            if size + len(body) > room:
+                break
+            parts.append(self._slots.pop(key))
+            size += len(body)
+        return size
+
+    def only(self, goaway: Goaway) -> None:
+        """Nothing but this goes from now on."""
+        self._slots.clear()
+        self.goaway(goaway)
+
+    def ping(self, now: float) -> None:
+        """Queue a ping when the interval has passed."""
+        number = self.heartbeat.ping_due(now)
+        if number is not None:
+            self._say(FrameType.PING, pack(number))
+
+    def claim(self, claim: Claim) -> None:
+        """Ask for a name.
+
+        Raises:
+            LocalProtocolError: another claim is unanswered, the number is in use, there are as many
+                claims as may be, or this end is the server.
+        """
+        if self.is_server or self._asked is not None or self._no_place_for(claim):
+            raise LocalProtocolError("one claim at a time, each with a number of its own")
+        self._say(FrameType.CLAIM, pack_map(claim))
+        self._asked = claim.claim
+
+    def answer_claim(self, answer: Claimed | Refused) -> None:
+        """The server's answer to the claim that was asked. Raises LocalProtocolError otherwise."""
+        if not self.is_server or answer.claim != self._asked:
+            raise LocalProtocolError("no such claim was asked")
+        granted = isinstance(answer, Claimed)
+        self._say(FrameType.CLAIMED if granted else FrameType.REFUSED, pack_map(answer))
+        self._asked = None
+        if granted:
+            self.claims.add(answer.claim)
+
+    def release(self, claim: int, code: str, message: str) -> None:
+        """End a claim; nothing when it has ended already."""
+        if claim in self.claims:
+            self.claims.remove(claim)
+            self._say(FrameType.RELEASE, pack_map(Release(claim, code, message)), claim)
+
+    def goaway(self, goaway: Goaway) -> None:
+        """Say that this end stops."""
+        self.leaving = True
+        self._say(FrameType.GOAWAY, pack_map(goaway))
+
+    def _say(self, kind: FrameType, body: bytes, slot: int = 0) -> None:
+        self._slots[kind, slot] = frame(kind, 0, body)
+
+    # --- receiving ---
+
+    def receive(self, kind: int, body: bytes, now: float) -> Event | None:
+        """One frame of the session. Raises RemoteProtocolError."""
+        if kind == FrameType.PING:
+            self.heartbeat.pinged(now)
+            self._say(FrameType.PONG, pack(read_uint(body)))
+        elif kind == FrameType.PONG:
+            self.heartbeat.ponged(read_uint(body), now)
+        elif kind == FrameType.GOAWAY:
+            self.peer_leaving = read_goaway(body)
+            return GoingAway(self.peer_leaving)
+        elif kind == FrameType.RELEASE:
+            return self._released(read_release(body))
+        elif self.is_server and kind == FrameType.CLAIM:
+            return self._claim_asked(read_claim(body))
+        elif not self.is_server and kind == FrameType.CLAIMED:
+            return self._claim_answered(read_claimed(body))
+        elif not self.is_server and kind == FrameType.REFUSED:
+            return self._claim_answered(read_refused(body))
+        else:
+            raise RemoteProtocolError(f"a frame of type {kind} where none belongs")
+        return None
+
+    def _no_place_for(self, claim: Claim) -> bool:
+        return claim.claim in self.claims or len(self.claims) >= CLAIMS_MAX
+
+    def _claim_asked(self, claim: Claim) -> Event:
+        unsent = {(FrameType.CLAIMED, 0), (FrameType.REFUSED, 0)} & self._slots.keys()
+        if self._asked is not None or unsent:
+            raise RemoteProtocolError("a second claim before the answer")
+        if self._no_place_for(claim):
+            raise RemoteProtocolError(f"claim {claim.claim} is taken, or one too many")
+        self._asked = claim.claim
+        return ClaimAsked(claim)
+
+    def _claim_answered(self, answer: Claimed | Refused) -> Event:
+        if answer.claim != self._asked:
+            raise RemoteProtocolError("an answer to a claim that was not asked")
+        self._asked = None
+        if isinstance(answer, Claimed):
+            self.claims.add(answer.claim)
+        return ClaimAnswered(answer)
+
+    def _released(self, release: Release) -> Event | None:
+        if release.claim not in self.claims:
+            return None  # both ends released it at once
+        self.claims.remove(release.claim)
+        return Released(release)

@@ -1,0 +1,319 @@
+"""One session without I/O: messages in, events out, messages to send.
+
+Both ends run this class; only the server opens streams. The time is an argument everywhere, in
+seconds of any one clock. Whatever a peer sends, `receive` raises RemoteProtocolError or nothing.
+
+The program's calls never block and never fail for lack of credit: what cannot go now waits in its
+stream's queue, and the driver holds the program back when that is full (`room`). A program that is
+done with a stream before the stream has ended says so with `cancel`: only then is everything that
+was lent for it given back.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from protocol.errors import LocalProtocolError
+from protocol.limits import (
+    FIRST_CREDIT_BYTES,
+    INFORMATIONAL_HEADS_MAX,
+    MESSAGE_MAX_BYTES,
+    STREAM_UNSENT_MAX_BYTES,
+    STREAMS_MAX,
+)
+from protocol.mux.acks import ReceivedFrames
+from protocol.mux.codec import (
+    pack,
+    pack_code,
+    pack_head,
+    pack_open,
+    pack_trailers,
+    read_uint,
+)
+from protocol.mux.control import Control, Heartbeat
+from protocol.mux.events import Event
+from protocol.mux.incoming import Incoming, Opening
+from protocol.mux.messages import Fields, Goaway, Head, Open
+from protocol.mux.outgoing import Outgoing
+from protocol.mux.sending import Parts
+from protocol.mux.streams import (
+    ENDED,
+    SWITCHING_PROTOCOLS,
+    TRANSITIONS,
+    WEBSOCKET,
+    HalfState,
+    Item,
+    ReceiveHalf,
+    SendHalf,
+    Stream,
+    answered,
+    first_state,
+    item_of,
+    length_after,
+    start_window,
+)
+from protocol.mux.windows import Budget, ReceiveWindow
+from protocol.mux.wire import COUNTED, HEADER_BYTES, FrameType, frame, split_message
+
+_ACK: Final = int(FrameType.ACK)
+# An ack of the largest count: what every message keeps free for it.
+_ACK_ROOM_BYTES: Final = HEADER_BYTES + 9
+
+
+class Core:
+    """The streams and the state of one session.
+
+    Args:
+        is_server: which end this is.
+        max_streams: the most streams at once, as the client's hello said.
+        body_credit: the first credit of each request's body, as the client's hello said.
+        heartbeat: with the interval and the timeout of the server's welcome.
+        now: the time.
+
+    Raises:
+        LocalProtocolError: a client that gives more first credit than is set aside for it.
+    """
+
+    def __init__(
+        self,
+        *,
+        is_server: bool,
+        heartbeat: Heartbeat,
+        max_streams: int = STREAMS_MAX,
+        body_credit: int = FIRST_CREDIT_BYTES,
+        now: float = 0.0,
+    ) -> None:
+        if not is_server and body_credit > FIRST_CREDIT_BYTES:
+            raise LocalProtocolError(f"a first credit of {body_credit} for every request")
+        self.is_server = is_server
+        self.max_streams = max_streams
+        self.body_credit = body_credit
+        self.control = Control(heartbeat, is_server=is_server)
+        self.streams: dict[int, Stream] = {}
+        self.received = ReceivedFrames()
+        self.budget = Budget()
+        self.failed = False
+        self._started_at = now
+        self._outgoing = Outgoing(self.streams)
+        self._incoming = Incoming(
+            self.streams,
+            self._outgoing,
+            None if is_server else Opening(self.budget, max_streams, body_credit),
+        )
+        self.sent = self._outgoing.sent
+
+    def __repr__(self) -> str:
+        side = "server" if self.is_server else "client"
+        state = "failed" if self.failed else repr(self.control)
+        return f"<Core {side}, {len(self.streams)} streams, {self._outgoing!r}, {state}>"
+
+    # --- what the program does -------------------------------------------------------------------
+
+    def open(self, opened: Open, now: float) -> Stream:
+        """Open a stream; its `credit` is filled in here.
+
+        Raises:
+            LocalProtocolError: by a client, beyond the peer's number, after its goaway, or with a
+                head over the limits.
+        """
+        leaving = self.control.peer_leaving is not None or self.failed
+        if not self.is_server or leaving or len(self.streams) >= self.max_streams:
+            raise LocalProtocolError("no stream may be opened now")
+        window = ReceiveWindow(self.budget, 0, now, start_window(opened))
+        window.grow_credit()
+        opened = Open._make((*opened[:-1], window.granted))
+        try:
+            body = pack_open(opened)
+        except LocalProtocolError:
+            window.close()
+            raise
+        self._incoming.last_id += 1
+        sending = SendHalf(first_state(opened), self.body_credit, opened.body)
+        receiving = ReceiveHalf(HalfState.HEADS, window, None)
+        stream = Stream(self._incoming.last_id, opened, sending, receiving)
+        self.streams[stream.id] = stream
+        self._outgoing.queue(stream, FrameType.OPEN, body)
+        return stream
+
+    def send_head(self, stream: Stream, head: Head) -> None:
+        """Queue an informational head or the final one.
+
+        Raises:
+            LocalProtocolError: it may not be sent now, is over a limit, is one informational head
+                too many, or a 101 that nobody asked for.
+        """
+        sending = stream.sending
+        item = item_of(head)
+        state = _next_state(stream, item)
+        if item is Item.INFORMATIONAL:
+            if sending.informational >= INFORMATIONAL_HEADS_MAX:
+                raise LocalProtocolError("too many informational heads")
+            sending.informational += 1
+        elif head.status == SWITCHING_PROTOCOLS and stream.opened.kind != WEBSOCKET:
+            raise LocalProtocolError("a 101 that nobody asked for")
+        body = pack_head(head)
+        sending.state = state
+        if item is Item.FINAL:
+            sending.length = length_after(head)
+            answered(stream.receiving, head)
+        self._outgoing.queue(stream, FrameType.HEAD, body)
+
+    def send_data(self, stream: Stream, data: bytes) -> None:
+        """Queue data, of any length. Raises LocalProtocolError, also beyond the body's length."""
+        _next_state(stream, Item.DATA)
+        length = stream.sending.length
+        if not length.fits(len(data)):
+            raise LocalProtocolError(f"{len(data)} bytes more than {length!r} of {stream!r}")
+        length.carried += len(data)
+        if data:
+            self._outgoing.queue(stream, FrameType.DATA, data)
+
+    def send_end(self, stream: Stream, trailers: Fields = ()) -> None:
+        """Queue the end. Raises LocalProtocolError, also when the body is short of its length."""
+        state = _next_state(stream, Item.END)
+        if not stream.sending.length.complete:
+            raise LocalProtocolError(f"{stream.sending.length!r} at the end of {stream!r}")
+        body = pack_trailers(trailers)
+        stream.sending.state = state
+        self._outgoing.queue(stream, FrameType.END, body)
+
+    def reset(self, stream: Stream, code: str, message: str = "") -> None:
+        """End our half badly, after what was queued; nothing when it has ended."""
+        if stream.sending.state < ENDED:
+            stream.sending.state = HalfState.RESET
+            self._outgoing.queue(stream, FrameType.RESET, pack_code(code, message))
+
+    def stop_sending(self, stream: Stream, code: str) -> None:
+        """Drop what came of the peer's half and ask for no more of it."""
+        stream.receiving.drop()
+        self._outgoing.stop(stream, code)
+
+    def cancel(self, stream: Stream, code: str) -> None:
+        """Give up both halves: drop our queue, reset, stop-sending."""
+        self._outgoing.give_up(stream, code)
+        self.stop_sending(stream, code)
+
+    def take_head(self, stream: Stream, now: float) -> Head | None:
+        """The next head that came, if one did."""
+        taken = stream.receiving.take_head()
+        if taken is None:
+            return None
+        self._consumed(stream, taken[1], now)
+        return taken[0]
+
+    def take_data(self, stream: Stream, now: float) -> bytes:
+        """Up to 64 KiB of the data that came; empty when there is none."""
+        data = stream.receiving.take_data()
+        if data:
+            self._consumed(stream, len(data), now)
+        return data
+
+    def room(self, stream: Stream) -> int:
+        """How many bytes may be queued before the stream's writer should wait."""
+        return STREAM_UNSENT_MAX_BYTES - stream.sending.queue.unsent_bytes
+
+    def take_made_room(self) -> list[Stream]:
+        """Streams that have room again and `wants_room` set, since this was last asked."""
+        return self._outgoing.take_made_room()
+
+    def fail(self, code: str, message: str) -> None:
+        """The session ends: the next message says why, and is the last."""
+        if not self.failed:
+            self.failed = True
+            self.control.only(Goaway(code, message, 0))
+
+    # --- what comes ------------------------------------------------------------------------------
+
+    def receive(self, message: bytes, now: float) -> list[Event]:
+        """One message of the peer; nothing happens any more once the session has failed.
+
+        Returns:
+            What happened, in order. Streams may appear more than once.
+
+        Raises:
+            RemoteProtocolError: the peer broke the protocol; the session must end (`fail`).
+        """
+        events: list[Event] = []
+        if self.failed:
+            return events
+        counted = 0
+        for kind, stream_id, body in split_message(message):
+            if kind in COUNTED:
+                counted += 1
+            if stream_id:
+                event = self._incoming.receive(kind, stream_id, body, now)
+            elif kind == _ACK:
+                self.sent.acknowledge(read_uint(body), now)
+                continue
+            else:
+                event = self.control.receive(kind, body, now)
+            if event is not None:
+                events.append(event)
+        if counted:
+            self.received.received(counted, now)
+        return events
+
+    def _consumed(self, stream: Stream, size: int, now: float) -> None:
+        round_trip_s = self.control.heartbeat.round_trip_s
+        if stream.receiving.window.consume(size, now, round_trip_s):
+            self._outgoing.state(stream)
+
+    # --- what goes -------------------------------------------------------------------------------
+
+    @property
+    def owes_statements(self) -> bool:
+        """Whether taking something has made a credit due, or a stop-sending waits."""
+        return self._outgoing.owes_statements
+
+    def may_have_output(self, now: float) -> bool:
+        """Whether `next_message` is worth asking; it may still turn out to be empty."""
+        due = self.received.due_at <= now
+        return due or self.failed or bool(self.control) or self._outgoing.may_have_more
+
+    @property
+    def ack_due_at(self) -> float:
+        """When `next_message` must be asked again, if nothing else happens before."""
+        return self.received.due_at
+
+    def next_message(self, now: float) -> bytes:
+        """The next message, of at most MESSAGE_MAX_BYTES; empty when there is nothing to say.
+
+        The session's own frames go first, then credit and stop-sending, then streams in turn. An
+        ack rides along, and makes a message of its own only when it is due.
+        """
+        parts: Parts = []
+        room = MESSAGE_MAX_BYTES - _ACK_ROOM_BYTES
+        room -= self.control.take(parts, room)
+        if not self.failed:
+            self._outgoing.pack(parts, room, now)
+            if self.received.news and (parts or self.received.due_at <= now):
+                parts.append(frame(FrameType.ACK, 0, pack(self.received.report())))
+        return b"".join(parts)
+
+    def check(self, now: float, heard_at: float) -> str | None:
+        """Heartbeat: queue a ping when one is due.
+
+        Args:
+            now: the time.
+            heard_at: when the last byte came.
+
+        Returns:
+            Why the session is dead, or None.
+        """
+        heartbeat = self.control.heartbeat
+        silent_s = now - max(heard_at, self._started_at)
+        if silent_s > heartbeat.timeout_s:
+            return f"nothing was heard for {silent_s:.0f} s"
+        stalled_s = self.sent.stalled_s(now)
+        if stalled_s > heartbeat.timeout_s:
+            return f"nothing was acknowledged for {stalled_s:.0f} s"
+        self.control.ping(now)
+        return None
+
+
+def _next_state(stream: Stream, item: Item) -> HalfState:
+    """Where our half goes. Raises LocalProtocolError when the table has no such move."""
+    state = TRANSITIONS.get((stream.sending.state, item))
+    if state is None:
+        raise LocalProtocolError(f"{item.name} in state {stream.sending.state.name} of {stream!r}")
+    return state

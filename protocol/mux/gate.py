@@ -1,0 +1,53 @@
+"""DRIVER. Where one task waits for another to let it go on.
+
+trio.Event may be waited for by many and is used up when it is set; making and waiting for one costs
+three times as much as this. A wait here is the commonest thing that a tunnel does.
+"""
+
+from __future__ import annotations
+
+import trio
+
+
+class Gate:
+    """At most one task waits; `open` lets it go on, or the next `wait` return at once."""
+
+    __slots__ = ("_open", "_task")
+
+    def __init__(self) -> None:
+        self._task: trio.lowlevel.Task | None = None
+        self._open = False
+
+    def __repr__(self) -> str:
+        state = "awaited" if self._task else "open" if self._open else "closed"
+        return f"<Gate {state}>"
+
+    def open(self) -> None:
+        """Let the waiting task go on. Opening twice is opening once."""
+        task, self._task = self._task, None
+        if task is None:
+            self._open = True
+        else:
+            trio.lowlevel.reschedule(task)
+
+    async def wait(self) -> None:
+        """Wait until the gate is opened, and close it behind.
+
+        No checkpoint is made when it is open already: what a caller does next is I/O. A cancelled
+        wait leaves the gate as it was.
+
+        Raises:
+            trio.BusyResourceError: another task waits here.
+        """
+        if self._open:
+            self._open = False
+            return
+        if self._task is not None:
+            raise trio.BusyResourceError("two tasks wait at one gate")
+        self._task = trio.lowlevel.current_task()
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            self._task = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)

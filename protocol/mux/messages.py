@@ -1,0 +1,115 @@
+"""What the frames say, but for data. `codec` puts them in msgpack and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+BodyForm = int | Literal["chunked", "until-close"] | None
+"""How a body ends on the wire it came from: its length, chunked, by closing; or there is none."""
+
+Fields = tuple[tuple[bytes, bytes], ...]
+"""Header fields in received order and case, repeats included."""
+
+
+class Open(NamedTuple):
+    """A request; the server's first frame on a stream."""
+
+    kind: str  # "http" or "websocket"; another is reset with `unsupported`
+    claim: int  # whose tunnel it is for
+    method: bytes
+    target: bytes
+    version: bytes  # of the visitor's HTTP: b"1.0" or b"1.1"
+    fields: Fields
+    body: BodyForm
+    scheme: str  # as the visitor sees it
+    host: str
+    visitor: str  # an address
+    credit: int  # bytes of answer that may come before the first `credit`
+
+
+class Head(NamedTuple):
+    """The head of an answer, informational or final."""
+
+    status: int
+    reason: bytes
+    fields: Fields
+    body: BodyForm
+
+
+class Hello(NamedTuple):
+    """The client's first message on a new session."""
+
+    features: tuple[str, ...]
+    agent: str
+    max_streams: int
+    body_credit: int  # bytes of a request's body that may come before the first `credit`
+
+
+class Welcome(NamedTuple):
+    """The server's answer to hello."""
+
+    features: tuple[str, ...]
+    agent: str
+    session: bytes
+    secret: bytes
+    ping_interval_s: int
+    timeout_s: int
+    hold_s: int
+
+    def __repr__(self) -> str:
+        return f"<Welcome session={self.session.hex()}>"  # the secret stays out of logs
+
+
+class Resume(NamedTuple):
+    """The client's first message when it wants a session back."""
+
+    session: bytes
+    secret: bytes
+    attempt: int
+    received: int
+
+    def __repr__(self) -> str:
+        return f"<Resume session={self.session.hex()} attempt={self.attempt}>"
+
+
+class Claim(NamedTuple):
+    """The client asks for a name. `start` is false when a reconnect asks."""
+
+    claim: int
+    name: str
+    instance: bytes
+    start: bool
+    options: Mapping[str, object]
+
+
+class Claimed(NamedTuple):
+    """The name is the client's now."""
+
+    claim: int
+    name: str
+    url: str
+
+
+class Refused(NamedTuple):
+    """A claim (or, with claim 0, a resume) was not accepted."""
+
+    claim: int
+    code: str
+    message: str
+
+
+class Release(NamedTuple):
+    """A claim ends: the client gives it up, or the server takes it away."""
+
+    claim: int
+    code: str
+    message: str
+
+
+class Goaway(NamedTuple):
+    """The sender stops: no new streams, and the connection ends when the old ones have."""
+
+    code: str
+    message: str
+    deadline_s: int

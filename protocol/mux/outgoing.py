@@ -1,0 +1,170 @@
+"""What the streams of a session have to send: who says what next, and what is under way.
+
+Credit and stop-sending are *statements*: state on the stream with a place in one list, and not a
+queue, so that a peer who makes us say much and does not read fills nothing. They go ahead of the
+streams' own queues, but never ahead of a stream's `open`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from protocol.limits import (
+    STREAM_UNSENT_MAX_BYTES,
+    UNACKED_BULK_MAX_BYTES,
+    UNACKED_MAX_BYTES,
+)
+from protocol.mux.acks import SentFrames
+from protocol.mux.codec import pack, pack_code
+from protocol.mux.scheduler import Place, Scheduler
+from protocol.mux.sending import Parts
+from protocol.mux.streams import ENDED, HalfState, Stream
+from protocol.mux.wire import HEADER_BYTES, FrameType, frame
+
+# A stop-sending with the longest code, in four bytes a character.
+_STATEMENT_ROOM_BYTES: Final = 256
+
+
+class Outgoing:
+    """The sending side of all streams.
+
+    Args:
+        streams: the session's, by id; one that has sent and received its last frame is taken out.
+    """
+
+    def __init__(self, streams: dict[int, Stream]) -> None:
+        self.sent = SentFrames()
+        self._streams = streams
+        self._scheduler: Scheduler[Stream] = Scheduler()
+        self._stating: dict[int, Stream] = {}
+        self._made_room: list[Stream] = []
+
+    def __repr__(self) -> str:
+        return f"<Outgoing {self._scheduler!r}, {len(self._stating)} to state, {self.sent!r}>"
+
+    # --- filling ---
+
+    def queue(self, stream: Stream, kind: FrameType, body: bytes) -> None:
+        """Put a frame at the end of its stream's queue."""
+        queue = stream.sending.queue
+        queue.put(kind, body)
+        if stream.place is Place.IDLE or stream.place is Place.BLOCKED:
+            self.wake(stream)
+
+    def wake(self, stream: Stream) -> None:
+        """The stream may have something that can go now."""
+        if stream.sending.queue.ready:
+            self._scheduler.wake(stream)
+
+    def state(self, stream: Stream) -> None:
+        """The stream has a credit or a stop-sending to say."""
+        self._stating[stream.id] = stream
+
+    def stop(self, stream: Stream, code: str) -> None:
+        """Want no more of the peer's half; what came stays to be taken."""
+        receiving = stream.receiving
+        if receiving.state < ENDED and not receiving.stopped:
+            receiving.stopped = True
+            receiving.window.finish()
+            stream.stop_due = code
+            self.state(stream)
+
+    def give_up(self, stream: Stream, code: str) -> None:
+        """Drop what has not left and reset our half, also when its end has not left."""
+        sending = stream.sending
+        if sending.finished:
+            return
+        sending.queue.drop()
+        if sending.state is not HalfState.RESET:
+            sending.state = HalfState.RESET
+            sending.queue.put(FrameType.RESET, pack_code(code))
+        self.wake(stream)
+        self._note_room(stream)
+
+    def take_made_room(self) -> list[Stream]:
+        """Streams whose waiting writer may go on, since this was last asked."""
+        made_room, self._made_room = self._made_room, []
+        return made_room
+
+    @property
+    def owes_statements(self) -> bool:
+        """Whether a credit or a stop-sending waits to be said."""
+        return bool(self._stating)
+
+    @property
+    def may_have_more(self) -> bool:
+        """Whether `pack` may find something, or a writer waits to be told of room."""
+        return bool(self._stating or self._made_room) or self._scheduler.anyone
+
+    # --- emptying ---
+
+    def pack(self, parts: Parts, room: int, now: float) -> None:
+        """Move what may go into a message that has `room` bytes left."""
+        stops, stop_bytes, room = self._pack_statements(parts, room)
+        frames, size = self._pack_turns(parts, room, self.sent.unacked_bytes + stop_bytes)
+        if stops or frames:
+            self.sent.packed(stops + frames, stop_bytes + size, now)
+
+    def _pack_statements(self, parts: Parts, room: int) -> tuple[int, int, int]:
+        """Returns the number and bytes of counted ones, which are stop-sending, and the room."""
+        stops = stop_bytes = 0
+        for stream in list(self._stating.values()):
+            if room < _STATEMENT_ROOM_BYTES:
+                break
+            counted = stream.stop_due is not None
+            unacked = self.sent.unacked_bytes + stop_bytes + _STATEMENT_ROOM_BYTES
+            if counted and (stream.sending.queue.unopened or unacked > UNACKED_MAX_BYTES):
+                continue
+            del self._stating[stream.id]
+            if stream.receiving.state >= ENDED:
+                continue
+            parts.append(self._statement(stream, self.sent.count + stops + 1))
+            room -= len(parts[-1])
+            if counted:
+                stops += 1
+                stop_bytes += len(parts[-1])
+        return stops, stop_bytes, room
+
+    def _statement(self, stream: Stream, number: int) -> bytes:
+        """The credit, or the stop-sending that becomes the counted frame of this number."""
+        if stream.stop_due is None:
+            return frame(FrameType.CREDIT, stream.id, pack(stream.receiving.window.granted))
+        code, stream.stop_due = stream.stop_due, None
+        stream.receiving.stop_number = number
+        return frame(FrameType.STOP_SENDING, stream.id, pack_code(code))
+
+    def _pack_turns(self, parts: Parts, room: int, unacked: int) -> tuple[int, int]:
+        """Turns of streams; returns the frames and bytes moved."""
+        frames = size = 0
+        while room > HEADER_BYTES:
+            stream = self._scheduler.next(bulk=unacked < UNACKED_BULK_MAX_BYTES)
+            if stream is None:
+                break
+            queue = stream.sending.queue
+            allowed = min(room, UNACKED_MAX_BYTES - unacked)
+            moved, moved_bytes = queue.take(parts, stream.id, allowed)
+            if not moved and queue.ready:
+                break  # no room: it is the first of the next message
+            frames += moved
+            size += moved_bytes
+            room -= moved_bytes
+            unacked += moved_bytes
+            self._end_turn(stream, served=moved > 0)
+        return frames, size
+
+    def _end_turn(self, stream: Stream, *, served: bool) -> None:
+        queue = stream.sending.queue
+        if stream.sending.wants_room:
+            self._note_room(stream)
+        if not stream.sending.finished:
+            self._scheduler.done(stream, served=served, blocked=queue.blocked)
+            return
+        self._scheduler.leave(stream)
+        if stream.finished:
+            self._streams.pop(stream.id, None)
+
+    def _note_room(self, stream: Stream) -> None:
+        sending = stream.sending
+        if sending.wants_room and sending.queue.unsent_bytes < STREAM_UNSENT_MAX_BYTES:
+            sending.wants_room = False
+            self._made_room.append(stream)

@@ -1,0 +1,276 @@
+"""The states of a stream: two halves, each with the same rules at both ends.
+
+This file does not know which end it is on. `TRANSITIONS` is the whole table: what is not in it is
+forbidden, to our own program (LocalProtocolError) as to the peer (RemoteProtocolError). It stands
+in docs/protocol.md as well, and a test compares the two.
+
+The request's half begins in BODY, or in HELD when it asks for an upgrade: then nothing may follow
+until the final head of the answer, since what the visitor sent behind such a request is the first
+data after a 101 and the next request after anything else. The answer's half begins in HEADS.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import IntEnum
+from typing import Final, Protocol
+
+from protocol.limits import (
+    FIRST_CREDIT_BYTES,
+    JOINED_MAX_BYTES,
+    READ_BYTES,
+    START_WINDOW_BYTES,
+)
+from protocol.mux.messages import BodyForm, Fields, Head, Open
+from protocol.mux.scheduler import Place
+from protocol.mux.sending import SendQueue
+from protocol.mux.windows import ReceiveWindow
+
+
+class HalfState(IntEnum):
+    """Where one half of a stream stands."""
+
+    HEADS = 1  # no final head yet
+    HELD = 2  # an upgrade was asked for and not answered
+    BODY = 3
+    ENDED = 4
+    RESET = 5
+
+
+ENDED: Final = HalfState.ENDED
+"""This and above: over. Asked for every frame, and a global costs a third of an enum's member."""
+
+
+class Item(IntEnum):
+    """What moves a half."""
+
+    INFORMATIONAL = 1  # a head from 100 to 199, but 101
+    FINAL = 2
+    ANSWERED = 3  # for the request's half: a final head went the other way
+    DATA = 4
+    END = 5
+    RESET = 6
+
+
+TRANSITIONS: Final = {
+    (HalfState.HEADS, Item.INFORMATIONAL): HalfState.HEADS,
+    (HalfState.HEADS, Item.FINAL): HalfState.BODY,
+    (HalfState.HEADS, Item.RESET): HalfState.RESET,
+    (HalfState.HELD, Item.ANSWERED): HalfState.BODY,
+    (HalfState.HELD, Item.RESET): HalfState.RESET,
+    (HalfState.BODY, Item.ANSWERED): HalfState.BODY,
+    (HalfState.BODY, Item.DATA): HalfState.BODY,
+    (HalfState.BODY, Item.END): HalfState.ENDED,
+    (HalfState.BODY, Item.RESET): HalfState.RESET,
+    (HalfState.ENDED, Item.ANSWERED): HalfState.ENDED,
+    (HalfState.RESET, Item.ANSWERED): HalfState.RESET,
+}
+
+SWITCHING_PROTOCOLS: Final = 101
+
+WEBSOCKET: Final = "websocket"
+"""The kind of stream that asks for an upgrade."""
+
+
+def item_of(head: Head) -> Item:
+    """Whether a head is informational; 101 is final, since data follows it."""
+    status = head.status
+    return Item.FINAL if status >= 200 or status == SWITCHING_PROTOCOLS else Item.INFORMATIONAL
+
+
+class BodyLength:
+    """Holds a half to the length that its body form announced."""
+
+    __slots__ = ("carried", "form", "limit")
+
+    def __init__(self, form: BodyForm) -> None:
+        self.form = form
+        self.limit = 0 if form is None else form if isinstance(form, int) else None
+        """Bytes; None: any number."""
+        self.carried = 0
+
+    def __repr__(self) -> str:
+        return f"<BodyLength {self.carried} of {self.form}>"
+
+    def fits(self, size: int) -> bool:
+        """Whether so many more bytes may be of this body."""
+        return self.limit is None or self.carried + size <= self.limit
+
+    @property
+    def complete(self) -> bool:
+        return self.limit is None or self.carried == self.limit
+
+
+def first_state(opened: Open) -> HalfState:
+    """Of the request's half."""
+    return HalfState.HELD if opened.kind == WEBSOCKET else HalfState.BODY
+
+
+def start_window(opened: Open) -> int:
+    """Many WebSockets stay open and carry little: they borrow when they show that they need it."""
+    return FIRST_CREDIT_BYTES if opened.kind == WEBSOCKET else START_WINDOW_BYTES
+
+
+def length_after(head: Head) -> BodyLength:
+    """The length that the answer's half has after its final head."""
+    return BodyLength("until-close" if head.status == SWITCHING_PROTOCOLS else head.body)
+
+
+class SendHalf:
+    """The half that this end writes."""
+
+    __slots__ = ("informational", "length", "queue", "state", "stopped", "wants_room")
+
+    def __init__(self, state: HalfState, credit: int, form: BodyForm) -> None:
+        self.state = state
+        self.queue = SendQueue(credit)
+        self.length = BodyLength(form)
+        self.informational = 0
+        """Informational heads so far."""
+        self.stopped: str | None = None
+        """The code with which the peer stopped it."""
+        self.wants_room = False
+        """A task waits until the queue has room."""
+
+    def __repr__(self) -> str:
+        return f"<SendHalf {self.state.name} {self.queue!r}>"
+
+    @property
+    def finished(self) -> bool:
+        """Whether its last frame has gone out."""
+        return self.state >= ENDED and not self.queue
+
+
+class ReceiveHalf:
+    """The half that the peer writes, and what our program has not yet taken of it."""
+
+    __slots__ = (
+        "_chunks",
+        "_heads",
+        "cut",
+        "informational",
+        "length",
+        "reset",
+        "state",
+        "stop_number",
+        "stopped",
+        "trailers",
+        "window",
+    )
+
+    def __init__(self, state: HalfState, window: ReceiveWindow, form: BodyForm) -> None:
+        self.state = state
+        self.window = window
+        self.length = BodyLength(form)
+        self.informational = 0
+        """Informational heads so far."""
+        self.trailers: Fields = ()
+        self.reset: tuple[str, str] | None = None
+        """Code and message with which it ended badly."""
+        self.stopped = False
+        """We want no more of it: what comes is ignored."""
+        self.stop_number: int | None = None
+        """The count of our stop-sending; what comes after its acknowledgement is a fault."""
+        self.cut = False
+        """The program threw away a part of it."""
+        self._heads: deque[tuple[Head, int]] = deque()
+        self._chunks: deque[bytes] = deque()
+
+    def __repr__(self) -> str:
+        return f"<ReceiveHalf {self.state.name} {len(self._chunks)} chunks {self.window!r}>"
+
+    def put_head(self, head: Head, size: int) -> None:
+        self._heads.append((head, size))
+
+    def put_data(self, data: bytes) -> None:
+        chunks = self._chunks
+        if chunks and len(chunks[-1]) + len(data) <= JOINED_MAX_BYTES:
+            chunks[-1] += data
+        else:
+            chunks.append(data)
+
+    def take_head(self) -> tuple[Head, int] | None:
+        """The next head and the bytes of credit that it took."""
+        return self._heads.popleft() if self._heads else None
+
+    def take_data(self) -> bytes:
+        """Up to 64 KiB of what is there, joined; a single piece is not copied."""
+        chunks = self._chunks
+        if not chunks:
+            return b""
+        data = chunks.popleft()
+        if chunks:
+            parts, size = [data], len(data)
+            while chunks and size + len(chunks[0]) <= READ_BYTES:
+                size += len(chunks[0])
+                parts.append(chunks.popleft())
+            data = b"".join(parts) if len(parts) > 1 else data
+        return data
+
+    @property
+    def drained(self) -> bool:
+        """Whether there is nothing to take now."""
+        return not self._chunks and not self._heads
+
+    def drop(self) -> None:
+        """Throw away what was not taken and what may come, and give back what was promised."""
+        if self.state < ENDED or not self.drained:
+            self.cut = True
+        self._heads.clear()
+        self._chunks.clear()
+        self.window.close()
+
+
+def answered(half: SendHalf | ReceiveHalf, head: Head) -> None:
+    """The request's half learns that the final head has passed the other way."""
+    if half.state is HalfState.HELD:
+        switched = head.status == SWITCHING_PROTOCOLS
+        half.length = BodyLength("until-close" if switched else None)
+    half.state = TRANSITIONS[half.state, Item.ANSWERED]
+
+
+class StreamDriver(Protocol):
+    """What a driver keeps for a stream."""
+
+    def wake_reader(self) -> None:
+        """Something has come."""
+
+    def wake_writer(self) -> None:
+        """The queue has room, or will never have it again."""
+
+    def peer_stopped(self) -> None:
+        """The peer wants no more of our half, or the session is gone."""
+
+
+class Stream:
+    """One request and its answer, as the core keeps it. The driver's own record hangs on it."""
+
+    __slots__ = (
+        "driver",
+        "id",
+        "opened",
+        "place",
+        "receiving",
+        "sending",
+        "stop_due",
+    )
+
+    def __init__(
+        self, stream_id: int, opened: Open, sending: SendHalf, receiving: ReceiveHalf
+    ) -> None:
+        self.id = stream_id
+        self.opened = opened
+        self.sending = sending
+        self.receiving = receiving
+        self.place = Place.IDLE
+        self.driver: StreamDriver | None = None
+        self.stop_due: str | None = None
+        """The code of a stop-sending that has not left."""
+
+    def __repr__(self) -> str:
+        return f"<Stream {self.id} {self.sending!r} {self.receiving!r}>"
+
+    @property
+    def finished(self) -> bool:
+        """Whether no frame of it can come or go any more."""
+        return self.receiving.state >= ENDED and self.sending.finished

@@ -1,0 +1,216 @@
+"""DRIVER. What carries a session's messages: the control WebSocket, over any trio stream.
+
+trio-websocket runs a reader task for each connection and hands over whole messages. What it does
+not do is done here: bytes are counted as they come (they, not messages, are what counts as life),
+endless empty fragments are cut off, every failure is a TransportClosed, and the stream is closed in
+the end, which the library leaves out after a failure. Neither end sends WebSocket pings: the
+library's reader waits for the writer when it answers one.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+import trio
+import trio_websocket
+
+from protocol import CONTROL_PATH, SUBPROTOCOL
+from protocol.errors import TunnelError
+from protocol.limits import (
+    BYTES_BETWEEN_MESSAGES_MAX,
+    CLOSE_TIMEOUT_S,
+    MESSAGE_MAX_BYTES,
+    READ_BYTES,
+)
+
+# The library hands each message over before it reads on. With a queue between, messages that wait
+# would count as bytes between messages.
+_MESSAGE_QUEUE_SIZE: Final = 0
+
+
+class TransportClosed(TunnelError):
+    """The connection is gone; the message says how."""
+
+
+class Transport(Protocol):
+    """Carries whole messages, in order, until it breaks."""
+
+    @property
+    def heard_at(self) -> float:
+        """When the last byte came, in trio's time."""
+
+    async def send(self, message: bytes) -> None:
+        """Send one message. Only one task may; cancelling leaves the transport unusable.
+
+        Raises:
+            TransportClosed: it is gone.
+        """
+
+    async def receive(self) -> bytes:
+        """The next message. Cancelling loses nothing.
+
+        Raises:
+            TransportClosed: it is gone, or the peer sent what is no message of ours.
+        """
+
+    async def aclose(self) -> None:
+        """Close it: politely if the peer lets us within CLOSE_TIMEOUT_S and no send was cut off.
+
+        Closes at once when cancelled, as any trio resource does. Never fails otherwise.
+        """
+
+
+class CountingStream(trio.abc.Stream):
+    """A stream that notes when bytes come, and how many since the last whole message.
+
+    Args:
+        stream: what carries the bytes.
+        first: bytes of the peer that were read already; they come first.
+    """
+
+    def __init__(self, stream: trio.abc.Stream, first: bytes = b"") -> None:
+        self._stream = stream
+        self._first = first
+        self.heard_at = trio.current_time()
+        self.since_message = 0
+        self.flooded = False
+
+    def __repr__(self) -> str:
+        return f"<CountingStream {self.since_message} bytes since the last message>"
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await self._stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        if self._first:
+            await trio.lowlevel.checkpoint()
+            data: bytes | bytearray = self._first
+            self._first = b""
+        else:
+            data = await self._stream.receive_some(max_bytes)
+        self.heard_at = trio.current_time()
+        self.since_message += len(data)
+        if self.since_message > BYTES_BETWEEN_MESSAGES_MAX:
+            self.flooded = True
+            raise trio.BrokenResourceError("too many bytes without a whole message")
+        return data
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+class WebSocketTransport:
+    """Messages over a WebSocket whose opening handshake is done."""
+
+    def __init__(
+        self, connection: trio_websocket.WebSocketConnection, stream: CountingStream
+    ) -> None:
+        self._connection = connection
+        self._stream = stream
+        self._sending = False
+
+    def __repr__(self) -> str:
+        return f"<WebSocketTransport {self._connection.closed or 'open'} {self._stream!r}>"
+
+    @property
+    def heard_at(self) -> float:
+        return self._stream.heard_at
+
+    async def send(self, message: bytes) -> None:
+        """See Transport."""
+        self._sending = True  # and so it stays if this is cut off
+        try:
+            await self._connection.send_message(message)
+        except trio_websocket.ConnectionClosed as error:
+            raise self._closed(error.reason) from None
+        self._sending = False
+
+    async def receive(self) -> bytes:
+        """See Transport."""
+        try:
+            message = await self._connection.get_message()
+        except trio_websocket.ConnectionClosed as error:
+            raise self._closed(error.reason) from None
+        self._stream.since_message = 0
+        if isinstance(message, str):
+            raise TransportClosed("the peer sent a text message")
+        return message
+
+    async def aclose(self) -> None:
+        """See Transport."""
+        try:
+            # Behind a part of a message a Close frame would be taken for the rest of it.
+            if not self._sending:
+                with trio.move_on_after(CLOSE_TIMEOUT_S):
+                    await self._connection.aclose()
+        finally:
+            await trio.aclose_forcefully(self._stream)
+
+    def _closed(self, reason: trio_websocket.CloseReason | None) -> TransportClosed:
+        if self._stream.flooded:
+            return TransportClosed("the peer sent too many bytes without a whole message")
+        if reason is None or reason.code == 1006:
+            return TransportClosed("the connection was lost")
+        text = f": {reason.reason}" if reason.reason else ""
+        return TransportClosed(f"the WebSocket was closed ({reason.code}{text})")
+
+
+async def accept_websocket(
+    nursery: trio.Nursery, stream: trio.abc.Stream, first: bytes
+) -> WebSocketTransport:
+    """The server's side of the opening handshake, whose head the edge has read and checked.
+
+    Args:
+        nursery: the connection's own: an exception of the library ends up there.
+        stream: the visitor's connection.
+        first: the request's head, and all else that was read.
+
+    The caller sets the deadline: on a fault the library may never return.
+    """
+    counting = CountingStream(stream, first)
+    request = await trio_websocket.wrap_server_stream(
+        nursery,
+        counting,
+        message_queue_size=_MESSAGE_QUEUE_SIZE,
+        max_message_size=MESSAGE_MAX_BYTES,
+        receive_buffer_size=READ_BYTES,
+    )
+    connection = await request.accept(subprotocol=SUBPROTOCOL)
+    return WebSocketTransport(connection, counting)
+
+
+async def open_websocket(
+    nursery: trio.Nursery, stream: trio.abc.Stream, *, host: str, authorization: str
+) -> WebSocketTransport:
+    """The client's side of the opening handshake.
+
+    Args:
+        nursery: the connection's own: an exception of the library, such as ConnectionRejected,
+            ends up there.
+        stream: connected to the server, through TLS and proxies.
+        host: the Host field.
+        authorization: the Authorization field.
+
+    The caller sets the deadline: on a fault the library may never return.
+    """
+    counting = CountingStream(stream)
+    connection = await trio_websocket.wrap_client_stream(
+        nursery,
+        counting,  # type: ignore[arg-type]  # any trio.abc.Stream does; the annotation is narrower
+        host,
+        CONTROL_PATH,
+        subprotocols=[SUBPROTOCOL],
+        extra_headers=[
+            (b"Authorization", authorization.encode("ascii")),
+            (b"Accept", b"application/json"),  # for the reason of a refusal
+        ],
+        message_queue_size=_MESSAGE_QUEUE_SIZE,
+        max_message_size=MESSAGE_MAX_BYTES,
+        receive_buffer_size=READ_BYTES,
+    )
+    if connection.subprotocol != SUBPROTOCOL:
+        raise TransportClosed("the server does not speak our subprotocol")
+    return WebSocketTransport(connection, counting)

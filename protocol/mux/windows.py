@@ -1,0 +1,211 @@
+"""Credit: how much of one half of a stream may be sent, and how much a receiver promises.
+
+Credit is absolute: the number of bytes a half may have carried since it began. It never falls, so
+that saying it twice changes nothing.
+
+A receiver grants what it will hold. *Promised* is granted and not yet consumed; over all streams of
+a session it never passes the budget of 32 MiB. Half of that is set aside: FIRST_CREDIT_BYTES for
+each of 1,024 streams. The rest is lent: a stream borrows what it promises beyond its first 16 KiB,
+as much as is free, and never over a quarter of the budget. There is no window for the session on
+the wire: four visitors who stop reading would hold all of it and freeze everybody else.
+
+New credit is given on consumption, when half of what was promised has been consumed, so that few
+frames carry it. A window doubles only when its half was consumed in less than two of the smallest
+round trips: then the window, and not the reader, was what limited the stream.
+
+What was lent comes back when it is consumed, when the peer ends the half (then nothing more comes
+than came) and when we stop it (then nothing is kept): docs/flow-control.md.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from protocol.errors import LocalProtocolError, RemoteProtocolError
+from protocol.limits import (
+    BUDGET_BYTES,
+    FIRST_CREDIT_BYTES,
+    START_WINDOW_BYTES,
+    STREAM_WINDOW_MAX_BYTES,
+    STREAMS_MAX,
+)
+
+# More than any count on the wire.
+_UNKNOWN: Final = 2**64
+
+
+class SendCredit:
+    """What the peer lets us send of one half."""
+
+    __slots__ = ("limit", "sent")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.sent = 0
+
+    def __repr__(self) -> str:
+        return f"<SendCredit {self.sent} of {self.limit}>"
+
+    @property
+    def left(self) -> int:
+        """Bytes that may go now; zero or less after an overdraft."""
+        return self.limit - self.sent
+
+    def spend(self, size: int, *, overdraw: bool = False) -> None:
+        """Count bytes that go. A head or trailers may overdraw once one byte is left.
+
+        Raises:
+            LocalProtocolError: there is not that much.
+        """
+        left = self.limit - self.sent
+        if size > left and not (overdraw and left > 0):
+            raise LocalProtocolError(f"{size} bytes with {left} of credit")
+        self.sent += size
+
+    def raise_to(self, limit: int) -> None:
+        """The peer states its credit. Raises RemoteProtocolError when it falls."""
+        if limit < self.limit:
+            raise RemoteProtocolError(f"credit fell from {self.limit} to {limit}", "flow-control")
+        self.limit = limit
+
+
+class Budget:
+    """What all streams of a session borrow beyond their first credit."""
+
+    __slots__ = ("free",)
+
+    def __init__(self) -> None:
+        self.free = BUDGET_BYTES - STREAMS_MAX * FIRST_CREDIT_BYTES
+
+    def __repr__(self) -> str:
+        return f"<Budget {self.free} free>"
+
+
+class ReceiveWindow:
+    """What we let the peer send of one half.
+
+    Args:
+        budget: shared by the session's streams.
+        granted: the first credit, already said: in hello or in the open's own field. At most
+            FIRST_CREDIT_BYTES, which are set aside.
+        now: seconds of any one clock.
+        size: the window to start with, when there is something to grant.
+
+    Attributes:
+        granted: the credit that was said; what comes is held to it.
+        received: what came.
+        consumed: what the program took.
+        lent: what the budget lends this window now.
+    """
+
+    __slots__ = (
+        "_budget",
+        "_ceiling",
+        "_expected",
+        "_low",
+        "_mark_at",
+        "_open",
+        "_size",
+        "consumed",
+        "granted",
+        "lent",
+        "received",
+    )
+
+    def __init__(
+        self, budget: Budget, granted: int, now: float, size: int = START_WINDOW_BYTES
+    ) -> None:
+        self.granted = granted
+        self.received = 0
+        self.consumed = 0
+        self.lent = 0
+        self._budget = budget
+        self._ceiling = granted  # more is never held
+        self._expected = _UNKNOWN  # more is never to come
+        self._open = True
+        self._size = size
+        self._low = granted // 2  # promised bytes at which new credit is said
+        self._mark_at = now
+
+    def __repr__(self) -> str:
+        return f"<ReceiveWindow {self.consumed} <= {self.received} <= {self.granted}>"
+
+    def expect(self, more: int | None) -> None:
+        """Only so many bytes more are to come: nothing is promised, or held, beyond them.
+
+        Args:
+            more: None if that is not known.
+        """
+        if more is not None:
+            self._expected = self.received + more
+            self._ceiling = min(self._ceiling, self._expected)
+            self._settle()
+
+    def receive(self, size: int, *, overdraw: bool = False) -> None:
+        """Count bytes that came. Raises RemoteProtocolError beyond the credit."""
+        left = self.granted - self.received
+        if size > left and size > 0 and not (overdraw and left > 0):
+            raise RemoteProtocolError(f"{size} bytes with {left} of credit", "flow-control")
+        self.received += size
+
+    def discard(self, size: int) -> None:
+        """Count bytes that came and are not kept for the program to take."""
+        self.consumed += size
+        self._settle()
+
+    def consume(self, size: int, now: float, round_trip_s: float) -> bool:
+        """Count bytes that the program took; true when a new credit should be said.
+
+        Args:
+            size: bytes.
+            now: seconds of any one clock.
+            round_trip_s: the smallest seen on this session; infinite: none was measured, which
+                lets no window grow.
+        """
+        self.consumed += size
+        if self.lent:
+            self._settle()
+        if not self._open or self.granted - self.consumed > self._low:
+            return False
+        was_whole = 2 * self._low >= self._size  # else the budget, not the window, was the limit
+        if was_whole and now - self._mark_at < 2 * round_trip_s < math.inf:
+            self._size = min(2 * self._size, STREAM_WINDOW_MAX_BYTES)
+        self._mark_at = now
+        return self.grow_credit()
+
+    def grow_credit(self) -> bool:
+        """Promise a whole window again, or what the budget has; true when credit has grown."""
+        if self.granted > self._expected:
+            return False
+        promised = self.granted - self.consumed
+        reserved = max(FIRST_CREDIT_BYTES - promised, 0)
+        grant = min(self._size - promised, reserved + self._budget.free)
+        if grant <= 0:
+            return False
+        self.granted += grant
+        self._ceiling = min(self.granted, self._expected)
+        self._low = (promised + grant) // 2
+        self._settle()
+        return True
+
+    def finish(self) -> None:
+        """Nothing more will be kept: only what came and was not consumed is held."""
+        self._open = False
+        self._ceiling = min(self._ceiling, self.received)
+        self._settle()
+
+    def close(self) -> None:
+        """Nothing is held any more, and nothing will be: give back all that was lent."""
+        self._open = False
+        self._ceiling = 0
+        self._settle()
+
+    def _settle(self) -> None:
+        """Lent is what is promised beyond the first credit."""
+        lent = self._ceiling - self.consumed - FIRST_CREDIT_BYTES
+        if lent < 0:
+            lent = 0
+        if lent != self.lent:
+            self._budget.free += self.lent - lent
+            self.lent = lent

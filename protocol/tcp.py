@@ -1,0 +1,159 @@
+"""DRIVER. A connected socket as a trio stream, with as few system calls as it takes.
+
+trio's own SocketStream first tries to read, which between two requests always fails, then waits,
+then reads; and each call that succeeds at once still goes round the scheduler. For a keep-alive
+connection that is one failed call and two rounds a request. This stream waits first unless the
+last read was a full one, and makes no checkpoint after a read that waited or a write that was
+short. benchmarks/README.md has the figures.
+
+Everything else is as trio.SocketStream promises it: the same errors, and the same options, which
+trio has set when it made the socket (TCP_NODELAY, TCP_NOTSENT_LOWAT).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+import struct
+from typing import Final
+
+import trio
+
+# A write of less does not take long enough to let others run after it.
+_SHORT_WRITE_BYTES: Final = 16 * 1024
+_READ_BYTES: Final = 64 * 1024
+
+_LINGER_NONE: Final = struct.pack("ii", 1, 0)
+
+
+class TcpStream(trio.abc.HalfCloseableStream):
+    """A TCP or unix socket.
+
+    Args:
+        stream: whose socket this one takes over; it must not be used any more.
+    """
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self._socket = socket.socket(fileno=stream.socket.detach())
+        self._socket.setblocking(False)
+        self._more_expected = False
+
+    def __repr__(self) -> str:
+        return f"<TcpStream {'closed' if self.is_closed else self._socket.fileno()}>"
+
+    @property
+    def socket(self) -> socket.socket:
+        """What lies below, for its options."""
+        return self._socket
+
+    @property
+    def is_closed(self) -> bool:
+        return self._socket.fileno() < 0
+
+    def is_readable(self) -> bool:
+        """Whether the peer has sent something, or its end, that nobody has read."""
+        try:
+            self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            pass  # a reset, or closed by us
+        return True
+
+    def setsockopt(self, level: int, option: int, value: int | bytes) -> None:
+        """As the socket's own."""
+        self._socket.setsockopt(level, option, value)
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """What came, up to `max_bytes` (64 KiB); b"" at the peer's end. Cancelling loses nothing.
+
+        Raises:
+            trio.BrokenResourceError: the peer reset the connection, or vanished.
+            trio.ClosedResourceError: this end closed it.
+        """
+        size = max_bytes or _READ_BYTES
+        if self._more_expected:
+            await trio.lowlevel.checkpoint()
+        else:
+            await self._wait_readable()
+        while True:
+            try:
+                data = self._socket.recv(size)
+            except BlockingIOError:
+                await self._wait_readable()
+            except OSError as error:
+                raise self._broken(error) from error
+            else:
+                self._more_expected = len(data) == size
+                return data
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send all of it. When cancelled, a part of it may have been sent.
+
+        Raises:
+            trio.BrokenResourceError: the peer reset the connection, or vanished.
+            trio.ClosedResourceError: this end closed it.
+        """
+        sent = self._send(data)
+        if sent < len(data):
+            with memoryview(data) as view:
+                while sent < len(data):
+                    await self.wait_send_all_might_not_block()
+                    sent += self._send(view[sent:])
+        elif sent >= _SHORT_WRITE_BYTES:
+            await trio.lowlevel.checkpoint()
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Wait until the socket takes bytes. Raises as `send_all`."""
+        self._check_open()
+        await trio.lowlevel.wait_writable(self._socket)
+
+    async def send_eof(self) -> None:
+        """End our direction. Raises as `send_all`."""
+        await trio.lowlevel.checkpoint()
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            raise self._broken(error) from error
+
+    async def aclose(self) -> None:
+        """Close it; whoever waits on it gets ClosedResourceError."""
+        self.close()
+        await trio.lowlevel.checkpoint()
+
+    def close(self, *, reset: bool = False) -> None:
+        """Close it now, without waiting.
+
+        Args:
+            reset: with RST, so that what was sent cannot be taken for whole.
+        """
+        if self.is_closed:
+            return
+        if reset:
+            with contextlib.suppress(OSError):  # elsewhere than on Linux: it is reset already
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NONE)
+        trio.lowlevel.notify_closing(self._socket)
+        self._socket.close()
+
+    async def _wait_readable(self) -> None:
+        self._check_open()
+        await trio.lowlevel.wait_readable(self._socket)
+
+    def _check_open(self) -> None:
+        """trio would note the waiting task under a closed socket's -1, and never forget it."""
+        if self.is_closed:
+            raise trio.ClosedResourceError("this end closed the connection")
+
+    def _send(self, data: bytes | bytearray | memoryview) -> int:
+        try:
+            return self._socket.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise self._broken(error) from error
+
+    def _broken(self, error: OSError) -> Exception:
+        if self.is_closed or error.errno == errno.EBADF:
+            return trio.ClosedResourceError("this end closed the connection")
+        return trio.BrokenResourceError(f"the connection broke: {error}")

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import pytest
+
+from protocol.errors import HttpError
+from protocol.http.forwarding import with_forwarding, without_tunnel_error
+from protocol.mux.messages import Fields
+
+OURS = (
+    (b"X-Forwarded-For", b"203.0.113.5"),
+    (b"X-Forwarded-Host", b"name.example.com:8443"),
+    (b"X-Forwarded-Proto", b"https"),
+    (b"X-Forwarded-Port", b"8443"),
+)
+KEPT = ((b"Host", b"a"), (b"x-Forward", b"1"), (b"X-Realm", b"2"), (b"From", b"3"))
+
+
+def forwarded(fields: Fields, *, trusted: bool = False, visitor: str = "203.0.113.5") -> Fields:
+    return with_forwarding(
+        fields,
+        visitor=visitor,
+        scheme="https",
+        host="name.example.com:8443",
+        port=8443,
+        trusted=trusted,
+    )
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_ours_stand_at_the_end_and_others_stay_as_they_came(trusted: bool) -> None:
+    assert forwarded(KEPT, trusted=trusted) == KEPT + OURS
+    assert forwarded((), trusted=trusted) == OURS
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"Forwarded",
+        b"fORWARDED",
+        b"X-Forwarded-For",
+        b"x-forwarded-host",
+        b"X-FORWARDED-PROTO",
+        b"X-Forwarded-Port",
+        b"X-Forwarded-Prefix",
+        b"X-Forwarded",
+        b"X-Real-IP",
+        b"x_real_ip",
+        b"X_Forwarded_For",
+        b"X-Forwarded_Proto",
+    ],
+)
+def test_what_a_visitor_says_of_itself_is_dropped(name: bytes) -> None:
+    fields = (KEPT[0], (name, b"evil"), *KEPT[1:], (name, b"evil"))
+    assert forwarded(fields) == KEPT + OURS
+
+
+def test_chain_of_a_trusted_proxy_grows_by_its_address() -> None:
+    fields = (
+        (b"x-forwarded-FOR", b"198.51.100.1"),
+        (b"A", b"b"),
+        (b"X-Forwarded-For", b"198.51.100.2, ::1"),
+    )
+    assert forwarded(fields, trusted=True) == (
+        (b"A", b"b"),
+        (b"X-Forwarded-For", b"198.51.100.1, 198.51.100.2, ::1, 203.0.113.5"),
+        *OURS[1:],
+    )
+
+
+def test_what_else_a_trusted_proxy_says_stands_and_is_not_said_twice() -> None:
+    said = (
+        (b"x-forwarded-host", b"other"),
+        (b"Forwarded", b"for=198.51.100.1"),
+        (b"X-Forwarded-Port", b"1"),
+        (b"X-Real-IP", b"198.51.100.1"),
+    )
+    assert forwarded(said, trusted=True) == (*said, OURS[0], OURS[2])
+    proto = ((b"X-Forwarded-Proto", b"http"),)
+    assert forwarded(proto, trusted=True) == (*proto, OURS[0], OURS[1], OURS[3])
+
+
+@pytest.mark.parametrize("name", [b"X_Forwarded_For", b"X-Forwarded_Host", b"X_Real_IP"])
+def test_spelling_with_an_underscore_is_dropped_even_behind_a_trusted_proxy(name: bytes) -> None:
+    assert forwarded((KEPT[0], (name, b"evil"), *KEPT[1:]), trusted=True) == KEPT + OURS
+
+
+def test_address_that_is_not_ascii_is_refused() -> None:
+    with pytest.raises(HttpError, match="ASCII"):
+        forwarded((), visitor="\xe4")
+
+
+def test_tunnel_error_is_removed_from_what_apps_send() -> None:
+    fields = ((b"tunnel-ERROR", b"x"), (b"A", b"b"), (b"Tunnel-Error", b"y"))
+    assert without_tunnel_error(fields) == ((b"A", b"b"),)
+
+
+def test_other_fields_are_handed_on_without_a_copy() -> None:
+    fields = ((b"Tunnel-Errors", b"x"), (b"A", b"b"), (b"tunnel_error", b"y"), (b"x" * 12, b"z"))
+    assert without_tunnel_error(fields) is fields
