@@ -1,0 +1,240 @@
+"""The server's settings: what each flag allows, and what follows from them.
+
+The flags are read once, at start, into a frozen `ServerConfig` that cannot hold a value that is not
+allowed. Every complaint is a `ConfigError`, which names the flag and what it takes.
+"""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass, field
+from functools import cached_property
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from pathlib import Path
+from typing import Final, NamedTuple, NoReturn
+
+from platformdirs import user_state_path
+
+from protocol.errors import TunnelError
+from protocol.names import APEX, MAX_DOMAIN_LENGTH, is_legal_domain
+
+DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+# Names that no public DNS answers for (RFC 6761; RFC 6762 for .local).
+_LOCAL_SUFFIXES: Final = (".localhost", ".test", ".example", ".invalid", ".local")
+_CLIENT_DEFAULT_SERVER: Final = "http://localhost:8080"
+MAX_DRAIN_TIMEOUT_S: Final = 24 * 3600.0  # longer is a slip of the keyboard
+
+# What each flag takes, as its complaint says it.
+BIND: Final = "takes an IP address and a port, such as 127.0.0.1:8080, 0.0.0.0:80 or [::1]:8080"
+PUBLIC_URL: Final = "takes http:// or https://, a domain and maybe a port, without a path"
+DOMAIN: Final = f"takes a domain name of at most {MAX_DOMAIN_LENGTH} characters, no IP address"
+DRAIN: Final = f"takes seconds, 0 to {MAX_DRAIN_TIMEOUT_S:.0f}"
+
+Network = IPv4Network | IPv6Network
+
+
+class ConfigError(TunnelError):
+    """A flag or a file has a value that is not allowed; its text is the line for the person.
+
+    Attributes:
+        key: the flag, such as `--bind`.
+        message: what is allowed there, and what came.
+    """
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(f"{key}: {message}")
+        self.key = key
+        self.message = message
+
+
+class PublicUrl(NamedTuple):
+    """An origin as visitors see it; str() spells it as browsers do, without a default port."""
+
+    scheme: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        if self.port == DEFAULT_PORTS[self.scheme]:
+            return f"{self.scheme}://{self.host}"
+        return f"{self.scheme}://{self.host}:{self.port}"
+
+    def of_tunnel(self, name: str) -> PublicUrl:
+        return self if name == APEX else self._replace(host=f"{name}.{self.host}")
+
+
+def default_state_dir() -> Path:
+    """Where this user's programs keep their state, `~/.local/state/trio-tunnel` on Linux."""
+    return user_state_path("trio-tunnel", appauthor=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerConfig:
+    """All settings of one server.
+
+    Attributes:
+        bind_host: the IP address to listen on.
+        bind_port: 0 takes a free one.
+        domain: tunnels are the labels in front of it; lower case.
+        public_url: the apex as visitors see it; None: made of the domain and the bound port.
+        auth_file: the tokens, if the flag was given; `tokens_file` has the default.
+        open: let everybody in, whatever the address is.
+        tls_cert: PEM with the certificate and its chain; None: plain HTTP.
+        tls_key: PEM with its key.
+        trusted_proxies: whose forwarding fields are believed.
+        drain_timeout_s: how long a stop waits for what is in flight.
+        state_dir: this server's folder; it need not exist yet.
+        json: events on stdout as JSON, one a line.
+
+    Raises:
+        ConfigError: a value is not allowed, alone or beside another.
+    """
+
+    bind_host: str = "127.0.0.1"
+    bind_port: int = 8080
+    domain: str = "localhost"
+    public_url: PublicUrl | None = None
+    auth_file: Path | None = None
+    open: bool = False
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    trusted_proxies: tuple[Network, ...] = ()
+    drain_timeout_s: float = 8.0
+    state_dir: Path = field(default_factory=default_state_dir)
+    json: bool = False
+
+    def __post_init__(self) -> None:
+        _check_bind(self.bind_host, self.bind_port)
+        if not is_legal_domain(self.domain):
+            refuse("--domain", DOMAIN, self.domain)
+        if self.public_url is not None:
+            _check_public_url(self.public_url, self.domain)
+        if (self.tls_cert is None) != (self.tls_key is None):
+            missing, given = "--tls-key", "--tls-cert"
+            if self.tls_cert is None:
+                missing, given = given, missing
+            raise ConfigError(missing, f"is needed beside {given}: the two go together")
+        if not 0 <= self.drain_timeout_s <= MAX_DRAIN_TIMEOUT_S:
+            refuse("--drain-timeout", DRAIN, str(self.drain_timeout_s))
+
+    @property
+    def authentication_required(self) -> bool:
+        """Whether a client needs a token.
+
+        It does unless the server listens on loopback **and** its domain is one that only this
+        machine knows (a server behind nginx is bound to loopback and public all the same). An auth
+        file that was named on the command line is never ignored: it makes tokens needed there, too.
+        --open overrides all of it.
+        """
+        if self.open:
+            return False
+        local = ip_address(self.bind_host).is_loopback and is_local_domain(self.domain)
+        return self.auth_file is not None or not local
+
+    @property
+    def open_to_strangers(self) -> bool:
+        """Whether somebody on another machine may reach this server and needs no token."""
+        local = ip_address(self.bind_host).is_loopback and all(map(is_local_domain, self.domains))
+        return not self.authentication_required and not local
+
+    @property
+    def tokens_file(self) -> Path:
+        """The auth file, named or by default; it need not exist yet."""
+        return self.auth_file or self.state_dir / "tokens"
+
+    @cached_property
+    def domains(self) -> frozenset[str]:
+        """What tunnels are labels of: the domain, and the host of the public URL."""
+        return frozenset({self.domain} | ({self.public_url.host} if self.public_url else set()))
+
+    def public_url_for(self, name: str, port: int) -> str:
+        """The URL of the tunnel `name`, or of the service itself for APEX.
+
+        Args:
+            port: the bound one, for a server without --public-url.
+        """
+        scheme = "http" if self.tls_cert is None else "https"
+        apex = self.public_url or PublicUrl(scheme, self.domain, port)
+        return str(apex.of_tunnel(name))
+
+    def trusts(self, address: str) -> bool:
+        """Whether a peer at this address is a trusted proxy; never raises."""
+        if not self.trusted_proxies:
+            return False
+        try:
+            peer = ip_address(address)
+        except ValueError:
+            return False
+        if isinstance(peer, IPv6Address) and peer.ipv4_mapped is not None:
+            peer = peer.ipv4_mapped  # an IPv4 peer of a socket on [::]
+        return any(peer in network for network in self.trusted_proxies)
+
+    def tls_context(self) -> ssl.SSLContext | None:
+        """What to serve TLS with, read from the two files now; None without them.
+
+        Raises:
+            ConfigError: a file cannot be read or used.
+        """
+        if self.tls_cert is None or self.tls_key is None:
+            return None
+        for flag, path in (("--tls-cert", self.tls_cert), ("--tls-key", self.tls_key)):
+            _check_readable(flag, path)
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.set_alpn_protocols(["http/1.1"])
+        try:
+            context.load_cert_chain(self.tls_cert, self.tls_key, _no_passphrase)
+        except (ssl.SSLError, ValueError) as error:
+            message = f"takes a PEM certificate that fits the unencrypted key in {self.tls_key}"
+            raise ConfigError("--tls-cert", f"{message}, not {self.tls_cert} ({error})") from None
+        return context
+
+
+def is_local_domain(domain: str) -> bool:
+    """Whether only this machine or network knows the domain."""
+    return domain == "localhost" or domain.endswith(_LOCAL_SUFFIXES)
+
+
+def client_command(url: str, *, token_needed: bool) -> str:
+    """What a developer types to share an app through the server at this public URL."""
+    server = "" if url == _CLIENT_DEFAULT_SERVER else f" --server {url}"
+    return f"tunnel-client http 3000{server}{' --token-file FILE' if token_needed else ''}"
+
+
+def refuse(key: str, allowed: str, value: str) -> NoReturn:
+    """Raises the ConfigError that names the flag, what it takes, and what came."""
+    raise ConfigError(key, f"{allowed}, not {value!r}")
+
+
+def _check_bind(host: str, port: int) -> None:
+    try:
+        ip_address(host)
+    except ValueError:
+        refuse("--bind", BIND, f"{host}:{port}")
+    if not 0 <= port <= 65535:
+        refuse("--bind", f"{BIND}; a port is 0 to 65535", f"{host}:{port}")
+
+
+def _check_public_url(url: PublicUrl, domain: str) -> None:
+    allowed_port = url.scheme in DEFAULT_PORTS and 1 <= url.port <= 65535
+    if not allowed_port or not is_legal_domain(url.host):
+        refuse("--public-url", PUBLIC_URL, f"{url.scheme}://{url.host}:{url.port}")
+    label, _, parent = domain.partition(".")
+    if parent == url.host:
+        # Their hosts would be the same, and the domain is the service.
+        text = (
+            f"its host may not be {parent} while --domain is {domain}: both claim the name {label}"
+        )
+        raise ConfigError("--public-url", text)
+
+
+def _check_readable(flag: str, path: Path) -> None:
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        text = f"takes a file that can be read, not {path} ({error.strerror})"
+        raise ConfigError(flag, text) from None
+
+
+def _no_passphrase() -> str:
+    # Without this, OpenSSL asks for one on the terminal, and a service hangs there.
+    raise ValueError("the key is encrypted")

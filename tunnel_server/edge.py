@@ -1,0 +1,125 @@
+"""What the connections of one server share: settings, names, sessions, and whether it stops."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from typing import NamedTuple, Protocol
+
+from protocol.mux.session import Session
+from tunnel_server.answers import Answer, HealthDetails, error_answer, offline_answer
+from tunnel_server.auth import Authenticator, bearer_token
+from tunnel_server.config import ServerConfig
+from tunnel_server.registry import Registry
+
+log = logging.getLogger(__name__)
+
+
+class Login(NamedTuple):
+    """Whose a session is, and with what it was shown."""
+
+    owner: str
+    authorization: bytes | None
+
+    def __repr__(self) -> str:
+        return f"<Login {self.owner}>"
+
+
+class Swept(Protocol):
+    """A public connection, as the sweep and the stop see it."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is being served or has begun to arrive, or an answer has just left."""
+
+    def sweep(self, now: float) -> None:
+        """End what has passed its deadline."""
+
+    def stop_when_idle(self) -> None:
+        """End a connection that is not busy; one that carries a session goes on."""
+
+    def close_websocket(self, code: int) -> bool:
+        """End a WebSocket with a Close of ours; false on other connections."""
+
+    def end(self) -> None:
+        """End it now: what is cut off looks so. One that carries a session goes on."""
+
+
+class Edge:
+    """The state of a running server.
+
+    Attributes:
+        public_url: the apex, as visitors see it.
+        sessions: the live ones.
+        draining: the server stops; every answer closes its connection.
+    """
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        authenticator: Authenticator,
+        registry: Registry,
+        *,
+        port: int,
+        version: str,
+    ) -> None:
+        self.config = config
+        self.authenticator = authenticator
+        self.registry = registry
+        self.version = version
+        self.port = port
+        self.public_url = config.public_url_for("", port)
+        self.sessions: dict[Session, Login] = {}
+        self.connections: set[Swept] = set()
+        self.draining = False
+
+    def __repr__(self) -> str:
+        state = "draining" if self.draining else "serving"
+        return f"<Edge {state} {len(self.connections)} connections {self.registry!r}>"
+
+    def wall_time(self) -> float:
+        """Seconds since the epoch, for what is told to people."""
+        return datetime.now(UTC).timestamp()
+
+    def owner_of(self, authorization: bytes | None) -> str | None:
+        """Who a request is from, by its Authorization; None: a token is needed."""
+        token = bearer_token(authorization) if authorization is not None else None
+        return self.authenticator.owner_of(token)
+
+    def is_allowed(self, login: Login) -> bool:
+        """Whether a session may still be what it was: its token may have been taken away."""
+        if not self.config.authentication_required:
+            return True
+        return self.owner_of(login.authorization) == login.owner
+
+    def end_revoked_sessions(self) -> None:
+        """Close every session whose token is not valid any more."""
+        for session, login in tuple(self.sessions.items()):
+            if not self.is_allowed(login):
+                session.close("its token is not valid any more")
+
+    def health(self, authorization: bytes | None) -> HealthDetails | None:
+        """The details of health, for those who may know them."""
+        may_know = not self.config.authentication_required
+        if not may_know and (authorization is None or self.owner_of(authorization) is None):
+            return None
+        cores = [session.core for session in self.sessions]
+        return HealthDetails(
+            self.version,
+            len(cores),
+            sum(len(core.streams) for core in cores),
+            sum(core.sent.unacked_bytes for core in cores),
+        )
+
+    def release(self, session: Session, claim: int | None = None) -> None:
+        """Nobody holds the names of this session, or of one claim of it, any more."""
+        for name in self.registry.release(session, claim, self.wall_time()):
+            log.info("%s is offline", name)
+
+    def missing(self, name: str, accept: bytes) -> Answer:
+        """The answer for a tunnel that nobody holds."""
+        left_at = self.registry.left_at(name)
+        if left_at is None:
+            return error_answer("tunnel-not-found", "", accept, name=name)
+        since = datetime.fromtimestamp(left_at, UTC)
+        return offline_answer(name, since, datetime.now(UTC), accept)

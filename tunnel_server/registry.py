@@ -1,0 +1,109 @@
+"""Who holds which name now, and which names were held.
+
+Plain dictionaries and no await anywhere: a claim is checked and made in one step. Live claims exist
+in this process's memory alone.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+from protocol.mux.messages import Claim, Claimed, Refused
+from protocol.mux.session import Session
+from protocol.names import NAME_RULE, generate_name, is_legal_name
+
+# Names that were held, for the answer that says since when one is offline.
+REMEMBERED_NAMES_MAX: Final = 10_000
+
+
+class Tunnel:
+    """A name and the session that holds it."""
+
+    __slots__ = ("claim", "instance", "name", "owner", "session")
+
+    def __init__(self, name: str, owner: str, claim: Claim, session: Session) -> None:
+        self.name = name
+        self.owner = owner
+        self.instance = claim.instance
+        self.claim = claim.claim
+        self.session = session
+
+    def __repr__(self) -> str:
+        return f"<Tunnel {self.name} claim {self.claim} {self.session!r}>"
+
+
+class Registry:
+    """The names of one server.
+
+    Args:
+        url_of: the public URL of a name.
+        random_bytes: for names that the server makes up.
+    """
+
+    def __init__(self, url_of: Callable[[str], str], random_bytes: Callable[[int], bytes]) -> None:
+        self._url_of = url_of
+        self._random_bytes = random_bytes
+        self._tunnels: dict[str, Tunnel] = {}
+        self._left: OrderedDict[str, float] = OrderedDict()
+
+    def __repr__(self) -> str:
+        return f"<Registry {len(self._tunnels)} held, {len(self._left)} remembered>"
+
+    def find(self, name: str) -> Tunnel | None:
+        """The tunnel that a request for this name goes to."""
+        return self._tunnels.get(name)
+
+    def left_at(self, name: str) -> float | None:
+        """When a name that nobody holds was last held, on the clock given to `release`."""
+        return self._left.get(name)
+
+    def claim(self, session: Session, owner: str, claim: Claim) -> Claimed | Refused:
+        """Give a name to a session, if it may have it.
+
+        A person's start takes the name from any session of the same owner, which is told
+        `taken-over`. A reconnect takes only a free name or one of its own instance: two machines
+        with one token would else take it from one another for ever. Another owner never gets it.
+        """
+        if claim.options:
+            option = min(claim.options)
+            return Refused(claim.claim, "unknown-option", f"this server has no option {option!r}")
+        if claim.name and not is_legal_name(claim.name):
+            return Refused(claim.claim, "name-invalid", f"a name is {NAME_RULE}")
+        name = claim.name or self._free_name()
+        holder = self._tunnels.get(name)
+        if holder is not None:
+            same = holder.owner == owner and (claim.start or holder.instance == claim.instance)
+            if not same:
+                return Refused(claim.claim, "name-taken", f"{name} is in use by another client")
+            _tell_taken_over(holder)
+        self._left.pop(name, None)
+        self._tunnels[name] = Tunnel(name, owner, claim, session)
+        return Claimed(claim.claim, name, self._url_of(name))
+
+    def release(self, session: Session, claim: int | None, now: float) -> list[str]:
+        """Free one claim of a session, or all; returns the names."""
+        names = [
+            tunnel.name
+            for tunnel in self._tunnels.values()
+            if tunnel.session is session and claim in (None, tunnel.claim)
+        ]
+        for name in names:
+            del self._tunnels[name]
+            self._left[name] = now
+            self._left.move_to_end(name)
+        while len(self._left) > REMEMBERED_NAMES_MAX:
+            self._left.popitem(last=False)
+        return names
+
+    def _free_name(self) -> str:
+        while True:
+            name = generate_name(self._random_bytes(7))
+            if name not in self._tunnels:
+                return name
+
+
+def _tell_taken_over(holder: Tunnel) -> None:
+    text = f"another client of yours has taken {holder.name}"
+    holder.session.release(holder.claim, "taken-over", text)

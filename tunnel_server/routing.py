@@ -1,0 +1,142 @@
+"""Whose a request is: the service's own, a tunnel's or nobody's. Host decides everything."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from protocol import CONTROL_PATH
+from protocol.errors import HttpError, LocalProtocolError, SessionClosed
+from protocol.http.fields import values_of
+from protocol.http.forwarding import with_forwarding
+from protocol.http.heads import RequestHead, end_to_end
+from protocol.mux.messages import Open
+from protocol.names import APEX, tunnel_key
+from tunnel_server.answers import (
+    Answer,
+    error_answer,
+    health,
+    landing_page,
+    method_not_allowed,
+    ready,
+)
+from tunnel_server.connection import Connection
+from tunnel_server.edge import Edge
+from tunnel_server.exchange import Exchange
+
+_HEALTH: Final = b"/_tunnel/health"
+_READY: Final = b"/_tunnel/ready"
+_TE_TRAILERS: Final = (b"TE", b"trailers")
+_CONTROL: Final = CONTROL_PATH.encode()
+
+
+def is_control(edge: Edge, head: RequestHead) -> bool:
+    """Whether a tunnel's client connects: the control path on the service's own host."""
+    path = head.target.partition(b"?")[0]
+    return path == _CONTROL and tunnel_key(head.host, edge.config.domains) == APEX
+
+
+def begin(connection: Connection, head: RequestHead) -> Exchange:
+    """Start what this request asks for: open a stream, or settle the answer."""
+    edge = connection.edge
+    name = tunnel_key(head.host, edge.config.domains)
+    if name is None:
+        return Exchange(head, answer=error_answer("unknown-host", "", accept_of(head)))
+    if name == APEX:
+        return Exchange(head, answer=_service_answer(edge, head))
+    tunnel = edge.registry.find(name)
+    if tunnel is None:
+        return Exchange(head, name=name, answer=edge.missing(name, accept_of(head)))
+    core = tunnel.session.core
+    if len(core.streams) >= core.max_streams:
+        return _refused(head, name, "overloaded", "")
+    try:
+        opened = _opening(connection, head, tunnel.claim)
+        stream = tunnel.session.open(opened, connection.answers)
+    except SessionClosed:
+        edge.release(tunnel.session)  # it is just closing its connection
+        return Exchange(head, name=name, answer=edge.missing(name, accept_of(head)))
+    except HttpError as error:
+        return _refused(head, name, error.code, str(error))
+    except LocalProtocolError as error:
+        return _refused(head, name, "head-too-large", str(error))
+    if head.body is None and not head.upgrade:
+        stream.send_eof()
+    return Exchange(head, stream=stream, name=name)
+
+
+def _refused(head: RequestHead, name: str, code: str, cause: str) -> Exchange:
+    return Exchange(head, name=name, answer=error_answer(code, cause, accept_of(head), name=name))
+
+
+async def pace(edge: Edge, head: RequestHead) -> None:
+    """Before `begin`: wait while the session that this goes to has enough to send."""
+    name = tunnel_key(head.host, edge.config.domains)
+    tunnel = edge.registry.find(name) if name else None
+    if tunnel is not None and tunnel.session.is_crowded:
+        await tunnel.session.pace()
+
+
+def accept_of(head: RequestHead | None) -> bytes:
+    """The visitor's Accept, for the form of an error."""
+    return b",".join(values_of(head.fields, b"accept")) if head is not None else b""
+
+
+def authorization_of(head: RequestHead) -> bytes | None:
+    """The one Authorization; several are none."""
+    values = values_of(head.fields, b"authorization")
+    return values[0] if len(values) == 1 else None
+
+
+def _opening(connection: Connection, head: RequestHead, claim: int) -> Open:
+    edge = connection.edge
+    trusted = edge.config.trusts(connection.address)
+    fields = end_to_end(head.fields)
+    scheme, port = _public_origin(connection, head, trusted)
+    host = head.host.decode("ascii")
+    fields = with_forwarding(
+        fields, visitor=connection.address, scheme=scheme, host=host, port=port, trusted=trusted
+    )
+    if head.te_trailers:
+        fields = (*fields, _TE_TRAILERS)  # of this hop, but the client writes it for the next
+    return Open(
+        "websocket" if head.upgrade else "http",
+        claim,
+        head.method,
+        head.target,
+        head.version,
+        fields,
+        head.body,
+        scheme,
+        host,
+        connection.address,
+        0,
+    )
+
+
+def _public_origin(connection: Connection, head: RequestHead, trusted: bool) -> tuple[str, int]:
+    """Scheme and port as the visitor sees them (DESIGN: --public-url, a proxy's word, ours)."""
+    public_url = connection.edge.config.public_url
+    if public_url is not None:
+        return public_url.scheme, public_url.port
+    scheme = "https" if connection.secure else "http"
+    if trusted:
+        said = values_of(head.fields, b"x-forwarded-proto")
+        if said in ([b"http"], [b"https"]):
+            scheme = said[0].decode("ascii")
+    port = head.host.rpartition(b":")[2]
+    return scheme, int(port) if port.isdigit() else {"http": 80, "https": 443}[scheme]
+
+
+def _service_answer(edge: Edge, head: RequestHead) -> Answer:
+    path = head.target.partition(b"?")[0]
+    accept = accept_of(head)
+    if head.method not in (b"GET", b"HEAD"):
+        return method_not_allowed(b"GET, HEAD", accept)
+    if path == b"/":
+        needed = edge.config.authentication_required
+        return landing_page(edge.public_url, accept, token_needed=needed)
+    if path == _HEALTH:
+        return health(edge.health(authorization_of(head)))
+    if path == _READY:
+        return ready(edge.health(authorization_of(head)), draining=edge.draining)
+    return error_answer("tunnel-not-found", "This address is not one of the service.", accept)
