@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import AsyncIterator
+
+import pytest
+import trio
+import trio.testing
+
+from protocol.mux.events import GoingAway
+from protocol.mux.stream import TunnelStream
+from tests.origin_fakes import KEY, OK, SWITCHED, App, RawOrigin, Told, listen
+from tests.server_fakes import Network, Server, a_config
+from tunnel_client import app as app_module, link as link_module
+from tunnel_client.app import serve
+from tunnel_client.config import ClientConfig
+
+
+class Program:
+    """The client as a whole, but for its terminal and the network."""
+
+    def __init__(self, nursery: trio.Nursery, origin: RawOrigin, drain_timeout_s: float) -> None:
+        self.told = Told()
+        self.exit_code: int | None = None
+        self.over = trio.Event()
+        self._signal, self._signals = trio.open_memory_channel[int](9)
+        config = a_config(origin.target, drain_timeout_s=drain_timeout_s)
+        nursery.start_soon(self._run, config)
+
+    async def _run(self, config: ClientConfig) -> None:
+        self.exit_code = await serve(config, self.told, self._signals)
+        self.over.set()
+
+    def send_signal(self) -> None:
+        self._signal.send_nowait(signal.SIGINT)
+
+    def kinds(self) -> list[str]:
+        return [kind for kind, _ in self.told.events]
+
+
+class World:
+    """A program, its server and its app."""
+
+    def __init__(self, nursery: trio.Nursery, network: Network, origin: RawOrigin) -> None:
+        self.nursery = nursery
+        self.network = network
+        self.origin = origin
+
+    async def start(self, drain_timeout_s: float = 8.0) -> tuple[Program, Server]:
+        program = Program(self.nursery, self.origin, drain_timeout_s)
+        server = await self.network.serve(self.nursery)
+        await trio.testing.wait_all_tasks_blocked()
+        return program, server
+
+    async def request(self, server: Server) -> tuple[TunnelStream, App]:
+        stream = server.request()
+        app = await self.origin.accept()
+        await app.request()
+        return stream, app
+
+
+@pytest.fixture
+async def world(monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery) -> AsyncIterator[World]:
+    network = Network()
+    monkeypatch.setattr(link_module, "open_stream", network.open_stream)
+    origin = await listen()
+    yield World(nursery, network, origin)
+    with trio.CancelScope(shield=True):
+        await origin.end()
+
+
+async def test_a_signal_finishes_what_is_in_flight_and_tells_stopped_once_at_the_end(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, app_module.__name__)
+    program, server = await world.start()
+    stream, app = await world.request(server)
+    program.send_signal()
+    assert isinstance(await server.event(), GoingAway)
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    assert program.kinds() == ["ready"]
+    assert [record.message for record in caplog.records] == [
+        "1 under way, given 8 s to finish; Ctrl-C again drops it all"
+    ]
+    await app.send(OK)
+    assert (await stream.receive_head()).status == 200
+    assert await stream.receive_some() == b"ok"
+    await program.over.wait()
+    assert program.exit_code == 0
+    assert program.kinds() == ["ready", "request", "stopped"]
+    assert program.told.events[-1][1] == ("stopped by the user",)
+    await server.ended.wait()
+    assert await app.rest() == b""  # the idle connection is closed, and not reset
+
+
+async def test_an_idle_client_stops_at_once_and_without_a_word_about_requests(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, app_module.__name__)
+    program, server = await world.start()
+    program.send_signal()
+    await program.over.wait()
+    assert program.kinds() == ["ready", "stopped"]
+    assert not caplog.records
+    await server.ended.wait()
+
+
+async def test_what_is_not_done_by_the_deadline_is_cut_off_and_the_exit_is_0(
+    world: World, mock_clock: trio.testing.MockClock
+) -> None:
+    program, server = await world.start(drain_timeout_s=3)
+    _, app = await world.request(server)
+    program.send_signal()
+    assert isinstance(await server.event(), GoingAway)
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    mock_clock.jump(2.9)
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    assert not program.over.is_set()
+    mock_clock.jump(0.1)
+    assert await app.is_reset()
+    await program.over.wait()
+    assert program.exit_code == 0
+    assert program.kinds() == ["ready", "request", "stopped"]
+
+
+async def test_a_websocket_gets_its_1001_at_the_deadline(
+    world: World, mock_clock: trio.testing.MockClock
+) -> None:
+    program, server = await world.start(drain_timeout_s=3)
+    assert server.session is not None
+    opened = server.request().opened
+    app = await world.origin.accept()
+    await app.request()
+    await app.send(OK)
+    fields = (*opened.fields, (b"Sec-WebSocket-Key", KEY))
+    stream = server.session.open(opened._replace(kind="websocket", fields=fields))
+    await app.request()
+    await app.send(SWITCHED)
+    assert (await stream.receive_head()).status == 101
+    program.send_signal()
+    await server.event()
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    mock_clock.jump(3)
+    frame = await app.exactly(8)
+    assert frame[:2] == b"\x88\x82"
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    assert not program.over.is_set()  # the app may answer
+    await app.send_eof()
+    assert await app.rest() == b""
+    await program.over.wait()
+    assert program.kinds()[-1] == "stopped"
+
+
+async def test_a_second_signal_drops_everything_at_once(
+    world: World, mock_clock: trio.testing.MockClock
+) -> None:
+    program, server = await world.start()
+    _, app = await world.request(server)
+    program.send_signal()
+    await server.event()
+    program.send_signal()
+    assert await app.is_reset()
+    await program.over.wait()  # the clock stands still
+    assert program.exit_code == 0
+    assert program.kinds()[-1] == "stopped"
+
+
+async def test_a_client_that_is_not_connected_stops_at_once(world: World) -> None:
+    world.network.down = "nobody is there"
+    program = Program(world.nursery, world.origin, 8)
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    program.send_signal()
+    await program.over.wait()
+    assert program.exit_code == 0
+    assert program.kinds() == ["reconnecting", "stopped"]
+
+
+async def test_a_refusal_ends_the_program_with_3(world: World) -> None:
+    program = Program(world.nursery, world.origin, 8)
+    refusal = b"HTTP/1.1 401 x\r\nTunnel-Error: unauthorized\r\nContent-Length: 0\r\n\r\n"
+    await (await world.network.accept()).answer(refusal)
+    await program.over.wait()
+    assert program.exit_code == 3
+    assert program.kinds() == ["refused"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_it_connects_for_the_first_time_is_a_stop(
+    monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    network = Network()
+    network.down = "nobody is there"
+    network.on_attempt = lambda: signal.raise_signal(number)
+    told = Told()
+    monkeypatch.setattr(link_module, "open_stream", network.open_stream)
+    monkeypatch.setattr(app_module, "open_report", lambda **_: told)
+    monkeypatch.setattr(app_module, "set_up_logging", lambda: None)
+    assert app_module.run(a_config()) == 0
+    assert network.attempts_at

@@ -1,0 +1,30 @@
+"""The command `tunnel-client`, also as `python -m tunnel_client`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from tunnel_client.cli import config_from
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line (without the program's name; None: that of the process).
+
+    Returns the exit code: 0 stopped by the user, 1 gave up or could not start, 2 bad usage or
+    config, 3 refused by the server.
+    """
+    try:
+        config = config_from(sys.argv[1:] if argv is None else argv)
+        if isinstance(config, int):
+            return config
+        # Not at the top: `--version` and `--help` need no trio.
+        from tunnel_client.app import run
+
+        return run(config)
+    except KeyboardInterrupt:  # before `run` listens for signals, or after
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""Keeps the tunnel up: connects, serves, and connects again.
+
+A new connection is made as soon as the server says that it goes away, while the old one serves
+what is in flight. The program ends only when a person stops it or the server refuses for good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+
+from protocol.backoff import Backoff
+from protocol.mux.messages import Claimed, Refused, Release
+from tunnel_client.config import ClientConfig
+from tunnel_client.dispatch import Dispatcher
+from tunnel_client.link import Link
+from tunnel_client.report import Report
+
+EXIT_STOPPED = 0
+EXIT_REFUSED = 3
+
+
+class Agent:
+    """One tunnel, for the life of the program.
+
+    Args:
+        instance: 16 random bytes, this process's own.
+        random: for the waits between attempts, 0 to 1.
+    """
+
+    def __init__(
+        self,
+        config: ClientConfig,
+        report: Report,
+        dispatcher: Dispatcher,
+        *,
+        version: str,
+        instance: bytes,
+        random: Callable[[], float],
+    ) -> None:
+        self._config = config
+        self._report = report
+        self._dispatcher = dispatcher
+        self._version = version
+        self._instance = instance
+        self._backoff = Backoff(random)
+        self._name = config.subdomain or ""
+        self._was_ready = False
+        self._stopping = False
+        self._links: set[Link] = set()
+
+    def __repr__(self) -> str:
+        return f"<Agent {self._name or 'no name yet'}, {len(self._links)} links>"
+
+    async def run(self) -> int:
+        """Serve until the server refuses for good; returns the exit code.
+
+        Once `stop` was called it makes no new connection, and waits to be cancelled.
+        """
+        async with trio.open_nursery() as nursery:
+            refused = await self._keep_connected(nursery)
+            self._report.refused(refused.code, refused.message)
+            # What another connection, or one whose name was taken over, still has in flight.
+            await self._finish_links()
+        return EXIT_REFUSED
+
+    async def stop(self) -> None:
+        """Finish what is in flight, to the deadline, and connect no more."""
+        self._stopping = True
+        await self._finish_links()
+
+    async def _keep_connected(self, nursery: trio.Nursery) -> Refused | Release:
+        """Connect again and again, until the server refuses for good; returns how."""
+        while True:
+            link = Link(self._config, self._version, self._dispatcher.serve, self._on_claimed)
+            self._links.add(link)
+            nursery.start_soon(self._serve, link)
+            await link.leaving.wait()
+            await self._stay_if_stopping()
+            refused = link.refused
+            if refused is not None and not self._is_for_now(refused):
+                return refused
+            await self._pause(link)
+            await self._stay_if_stopping()
+
+    async def _stay_if_stopping(self) -> None:
+        """`stop` sees to the end; nothing new begins."""
+        if self._stopping:
+            await trio.sleep_forever()
+
+    def _is_for_now(self, refused: Refused | Release) -> bool:
+        """After a first `ready` the name may be held by our own session, not yet missed."""
+        return isinstance(refused, Refused) and refused.code == "name-taken" and self._was_ready
+
+    async def _pause(self, link: Link) -> None:
+        """Before the next attempt. One that follows a connection that lived comes within 0.5 s."""
+        self._backoff.connection_ended(link.lived_s())
+        wait_s = self._backoff.next_wait_s()
+        self._report.reconnecting(self._backoff.attempt, wait_s, link.reason)
+        await trio.sleep(wait_s)
+
+    async def _serve(self, link: Link) -> None:
+        try:
+            await link.run(self._name, self._instance, start=not self._was_ready)
+        finally:
+            self._links.discard(link)
+
+    async def _finish_links(self) -> None:
+        async with trio.open_nursery() as nursery:
+            for link in tuple(self._links):
+                nursery.start_soon(link.finish, self._config.drain_timeout_s)
+
+    def _on_claimed(self, claimed: Claimed) -> None:
+        self._name = claimed.name
+        self._was_ready = True
+        self._report.ready(claimed.url, claimed.name, str(self._config.server_url))

@@ -1,0 +1,22 @@
+"""Text from elsewhere, made safe for a terminal.
+
+A path, a reason or a message of the server may carry escape sequences that retitle the window,
+rewrite lines above, or turn the direction of the text.
+"""
+
+from __future__ import annotations
+
+
+def printable(text: str) -> str:
+    """The text with everything that is no visible character or plain space written as an escape.
+
+    That is all of Unicode's categories Other and Separator: controls (C0, DEL and C1), format
+    characters such as the bidirectional ones, line separators, lone surrogates.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else _escape(char) for char in text)
+
+
+def _escape(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")

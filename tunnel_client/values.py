@@ -1,0 +1,41 @@
+"""What single settings may be. Each function takes a value and the name that an error uses."""
+
+from __future__ import annotations
+
+import math
+import ssl
+from pathlib import Path
+
+from protocol.names import NAME_RULE, is_legal_name
+from tunnel_client.errors import ConfigError
+
+
+def dns_label(value: str, key: str) -> str:
+    """The label in lower case."""
+    # isascii: the lower case of the Kelvin sign is a k.
+    if not (value.isascii() and is_legal_name(label := value.lower())):
+        raise ConfigError(key, f"a DNS label: {NAME_RULE}")
+    return label
+
+
+def seconds(value: str | float, key: str, *, least: float, most: float) -> float:
+    """A number of seconds, both ends included."""
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):  # OverflowError: an int of the file with 400 digits
+        number = math.nan
+    if not least <= number <= most:  # false for nan as well
+        raise ConfigError(key, f"a number of seconds from {least:g} to {most:g}")
+    return number
+
+
+def pem_file(value: str, key: str) -> Path:
+    """A file with at least one certificate, in PEM form."""
+    path = Path(value)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError:  # an OSError too, and has to come first
+        raise ConfigError(key, f"{path} holds no certificate in PEM form") from None
+    except OSError as error:
+        raise ConfigError(key, f"{path} cannot be read: {error.strerror}") from None
+    return path
