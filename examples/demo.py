@@ -1,0 +1,222 @@
+"""What `make demo [TARGET=3000]` runs: a tunnel-server, an app and a tunnel-client, until Ctrl-C.
+
+    python examples/demo.py            shares demo_app.py, which stands beside this file
+    python examples/demo.py TARGET     shares an app of your own
+
+Each is a process of its own, as it would be in three terminals, and talks to this one through the
+JSON lines of `--json`. They are in sessions of their own, so that a Ctrl-C reaches this process
+alone, and it ends them in order: first the client, which lets go of its name, last the server.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import trio
+
+SERVER_PORT = 8080
+APP_PORT = 3000
+PORTS_TRIED = 100
+
+OWN_ADDRESSES = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
+
+STOP_TIMEOUT_S = 10.0  # the client and the server let requests finish for 8 s
+
+Say = Callable[[str], None]
+Command = tuple[str, ...]
+
+
+class Programs(NamedTuple):
+    """The commands to run, without their arguments."""
+
+    server: Command
+    app: Command
+    client: Command
+
+
+PROGRAMS = Programs(
+    server=(sys.executable, "-m", "tunnel_server"),
+    app=(sys.executable, str(Path(__file__).with_name("demo_app.py"))),
+    client=(sys.executable, "-m", "tunnel_client"),
+)
+
+
+class DemoError(Exception):
+    """The demo cannot go on, for the reason that the text says."""
+
+
+class Child:
+    """A program that runs, and what it prints."""
+
+    def __init__(self, name: str, process: trio.Process) -> None:
+        self.name = name
+        self._process = process
+        self._printed = bytearray()
+
+    async def next_line(self) -> str:
+        """DemoError when the program has ended."""
+        assert self._process.stdout is not None
+        while b"\n" not in self._printed:
+            data = await self._process.stdout.receive_some()
+            if not data:
+                code = await self._process.wait()
+                raise DemoError(f"{self.name} has ended, with exit code {code}")
+            self._printed += data
+        line, _, self._printed = self._printed.partition(b"\n")
+        return line.decode("utf-8", "replace")
+
+    async def next_event(self) -> dict[str, Any]:
+        """DemoError when the program has ended."""
+        event: dict[str, Any] = json.loads(await self.next_line())
+        return event
+
+    async def watch(self) -> NoReturn:
+        """Pass over what it prints, until it ends: DemoError."""
+        while True:
+            await self.next_line()
+
+
+@asynccontextmanager
+async def running(name: str, *command: str) -> AsyncIterator[Child]:
+    """A program for the length of the block. SIGTERM ends it, and SIGKILL if that is too slow."""
+    process = await trio.lowlevel.open_process(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        yield Child(name, process)
+    finally:
+        process.terminate()
+        with trio.move_on_after(STOP_TIMEOUT_S, shield=True):
+            await process.wait()
+        process.kill()
+        with trio.move_on_after(STOP_TIMEOUT_S, shield=True):
+            await process.wait()
+        if process.stdout is not None:
+            await trio.aclose_forcefully(process.stdout)
+
+
+def say_at_once(line: str) -> None:
+    print(line, flush=True)
+
+
+async def share(target: str | None, programs: Programs, say: Say) -> None:
+    """Start everything, then tell of each request until cancelled. DemoError if something ends."""
+    async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
+
+        async def start(name: str, *command: str) -> Child:
+            return await stack.enter_async_context(running(name, *command))
+
+        port = free_port(SERVER_PORT)
+        bind = f"127.0.0.1:{port}"
+        if port != SERVER_PORT:
+            say(f"port {SERVER_PORT} is taken: tunnel-server listens on {port}")
+        server = await start("tunnel-server", *programs.server, "--bind", bind, "--json")
+        while (await server.next_event())["event"] != "listening":
+            pass
+        nursery.start_soon(server.watch)
+        if target is None:
+            app = await start("the demo app", *programs.app, str(APP_PORT))
+            say(line := await app.next_line())
+            target = line.split()[3]  # demo app on URL
+            nursery.start_soon(app.watch)
+        arguments = ("http", target, "--server", f"http://{bind}", "--json")
+        client = await start("tunnel-client", *programs.client, *arguments)
+        while True:
+            for line in lines_of(await client.next_event(), target):
+                say(line)
+
+
+def lines_of(event: dict[str, Any], target: str) -> list[str]:
+    """An event of the client, for people."""
+    match event["event"]:
+        case "ready":
+            return [
+                "",
+                f"  Public URL   {event['url']}",
+                f"  leads to     {target}",
+                "",
+                "  Open it in a browser. Ctrl-C ends everything. Requests:",
+                "",
+            ]
+        case "request":
+            said = f"{event['method']} {event['path']} {event['status'] or 'failed'}"
+            said += f", {event['bytes_out']} bytes, {event['ms']:.0f} ms"
+            said += f": {event['error']}" if event["error"] else ""
+            # No escape sequence of a visitor's reaches the terminal.
+            return [time.strftime("%H:%M:%S ") + said.encode("unicode_escape").decode()]
+        case "reconnecting":
+            return [f"{event['reason']}; trying again in {event['wait_s']:.1f} s"]
+        case "refused":
+            return [f"refused by the server ({event['code']}): {event['message']}"]
+        case _:
+            return []
+
+
+def free_port(first: int) -> int:
+    """The first port from there on that is free on this machine's own addresses.
+
+    On both: a browser that asks for `localhost` may try either first.
+    """
+    for port in range(first, first + PORTS_TRIED):
+        if all(is_free(*address, port) for address in OWN_ADDRESSES):
+            return port
+    raise DemoError(f"port {first} and the next {PORTS_TRIED} are taken")
+
+
+def is_free(family: socket.AddressFamily, address: str, port: int) -> bool:
+    try:
+        with socket.create_server((address, port), family=family):
+            return True
+    except OSError as error:
+        return error.errno != errno.EADDRINUSE  # a machine without IPv6 has nothing there
+
+
+async def run(target: str | None, programs: Programs = PROGRAMS, say: Say = say_at_once) -> int:
+    """Share until SIGINT, SIGTERM or SIGHUP; the exit code."""
+    reason = ""
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+        try:
+            async with trio.open_nursery() as nursery:
+                sharing = trio.CancelScope()
+                nursery.start_soon(cancel_on, signals, sharing)
+                with sharing:
+                    await share(target, programs, say)
+                nursery.cancel_scope.cancel()
+        except* DemoError as errors:
+            reason = str(first(errors))
+    if reason:
+        print(f"demo: {reason}", file=sys.stderr)
+    return 1 if reason else 0
+
+
+async def cancel_on(signals: AsyncIterator[int], sharing: trio.CancelScope) -> None:
+    async for _ in signals:  # a second one changes nothing: the end is on its way
+        sharing.cancel()
+
+
+def first(errors: BaseExceptionGroup[DemoError]) -> BaseException:
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def main(argv: Sequence[str]) -> int:
+    if len(argv) > 1 or any(argument.startswith("-") for argument in argv):
+        print("usage: python examples/demo.py [TARGET]", file=sys.stderr)
+        return 2
+    return trio.run(run, argv[0] if argv else None)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

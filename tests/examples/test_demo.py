@@ -1,0 +1,223 @@
+"""The demo with stand-ins for the three programs; the real ones are run in tests/system."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from examples import demo
+from examples.demo import Programs, lines_of
+
+READY = {"event": "ready", "url": "http://a.localhost:1", "name": "a", "server": "x"}
+REQUEST = {
+    "event": "request",
+    "id": 1,
+    "method": "GET",
+    "path": "/x",
+    "status": 200,
+    "bytes_in": 0,
+    "bytes_out": 5,
+    "ms": 1.4,
+    "error": None,
+    "open_streams": 0,
+}
+
+
+def stand_in(log: Path, name: str, *lines: str, then: str = "signal.pause()") -> tuple[str, ...]:
+    """A program that notes how it was called and how it ended, prints lines, and waits."""
+    code = f"""
+import os, signal, sys
+assert os.getsid(0) == os.getpid(), "a Ctrl-C would reach this program too"
+log = open({str(log)!r}, "a", buffering=1)
+def stop(*_):
+    log.write("{name} stopped\\n")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, stop)
+log.write("{name} " + " ".join(sys.argv[1:]) + "\\n")
+sys.stdout.write({"".join(line + chr(10) for line in lines)!r})
+sys.stdout.flush()
+{then}
+"""
+    return (sys.executable, "-S", "-c", code)
+
+
+def programs(log: Path, **changed: tuple[str, ...]) -> Programs:
+    usual = Programs(
+        server=stand_in(log, "server", json.dumps({"event": "listening"})),
+        app=stand_in(log, "app", "demo app on http://127.0.0.1:3001 (3000 is taken)"),
+        client=stand_in(log, "client", json.dumps(READY), json.dumps(REQUEST)),
+    )
+    return usual._replace(**changed)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "log"
+
+
+def noted(log: Path) -> list[str]:
+    return log.read_text().splitlines()
+
+
+async def run_until(said: str, target: str | None, programs: Programs) -> tuple[int, list[str]]:
+    """Run the demo, and stop it as Ctrl-C does once that was said; exit code and all it said."""
+    lines: list[str] = []
+
+    def say(line: str) -> None:
+        lines.append(line)
+        if said in line:
+            signal.raise_signal(signal.SIGINT)
+
+    return await demo.run(target, programs, say), lines
+
+
+async def test_everything_is_started_and_stopped_in_order(log: Path) -> None:
+    code, lines = await run_until("GET /x", None, programs(log))
+    assert code == 0
+    assert "demo app on http://127.0.0.1:3001 (3000 is taken)" in lines
+    assert "  Public URL   http://a.localhost:1" in lines
+    assert "  leads to     http://127.0.0.1:3001" in lines
+    assert lines[-1].endswith(" GET /x 200, 5 bytes, 1 ms")
+    server, app, client, *ends = noted(log)
+    bind = server.split()[2]
+    assert server == f"server --bind {bind} --json"
+    assert bind.startswith("127.0.0.1:")
+    assert app == "app 3000"
+    assert client == f"client http http://127.0.0.1:3001 --server http://{bind} --json"
+    assert ends == ["client stopped", "app stopped", "server stopped"]
+
+
+async def test_target_is_shared_instead_of_the_demo_app(log: Path) -> None:
+    _, lines = await run_until("GET /x", "https://localhost:8443", programs(log))
+    assert "  leads to     https://localhost:8443" in lines
+    assert "app" not in "".join(noted(log))
+    assert noted(log)[1].startswith("client http https://localhost:8443 --server ")
+
+
+async def test_taken_port_gives_the_next_free_one_and_says_so(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setattr(demo, "SERVER_PORT", port)
+        _, lines = await run_until("GET /x", "3000", programs(log))
+    found = int(lines[0].removeprefix(f"port {port} is taken: tunnel-server listens on "))
+    assert port < found < port + demo.PORTS_TRIED
+    assert noted(log)[0] == f"server --bind 127.0.0.1:{found} --json"
+
+
+def test_port_is_free_only_on_both_addresses_of_this_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    try:
+        listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    except OSError:
+        pytest.skip("this machine has no ::1")
+    with listener:
+        port = listener.getsockname()[1]
+        assert demo.free_port(port) > port
+        monkeypatch.setattr(demo, "PORTS_TRIED", 1)
+        with pytest.raises(demo.DemoError, match="are taken"):
+            demo.free_port(port)
+
+
+@pytest.mark.parametrize(
+    ("which", "name"),
+    [("server", "tunnel-server"), ("app", "the demo app"), ("client", "tunnel-client")],
+)
+@pytest.mark.parametrize("lines", [[], ["ready"]])
+async def test_program_that_ends_ends_the_demo(
+    log: Path, which: str, name: str, lines: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    usual = {
+        "server": json.dumps({"event": "listening"}),
+        "app": "demo app on http://127.0.0.1:3001",
+        "client": json.dumps(READY),
+    }
+    broken = stand_in(log, which, *([usual[which]] if lines else []), then="sys.exit(7)")
+    code, _ = await run_until("never said", None, programs(log, **{which: broken}))
+    assert code == 1
+    assert capsys.readouterr().err == f"demo: {name} has ended, with exit code 7\n"
+    started = [line.split()[0] for line in noted(log)]
+    assert sorted(started) == sorted([which, *(2 * [p for p in set(started) if p != which])])
+
+
+async def test_program_that_does_not_stop_is_killed(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "STOP_TIMEOUT_S", 0.05)
+    stubborn = "signal.signal(signal.SIGTERM, lambda *_: None)\nwhile True: signal.pause()"
+    client = stand_in(log, "client", json.dumps(READY), json.dumps(REQUEST), then=stubborn)
+    code, _ = await run_until("GET /x", None, programs(log, client=client))
+    assert code == 0
+    assert noted(log)[-2:] == ["app stopped", "server stopped"]
+
+
+async def test_second_interrupt_changes_nothing(log: Path) -> None:
+    # A client that interrupts the demo while it is being stopped.
+    interrupt = """
+def stop(*_):
+    os.kill(os.getppid(), signal.SIGINT)
+    log.write("client stopped\\n")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, stop)
+print("{}", flush=True)
+signal.pause()
+"""
+    client = stand_in(
+        log, "client", then=interrupt.replace("{}", json.dumps(REQUEST).replace('"', '\\"'))
+    )
+    code, _ = await run_until("GET /x", None, programs(log, client=client))
+    assert code == 0
+    assert noted(log)[3:] == ["client stopped", "app stopped", "server stopped"]
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signal_ends_the_program_without_a_traceback(log: Path, stop: signal.Signals) -> None:
+    code = f"""
+import sys, trio
+sys.path.insert(0, {str(Path(demo.__file__).parent.parent)!r})
+from examples import demo
+sys.exit(trio.run(demo.run, "3000", demo.Programs(*{tuple(programs(log))!r})))
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=-1, stderr=-1) as process:
+        assert process.stdout is not None
+        while b"GET /x" not in process.stdout.readline():
+            pass
+        process.send_signal(stop)
+        rest, error = process.communicate()
+    assert (rest, error, process.returncode) == (b"", b"", 0)
+    assert noted(log)[2:] == ["client stopped", "server stopped"]
+
+
+@pytest.mark.parametrize(
+    ("event", "lines"),
+    [
+        ({"event": "reconnecting", "attempt": 1, "wait_s": 0.51, "reason": "it is down"}, 1),
+        ({"event": "refused", "code": "unauthorized", "message": "no"}, 1),
+        ({"event": "stopped", "reason": "x"}, 0),
+        ({"event": "something new"}, 0),
+    ],
+)
+def test_every_event_of_the_client_is_understood(event: dict[str, Any], lines: int) -> None:
+    assert len(lines_of(event, "3000")) == lines
+
+
+def test_failed_request_is_told_with_its_reason_and_nothing_for_a_terminal_to_act_on() -> None:
+    event = REQUEST | {"path": "/\x1b[2J\n", "status": None, "error": "nothing\u202e listens"}
+    (line,) = lines_of(event, "3000")
+    assert line.isprintable()
+    assert line.endswith(r"GET /\x1b[2J\n failed, 5 bytes, 1 ms: nothing\u202e listens")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["3000", "4000"]])
+def test_bad_usage_is_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert demo.main(arguments) == 2
+    assert capsys.readouterr().err == "usage: python examples/demo.py [TARGET]\n"
