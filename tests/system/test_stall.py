@@ -1,0 +1,93 @@
+"""Both directions full, at both ends, for ten seconds: nothing stands still.
+
+A reader that waits for its own writer stops for good here: the writer waits for the peer's reader,
+which waits for the peer's writer. (Two WebSocket libraries stop within a second or two.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+import trio
+
+from tests.programs import Address
+from tests.system.origin import BLOCK_BYTES, blocks
+from tests.system.peer import READ_BYTES
+from tests.system.visitor import SMALL_S, Visitor, fetch, visit
+
+SECONDS = 10
+# Enough of each kind that every buffer between here and the app is full.
+FLOWS_OF_A_KIND = 3
+CHUNKED = [("Transfer-Encoding", "chunked")]
+
+
+class Flow:
+    """One direction of one request."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.moved_bytes = 0
+        self.started = trio.Event()
+
+    def __repr__(self) -> str:
+        return f"<{self.name}: {self.moved_bytes} bytes>"
+
+    def moved(self, count_bytes: int) -> None:
+        self.moved_bytes += count_bytes
+        self.started.set()
+
+
+async def send_without_end(visitor: Visitor, flow: Flow) -> None:
+    block = blocks(1, BLOCK_BYTES)[0][:READ_BYTES]
+    while True:
+        await visitor.send(block)
+        flow.moved(len(block))
+
+
+async def receive_without_end(visitor: Visitor, flow: Flow) -> None:
+    await visitor.answer()
+    async for data in visitor.body():
+        flow.moved(len(data))
+    raise AssertionError(f"{flow} ended")
+
+
+async def apart(address: Address, up: Flow, down: Flow) -> None:
+    async with visit(address) as visitor, visit(address) as other, trio.open_nursery() as nursery:
+        await visitor.request("/sink", "POST", CHUNKED)
+        nursery.start_soon(send_without_end, visitor, up)
+        await other.request(f"/endless?size={1 << 40}")
+        nursery.start_soon(receive_without_end, other, down)
+
+
+async def echo(address: Address, up: Flow, down: Flow) -> None:
+    async with visit(address) as visitor, trio.open_nursery() as nursery:
+        await visitor.request("/echo", "POST", CHUNKED)
+        nursery.start_soon(send_without_end, visitor, up)
+        nursery.start_soon(receive_without_end, visitor, down)
+
+
+KINDS: list[Callable[[Address, Flow, Flow], Awaitable[None]]] = [apart, echo]
+
+
+@pytest.mark.timeout(90)
+async def test_with_both_directions_full_every_flow_moves_in_every_second(
+    address: Address,
+) -> None:
+    flows: list[Flow] = []
+    async with trio.open_nursery() as nursery:
+        for kind in KINDS * FLOWS_OF_A_KIND:
+            flows += (up := Flow(f"up {len(flows)}")), (down := Flow(f"down {len(flows)}"))
+            nursery.start_soon(kind, address, up, down)
+        with trio.fail_after(SMALL_S):
+            for flow in flows:
+                await flow.started.wait()
+        for _ in range(SECONDS):
+            before = [flow.moved_bytes for flow in flows]
+            await trio.sleep(1)
+            standing = [f for f, old in zip(flows, before, strict=True) if f.moved_bytes == old]
+            assert not standing, flows
+        assert (await fetch(address)).body == b"hello"  # and a small one overtakes them
+        nursery.cancel_scope.cancel()
+    assert (await fetch(address)).body == b"hello"
+    print(*flows, sep="\n")

@@ -1,0 +1,165 @@
+"""Programs that stop, are killed, or find their port taken: what is in flight is not lost."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import h11
+import pytest
+import trio
+
+from tests.programs import Address, Programs, Tunnel
+from tests.system.origin import Origin
+from tests.system.visitor import SMALL_S, Answer, Visitor, fetch, visit
+
+DRAIN_S = 8  # the default of --drain-timeout
+# A stop is heard of within a moment, but the only news of it is that a connection is refused.
+POLLS, POLL_S = 100, 0.1
+
+
+@asynccontextmanager
+async def half_an_answer(address: Address, origin: Origin) -> AsyncIterator[Visitor]:
+    """A request in flight: the app has sent one half and waits for the gate."""
+    async with visit(address) as visitor:
+        with trio.fail_after(SMALL_S):
+            await visitor.request("/gate")
+            await visitor.answer()
+            assert await anext(visitor.body()) == b"first,"
+        yield visitor
+
+
+async def the_rest(visitor: Visitor) -> bytes:
+    with trio.fail_after(SMALL_S):
+        return b"".join([data async for data in visitor.body()])
+
+
+async def refuses_connections(port: int) -> None:
+    for _ in range(POLLS):
+        try:
+            stream = await trio.open_tcp_stream("127.0.0.1", port)
+        except OSError:
+            return
+        await stream.aclose()
+        await trio.sleep(POLL_S)
+    raise AssertionError("the server still accepts connections")
+
+
+async def eventually(address: Address, status: int) -> Answer:
+    """The answer with this status; polled, since no visitor is told of a change."""
+    answer = await fetch(address)
+    for _ in range(POLLS):
+        if answer.status == status:
+            break
+        await trio.sleep(POLL_S)
+        answer = await fetch(address)
+    assert answer.status == status, answer
+    return answer
+
+
+async def test_a_server_that_is_stopped_finishes_what_is_in_flight(
+    tunnel: Tunnel, origin: Origin
+) -> None:
+    async with half_an_answer(tunnel.address, origin) as visitor:
+        tunnel.server.process.send_signal(signal.SIGTERM)
+        await refuses_connections(tunnel.address.port)
+        origin.gate.set()
+        assert await the_rest(visitor) == b"second"
+    assert await tunnel.server.exit_code(DRAIN_S) == 0
+
+
+async def test_a_client_that_is_stopped_finishes_what_is_in_flight(
+    tunnel: Tunnel, origin: Origin
+) -> None:
+    async with half_an_answer(tunnel.address, origin) as visitor:
+        tunnel.client.process.send_signal(signal.SIGTERM)
+        answer = await eventually(tunnel.address, 503)
+        assert answer.error == "tunnel-offline"
+        origin.gate.set()
+        assert await the_rest(visitor) == b"second"
+    assert await tunnel.client.exit_code(DRAIN_S) == 0
+    assert tunnel.client.events[-1]["event"] == "stopped"
+    assert tunnel.server.process.returncode is None
+
+
+@pytest.mark.parametrize("stopped", ["server", "client"])
+async def test_what_is_not_done_by_the_drain_timeout_is_visibly_cut_off(
+    programs: Programs, origin: Origin, stopped: str
+) -> None:
+    server, port = await programs.server("--drain-timeout", "1")
+    client = await programs.client(origin.port, port, "--subdomain", "app", "--drain-timeout", "1")
+    await client.event("ready")
+    async with half_an_answer(Address(port, "app.localhost"), origin) as visitor:
+        program = server if stopped == "server" else client
+        assert await program.stop(within_s=6) == 0
+        with pytest.raises((h11.RemoteProtocolError, trio.BrokenResourceError)):
+            await the_rest(visitor)
+
+
+async def test_ctrl_c_stops_both_with_exit_code_0(tunnel: Tunnel) -> None:
+    for program in (tunnel.client, tunnel.server):
+        program.process.send_signal(signal.SIGINT)
+        assert await program.exit_code() == 0
+
+
+async def test_both_stopped_at_once_do_not_wait_for_one_another(tunnel: Tunnel) -> None:
+    """As Ctrl-C in one terminal does."""
+    for program in (tunnel.server, tunnel.client):
+        program.process.send_signal(signal.SIGINT)
+    for program in (tunnel.server, tunnel.client):
+        assert await program.exit_code(within_s=DRAIN_S / 2) == 0
+
+
+async def test_a_second_server_on_the_port_says_so_in_one_line_and_harms_no_one(
+    tunnel: Tunnel, programs: Programs, origin: Origin
+) -> None:
+    async with half_an_answer(tunnel.address, origin) as visitor:
+        taken = f"127.0.0.1:{tunnel.address.port}"
+        second = await programs.start("tunnel-server", "--bind", taken)
+        assert await second.exit_code() == 1
+        assert taken in second.stderr
+        assert len(second.stderr.splitlines()) == 1
+        origin.gate.set()
+        assert await the_rest(visitor) == b"second"
+    assert (await fetch(tunnel.address)).body == b"hello"
+
+
+async def test_after_a_server_was_killed_the_client_claims_its_name_again(
+    programs: Programs, origin: Origin
+) -> None:
+    server, port = await programs.server()
+    client = await programs.client(origin.port, port)  # with a name of the client's own making
+    ready = await client.event("ready")
+    address = Address(port, f"{ready['name']}.localhost")
+    assert (await fetch(address)).body == b"hello"
+    await server.kill()
+    assert (await client.event("reconnecting"))["attempt"] >= 1
+    await programs.server(bind=f"127.0.0.1:{port}")
+    again = await client.event("ready")
+    assert (again["name"], again["url"]) == (ready["name"], ready["url"])
+    assert (await fetch(address)).body == b"hello"
+
+
+async def test_a_client_waits_for_a_server_that_is_not_there_yet(
+    programs: Programs, origin: Origin
+) -> None:
+    server, port = await programs.server()
+    await server.stop()
+    client = await programs.client(origin.port, port)
+    await client.event("reconnecting")
+    await programs.server(bind=f"127.0.0.1:{port}")
+    await client.event("ready")
+
+
+async def test_when_a_client_was_killed_its_visitors_are_told(
+    tunnel: Tunnel, programs: Programs, origin: Origin
+) -> None:
+    async with half_an_answer(tunnel.address, origin) as visitor:
+        await tunnel.client.kill()
+        with pytest.raises((h11.RemoteProtocolError, trio.BrokenResourceError)):
+            await the_rest(visitor)
+    assert (await eventually(tunnel.address, 503)).error == "tunnel-offline"
+    again = await programs.client(origin.port, tunnel.address.port, "--subdomain", "app")
+    await again.event("ready")
+    assert (await fetch(tunnel.address)).body == b"hello"
