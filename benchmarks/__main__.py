@@ -1,0 +1,146 @@
+"""`python -m benchmarks`, from the root of the repository: the table of README.md beside this.
+
+Prints Markdown on stdout, and on stderr each reading as it comes. All programs are its own, on
+127.0.0.1, and end with it, also on Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import re
+import resource
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from benchmarks.measures import MEASURES, Tools
+from benchmarks.native_programs import compiled
+from benchmarks.peers.direct import DIRECT
+from benchmarks.peers.localtunnel import LOCALTUNNEL
+from benchmarks.peers.nginx import NGINX
+from benchmarks.peers.route import Peer
+from benchmarks.peers.ssh import SSH
+from benchmarks.peers.trio_tunnel import TUNNEL
+from benchmarks.programs import BenchmarkError, find
+from benchmarks.rounds import Rounds
+from benchmarks.table import medians, ratios
+
+PEERS = (DIRECT, NGINX, SSH, LOCALTUNNEL, TUNNEL)
+NEEDED = {"cc": "gcc", "wrk": "wrk"}  # programs and their Debian packages
+ROUNDS = 5
+SECONDS = 3
+INTERRUPTED = 130  # a shell's status for a program that SIGINT has ended
+
+
+def options(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
+    parser.add_argument("--rounds", type=positive, default=ROUNDS, metavar="N")
+    parser.add_argument("--seconds", type=positive, default=SECONDS, help="of each load")
+    for option, known in (("--peers", PEERS), ("--measures", MEASURES)):
+        every = [thing.name for thing in known]
+        parser.add_argument(
+            option,
+            type=partial(among, known=every),
+            default=every,
+            metavar="NAME,...",
+            help=f"some of {','.join(every)}",
+        )
+    return parser.parse_args(argv)
+
+
+def positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
+def among(text: str, known: Sequence[str]) -> list[str]:
+    """Names with commas between them, each one of `known`."""
+    chosen = text.split(",")
+    if unknown := [name for name in chosen if name not in known]:
+        allowed = ",".join(known)
+        raise argparse.ArgumentTypeError(f"{','.join(unknown)}: not among {allowed}")
+    return chosen
+
+
+def present(peers: Sequence[Peer]) -> tuple[list[Peer], list[str]]:
+    """The peers that can run here, and a line for each that cannot."""
+    lacking = {peer.name: peer.missing() for peer in peers}
+    notes = [f"{name} is left out: missing {', '.join(of)}" for name, of in lacking.items() if of]
+    return [peer for peer in peers if not lacking[peer.name]], notes
+
+
+async def run(chosen: argparse.Namespace, folder: Path) -> str:
+    """All rounds; returns the report. Raises BenchmarkError when nothing can be measured."""
+    peers, notes = present([peer for peer in PEERS if peer.name in chosen.peers])
+    for note in notes:
+        print(note, file=sys.stderr)
+    if not peers:
+        raise BenchmarkError("none of the chosen peers is installed")
+    native = await compiled(folder)
+    async with native.backend() as backend_port:
+        measures = [measure for measure in MEASURES if measure.name in chosen.measures]
+        rounds = Rounds(Tools(native, chosen.seconds), backend_port, peers, measures)
+        for number in range(1, chosen.rounds + 1):
+            await rounds.run(number, folder / f"round-{number}")
+    names = [peer.name for peer in peers]
+    parts = [headline(chosen), medians(rounds.readings, names)]
+    if others := [name for name in names if name != TUNNEL.name]:
+        parts.append(ratios(rounds.readings, TUNNEL.name, others))
+    parts.append("\n".join(f"* {note}" for note in [*notes, *rounds.notes]))
+    return "\n\n".join(part for part in parts if part)
+
+
+def headline(chosen: argparse.Namespace) -> str:
+    day = datetime.now(UTC).date().isoformat()
+    found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    processor = found[1] if found else platform.machine()
+    cores = len(os.sched_getaffinity(0))
+    python = platform.python_version()
+    how = f"medians of {chosen.rounds} rounds, loads of {chosen.seconds} s"
+    return f"{day}, {cores} cores of {processor}, Python {python}; {how}:"
+
+
+async def until_signal(chosen: argparse.Namespace, folder: Path) -> int:
+    """Runs and reports. After SIGINT, SIGTERM or SIGHUP ends everything. The exit status."""
+    status = INTERRUPTED
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+        async with trio.open_nursery() as nursery:
+
+            async def stop_on_signal() -> None:
+                await anext(signals)
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(stop_on_signal)
+            try:
+                print(await run(chosen, folder))
+                status = 0
+            except BenchmarkError as error:
+                print(error, file=sys.stderr)
+                status = 1
+            nursery.cancel_scope.cancel()
+    return status
+
+
+def main(argv: Sequence[str]) -> int:
+    chosen = options(argv)
+    if missing := [package for program, package in NEEDED.items() if not find(program)]:
+        print(f"the benchmarks need: sudo apt install {' '.join(missing)}", file=sys.stderr)
+        return 1
+    # Twice 500 WebSockets and more in one program; what we may have, the programs get as well.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    with tempfile.TemporaryDirectory(prefix="tunnel-bench-") as folder:
+        return trio.run(until_signal, chosen, Path(folder))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
