@@ -1,0 +1,82 @@
+"""What the documents say of the tests is true: each test that docs/checklist.md names exists."""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CHECKLIST = ROOT / "docs" / "checklist.md"
+
+# `tests/protocol/mux/test_core.py::test_name` in code marks; what follows in a cell is prose.
+NAME = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
+
+
+@cache
+def functions_of(path: Path) -> frozenset[str]:
+    tree = ast.parse(path.read_text())
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return frozenset(node.name for node in ast.walk(tree) if isinstance(node, functions))
+
+
+def missing(text: str) -> list[str]:
+    """The names in a checklist that are no test's."""
+    return [
+        f"{file}::{test}"
+        for file, test in NAME.findall(text)
+        if not (ROOT / file).exists() or test not in functions_of(ROOT / file)
+    ]
+
+
+def rows(text: str) -> list[str]:
+    """The rows of all tables, without their heads."""
+    lines = text.splitlines()
+    return [
+        line
+        for before, line in pairwise(lines)
+        if line.startswith("|") and before.startswith("|") and not line.startswith("|--")
+    ]
+
+
+def test_every_test_that_the_checklist_names_exists() -> None:
+    assert missing(CHECKLIST.read_text()) == []
+
+
+def test_every_clause_of_the_checklist_names_a_test() -> None:
+    found = rows(CHECKLIST.read_text())
+    assert len(found) > 100
+    assert [row for row in found if not NAME.search(row)] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("| a | `tests/test_docs.py::test_no_such` |", ["tests/test_docs.py::test_no_such"]),
+        ("| a | `tests/no_such.py::test_a` |", ["tests/no_such.py::test_a"]),
+        ("| a | `tests/test_docs.py::test_a_wrong_name_is_found` |", []),
+    ],
+)
+def test_a_wrong_name_is_found(text: str, expected: list[str]) -> None:
+    assert missing(text) == expected
+
+
+def test_rows_are_those_of_tables_without_their_heads() -> None:
+    assert rows("# a\n| head | x |\n|---|---|\n| b | c |\ntext\n") == ["| b | c |"]
+
+
+def links(path: Path) -> list[str]:
+    """The relative links of a document that lead nowhere."""
+    targets = re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", path.read_text())
+    return [target for target in targets if not (path.parent / target).exists()]
+
+
+@pytest.mark.parametrize(
+    "path", [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")], ids=lambda path: path.name
+)
+def test_links_lead_somewhere(path: Path) -> None:
+    assert links(path) == []
