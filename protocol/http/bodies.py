@@ -19,6 +19,7 @@ import re
 from protocol.errors import HttpError
 from protocol.http import grammar
 from protocol.http.fields import crossing_trailers
+from protocol.http.framing import read_fields
 from protocol.http.limits import (
     CHUNK_FRAMING_FREE_BYTES,
     CHUNK_FRAMING_MAX_BYTES,
@@ -185,10 +186,10 @@ class ChunkedBody:
 
 
 def _trailers(section: bytes) -> Fields:
-    received = grammar.FIELD.findall(section)
+    received = read_fields(section)
     if len(received) > FIELDS_MAX:
         raise HttpError("head-too-large", f"more than {FIELDS_MAX} trailers")
-    return crossing_trailers(tuple((name, value.rstrip(b" \t")) for name, value in received))
+    return crossing_trailers(received)
 
 
 def body_reader(form: BodyForm) -> LengthBody | ChunkedBody | UntilCloseBody:

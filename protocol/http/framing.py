@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-import h11
-
 from protocol.errors import HttpError
 from protocol.http import grammar
 from protocol.mux.messages import BodyForm, Fields
@@ -24,37 +22,38 @@ _NOTABLE: Final = frozenset(
 )
 
 
-def h11_event(connection: h11.Connection, raw: bytes) -> object:
-    """What h11 makes of a whole head that the strict grammar has passed.
+def read_fields(lines: bytes) -> Fields:
+    """The fields of well-formed field lines, without the whitespace around their values.
 
-    Raises:
-        HttpError: `bad-request`.
+    Args:
+        lines: that match the grammar's field lines, each with its CRLF.
     """
-    connection.receive_data(raw)
-    try:
-        return connection.next_event()
-    except h11.RemoteProtocolError as error:
-        # The grammar leaves it only errors that quote nothing of the head: Host and framing.
-        raise HttpError("bad-request", str(error)) from None
+    fields = grammar.FIELD.findall(lines)
+    if b" \r\n" in lines or b"\t\r\n" in lines:
+        fields = [(name, value.rstrip(b" \t")) for name, value in fields]
+    return tuple(fields)
 
 
-def notable(fields: Fields) -> dict[bytes, bytes]:
-    """The notable fields by lower-case name; repeats are joined, as RFC 9110 5.3 allows."""
+def notable(fields: Fields) -> list[tuple[bytes, bytes]]:
+    """The notable fields, their names in lower case."""
+    lower_names = [(name.lower(), value) for name, value in fields]
+    return [field for field in lower_names if field[0] in _NOTABLE]
+
+
+def joined(fields: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """The fields by name; repeats are joined, as RFC 9110 5.3 allows for lists."""
     seen: dict[bytes, bytes] = {}
     for name, value in fields:
-        lower = name.lower()
-        if lower in _NOTABLE:
-            seen[lower] = seen[lower] + b"," + value if lower in seen else value
+        seen[name] = seen[name] + b"," + value if name in seen else value
     return seen
 
 
-def announced_body(seen: dict[bytes, bytes], version: bytes, raw: bytes) -> BodyForm:
+def announced_body(seen: dict[bytes, bytes], version: bytes) -> BodyForm:
     """The body form by the framing fields alone (RFC 9112 6.3).
 
     Args:
-        seen: the notable fields.
+        seen: the notable fields, joined.
         version: b"1.0" or b"1.1".
-        raw: the head that they are from.
 
     Raises:
         HttpError: `bad-request`, for more than one framing, or one that is not ours.
@@ -62,20 +61,14 @@ def announced_body(seen: dict[bytes, bytes], version: bytes, raw: bytes) -> Body
     if b"transfer-encoding" in seen:
         if b"content-length" in seen:
             raise HttpError("bad-request", "both Transfer-Encoding and Content-Length")
-        # h11 0.16 lets no other coding through, but that is for us to promise.
         if version == b"1.0" or seen[b"transfer-encoding"].lower() != b"chunked":
             raise HttpError("bad-request", "Transfer-Encoding that is not chunked in HTTP/1.1")
         return "chunked"
-    return _content_length(raw) if b"content-length" in seen else None
-
-
-def _content_length(raw: bytes) -> int:
-    """From the raw head: h11 makes one field of equal ones, and one number of `5, 5`."""
-    lines = raw.lower().split(b"\r\ncontent-length:")
-    length = grammar.LENGTH_LINE.match(lines[1])
-    if len(lines) != 2 or length is None:
+    if b"content-length" not in seen:
+        return None
+    if not grammar.LENGTH.fullmatch(seen[b"content-length"]):  # a repeat has put a comma there
         raise HttpError("bad-request", "Content-Length is not one number of at most 18 digits")
-    return int(length[1])
+    return int(seen[b"content-length"])
 
 
 def keeps_alive(options: list[bytes], current: bool) -> bool:

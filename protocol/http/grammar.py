@@ -25,6 +25,9 @@ _TARGET: Final = rb"[\x21\x22\x24-\x7e]"
 # (obs-fold), and a line ends with CRLF and nothing else.
 _FIELD_LINES: Final = rb"(?:" + _TOKEN + rb":" + _TEXT + rb"*+\r\n)*"
 
+# One of them, once they are known to be well-formed. The whitespace behind the value is in it.
+FIELD: Final = re.compile(rb"(" + _TOKEN + rb"):[ \t]*(" + _TEXT + rb"*+)\r\n")
+
 METHOD: Final = re.compile(_TOKEN)
 REASON: Final = re.compile(_TEXT + rb"*+")
 ORIGIN_FORM: Final = re.compile(rb"/" + _TARGET + rb"*+")
@@ -41,18 +44,15 @@ HOST: Final = re.compile(
 REQUEST_LINE: Final = re.compile(
     rb"(" + _TOKEN + rb") (" + _TARGET + rb"++) HTTP/([0-9]\.[0-9])\r\n"
 )
+# Whole heads; the last group is their field lines, which FIELD takes apart.
 REQUEST_HEAD: Final = re.compile(
-    _TOKEN + rb" " + _TARGET + rb"++ HTTP/1\.[01]\r\n" + _FIELD_LINES + rb"\r\n"
+    rb"(" + _TOKEN + rb") (" + _TARGET + rb"++) HTTP/(1\.[01])\r\n(" + _FIELD_LINES + rb")\r\n"
 )
 
 # The space before a missing reason is often missing as well, and nothing depends on it.
-STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([1-9][0-9]{2})(?: " + _TEXT + rb"*+)?\r\n")
-RESPONSE_HEAD: Final = re.compile(STATUS_LINE.pattern + _FIELD_LINES + rb"\r\n")
+STATUS_LINE: Final = re.compile(rb"HTTP/(1\.[01]) ([1-9][0-9]{2})(?: (" + _TEXT + rb"*+))?\r\n")
+RESPONSE_HEAD: Final = re.compile(STATUS_LINE.pattern + rb"(" + _FIELD_LINES + rb")\r\n")
 
-# What a Content-Length line has after its colon.
-LENGTH_LINE: Final = re.compile(
-    rb"[ \t]*([0-9]{1,%d})[ \t]*\r\n" % CONTENT_LENGTH_MAX_DIGITS,
-)
 LENGTH: Final = re.compile(rb"[0-9]{1,%d}" % CONTENT_LENGTH_MAX_DIGITS)
 
 # --- chunks (RFC 9112 7.1) -----------------------------------------------------------------------
@@ -70,7 +70,6 @@ TRAILERS: Final = re.compile(_FIELD_LINES + rb"\r\n")
 TRAILERS_BEGUN: Final = re.compile(
     _FIELD_LINES + rb"(?:" + _TOKEN + rb"(?::" + _TEXT + rb"*+\r?)?|\r)?"
 )
-FIELD: Final = re.compile(rb"(" + _TOKEN + rb"):[ \t]*(" + _TEXT + rb"*+)\r\n")
 
 # --- what we write -------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import h11
 import pytest
 from hypothesis import given, strategies as st
 
@@ -454,6 +455,17 @@ def test_refused_upgrade_is_a_plain_answer() -> None:
 
 # --- any input -----------------------------------------------------------------------------------
 
+ASKS_UPGRADE = h11.Request(
+    method="GET", target="/", headers=[("Host", "a"), ("Upgrade", "websocket")]
+)
+
+
+def read_by_h11(connection: h11.Connection, raw: bytes) -> object:
+    """What h11's own parser makes of a head that ours has taken."""
+    connection.receive_data(raw)
+    return connection.next_event()
+
+
 PARTS = st.sampled_from(
     [
         *(b"GET", b"OPTIONS", b"CONNECT", b" ", b"/", b"*", b"http://a", b"#", b"HTTP/1.1"),
@@ -482,6 +494,11 @@ def test_any_bytes_give_a_request_or_an_http_error(raw: bytes) -> None:
         return
     assert head.target.startswith(b"/") or head.target == b"*"
     assert not (head.upgrade and head.body)
+    event = read_by_h11(h11.Connection(h11.SERVER), raw)
+    assert isinstance(event, h11.Request)
+    assert (head.method, head.version) == (event.method, event.http_version)
+    assert head.target == event.target or event.target.startswith(b"http")
+    assert head.fields == tuple(event.headers.raw_items())
 
 
 @given(raw=RAW, method=st.sampled_from([b"GET", b"HEAD", b"x"]), asked=st.booleans())
@@ -492,3 +509,10 @@ def test_any_bytes_give_an_answer_or_an_http_error(raw: bytes, method: bytes, as
         return
     assert 100 <= head.status <= 999
     assert head.upgrade is (head.status == 101)
+    connection = h11.Connection(h11.CLIENT)
+    connection.send(ASKS_UPGRADE)
+    event = read_by_h11(connection, raw)
+    assert isinstance(event, (h11.Response, h11.InformationalResponse))
+    assert (head.status, head.version) == (event.status_code, event.http_version)
+    assert head.reason == event.reason
+    assert head.fields == tuple(event.headers.raw_items())
