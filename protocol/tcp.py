@@ -73,20 +73,21 @@ class TcpStream(trio.abc.HalfCloseableStream):
             trio.ClosedResourceError: this end closed it.
         """
         size = max_bytes or _READ_BYTES
-        if self._more_expected:
-            await trio.lowlevel.checkpoint()
-        else:
-            await self._wait_readable()
         while True:
+            if self._more_expected:
+                self._more_expected = False
+                await trio.lowlevel.checkpoint()
+            else:
+                self._check_open()
+                await trio.lowlevel.wait_readable(self._socket)
             try:
                 data = self._socket.recv(size)
             except BlockingIOError:
-                await self._wait_readable()
+                continue
             except OSError as error:
                 raise self._broken(error) from error
-            else:
-                self._more_expected = len(data) == size
-                return data
+            self._more_expected = len(data) == size
+            return data
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send all of it. When cancelled, a part of it may have been sent.
@@ -135,10 +136,6 @@ class TcpStream(trio.abc.HalfCloseableStream):
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NONE)
         trio.lowlevel.notify_closing(self._socket)
         self._socket.close()
-
-    async def _wait_readable(self) -> None:
-        self._check_open()
-        await trio.lowlevel.wait_readable(self._socket)
 
     def _check_open(self) -> None:
         """trio would note the waiting task under a closed socket's -1, and never forget it."""

@@ -23,6 +23,12 @@ FIELDS = {
     "stopped": ("reason",),
 }
 
+# The objects without their end: json.dumps of a whole one takes three times as long.
+_OBJECTS = {
+    kind: f'{{"event": "{kind}"' + "".join(f', "{name}": %s' for name in names)
+    for kind, names in FIELDS.items()
+}
+
 # Of a path in a line for people: about two rows of a terminal. JSON has the rest.
 SHOWN_PATH_CHARS = 160
 
@@ -46,11 +52,8 @@ class JsonLines:
     """One object a line."""
 
     def text(self, event: Event, dropped: int) -> str:
-        record: dict[str, Any] = {"event": event.kind}
-        record.update(zip(FIELDS[event.kind], map(_plain, event.fields), strict=True))
-        if dropped:
-            record["dropped"] = dropped
-        return json.dumps(record) + "\n"
+        said = _OBJECTS[event.kind] % tuple(map(_json, event.fields))
+        return f'{said}, "dropped": {dropped}}}\n' if dropped else said + "}\n"
 
 
 class PlainLines:
@@ -128,6 +131,12 @@ def size(count_bytes: int) -> str:
             return f"{value:.1f} {unit}"
         value /= 1000
     return f"{value:.1f} TB"
+
+
+def _json(value: bytes | str | float | None) -> str:
+    if isinstance(value, bytes | str):
+        return json.dumps(_plain(value))
+    return "null" if value is None else repr(value)  # numbers are finite
 
 
 def _plain(value: Any) -> Any:

@@ -20,7 +20,7 @@ from tunnel_server.connection import IDLE_TIMEOUT_S, Connection
 from tunnel_server.control import Control
 from tunnel_server.edge import Login
 from tunnel_server.exchange import Exchange
-from tunnel_server.routing import begin, is_control, pace
+from tunnel_server.routing import begin, is_control, name_of, pace
 
 HEAD_TIMEOUT_S: Final = 30.0  # from its first byte
 BODY_TIMEOUT_S: Final = 300.0  # without a byte of a body that the visitor owes
@@ -62,7 +62,8 @@ class RequestReader:
             except HttpError as error:
                 await self._refuse(error)
                 return
-            if is_control(connection.edge, head):
+            name = name_of(connection.edge, head)
+            if is_control(name, head):
                 login = self._control.check(connection, head)
                 if isinstance(login, Login):
                     await self._control.serve(connection, login, head, self._buffer.take_rest())
@@ -70,8 +71,8 @@ class RequestReader:
                 exchange = Exchange(head, answer=login)
                 exchange.close = True
             else:
-                await pace(connection.edge, head)
-                exchange = begin(connection, head)
+                await pace(connection.edge, name)
+                exchange = begin(connection, head, name)
             connection.hand_over(exchange)
             await self._read_body(exchange, head)
             await self._read_ahead(exchange)

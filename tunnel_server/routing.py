@@ -29,16 +29,25 @@ _TE_TRAILERS: Final = (b"TE", b"trailers")
 _CONTROL: Final = CONTROL_PATH.encode()
 
 
-def is_control(edge: Edge, head: RequestHead) -> bool:
+def name_of(edge: Edge, head: RequestHead) -> str | None:
+    """Whose the request is: a tunnel's name, APEX, or None for nobody's."""
+    return tunnel_key(head.host, edge.config.domains)
+
+
+def is_control(name: str | None, head: RequestHead) -> bool:
     """Whether a tunnel's client connects: the control path on the service's own host."""
-    path = head.target.partition(b"?")[0]
-    return path == _CONTROL and tunnel_key(head.host, edge.config.domains) == APEX
+    return name == APEX and head.target.partition(b"?")[0] == _CONTROL
 
 
-def begin(connection: Connection, head: RequestHead) -> Exchange:
-    """Start what this request asks for: open a stream, or settle the answer."""
+def begin(connection: Connection, head: RequestHead, name: str | None) -> Exchange:
+    """Start what this request asks for: open a stream, or settle the answer.
+
+    Args:
+        connection: the visitor's.
+        head: the request.
+        name: whose it is.
+    """
     edge = connection.edge
-    name = tunnel_key(head.host, edge.config.domains)
     if name is None:
         return Exchange(head, answer=error_answer("unknown-host", "", accept_of(head)))
     if name == APEX:
@@ -68,9 +77,8 @@ def _refused(head: RequestHead, name: str, code: str, cause: str) -> Exchange:
     return Exchange(head, name=name, answer=error_answer(code, cause, accept_of(head), name=name))
 
 
-async def pace(edge: Edge, head: RequestHead) -> None:
+async def pace(edge: Edge, name: str | None) -> None:
     """Before `begin`: wait while the session that this goes to has enough to send."""
-    name = tunnel_key(head.host, edge.config.domains)
     tunnel = edge.registry.find(name) if name else None
     if tunnel is not None and tunnel.session.is_crowded:
         await tunnel.session.pace()

@@ -18,7 +18,7 @@ from tests.edge_fakes import (
     tunnel_error,
 )
 from tunnel_server.flags import parse_networks, parse_public_url
-from tunnel_server.routing import accept_of, authorization_of, is_control
+from tunnel_server.routing import accept_of, authorization_of, is_control, name_of
 
 
 async def opened(world: World, sent: bytes, *, secure: bool = False) -> Open:
@@ -286,4 +286,5 @@ def test_several_accepts_are_one_and_several_authorizations_none() -> None:
 def test_the_control_endpoint_is_on_the_apex_alone(
     target: bytes, host: bytes, expected: bool
 ) -> None:
-    assert is_control(make_edge(), parse_request(get(target, host=host))) is expected
+    head = parse_request(get(target, host=host))
+    assert is_control(name_of(make_edge(), head), head) is expected
