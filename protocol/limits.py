@@ -68,7 +68,7 @@ STREAM_UNSENT_MAX_BYTES: Final = 64 * KIB
 # piece would cost forty times its size in memory.
 JOINED_MAX_BYTES: Final = KIB
 # A turn of one stream is a quarter of a message, so that four streams share each: on a slow line,
-# where messages are short, a round of eight downloads takes a few ms. Of a whole message it is this.
+# where messages are short, a round of eight downloads takes a few ms. Of the longest it is this.
 TURN_BYTES: Final = 16 * KIB
 TURNS_A_MESSAGE: Final = 4
 TURN_MIN_BYTES: Final = KIB  # of which a frame's header is 1 %
