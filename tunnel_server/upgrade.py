@@ -9,6 +9,9 @@ of a frame it is RST.
 TLS has no half-close here. When the app ends its direction, the visitor's leg is closed as soon as
 what is on its way from there has been passed on; when the visitor ends its own, the app has a while
 to finish.
+
+The writing task is the only one that writes to the visitor, a Close of ours too. Whoever wants it is
+to wake it where it waits for the app.
 """
 
 from __future__ import annotations
@@ -48,7 +51,6 @@ class Upgrade:
         self._visitor_ended = False  # and the app was told
         self._closing_code: int | None = None  # we should end it
         self._closing = False  # we do
-        self._pumping = trio.CancelScope()
 
     def __repr__(self) -> str:
         code = f"closing {self._closing_code}" if self._closing_code else "open"
@@ -58,8 +60,7 @@ class Upgrade:
         """See Relay. What is being sent to the visitor just now goes first."""
         if self._closing_code is None:
             self._closing_code = code
-        if not self._sending_to_visitor:
-            self._pumping.cancel()
+        self._stream.wake_reader()
 
     # --- the app's direction ---
 
@@ -72,8 +73,7 @@ class Upgrade:
         """
         ended = False
         try:
-            with self._pumping:
-                ended = await self._pump_to_visitor()
+            ended = await self._pump_to_visitor()
         except SessionClosed:
             self._closing_code = self._closing_code or SESSION_GONE
         if ended:
@@ -83,17 +83,23 @@ class Upgrade:
 
     async def _pump_to_visitor(self) -> bool:
         """Whether the app ended its direction; else we are to close."""
-        while data := await self._stream.receive_some():
-            frames = self._to_visitor.feed(data)
-            if frames:
-                self._sending_to_visitor = True
-                await self._connection.send(frames)
-                self._sending_to_visitor = False
-                if self._closing_code is not None:
-                    return False
-        if self._to_visitor.held:
-            await self._connection.send(self._to_visitor.held)
-        return True
+        stream = self._stream
+        while self._closing_code is None:
+            data = stream.take_some()
+            if data:
+                await self._send_to_visitor(self._to_visitor.feed(data))
+            elif stream.receive_ended:
+                await self._send_to_visitor(self._to_visitor.held)
+                return True
+            else:
+                await stream.wait_news()
+        return False
+
+    async def _send_to_visitor(self, frames: bytes) -> None:
+        if frames:
+            self._sending_to_visitor = True
+            await self._connection.send(frames)
+            self._sending_to_visitor = False
 
     async def _end_to_visitor(self) -> None:
         connection = self._connection
