@@ -55,7 +55,13 @@ async def serve(config: ClientConfig, report: Report, signals: AsyncIterator[int
     dialer = Dialer(config.target, insecure=config.origin_insecure, ca=config.origin_ca)
     exit_code = EXIT_STOPPED
     async with trio.open_nursery() as tasks:
-        dispatcher = Dispatcher(dialer, report, tasks, origin_timeout_s=config.origin_timeout_s)
+        dispatcher = Dispatcher(
+            dialer,
+            report,
+            tasks,
+            origin_timeout_s=config.origin_timeout_s,
+            ws_keepalive_s=config.ws_keepalive_s,
+        )
         agent = Agent(
             config,
             report,

@@ -111,6 +111,14 @@ def http(
             help="How long to finish requests after Ctrl-C. [8]",
         ),
     ] = None,
+    ws_keepalive: Annotated[
+        str | None,
+        typer.Option(
+            "--ws-keepalive",
+            metavar="SECONDS",
+            help="Ping both ends of WebSockets that are idle for so long. [off]",
+        ),
+    ] = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print events as JSON, one object a line.")
     ] = False,
@@ -127,6 +135,7 @@ def http(
         origin_insecure=origin_insecure,
         origin_ca=origin_ca,
         drain_timeout=drain_timeout,
+        ws_keepalive=ws_keepalive,
         json=json,
     )
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from protocol.options import WS_KEEPALIVE_MAX_S, WS_KEEPALIVE_MIN_S
 from tunnel_client.addresses import ServerUrl
 from tunnel_client.config_file import FILE_NAME, Value, read_config_file
 from tunnel_client.errors import ConfigError as ConfigError
@@ -38,7 +39,7 @@ SHOWN_BY_PS = "--token shows in the process list; --token-file and TUNNEL_TOKEN 
 # The flags that can stand in the config file too, there with an underscore.
 _FLAG_NAMES = (
     *("server", "server_ca", "subdomain", "token", "token_file"),
-    *("origin_timeout", "origin_insecure", "origin_ca", "drain_timeout"),
+    *("origin_timeout", "origin_insecure", "origin_ca", "drain_timeout", "ws_keepalive"),
 )
 
 
@@ -56,6 +57,7 @@ class Flags:
     origin_insecure: bool | None = None
     origin_ca: str | None = None
     drain_timeout: str | None = None
+    ws_keepalive: str | None = None
     json: bool = False
 
 
@@ -75,6 +77,7 @@ class ClientConfig:
         origin_insecure: do not verify the app's certificate.
         origin_ca: PEM file of the CA that signed the app's certificate; None: the system's CAs.
         drain_timeout_s: how long requests in flight may take after the client was told to stop.
+        ws_keepalive_s: when either end of an idle WebSocket is pinged; 0 for never.
         json: events as JSON on stdout instead of lines for people.
     """
 
@@ -89,6 +92,7 @@ class ClientConfig:
     origin_insecure: bool = False
     origin_ca: Path | None = None
     drain_timeout_s: float = DEFAULT_DRAIN_TIMEOUT_S
+    ws_keepalive_s: float = 0.0
     json: bool = False
 
 
@@ -139,6 +143,7 @@ def load(
         origin_insecure=origin_insecure,
         origin_ca=origin_ca,
         drain_timeout_s=_drain_timeout_s(_first(layers, "drain_timeout")),
+        ws_keepalive_s=_ws_keepalive_s(_first(layers, "ws_keepalive")),
         json=flags.json,
     )
     # Last, so that a bad flag does not leave a new install key behind.
@@ -217,6 +222,18 @@ def _drain_timeout_s(given: _Given | None) -> float:
     if given is None:
         return DEFAULT_DRAIN_TIMEOUT_S
     return seconds(given.value, given.key, least=0, most=LONGEST_DRAIN_TIMEOUT_S)
+
+
+def _ws_keepalive_s(given: _Given | None) -> float:
+    if given is None:
+        return 0.0
+    return seconds(
+        given.value,
+        given.key,
+        least=WS_KEEPALIVE_MIN_S,
+        most=WS_KEEPALIVE_MAX_S,
+        zero_is_off=True,
+    )
 
 
 def _origin_trust(layers: _Layers, target: Target) -> tuple[bool, Path | None]:

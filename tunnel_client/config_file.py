@@ -29,6 +29,7 @@ _TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
     "origin_insecure": (bool, "true or false"),
     "origin_ca": (str, "a string"),
     "drain_timeout": (_SECONDS, "a number of seconds"),
+    "ws_keepalive": (_SECONDS, "a number of seconds"),
 }
 _PATHS = ("server_ca", "token_file", "origin_ca")
 

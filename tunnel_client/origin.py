@@ -34,6 +34,7 @@ class Replay:
     Args:
         stream: the request. Its `on_stopped` is this replay's from now on.
         timeout_s: how long the app may owe us the next byte before its final head.
+        ws_keepalive_s: when the app is pinged on an idle WebSocket; 0 for never.
         tasks: where a long body is sent.
 
     Attributes:
@@ -50,12 +51,19 @@ class Replay:
     """
 
     __slots__ = (
-        *("_answered", "_connection", "_tasks"),
+        *("_answered", "_connection", "_tasks", "_upgrade", "_ws_keepalive_s"),
         *("aborted", "answer_begun", "began_at", "bytes_in", "bytes_out", "cut", "deadline"),
         *("dialling", "error", "overdue", "status", "stream", "timeout_s"),
     )
 
-    def __init__(self, stream: TunnelStream, *, timeout_s: float, tasks: trio.Nursery) -> None:
+    def __init__(
+        self,
+        stream: TunnelStream,
+        *,
+        timeout_s: float,
+        tasks: trio.Nursery,
+        ws_keepalive_s: float = 0.0,
+    ) -> None:
         self.stream = stream
         self.status: int | None = None
         self.bytes_in = 0
@@ -72,6 +80,8 @@ class Replay:
         self._tasks = tasks
         self._connection: OriginConnection | None = None
         self._answered = False  # the final head has come
+        self._ws_keepalive_s = ws_keepalive_s
+        self._upgrade: Upgrade | None = None
         stream.on_stopped = self.abort
 
     def __repr__(self) -> str:
@@ -95,10 +105,12 @@ class Replay:
             self._connection.drop(reset=True)
 
     def sweep(self, now: float) -> None:
-        """Abort it if the app is overdue."""
+        """Abort it if the app is overdue; of a WebSocket, ping the app if it is time to."""
         if now > self.deadline:
             self.overdue = True
             self.abort()
+        if self._upgrade is not None:
+            self._upgrade.sweep(now)
 
     def head(self) -> bytes:
         """The request's head as the app gets it.
@@ -133,7 +145,11 @@ class Replay:
         await request.send(head, self._tasks)
         answer = await self._relay_heads(connection)
         if answer.upgrade:
-            await Upgrade(self.stream, connection, self).run(connection.answers.take_rest())
+            self._upgrade = Upgrade(
+                self.stream, connection, self, ws_keepalive_s=self._ws_keepalive_s
+            )
+            await self._upgrade.run(connection.answers.take_rest())
+            self._upgrade = None  # they would hold one another
             return False
         left_over = await self._relay_body(connection, answer)
         if not await request.was_sent_whole():

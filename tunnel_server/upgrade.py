@@ -10,8 +10,8 @@ TLS has no half-close here. When the app ends its direction, the visitor's leg i
 what is on its way from there has been passed on; when the visitor ends its own, the app has a while
 to finish.
 
-The writing task is the only one that writes to the visitor, a Close of ours too. Whoever wants it is
-to wake it where it waits for the app.
+The writing task is the only one that writes to the visitor: pings of ours too, and a Close. Whoever
+wants one of them wakes it where it waits for the app.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Final
 import trio
 
 from protocol.errors import SessionClosed, StreamReset, StreamStopped
+from protocol.http.keepalive import Keepalive
 from protocol.http.websocket import FrameCutter, close_frame
 from protocol.mux.stream import TunnelStream
 from tunnel_server.connection import Connection
@@ -45,6 +46,13 @@ class Upgrade:
         self._stream = stream
         self._to_app = FrameCutter(masked=True)
         self._to_visitor = FrameCutter(masked=False)
+        self._keepalive: Keepalive | None = None  # also once the visitor has ended its direction
+        if exchange.ws_keepalive_s:
+            keepalive = Keepalive(
+                exchange.ws_keepalive_s, trio.current_time(), os.urandom, masked=False
+            )
+            self._to_app, self._to_visitor = keepalive.from_peer, keepalive.to_peer
+            self._keepalive = keepalive
         self._awaiting_visitor = False  # all that was read of the visitor has been passed on
         self._sending_to_app = False  # a part of what the cutter gave may have left
         self._sending_to_visitor = False
@@ -61,6 +69,11 @@ class Upgrade:
         if self._closing_code is None:
             self._closing_code = code
         self._stream.wake_reader()
+
+    def sweep(self, now: float) -> None:
+        """See Relay."""
+        if self._keepalive is not None and self._keepalive.is_due(now):
+            self._stream.wake_reader()
 
     # --- the app's direction ---
 
@@ -91,6 +104,8 @@ class Upgrade:
             elif stream.receive_ended:
                 await self._send_to_visitor(self._to_visitor.held)
                 return True
+            elif ping := self._due_ping():
+                await self._send_to_visitor(ping)
             else:
                 await stream.wait_news()
         return False
@@ -100,6 +115,13 @@ class Upgrade:
             self._sending_to_visitor = True
             await self._connection.send(frames)
             self._sending_to_visitor = False
+            if self._keepalive is not None:
+                self._keepalive.sent_at = trio.current_time()
+
+    def _due_ping(self) -> bytes:
+        if self._keepalive is None or self._stream.has_news:
+            return b""
+        return self._keepalive.due_ping(trio.current_time())
 
     async def _end_to_visitor(self) -> None:
         connection = self._connection
@@ -168,6 +190,7 @@ class Upgrade:
             await self._stream.send_all(self._to_app.held)
         self._stream.send_eof()
         self._visitor_ended = True
+        self._keepalive = None  # no pong can come
         self._connection.visitor_half_closed(HALF_CLOSED_UPGRADE_S)
 
     async def _drop_from_visitor(self) -> None:
@@ -175,6 +198,7 @@ class Upgrade:
         while not (self._closing and self._to_app.closed):
             data = await self._connection.receive()
             if not data:
+                self._keepalive = None
                 return
             self._to_app.feed(data)
 

@@ -32,6 +32,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         origin_insecure = true
         origin_ca = "/etc/origin.pem"
         drain_timeout = 1.5
+        ws_keepalive = 20
         """,
     )
     assert read_config_file(tmp_path) == {
@@ -44,6 +45,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         "origin_insecure": True,
         "origin_ca": "/etc/origin.pem",
         "drain_timeout": 1.5,
+        "ws_keepalive": 20,
     }
 
 
@@ -89,6 +91,7 @@ def test_unknown_key_is_refused_by_name(tmp_path: Path, key: str) -> None:
         ('origin_insecure = "yes"', "true or false"),
         ("origin_ca = 1", "a string"),
         ("drain_timeout = false", "a number of seconds"),
+        ("ws_keepalive = true", "a number of seconds"),
         ("[server]", "a string"),
     ],
 )
