@@ -68,6 +68,7 @@ async def serve(config: ClientConfig, report: Report, signals: AsyncIterator[int
                 request_edits=config.request_edits,
                 answer_edits=config.answer_edits,
             ),
+            ws_keepalive_s=config.ws_keepalive_s,
         )
         agent = Agent(
             config,

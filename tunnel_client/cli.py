@@ -145,6 +145,14 @@ def http(
         list[str] | None,
         typer.Option("--response-header-remove", metavar="NAME", help="Remove one."),
     ] = None,
+    ws_keepalive: Annotated[
+        str | None,
+        typer.Option(
+            "--ws-keepalive",
+            metavar="SECONDS",
+            help="Ping both ends of WebSockets that are idle for so long. [off]",
+        ),
+    ] = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print events as JSON, one object a line.")
     ] = False,
@@ -167,6 +175,7 @@ def http(
         request_header_remove=_several(request_header_remove),
         response_header=_several(response_header),
         response_header_remove=_several(response_header_remove),
+        ws_keepalive=ws_keepalive,
         json=json,
     )
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from protocol.options import WS_KEEPALIVE_MAX_S, WS_KEEPALIVE_MIN_S
 from tunnel_client.addresses import ServerUrl
 from tunnel_client.config_file import FILE_NAME, Value, read_config_file
 from tunnel_client.errors import ConfigError as ConfigError
@@ -40,8 +41,8 @@ SHOWN_BY_PS = "--token shows in the process list; --token-file and TUNNEL_TOKEN 
 # The flags that can stand in the config file too, there with an underscore.
 _FLAG_NAMES = (
     *("server", "server_ca", "subdomain", "token", "token_file"),
-    *("origin_timeout", "origin_insecure", "origin_ca", "drain_timeout", "identity"),
-    *("host_header", "request_header", "request_header_remove"),
+    *("origin_timeout", "origin_insecure", "origin_ca", "drain_timeout", "ws_keepalive"),
+    *("identity", "host_header", "request_header", "request_header_remove"),
     *("response_header", "response_header_remove"),
 )
 
@@ -66,6 +67,7 @@ class Flags:
     request_header_remove: tuple[str, ...] | None = None
     response_header: tuple[str, ...] | None = field(default=None, repr=False)
     response_header_remove: tuple[str, ...] | None = None
+    ws_keepalive: str | None = None
     json: bool = False
 
 
@@ -89,6 +91,7 @@ class ClientConfig:
         host_header: the Host that the app gets; None: as the identity has it.
         request_edits: fields to set or remove in what the app gets.
         answer_edits: the same for what visitors get.
+        ws_keepalive_s: when either end of an idle WebSocket is pinged; 0 for never.
         json: events as JSON on stdout instead of lines for people.
     """
 
@@ -107,6 +110,7 @@ class ClientConfig:
     host_header: str | None = None
     request_edits: HeaderEdits = NO_EDITS
     answer_edits: HeaderEdits = NO_EDITS
+    ws_keepalive_s: float = 0.0
     json: bool = False
 
 
@@ -161,6 +165,7 @@ def load(
         host_header=_host_header(_first(layers, "host_header")),
         request_edits=_edits(layers, "request_header", forbidden=""),
         answer_edits=_edits(layers, "response_header", forbidden="tunnel-error"),
+        ws_keepalive_s=_ws_keepalive_s(_first(layers, "ws_keepalive")),
         json=flags.json,
     )
     # Last, so that a bad flag does not leave a new install key behind.
@@ -269,6 +274,18 @@ def _edits(layers: _Layers, name: str, *, forbidden: str) -> HeaderEdits:
 
 def _strings(given: _Given | None) -> tuple[str, ...]:
     return given.value if given is not None and isinstance(given.value, tuple) else ()
+
+
+def _ws_keepalive_s(given: _Given | None) -> float:
+    if given is None:
+        return 0.0
+    return seconds(
+        given.value,
+        given.key,
+        least=WS_KEEPALIVE_MIN_S,
+        most=WS_KEEPALIVE_MAX_S,
+        zero_is_off=True,
+    )
 
 
 def _origin_trust(layers: _Layers, target: Target) -> tuple[bool, Path | None]:

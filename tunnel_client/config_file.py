@@ -36,6 +36,7 @@ _TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
     "request_header_remove": (list, _STRINGS),
     "response_header": (list, _STRINGS),
     "response_header_remove": (list, _STRINGS),
+    "ws_keepalive": (_SECONDS, "a number of seconds"),
 }
 _PATHS = ("server_ca", "token_file", "origin_ca")
 

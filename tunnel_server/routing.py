@@ -71,7 +71,9 @@ def begin(connection: Connection, head: RequestHead, name: str | None) -> Exchan
         return _refused(head, name, "head-too-large", str(error))
     if head.body is None and not head.upgrade:
         stream.send_eof()
-    return Exchange(head, stream=stream, name=name)
+    exchange = Exchange(head, stream=stream, name=name)
+    exchange.ws_keepalive_s = tunnel.options.ws_keepalive_s
+    return exchange
 
 
 def _refused(head: RequestHead, name: str, code: str, cause: str) -> Exchange:
