@@ -157,7 +157,14 @@ def test_help_names_every_flag_of_the_design(capsys: pytest.CaptureFixture[str])
     named = {word for word in out.split() if word.startswith("--")}
     assert named == {
         *("--server", "--server-ca", "--subdomain", "--token", "--token-file", "--json"),
-        *("--origin-timeout", "--origin-insecure", "--origin-ca", "--drain-timeout", "--help"),
+        *(
+            "--origin-timeout",
+            "--origin-wait",
+            "--origin-insecure",
+            "--origin-ca",
+            "--drain-timeout",
+            "--help",
+        ),
     }
 
 
