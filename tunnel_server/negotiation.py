@@ -6,9 +6,9 @@ import re
 from enum import Enum
 from typing import Final
 
-# What the page of a Vite dev server (4 and 5) sends while its server is away. It
-# takes any answer for its server's, a 502 of ours too, and then loads itself again: onto our error.
-# Newer ones open a WebSocket instead, which only the app's own 101 opens.
+# What the page of a Vite dev server (4 and 5) sends while its server is away. It takes any answer
+# for its server's, a 502 of ours too, and then loads itself again: onto our error. Newer ones open
+# a WebSocket instead, which only the app's own 101 opens.
 _VITE_PING: Final = b"text/x-vite-ping"
 
 # Accept may have 32 KiB of ranges. Real ones have five; the rest is not worth the time.
