@@ -27,32 +27,40 @@ from tests.programs import Program, Tunnel, open_programs
 WAIT_S = 0.5  # --origin-wait: the app is away for longer
 HERE = Path(__file__).parent
 FORM = b"<h1>first</h1><form method=post><input name=a><button>Send</button></form>"
-GREETING = "export const greeting = '{}'\n"
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.needs("chromium", "playwright")]
 
 
-class Vite:
-    """A dev server that can be killed and started again, at the same port."""
+class DevServer:
+    """One that can be killed and started again, at the same port.
 
-    def __init__(self, app: Path) -> None:
+    Args:
+        app: its project.
+        command: of node; the port is added.
+        ready: what it prints once it serves.
+    """
+
+    def __init__(self, app: Path, command: tuple[str, ...], ready: bytes) -> None:
         self.app = app
         self.port = free_port()
+        self._command = (*command, "--port", str(self.port))
+        self._ready = ready
         self._process: trio.Process | None = None
 
     async def start(self) -> None:
         (node,) = needs("node")
         self._process = await trio.lowlevel.open_process(
-            [node, "node_modules/vite/bin/vite.js", "--port", str(self.port), "--strictPort"],
+            [node, *self._command],
             cwd=self.app,
             env={**os.environ, "NO_COLOR": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
         assert self._process.stdout is not None
         said = b""
         with trio.fail_after(START_S):
-            while b"Local:" not in said:
+            while self._ready not in said:
                 data = await self._process.stdout.receive_some()
                 assert data, said
                 said += data
@@ -62,6 +70,9 @@ class Vite:
             self._process.kill()
             await self._process.wait()
 
+    def edit(self, text: str) -> None:
+        (self.app / "src" / "greeting.js").write_text(f"export const greeting = '{text}'\n")
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -70,25 +81,35 @@ def free_port() -> int:
         return port
 
 
-async def install(app: Path, lockfile: Path) -> None:
-    shutil.copytree(TEMPLATE, app, ignore=shutil.ignore_patterns("node_modules"))
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(lockfile / name, app / name)
+async def install(app: Path, *templates: Path) -> None:
+    """A project; of files in several templates the last one's."""
+    for template in templates:
+        ignored = shutil.ignore_patterns("node_modules")
+        shutil.copytree(template, app, ignore=ignored, dirs_exist_ok=True)
     (npm,) = needs("npm")
     with trio.fail_after(INSTALL_S):
         await trio.run_process([npm, "ci", "--no-audit", "--no-fund"], cwd=app)
 
 
 @asynccontextmanager
-async def a_vite(folder: Path, lockfile: Path) -> AsyncIterator[Vite]:
-    await install(folder / "app", lockfile)
-    vite = Vite(folder / "app")
-    await vite.start()
+async def a_dev_server(
+    app: Path, command: tuple[str, ...], ready: bytes
+) -> AsyncIterator[DevServer]:
+    dev_server = DevServer(app, command, ready)
+    await dev_server.start()
     try:
-        yield vite
+        yield dev_server
     finally:
         with trio.CancelScope(shield=True):
-            await vite.kill()
+            await dev_server.kill()
+
+
+@asynccontextmanager
+async def a_vite(folder: Path, lockfile: str = "vite-app") -> AsyncIterator[DevServer]:
+    await install(folder / "app", TEMPLATE, HERE / lockfile)
+    command = ("node_modules/vite/bin/vite.js", "--strictPort")
+    async with a_dev_server(folder / "app", command, b"Local:") as vite:
+        yield vite
 
 
 class SmallApp:
@@ -195,7 +216,7 @@ async def a_tunnel_that_waits(programs: Any, port: int, *flags: str) -> Tunnel:
     return tunnel
 
 
-# --- Vite ----------------------------------------------------------------------------------------
+# --- dev servers ---------------------------------------------------------------------------------
 
 
 @pytest.mark.needs("node", "npm")
@@ -204,7 +225,7 @@ async def test_a_page_of_vite_finds_back_to_a_server_that_was_away_for_long(
     tmp_path: Path, lockfile: str
 ) -> None:
     """Its client polls, and loads the page again; never onto an error."""
-    async with a_vite(tmp_path, HERE / lockfile) as vite, open_programs(tmp_path) as programs:
+    async with a_vite(tmp_path, lockfile) as vite, open_programs(tmp_path) as programs:
         tunnel = await a_tunnel_that_waits(programs, vite.port)
         url = f"http://{tunnel.address.authority}/"
 
@@ -213,11 +234,43 @@ async def test_a_page_of_vite_finds_back_to_a_server_that_was_away_for_long(
             sees(page, "first")
             trio.from_thread.run(vite.kill)
             refused_again(tunnel.client, vite.port, 3)  # the polls
-            (vite.app / "src" / "greeting.js").write_text(GREETING.format("second"))
+            vite.edit("second")
             trio.from_thread.run(vite.start)
             sees(page, "second")
             page.evaluate("window.sameAsBefore = true")
-            (vite.app / "src" / "greeting.js").write_text(GREETING.format("third"))
+            vite.edit("third")
+            sees(page, "third")
+            assert page.evaluate("window.sameAsBefore") is True
+            assert browser.loaded == [200, 200]
+
+        await in_chromium(steps)
+
+
+@pytest.mark.needs("node", "npm")
+async def test_a_page_of_webpack_finds_back_to_a_server_that_was_away_for_long(
+    tmp_path: Path,
+) -> None:
+    """Its client opens its WebSocket again, and loads the page if the build is another one."""
+    app = tmp_path / "app"
+    await install(app, HERE / "webpack-6")
+    command = ("node_modules/webpack/bin/webpack.js", "serve", "--host", "127.0.0.1")
+    async with (
+        a_dev_server(app, command, b"compiled successfully") as webpack,
+        open_programs(tmp_path) as programs,
+    ):
+        tunnel = await a_tunnel_that_waits(programs, webpack.port)
+        url = f"http://{tunnel.address.authority}/"
+
+        def steps(browser: Browser) -> None:
+            page = browser.open(url)
+            sees(page, "first")
+            trio.from_thread.run(webpack.kill)
+            refused_again(tunnel.client, webpack.port, 2)
+            webpack.edit("second")
+            trio.from_thread.run(webpack.start)
+            sees(page, "second")
+            page.evaluate("window.sameAsBefore = true")
+            webpack.edit("third")
             sees(page, "third")
             assert page.evaluate("window.sameAsBefore") is True
             assert browser.loaded == [200, 200]
@@ -229,7 +282,7 @@ async def test_a_page_of_vite_finds_back_to_a_server_that_was_away_for_long(
 async def test_a_page_that_was_opened_while_the_app_was_away_loads_itself_when_it_is_back(
     tmp_path: Path,
 ) -> None:
-    async with a_vite(tmp_path, HERE / "vite-app") as vite, open_programs(tmp_path) as programs:
+    async with a_vite(tmp_path) as vite, open_programs(tmp_path) as programs:
         tunnel = await a_tunnel_that_waits(programs, vite.port)
         url = f"http://{tunnel.address.authority}/some/path?a=b#here"
         await vite.kill()
