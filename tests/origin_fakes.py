@@ -110,10 +110,6 @@ class RawOrigin:
     async def stop_listening(self) -> None:
         await self._listener.aclose()
 
-    async def listen_again(self) -> None:
-        """At the same place."""
-        [self._listener] = await trio.open_tcp_listeners(self.target.port, host=self.target.host)
-
     async def end(self) -> None:
         """Close all that is still open."""
         await self.stop_listening()

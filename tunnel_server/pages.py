@@ -67,7 +67,7 @@ const shown = () => new Promise((done) =>
 const isBack = async () => {
   try {
     const answer = await fetch(location.href, { method: "HEAD", cache: "no-store",
-      redirect: "manual", signal: AbortSignal.timeout(60000) });
+      redirect: "manual", signal: AbortSignal.timeout?.(60000) });
     return !answer.headers.has("Tunnel-Error") && ![502, 503, 504].includes(answer.status);
   } catch {
     return false;

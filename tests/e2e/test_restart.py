@@ -6,6 +6,7 @@ what it needs of the programs it asks for through trio. Nothing here is reloaded
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -75,10 +76,12 @@ class DevServer:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Below those that the kernel gives to connections: it must be free later as well."""
+    for port in range(20_000 + os.getpid() % 10_000, 32_768):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 async def install(app: Path, *templates: Path) -> None:

@@ -329,23 +329,37 @@ async def test_for_a_visitor_who_has_left_already_nothing_reaches_the_app() -> N
 # --- an app that is not there yet ----------------------------------------------------------------
 
 
+class DownApp:
+    """Holds its port, and does not listen yet."""
+
+    def __init__(self, bound: trio.socket.SocketType) -> None:
+        self.target = Target.parse(f"127.0.0.1:{bound.getsockname()[1]}")
+        self._bound = bound
+        self._listening: RawOrigin | None = None
+
+    async def comes_back(self, clock: trio.testing.MockClock) -> App:
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        self._bound.listen()
+        clock.jump(LONGEST_PAUSE_S)
+        self._listening = RawOrigin(trio.SocketListener(self._bound), self.target)
+        return await self._listening.accept()
+
+    async def end(self) -> None:
+        if self._listening is not None:
+            await self._listening.end()
+
+
 @asynccontextmanager
 async def an_app_that_is_down(
     origin_timeout_s: float = 600.0,
-) -> AsyncIterator[tuple[MemoryTunnel, RawOrigin]]:
-    origin = await listen()
-    await origin.stop_listening()
-    dialer = PatientDialer(origin.target, wait_s=3, news=Told())
-    async with a_tunnel(dialer, origin_timeout_s=origin_timeout_s) as tunnel:
-        yield tunnel, origin
-    await origin.end()
-
-
-async def comes_back(origin: RawOrigin, clock: trio.testing.MockClock) -> App:
-    await trio.testing.wait_all_tasks_blocked(0.01)
-    await origin.listen_again()
-    clock.jump(LONGEST_PAUSE_S)
-    return await origin.accept()
+) -> AsyncIterator[tuple[MemoryTunnel, DownApp]]:
+    with trio.socket.socket() as bound:
+        await bound.bind(("127.0.0.1", 0))
+        origin = DownApp(bound)
+        dialer = PatientDialer(origin.target, wait_s=3, news=Told())
+        async with a_tunnel(dialer, origin_timeout_s=origin_timeout_s) as tunnel:
+            yield tunnel, origin
+        await origin.end()
 
 
 async def test_a_held_request_goes_to_the_app_that_is_back_and_its_clock_starts_then(
@@ -358,7 +372,7 @@ async def test_a_held_request_goes_to_the_app_that_is_back_and_its_clock_starts_
         for _ in range(4):
             await trio.testing.wait_all_tasks_blocked(0.01)
             mock_clock.jump(0.6)
-        app = await comes_back(origin, mock_clock)
+        app = await origin.comes_back(mock_clock)
         assert (await app.request(4)).endswith(b"\r\n\r\nbody")
         await trio.testing.wait_all_tasks_blocked(0.01)
         mock_clock.jump(0.9)
@@ -376,7 +390,7 @@ async def test_of_a_held_requests_body_no_more_comes_than_its_window(
         await trio.testing.wait_all_tasks_blocked(0.01)
         [held] = tunnel.client.core.streams.values()
         assert held.receiving.length.carried == START_WINDOW_BYTES
-        app = await comes_back(origin, mock_clock)
+        app = await origin.comes_back(mock_clock)
         await app.request(size)
         await app.send(OK)
         assert await tunnel.answer(stream) == (200, b"ok")
@@ -387,7 +401,7 @@ async def test_a_held_upgrade_gets_its_101_from_the_app(
 ) -> None:
     async with an_app_that_is_down() as (tunnel, origin):
         stream = tunnel.open_websocket()
-        app = await comes_back(origin, mock_clock)
+        app = await origin.comes_back(mock_clock)
         await app.request()
         await app.send(SWITCHED)
         assert (await stream.receive_head()).status == 101
