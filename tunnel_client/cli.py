@@ -95,6 +95,14 @@ def http(
             help="How long the app may take to begin an answer. [600]",
         ),
     ] = None,
+    origin_wait: Annotated[
+        str | None,
+        typer.Option(
+            "--origin-wait",
+            metavar="SECONDS",
+            help="How long a request waits for an app that is not there; 0: not at all. [3]",
+        ),
+    ] = None,
     origin_insecure: Annotated[
         bool | None,
         typer.Option("--origin-insecure", help="Do not verify the app's certificate."),
@@ -166,6 +174,7 @@ def http(
         token=token,
         token_file=token_file,
         origin_timeout=origin_timeout,
+        origin_wait=origin_wait,
         origin_insecure=origin_insecure,
         origin_ca=origin_ca,
         drain_timeout=drain_timeout,

@@ -30,10 +30,13 @@ from tunnel_client.values import dns_label, host_value, pem_file, seconds
 
 DEFAULT_SERVER = ServerUrl("http", "localhost", 8080)
 DEFAULT_ORIGIN_TIMEOUT_S = 600.0  # a build or a report of an app under development takes minutes
+# Most dev servers are back within two. Longer, and a visitor better knows what he waits for.
+DEFAULT_ORIGIN_WAIT_S = 3.0
 DEFAULT_DRAIN_TIMEOUT_S = 8.0  # service managers kill after 10 s (Docker) or later
 
 SHORTEST_ORIGIN_TIMEOUT_S = 0.001  # nought would refuse every answer, and mean "no limit" to many
 LONGEST_ORIGIN_TIMEOUT_S = 86_400.0  # a day: whoever wants more wants no limit, and gets stuck
+LONGEST_ORIGIN_WAIT_S = 600.0  # each request that waits takes one of the session's streams
 LONGEST_DRAIN_TIMEOUT_S = 3_600.0  # somebody waits for the program to end
 
 SHOWN_BY_PS = "--token shows in the process list; --token-file and TUNNEL_TOKEN do not"
@@ -43,7 +46,7 @@ _FLAG_NAMES = (
     *("server", "server_ca", "subdomain", "token", "token_file"),
     *("origin_timeout", "origin_insecure", "origin_ca", "drain_timeout", "ws_keepalive"),
     *("identity", "host_header", "request_header", "request_header_remove"),
-    *("response_header", "response_header_remove"),
+    *("response_header", "response_header_remove", "origin_wait"),
 )
 
 
@@ -58,6 +61,7 @@ class Flags:
     token: str | None = field(default=None, repr=False)
     token_file: str | None = None
     origin_timeout: str | None = None
+    origin_wait: str | None = None
     origin_insecure: bool | None = None
     origin_ca: str | None = None
     drain_timeout: str | None = None
@@ -84,6 +88,7 @@ class ClientConfig:
         token: goes to the server as `Authorization: Bearer`; never printed.
         token_source: where the token is from, for people: `--token-file`, `the install key`.
         origin_timeout_s: how long the app may take for the first byte of its answer.
+        origin_wait_s: how long a request waits for an app that is not there; 0: not at all.
         origin_insecure: do not verify the app's certificate.
         origin_ca: PEM file of the CA that signed the app's certificate; None: the system's CAs.
         drain_timeout_s: how long requests in flight may take after the client was told to stop.
@@ -103,6 +108,7 @@ class ClientConfig:
     token: str = field(repr=False)
     token_source: str = ""
     origin_timeout_s: float = DEFAULT_ORIGIN_TIMEOUT_S
+    origin_wait_s: float = DEFAULT_ORIGIN_WAIT_S
     origin_insecure: bool = False
     origin_ca: Path | None = None
     drain_timeout_s: float = DEFAULT_DRAIN_TIMEOUT_S
@@ -158,6 +164,7 @@ def load(
         subdomain=_subdomain(_first(layers, "subdomain")),
         token="",
         origin_timeout_s=_origin_timeout_s(_first(layers, "origin_timeout")),
+        origin_wait_s=_origin_wait_s(_first(layers, "origin_wait")),
         origin_insecure=origin_insecure,
         origin_ca=origin_ca,
         drain_timeout_s=_drain_timeout_s(_first(layers, "drain_timeout")),
@@ -238,6 +245,12 @@ def _origin_timeout_s(given: _Given | None) -> float:
     return seconds(
         given.value, given.key, least=SHORTEST_ORIGIN_TIMEOUT_S, most=LONGEST_ORIGIN_TIMEOUT_S
     )
+
+
+def _origin_wait_s(given: _Given | None) -> float:
+    if given is None:
+        return DEFAULT_ORIGIN_WAIT_S
+    return seconds(given.value, given.key, least=0, most=LONGEST_ORIGIN_WAIT_S)
 
 
 def _drain_timeout_s(given: _Given | None) -> float:

@@ -27,6 +27,7 @@ _TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
     "token": (str, "a string"),
     "token_file": (str, "a string"),
     "origin_timeout": (_SECONDS, "a number of seconds"),
+    "origin_wait": (_SECONDS, "a number of seconds"),
     "origin_insecure": (bool, "true or false"),
     "origin_ca": (str, "a string"),
     "drain_timeout": (_SECONDS, "a number of seconds"),

@@ -48,6 +48,7 @@ def test_defaults_are_those_of_the_design(folder: Path) -> None:
     assert str(found.server_url) == "http://localhost:8080"
     assert (found.origin_timeout_s, found.drain_timeout_s) == (600, 8)
     assert found.ws_keepalive_s == 0
+    assert found.origin_wait_s == 3
     assert (found.origin_insecure, found.json) == (False, False)
     assert (found.server_ca, found.proxy, found.subdomain, found.origin_ca) == (None,) * 4
 
@@ -62,6 +63,7 @@ def test_every_flag_is_taken(folder: Path) -> None:
         subdomain="MyApp",
         token="tt_x",
         origin_timeout="30",
+        origin_wait="20",
         origin_ca=str(ca),
         drain_timeout="0",
         identity="public",
@@ -81,6 +83,7 @@ def test_every_flag_is_taken(folder: Path) -> None:
         token="tt_x",
         token_source="--token",
         origin_timeout_s=30,
+        origin_wait_s=20,
         origin_ca=ca,
         drain_timeout_s=0,
         identity="public",
@@ -101,6 +104,7 @@ def test_every_key_of_the_file_is_taken(folder: Path) -> None:
         subdomain = "myapp"
         token = "tt_x"
         origin_timeout = 30
+        origin_wait = 20
         origin_ca = "ca.pem"
         drain_timeout = 0
         identity = "public"
@@ -120,6 +124,7 @@ def test_every_key_of_the_file_is_taken(folder: Path) -> None:
         token="tt_x",
         token_source=f"{path}: token",
         origin_timeout_s=30,
+        origin_wait_s=20,
         origin_ca=folder / "ca.pem",
         drain_timeout_s=0,
         identity="public",
@@ -220,6 +225,8 @@ def test_proxy_of_the_environment_is_for_servers_elsewhere(folder: Path) -> None
         ({"token_file": "/none"}, "--token-file: /none cannot be read: No such file"),
         ({"origin_timeout": "0"}, "--origin-timeout: a number of seconds from 0.001 to 86400"),
         ({"origin_timeout": "86400.1"}, "--origin-timeout: a number of seconds from 0.001 to"),
+        ({"origin_wait": "-1"}, "--origin-wait: a number of seconds from 0 to 600"),
+        ({"origin_wait": "600.1"}, "--origin-wait: a number of seconds from 0 to 600"),
         ({"origin_timeout": "x"}, "--origin-timeout: a number of seconds from 0.001 to 86400"),
         ({"drain_timeout": "-1"}, "--drain-timeout: a number of seconds from 0 to 3600"),
         ({"drain_timeout": "3600.1"}, "--drain-timeout: a number of seconds from 0 to 3600"),
@@ -244,6 +251,8 @@ def test_bad_flag_is_refused_by_name_with_what_is_allowed(
     [
         {"origin_timeout": "0.001", "drain_timeout": "0", "ws_keepalive": "1"},
         {"origin_timeout": "86400", "drain_timeout": "3600", "ws_keepalive": "86400"},
+        {"origin_wait": "0"},
+        {"origin_wait": "600"},
     ],
 )
 def test_numbers_are_taken_up_to_their_limits(folder: Path, flags: dict[str, Any]) -> None:
