@@ -99,7 +99,7 @@ async def test_nginx_is_shared(programs: Programs) -> None:
     argv = [path_of("nginx"), "-p", str(folder), "-e", "stderr", "-c", str(folder / "nginx.conf")]
     async with running("nginx", argv, folder) as app:
         await app.listening(port)
-        address = (await programs.tunnel(port)).address
+        address = (await programs.tunnel(port, "--identity", "public")).address
         whole = await fetch(address, "/file")
         assert whole.body == FILE
         assert whole.fields["server"].startswith("nginx")
