@@ -126,7 +126,8 @@ async def open_nginx(programs: Programs, origin: Origin) -> AsyncIterator[Front]
     (folder / "tunnel.conf").write_text(deployed("nginx.conf", values))
     (folder / "nginx.conf").write_text(NGINX.format(deployed=folder / "tunnel.conf"))
     argv = [path_of("nginx"), "-p", str(folder), "-e", "stderr", "-c", str(folder / "nginx.conf")]
-    async with in_front(programs, origin, server, argv, port, ca_file) as front:
+    proxy = in_front(programs, origin, server, argv, port, ca_file, full_duplex=False)
+    async with proxy as front:
         yield front
 
 
