@@ -34,6 +34,11 @@ class LoopbackWay:
     def has_another(self) -> bool:
         return bool(select.select([self._listener.socket], [], [], 0)[0])
 
+    async def drain(self) -> None:
+        """Close what nobody accepted."""
+        while self.has_another():
+            await (await self.accept()).aclose()
+
 
 async def listen() -> tuple[trio.SocketListener, int]:
     """For an app, and its port."""
