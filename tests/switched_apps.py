@@ -34,3 +34,10 @@ async def a_websocket() -> AsyncIterator[tuple[MemoryTunnel, TunnelStream, App]]
     async with a_shared_app() as (tunnel, origin):
         stream, app = await switched(tunnel, origin)
         yield tunnel, stream, app
+
+
+def unmasked(frame: bytes) -> bytes:
+    """The payload of a short masked frame."""
+    assert frame[1] & 0x80
+    mask = frame[2:6]
+    return bytes(byte ^ mask[index % 4] for index, byte in enumerate(frame[6:]))

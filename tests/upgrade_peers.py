@@ -96,3 +96,8 @@ async def switched(
     await visitor.expect(SWITCHED + behind)
     await wait_all_tasks_blocked()
     return visitor, peer, client
+
+
+def restart(world: World) -> None:
+    for connection in tuple(world.edge.connections):
+        assert connection.close_websocket(1012)

@@ -95,6 +95,14 @@ def http(
             help="How long the app may take to begin an answer. [600]",
         ),
     ] = None,
+    origin_wait: Annotated[
+        str | None,
+        typer.Option(
+            "--origin-wait",
+            metavar="SECONDS",
+            help="How long a request waits for an app that is not there; 0: not at all. [3]",
+        ),
+    ] = None,
     origin_insecure: Annotated[
         bool | None,
         typer.Option("--origin-insecure", help="Do not verify the app's certificate."),
@@ -111,6 +119,48 @@ def http(
             help="How long to finish requests after Ctrl-C. [8]",
         ),
     ] = None,
+    identity: Annotated[
+        str | None,
+        typer.Option(
+            "--identity",
+            metavar="local|public",
+            help="Ask the app as itself, or by its public name. [local]",
+        ),
+    ] = None,
+    host_header: Annotated[
+        str | None,
+        typer.Option("--host-header", metavar="HOST", help="The Host that the app gets."),
+    ] = None,
+    request_header: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--request-header",
+            metavar="'NAME: VALUE'",
+            help="Set a field of what the app gets. May be repeated, as the next three.",
+        ),
+    ] = None,
+    request_header_remove: Annotated[
+        list[str] | None,
+        typer.Option("--request-header-remove", metavar="NAME", help="Remove one."),
+    ] = None,
+    response_header: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--response-header", metavar="'NAME: VALUE'", help="Set a field of what visitors get."
+        ),
+    ] = None,
+    response_header_remove: Annotated[
+        list[str] | None,
+        typer.Option("--response-header-remove", metavar="NAME", help="Remove one."),
+    ] = None,
+    ws_keepalive: Annotated[
+        str | None,
+        typer.Option(
+            "--ws-keepalive",
+            metavar="SECONDS",
+            help="Ping both ends of WebSockets that are idle for so long. [off]",
+        ),
+    ] = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print events as JSON, one object a line.")
     ] = False,
@@ -124,11 +174,24 @@ def http(
         token=token,
         token_file=token_file,
         origin_timeout=origin_timeout,
+        origin_wait=origin_wait,
         origin_insecure=origin_insecure,
         origin_ca=origin_ca,
         drain_timeout=drain_timeout,
+        identity=identity,
+        host_header=host_header,
+        request_header=_several(request_header),
+        request_header_remove=_several(request_header_remove),
+        response_header=_several(response_header),
+        response_header_remove=_several(response_header_remove),
+        ws_keepalive=ws_keepalive,
         json=json,
     )
+
+
+def _several(values: list[str] | None) -> tuple[str, ...] | None:
+    """None where a flag was not given; what typer makes of that differs with its version."""
+    return tuple(values) if values else None
 
 
 def config_from(arguments: Sequence[str]) -> ClientConfig | int:

@@ -21,6 +21,7 @@ from protocol.http.serialise import request_head
 from protocol.mux.messages import Head
 from protocol.mux.stream import TunnelStream
 from tunnel_client.connection import OriginClosedError, OriginConnection
+from tunnel_client.identity import Identity, Visited
 from tunnel_client.request import Request
 from tunnel_client.upgrade import Upgrade
 
@@ -33,7 +34,9 @@ class Replay:
 
     Args:
         stream: the request. Its `on_stopped` is this replay's from now on.
+        identity: changes the fields of both.
         timeout_s: how long the app may owe us the next byte before its final head.
+        ws_keepalive_s: when the app is pinged on an idle WebSocket; 0 for never.
         tasks: where a long body is sent.
 
     Attributes:
@@ -50,13 +53,24 @@ class Replay:
     """
 
     __slots__ = (
-        *("_answered", "_connection", "_tasks"),
+        *("_answered", "_connection", "_identity", "_tasks", "_upgrade", "_visited"),
+        "_ws_keepalive_s",
         *("aborted", "answer_begun", "began_at", "bytes_in", "bytes_out", "cut", "deadline"),
         *("dialling", "error", "overdue", "status", "stream", "timeout_s"),
     )
 
-    def __init__(self, stream: TunnelStream, *, timeout_s: float, tasks: trio.Nursery) -> None:
+    def __init__(
+        self,
+        stream: TunnelStream,
+        identity: Identity,
+        *,
+        timeout_s: float,
+        tasks: trio.Nursery,
+        ws_keepalive_s: float = 0.0,
+    ) -> None:
         self.stream = stream
+        self._identity = identity
+        self._visited = Visited(b"")  # once the head is made
         self.status: int | None = None
         self.bytes_in = 0
         self.bytes_out = 0
@@ -72,6 +86,8 @@ class Replay:
         self._tasks = tasks
         self._connection: OriginConnection | None = None
         self._answered = False  # the final head has come
+        self._ws_keepalive_s = ws_keepalive_s
+        self._upgrade: Upgrade | None = None
         stream.on_stopped = self.abort
 
     def __repr__(self) -> str:
@@ -95,10 +111,12 @@ class Replay:
             self._connection.drop(reset=True)
 
     def sweep(self, now: float) -> None:
-        """Abort it if the app is overdue."""
+        """Abort it if the app is overdue; of a WebSocket, ping the app if it is time to."""
         if now > self.deadline:
             self.overdue = True
             self.abort()
+        if self._upgrade is not None:
+            self._upgrade.sweep(now)
 
     def head(self) -> bytes:
         """The request's head as the app gets it.
@@ -107,10 +125,11 @@ class Replay:
             HttpError: `bad-request`: the other end sent what is no HTTP.
         """
         opened = self.stream.opened
+        fields, self._visited = self._identity.asked(opened, end_to_end(opened.fields))
         return request_head(
             opened.method,
             opened.target,
-            end_to_end(opened.fields),
+            fields,
             body=opened.body,
             te_trailers=bool(values_of(opened.fields, b"te")),
             upgrade=opened.kind == "websocket",
@@ -133,7 +152,11 @@ class Replay:
         await request.send(head, self._tasks)
         answer = await self._relay_heads(connection)
         if answer.upgrade:
-            await Upgrade(self.stream, connection, self).run(connection.answers.take_rest())
+            self._upgrade = Upgrade(
+                self.stream, connection, self, ws_keepalive_s=self._ws_keepalive_s
+            )
+            await self._upgrade.run(connection.answers.take_rest())
+            self._upgrade = None  # they would hold one another
             return False
         left_over = await self._relay_body(connection, answer)
         if not await request.was_sent_whole():
@@ -175,9 +198,11 @@ class Replay:
         while True:
             raw = await self._next_head(connection)
             answer = parse_response(raw, opened.method, upgrade, key)
+            final = answer.status >= 200 or answer.upgrade
             fields = without_tunnel_error(end_to_end(answer.fields))
+            fields = self._identity.answered(fields, self._visited, final=final)
             head = Head(answer.status, answer.reason, fields, answer.body)
-            if answer.status < 200 and not answer.upgrade:
+            if not final:
                 await self.stream.send_head(head)
                 if self.deadline < math.inf:
                     self.app_owes()

@@ -17,7 +17,7 @@ async def test_every_case_through_the_programs(tmp_path: Path) -> None:
     listener, port = await listen()
     failed: dict[str, Differs] = {}
     async with listener, open_programs(tmp_path) as programs:
-        tunnel = await programs.tunnel(port)
+        tunnel = await programs.tunnel(port, "--identity", "public")
         way = LoopbackWay(tunnel.address.port, listener, exact=True)
         for case in CASES:
             try:

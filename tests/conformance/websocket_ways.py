@@ -13,6 +13,7 @@ from tests.edge_fakes import hello, open_world
 from tests.origin_fakes import Told
 from tunnel_client.dial import Dialer
 from tunnel_client.dispatch import Dispatcher
+from tunnel_client.identity import Identity
 from tunnel_client.target import Target
 from tunnel_server.visitor import serve_visitor
 
@@ -51,8 +52,11 @@ async def through_the_tunnel() -> AsyncIterator[LoopbackWay]:
     """Both programs' parts in this process; in the end no stream and no connection is left."""
     listener, port = await listen()
     async with listener, open_world() as world:
-        dialer = Dialer(Target.parse(f"http://127.0.0.1:{port}"))
-        dispatcher = Dispatcher(dialer, Told(), world.tasks, origin_timeout_s=600)
+        target = Target.parse(f"http://127.0.0.1:{port}")
+        identity = Identity(target, "public")  # so that every field crosses
+        dispatcher = Dispatcher(
+            Dialer(target), Told(), world.tasks, origin_timeout_s=600, identity=identity
+        )
         client = await world.client(hello)
         client.session._on_stream = dispatcher.serve
         handler = partial(serve_visitor, world.edge, world.control, None)

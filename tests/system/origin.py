@@ -6,6 +6,7 @@ What it took and sent stands in the fields of `Origin`, so that a test can watch
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Awaitable, Callable
 from functools import partial
 from random import Random
@@ -71,6 +72,14 @@ class Exchange:
         await self.send(text.encode())
         await self.end()
 
+    async def switch(self) -> Connection:
+        """Agree to a WebSocket; its frames then go over `stream`."""
+        key = self.field(b"sec-websocket-key") or ""
+        accept = ("Sec-WebSocket-Accept", generate_accept_token(key.encode()).decode())
+        await h11_event(self.stream, self.connection)  # the end of a request without body
+        await self._send(h11.InformationalResponse(status_code=101, headers=[*UPGRADE, accept]))
+        return Connection(ConnectionType.SERVER, trailing_data=trailing(self.connection))
+
     async def _send(self, event: h11.Event) -> None:
         if data := self.connection.send(event):
             await self.stream.send_all(data)
@@ -88,7 +97,7 @@ class Origin:
         self.echoed = hashlib.sha256()  # over what the last /echo took
         self.routes: dict[str, Callable[[Exchange], Awaitable[None]]] = {
             "/": self.hello,
-            "/host": self.host,
+            "/fields": self.fields,
             "/echo": self.echo,
             "/bytes": self.bytes,
             "/sink": self.sink,
@@ -120,8 +129,16 @@ class Origin:
     async def hello(self, exchange: Exchange) -> None:
         await exchange.answer("hello")
 
-    async def host(self, exchange: Exchange) -> None:
-        await exchange.answer(exchange.field(b"host") or "")
+    async def fields(self, exchange: Exchange) -> None:
+        """What the app was asked with, in JSON; and the app speaks of its own address."""
+        asked = {name.decode(): value.decode() for name, value in exchange.request.headers}
+        body = json.dumps(asked)
+        own = f"http://localhost:{self.port}"
+        about = [("Location", f"{own}/next"), ("Set-Cookie", "a=b; Domain=localhost")]
+        allowed = ("Access-Control-Allow-Origin", asked.get("origin", "*"))
+        await exchange.head([*about, allowed, ("Content-Length", str(len(body)))])
+        await exchange.send(body.encode())
+        await exchange.end()
 
     async def echo(self, exchange: Exchange) -> None:
         """The body, sent back as it comes and framed as it came."""
@@ -181,11 +198,7 @@ class Origin:
 
     async def websocket(self, exchange: Exchange) -> None:
         """Each message back, until the visitor closes or is gone."""
-        key = exchange.field(b"sec-websocket-key") or ""
-        accept = ("Sec-WebSocket-Accept", generate_accept_token(key.encode()).decode())
-        await h11_event(exchange.stream, exchange.connection)  # the end of a request without body
-        await exchange._send(h11.InformationalResponse(status_code=101, headers=[*UPGRADE, accept]))
-        messages = Connection(ConnectionType.SERVER, trailing_data=trailing(exchange.connection))
+        messages = await exchange.switch()
         async for event in WsEvents(exchange.stream, messages):
             reply = event.response() if isinstance(event, CloseConnection) else event
             await exchange.stream.send_all(messages.send(reply))

@@ -6,15 +6,7 @@ import trio
 import trio.testing
 
 from protocol.mux.stream import TunnelStream
-from tests.switched_apps import CLOSE, HELLO, MASKED, a_websocket
-
-
-def unmasked(frame: bytes) -> bytes:
-    """The payload of a short masked frame."""
-    assert frame[1] & 0x80
-    mask = frame[2:6]
-    return bytes(byte ^ mask[index % 4] for index, byte in enumerate(frame[6:]))
-
+from tests.switched_apps import CLOSE, HELLO, MASKED, a_websocket, unmasked
 
 # --- the session is lost -------------------------------------------------------------------------
 

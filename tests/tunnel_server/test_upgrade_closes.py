@@ -13,7 +13,7 @@ from protocol.errors import StreamStopped
 from protocol.http.websocket import close_frame
 from protocol.mux.stream import TunnelStream
 from tests.edge_fakes import Visitor, World, get, open_world
-from tests.upgrade_peers import MASK, Peer, frame, masked, switched
+from tests.upgrade_peers import MASK, Peer, frame, masked, restart, switched
 
 # --- ends that are ours: the session is lost -----------------------------------------------------
 
@@ -115,11 +115,6 @@ async def test_no_second_close_follows_the_apps(world: World, autojump_clock: Mo
 # --- ends that are ours: the server stops --------------------------------------------------------
 
 
-def restart(world: World) -> None:
-    for connection in tuple(world.edge.connections):
-        assert connection.close_websocket(1012)
-
-
 async def test_a_stop_says_1012_both_ways_and_waits_for_both_answers(world: World) -> None:
     visitor, peer, _ = await switched(world, world.visit())
     restart(world)
@@ -199,6 +194,22 @@ async def test_a_stop_lets_what_is_being_sent_to_the_visitor_go_first(world: Wor
     restart(world)
     await wait_all_tasks_blocked()
     await visitor.expect(frame(b"abc") + close_frame(1012))
+
+
+async def test_a_stop_in_the_instant_in_which_a_frame_arrives_is_a_close_all_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visitor, peer, _ = await switched(world, world.visit(lockstep=True))
+    wake = TunnelStream.wake_reader
+
+    def wake_and_stop(stream: TunnelStream) -> None:
+        monkeypatch.undo()
+        wake(stream)
+        restart(world)
+
+    await peer.send(frame(b"abc"))
+    monkeypatch.setattr(TunnelStream, "wake_reader", wake_and_stop)
+    await visitor.expect(close_frame(1012))
 
 
 async def test_a_stop_of_a_visitor_who_does_not_read_is_a_reset_in_the_end(
