@@ -1,7 +1,7 @@
 """nginx, HAProxy and Caddy go through the WebSocket cases, and the table of where they differ.
 
-`python -m tests.conformance.websocket_references` runs those that are installed, which takes some
-minutes, and writes the part of docs/conformance.md between its two markers.
+`make references` runs those that are installed, in less than a minute, writes the part of
+docs/conformance.md between its two markers, and prints for each difference the step and the bytes.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Final, NamedTuple
 
 import trio
 
-from tests.conformance.websocket_cases import GROUPS
+from tests.conformance.websocket_cases import CASES, GROUPS
 from tests.conformance.websocket_player import Differs, Player
 from tests.conformance.websocket_script import Case
 from tests.conformance.websocket_ways import LoopbackWay, listen
 from tests.needs import find
 
 DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "conformance.md"
-BEGIN: Final = "<!-- written by python -m tests.conformance.websocket_references -->\n"
+BEGIN: Final = "<!-- make references writes this -->\n"
 END: Final = "<!-- to here -->\n"
 
 START_S: Final = 10.0
@@ -147,11 +147,11 @@ async def listening(port: int) -> None:
                 return
 
 
-async def differences(reference: Reference) -> dict[str, str]:
+async def differences(reference: Reference, cases: list[Case]) -> dict[str, str]:
     """By the case's name, the first step that goes otherwise."""
     found: dict[str, str] = {}
     async with through(reference) as way:
-        for case in [case for cases in GROUPS.values() for case in cases]:
+        for case in cases:
             try:
                 await Player(way, STEP_S).play(case.script)
             except Differs as error:
@@ -177,14 +177,21 @@ def table(found: dict[str, dict[str, str]]) -> str:
     for group, cases in GROUPS.items():
         counts = [str(sum(case.name not in of_one for case in cases)) for of_one in found.values()]
         lines.append(f"| {group} | {len(cases)} | {' | '.join(counts)} |")
-    lines += ["", "Those that go otherwise:", ""]
-    lines += [line for cases in GROUPS.values() for case in cases if (line := row(case, found))]
+    lines += ["", "Those that go otherwise, and where:"]
+    for group, cases in GROUPS.items():
+        lines += others(group, cases, found)
     return "\n".join(lines) + "\n"
 
 
-def row(case: Case, found: dict[str, dict[str, str]]) -> str:
-    others = [name.split(" ")[0] for name, of_one in found.items() if case.name in of_one]
-    return f"* {case.name} ({case.section}): {', '.join(others)}" if others else ""
+def others(group: str, cases: list[Case], found: dict[str, dict[str, str]]) -> list[str]:
+    """The group's cases that go otherwise, by the proxies in which they do."""
+    by_proxies: dict[str, list[str]] = {}
+    for case in cases:
+        names = [name.split(" ")[0] for name, of_one in found.items() if case.name in of_one]
+        if names:
+            by_proxies.setdefault(", ".join(names), []).append(case.name)
+    rows = [f"* {names}: {'; '.join(which)}" for names, which in by_proxies.items()]
+    return ["", f"**{group}**", "", *rows] if rows else []
 
 
 async def main() -> None:
@@ -192,7 +199,7 @@ async def main() -> None:
     for reference in REFERENCES:
         if find(reference.program):
             name = f"{reference.name} {version_of(reference)}"
-            found[name] = await differences(reference)
+            found[name] = await differences(reference, CASES)
             for case, why in found[name].items():
                 print(f"{reference.name}: {case}: {why}")
     text = DOCUMENT.read_text()
