@@ -33,6 +33,9 @@ class Frame:
             await stream.send_all(PIECE)
             self.sent_bytes += len(PIECE)
 
+    def __repr__(self) -> str:
+        return f"<Frame {self.sent_bytes} of {FRAME_BYTES} bytes sent>"
+
     def count(self) -> int:
         return self.sent_bytes
 

@@ -43,6 +43,9 @@ class End:
         self.stream = stream
         self._held = b""
 
+    def __repr__(self) -> str:
+        return f"<End held={self._held[:40]!r} {self.stream!r}>"
+
     async def send(self, data: bytes, piece_bytes: int) -> None:
         size = piece_bytes or len(data) or 1
         for at in range(0, len(data), size):
@@ -87,6 +90,9 @@ class Player:
         self._way = way
         self._step_s = step_s
         self._ends: dict[Side, End] = {}
+
+    def __repr__(self) -> str:
+        return f"<Player of {self._way!r} {self._ends!r}>"
 
     async def play(self, steps: Script) -> None:
         """Raises Differs at the first step that goes otherwise."""

@@ -1,4 +1,4 @@
-"""The ways that the WebSocket cases go: this tunnel, in memory between two real sockets."""
+"""The way that the WebSocket cases go: both programs' code, between two real sockets."""
 
 from __future__ import annotations
 
@@ -25,6 +25,9 @@ class LoopbackWay:
         self.exact = exact
         self._port = port
         self._listener = listener
+
+    def __repr__(self) -> str:
+        return f"<LoopbackWay exact={self.exact} port={self._port}>"
 
     async def visit(self) -> trio.SocketStream:
         return await trio.open_tcp_stream("127.0.0.1", self._port)
