@@ -59,7 +59,9 @@ def free_port() -> int:
 def dying_with_us(argv: Sequence[str]) -> list[str]:
     """The command so started that it ends even where this process is killed with SIGKILL.
 
-    setpriv is part of util-linux, which every Debian has; without it only SIGKILL leaves something.
+    The kernel's parent is the thread that starts it, so that has to be the main one: trio's threads
+    end after 10 s without work. setpriv is part of util-linux, which every Debian has; without it
+    only SIGKILL leaves something.
     """
     setpriv = find("setpriv")
     return [setpriv, "--pdeathsig", "TERM", "--", *argv] if setpriv else list(argv)
@@ -68,7 +70,7 @@ def dying_with_us(argv: Sequence[str]) -> list[str]:
 class Program:
     """A program in the background. Its output goes to two files, so it never waits for us."""
 
-    def __init__(self, name: str, process: trio.Process, out: Path, err: Path) -> None:
+    def __init__(self, name: str, process: subprocess.Popen[bytes], out: Path, err: Path) -> None:
         self.name = name
         self._process = process
         self._out = out
@@ -128,10 +130,21 @@ class Program:
         if self._process.poll() is None:
             self._process.terminate()
         with trio.move_on_after(END_S):
-            await self._process.wait()
+            await self.wait()
             return
         self._process.kill()
-        await self._process.wait()
+        await self.wait()
+
+    async def wait(self) -> None:
+        """Returns when it has ended."""
+        if self._process.poll() is not None:
+            return
+        process = os.pidfd_open(self.pid)
+        try:
+            await trio.lowlevel.wait_readable(process)
+        finally:
+            os.close(process)
+        self._process.wait()
 
 
 def takes_connections(port: int) -> bool:
@@ -150,7 +163,8 @@ async def running(
     out, err = folder / f"{name}.out", folder / f"{name}.err"
     with out.open("wb") as stdout, err.open("wb") as stderr:
         try:
-            process = await trio.lowlevel.open_process(
+            # In this thread, see dying_with_us; it takes some milliseconds.
+            process = subprocess.Popen(  # noqa: ASYNC220
                 dying_with_us(argv),
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
@@ -169,14 +183,14 @@ async def running(
 
 
 async def output(argv: Sequence[str], limit_s: float) -> str:
-    """What a command prints on stdout. Cancelled, or past `limit_s`, it is ended.
+    """What a command that ends by itself prints. Cancelled, or past `limit_s`, it is ended.
 
     Raises BenchmarkError when it fails or takes longer.
     """
     name = Path(argv[0]).name
     with trio.move_on_after(limit_s):
         done = await trio.run_process(
-            dying_with_us(argv), capture_stdout=True, capture_stderr=True, check=False
+            list(argv), capture_stdout=True, capture_stderr=True, check=False
         )
         if done.returncode != 0:
             raise BenchmarkError(f"{name}: {failure(done)}")

@@ -34,7 +34,7 @@ from tunnel_server.config import ServerConfig
 from tunnel_server.control import Control
 from tunnel_server.edge import Edge, Login
 from tunnel_server.registry import Registry
-from tunnel_server.visitor import serve_stream
+from tunnel_server.visitor import Source, serve_stream
 
 AUTHORITY = trustme.CA()
 CERTIFICATE = AUTHORITY.issue_cert("app.localhost")
@@ -247,7 +247,8 @@ class World:
         done = trio.Event()
 
         async def serve() -> None:
-            await serve_stream(self.edge, self.control, theirs, address=address, secure=secure)
+            source = Source(address, self.edge.config.trusts(address))
+            await serve_stream(self.edge, self.control, theirs, source, secure=secure)
             done.set()
 
         self.tasks.start_soon(serve)

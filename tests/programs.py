@@ -46,6 +46,7 @@ class Address:
     port: int
     host: str  # for Host and for TLS, without a port
     tls: ssl.SSLContext | None = None
+    visitor: str | None = None  # the visitor's own address; None: the system's choice
 
     @property
     def authority(self) -> str:

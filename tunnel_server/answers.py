@@ -172,6 +172,11 @@ def health(details: HealthDetails | None = None) -> Answer:
     return _answer(HTTPStatus.OK, Form.JSON, body, ())
 
 
+def certificate_allowed() -> Answer:
+    """200 for `/_tunnel/tls-check`."""
+    return _answer(HTTPStatus.OK, Form.JSON, _json({"status": "ok"}), ())
+
+
 def ready(details: HealthDetails | None = None, *, draining: bool) -> Answer:
     """The same for `/_tunnel/ready`, but 503 once the server takes nothing new."""
     if not draining:

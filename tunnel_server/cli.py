@@ -160,6 +160,9 @@ def serve(
         str | None,
         _flag("--trusted-proxies", "CIDR,...", "Whose X-Forwarded-* fields are believed."),
     ] = None,
+    proxy_protocol: Annotated[
+        bool, typer.Option("--proxy-protocol", help="Take connections with a PROXY header only.")
+    ] = False,
     drain_timeout: Annotated[
         str, _flag("--drain-timeout", "SECONDS", "How long a stop waits for open requests.")
     ] = "8",
@@ -191,6 +194,7 @@ def serve(
         tls_cert=path.get("--tls-cert"),
         tls_key=path.get("--tls-key"),
         trusted_proxies=() if trusted_proxies is None else flags.parse_networks(trusted_proxies),
+        proxy_protocol=proxy_protocol,
         drain_timeout_s=flags.parse_drain_timeout(drain_timeout),
         state_dir=folder,
         json=json,

@@ -82,6 +82,7 @@ class ServerConfig:
         tls_cert: PEM with the certificate and its chain; None: plain HTTP.
         tls_key: PEM with its key.
         trusted_proxies: whose forwarding fields are believed.
+        proxy_protocol: every connection is one of theirs, and begins with a PROXY header.
         drain_timeout_s: how long a stop waits for what is in flight.
         state_dir: this server's folder; it need not exist yet.
         json: events on stdout as JSON, one a line.
@@ -99,6 +100,7 @@ class ServerConfig:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     trusted_proxies: tuple[Network, ...] = ()
+    proxy_protocol: bool = False
     drain_timeout_s: float = 8.0
     state_dir: Path = field(default_factory=default_state_dir)
     json: bool = False
@@ -114,6 +116,8 @@ class ServerConfig:
             if self.tls_cert is None:
                 missing, given = given, missing
             raise ConfigError(missing, f"is needed beside {given}: the two go together")
+        if self.proxy_protocol and not self.trusted_proxies:
+            raise ConfigError("--trusted-proxies", "is needed beside --proxy-protocol")
         if not 0 <= self.drain_timeout_s <= MAX_DRAIN_TIMEOUT_S:
             refuse("--drain-timeout", DRAIN, str(self.drain_timeout_s))
 

@@ -45,6 +45,7 @@ class Connection:
     Attributes:
         edge: the server's state.
         address: the visitor's, without a port.
+        trusted: what its forwarding fields say is believed.
         secure: TLS ends here.
         stream: its bytes. Only the two tasks use it.
         exchange: the request that is served now, or was last.
@@ -58,10 +59,17 @@ class Connection:
     """
 
     def __init__(
-        self, edge: Edge, stream: trio.abc.Stream, *, address: str, secure: bool = False
+        self,
+        edge: Edge,
+        stream: trio.abc.Stream,
+        *,
+        address: str,
+        trusted: bool = False,
+        secure: bool = False,
     ) -> None:
         self.edge = edge
         self.address = address
+        self.trusted = trusted
         self.secure = secure
         self.stream = stream
         self.exchange: Exchange | None = None

@@ -22,9 +22,11 @@ from tunnel_server.answers import (
 from tunnel_server.connection import Connection
 from tunnel_server.edge import Edge
 from tunnel_server.exchange import Exchange
+from tunnel_server.tls_check import tls_check
 
 _HEALTH: Final = b"/_tunnel/health"
 _READY: Final = b"/_tunnel/ready"
+_TLS_CHECK: Final = b"/_tunnel/tls-check"
 _TE_TRAILERS: Final = (b"TE", b"trailers")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _CONTROL: Final = CONTROL_PATH.encode()
@@ -100,8 +102,7 @@ def authorization_of(head: RequestHead) -> bytes | None:
 
 
 def _opening(connection: Connection, head: RequestHead, claim: int) -> Open:
-    edge = connection.edge
-    trusted = edge.config.trusts(connection.address)
+    trusted = connection.trusted
     fields = end_to_end(head.fields)
     scheme, host, port = _public_origin(connection, head, trusted)
     fields = with_forwarding(
@@ -153,7 +154,7 @@ def _split_port(host: str) -> tuple[str, int | None]:
 
 
 def _service_answer(edge: Edge, head: RequestHead) -> Answer:
-    path = head.target.partition(b"?")[0]
+    path, _, query = head.target.partition(b"?")
     accept = accept_of(head)
     if head.method not in (b"GET", b"HEAD"):
         return method_not_allowed(b"GET, HEAD", accept)
@@ -164,4 +165,6 @@ def _service_answer(edge: Edge, head: RequestHead) -> Answer:
         return health(edge.health(authorization_of(head)))
     if path == _READY:
         return ready(edge.health(authorization_of(head)), draining=edge.draining)
+    if path == _TLS_CHECK:
+        return tls_check(edge, query, accept)
     return error_answer("tunnel-not-found", "This address is not one of the service.", accept)

@@ -38,6 +38,16 @@ async def test_a_program_is_waited_for_by_what_it_prints_and_ends_with_the_block
     assert not is_alive(program.pid)
 
 
+async def test_a_program_outlives_trios_idle_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trio._core._thread_cache.IDLE_TIMEOUT", 0.01)
+    async with running("sleep", ["sleep", "60"], tmp_path) as program:
+        with trio.move_on_after(0.2) as waiting:
+            await program.wait()
+        assert waiting.cancelled_caught, program
+
+
 async def test_a_cancelled_block_ends_its_program_as_well(tmp_path: Path) -> None:
     with trio.CancelScope() as scope:
         async with running("app", python(SAYS_PORT), tmp_path) as program:

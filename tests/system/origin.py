@@ -98,11 +98,14 @@ class Origin:
         self.routes: dict[str, Callable[[Exchange], Awaitable[None]]] = {
             "/": self.hello,
             "/fields": self.fields,
+            "/head": self.head_text,
+            "/events": self.events,
             "/echo": self.echo,
             "/bytes": self.bytes,
             "/sink": self.sink,
             "/gate": self.gated,
             "/unread": self.unread,
+            "/begun": self.begun,
             "/endless": self.endless,
             "/reset": self.reset,
             "/ws": self.websocket,
@@ -138,6 +141,24 @@ class Origin:
         allowed = ("Access-Control-Allow-Origin", asked.get("origin", "*"))
         await exchange.head([*about, allowed, ("Content-Length", str(len(body)))])
         await exchange.send(body.encode())
+        await exchange.end()
+
+    async def head_text(self, exchange: Exchange) -> None:
+        """The fields of the request as pairs in JSON, names in lower case."""
+        pairs = [(name.decode(), value.decode()) for name, value in exchange.request.headers]
+        text = json.dumps(pairs).encode()
+        # As HTML, which proxies like to compress.
+        kind, length = ("Content-Type", "text/html"), ("Content-Length", str(len(text)))
+        await exchange.head([kind, length])
+        await exchange.send(text)
+        await exchange.end()
+
+    async def events(self, exchange: Exchange) -> None:
+        """A server-sent event, and another one once the gate is open."""
+        await exchange.head([("Content-Type", "text/event-stream"), *CHUNKED])
+        await exchange.send(b"data: first\n\n")
+        await self.gate.wait()
+        await exchange.send(b"data: second\n\n")
         await exchange.end()
 
     async def echo(self, exchange: Exchange) -> None:
@@ -178,6 +199,13 @@ class Origin:
         self.arrived.set()
         await self.gate.wait()
         await self.sink(exchange)
+
+    async def begun(self, exchange: Exchange) -> None:
+        """Tells that the body has begun to come, and answers with its digest at its end."""
+        body = exchange.body()
+        first = await anext(body)
+        self.arrived.set()
+        await exchange.answer(digest([first, *[data async for data in body]]))
 
     async def endless(self, exchange: Exchange) -> None:
         """As much as is taken, `size` at most."""

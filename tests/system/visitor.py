@@ -108,7 +108,9 @@ class Visitor:
 @asynccontextmanager
 async def visit(address: Address) -> AsyncIterator[Visitor]:
     with trio.fail_after(SMALL_S):
-        stream: trio.abc.Stream = await trio.open_tcp_stream("127.0.0.1", address.port)
+        stream: trio.abc.Stream = await trio.open_tcp_stream(
+            "127.0.0.1", address.port, local_address=address.visitor
+        )
         if address.tls:
             # Closing without close_notify is what browsers do.
             stream = trio.SSLStream(

@@ -95,6 +95,10 @@ def test_serve_may_be_said_or_left_out(served: Callable[..., ServerConfig]) -> N
             ["--trusted-proxies", "10.0.0.0/8,::1"],
             ServerConfig(trusted_proxies=(ip_network("10.0.0.0/8"), ip_network("::1"))),
         ),
+        (
+            ["--trusted-proxies", "::1", "--proxy-protocol"],
+            ServerConfig(trusted_proxies=(ip_network("::1"),), proxy_protocol=True),
+        ),
         (["--drain-timeout", "0.5"], ServerConfig(drain_timeout_s=0.5)),
         (["--state-dir", "/s"], ServerConfig(state_dir=Path("/s"))),
         (["--json"], ServerConfig(json=True)),
@@ -126,6 +130,7 @@ def test_each_flag_has_its_setting(
         (["--tls-key", "/k"], "--tls-cert: is needed beside --tls-key"),
         (["--tls-cert", "", "--tls-key", "/k"], "--tls-cert: takes a path"),
         (["--trusted-proxies", "proxy"], "--trusted-proxies: takes networks"),
+        (["--proxy-protocol"], "--trusted-proxies: is needed beside --proxy-protocol"),
         (["--drain-timeout", "-1"], "--drain-timeout: takes seconds, 0 to 86400, not '-1'"),
         (["--drain-timeout", "86401"], "--drain-timeout: takes seconds, 0 to 86400"),
         (["--state-dir", ""], "--state-dir: takes a path"),
@@ -158,7 +163,7 @@ def test_flag_without_its_value_is_refused(
     assert refused(flag) == f"{flag}: needs a value, {value}"
 
 
-@pytest.mark.parametrize("flag", ["--open", "--json", "--version", "--help"])
+@pytest.mark.parametrize("flag", ["--open", "--proxy-protocol", "--json", "--version", "--help"])
 def test_switch_with_a_value_is_refused(refused: Callable[..., str], flag: str) -> None:
     assert refused(f"{flag}=1") == f"{flag}: takes no value"
 
@@ -227,7 +232,8 @@ def test_help_shows_every_flag_and_the_other_command(
     flags = re.findall(r"^  (--[a-z-]+)", shown, re.MULTILINE)
     assert flags == [
         *("--bind", "--domain", "--public-url", "--auth-file", "--open", "--tls-cert", "--tls-key"),
-        *("--trusted-proxies", "--drain-timeout", "--state-dir", "--json", "--version"),
+        *("--trusted-proxies", "--proxy-protocol", "--drain-timeout", "--state-dir"),
+        *("--json", "--version"),
     ]
     assert "tunnel-server token create NAME" in shown
     assert app.configs == []

@@ -65,6 +65,7 @@ def test_tokens_are_in_the_state_folder_or_where_the_flag_says() -> None:
         ({"public_url": PublicUrl("ftp", "example.com", 21)}, "--public-url: takes http"),
         ({"tls_cert": Path("c")}, "--tls-key: is needed beside --tls-cert"),
         ({"tls_key": Path("k")}, "--tls-cert: is needed beside --tls-key"),
+        ({"proxy_protocol": True}, "--trusted-proxies: is needed beside --proxy-protocol"),
         ({"drain_timeout_s": -0.1}, "--drain-timeout: takes seconds, 0 to 86400"),
         ({"drain_timeout_s": MAX_DRAIN_TIMEOUT_S + 1}, "--drain-timeout: takes seconds"),
         ({"drain_timeout_s": math.nan}, "--drain-timeout: takes seconds"),

@@ -193,7 +193,8 @@ async def test_the_apex_is_the_service(world: World, host: bytes) -> None:
 
 
 async def test_every_path_of_a_subdomain_is_its_tunnels(world: World) -> None:
-    for path in (b"/", b"/_tunnel/health", b"/_tunnel/ready", b"/_tunnel/control"):
+    own = (b"health", b"ready", b"tls-check", b"control")
+    for path in (b"/", *(b"/_tunnel/" + name for name in own)):
         assert (await opened(world, get(path))).target == path
 
 
