@@ -11,7 +11,7 @@ DEV := $(VENV)/dev-$(SUM)
 E2E := $(VENV)/e2e-$(SUM)
 
 # Tests in these folders start real programs; the others are the unit tests.
-SLOW_FOLDERS := tests/system tests/e2e tests/conformance
+SLOW_FOLDERS := tests/system tests/e2e tests/conformance tests/faults
 
 # What ruff's ASYNC rules lack: cancellation swallowed, await in finally, yield inside a nursery.
 FLAKE8_ASYNC := ASYNC100,ASYNC101,ASYNC102,ASYNC103,ASYNC104,ASYNC113,ASYNC119

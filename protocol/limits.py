@@ -67,8 +67,11 @@ STREAM_UNSENT_MAX_BYTES: Final = 64 * KIB
 # Small pieces of data are joined up to this, waiting to leave and waiting to be taken: a byte a
 # piece would cost forty times its size in memory.
 JOINED_MAX_BYTES: Final = KIB
-# A turn of one stream: a quarter of a message, so that four streams share each message.
+# A turn of one stream is a quarter of a message, so that four streams share each: on a slow line,
+# where messages are short, a round of eight downloads takes a few ms. Of the longest it is this.
 TURN_BYTES: Final = 16 * KIB
+TURNS_A_MESSAGE: Final = 4
+TURN_MIN_BYTES: Final = KIB  # of which a frame's header is 1 %
 # Turns of waking streams in a row before an old one gets its own (as RFC 8290 orders new flows
 # before old ones, with a bound).
 WAKING_TURNS_MAX: Final = 8

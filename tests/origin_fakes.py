@@ -135,6 +135,11 @@ async def listen_unix(folder: Path) -> RawOrigin:
     return RawOrigin(trio.SocketListener(listening), Target.parse(f"unix:{path}"))
 
 
+def host_line(origin: RawOrigin) -> bytes:
+    """The Host that the app gets, which is asked as itself."""
+    return b"Host: %b\r\n" % origin.target.authority.encode()
+
+
 class MemoryTransport:
     """One end of a transport in memory."""
 

@@ -172,11 +172,20 @@ class Programs:
         self._nursery = nursery
 
     async def start(
-        self, name: str, *arguments: str, home: str = "home", env: Mapping[str, str] | None = None
+        self,
+        name: str,
+        *arguments: str,
+        home: str = "home",
+        env: Mapping[str, str] | None = None,
+        netns: str | None = None,
     ) -> Program:
-        """Start a program; those with the same `home` share state and configuration."""
+        """Start a program, in a network namespace if one is named.
+
+        Those with the same `home` share state and configuration.
+        """
+        where = ["ip", "netns", "exec", netns] if netns else []
         process: trio.Process = await trio.lowlevel.open_process(
-            [str(self.scripts / name), *arguments],
+            [*where, str(self.scripts / name), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -188,9 +197,11 @@ class Programs:
         self._nursery.start_soon(program._read)
         return program
 
-    async def server(self, *flags: str, bind: str = "127.0.0.1:0") -> tuple[Program, int]:
+    async def server(
+        self, *flags: str, bind: str = "127.0.0.1:0", netns: str | None = None
+    ) -> tuple[Program, int]:
         """A server that listens, and its port."""
-        program = await self.start("tunnel-server", "--bind", bind, "--json", *flags)
+        program = await self.start("tunnel-server", "--bind", bind, "--json", *flags, netns=netns)
         listening = await program.event("listening")
         return program, int(listening["bind"].rpartition(":")[2])
 
@@ -201,11 +212,12 @@ class Programs:
         *flags: str,
         home: str = "home",
         env: Mapping[str, str] | None = None,
+        netns: str | None = None,
     ) -> Program:
         """A client that was started; it may not be ready yet. An int is a port on 127.0.0.1."""
         url = f"http://127.0.0.1:{server}" if isinstance(server, int) else server
         arguments = ("http", str(target), "--server", url, "--json", *flags)
-        return await self.start("tunnel-client", *arguments, home=home, env=env)
+        return await self.start("tunnel-client", *arguments, home=home, env=env, netns=netns)
 
     async def tunnel(self, target: int | str, *client_flags: str, name: str = "app") -> Tunnel:
         """Share the app at `target` as `name`, by a server that needs no token."""

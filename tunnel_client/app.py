@@ -18,6 +18,7 @@ from tunnel_client.agent import EXIT_STOPPED, Agent
 from tunnel_client.config import ClientConfig
 from tunnel_client.dial import Dialer
 from tunnel_client.dispatch import Dispatcher
+from tunnel_client.identity import Identity
 from tunnel_client.report import Report, open_report
 from tunnel_client.upgrade import CLOSE_ANSWER_S, CLOSE_S
 
@@ -55,7 +56,19 @@ async def serve(config: ClientConfig, report: Report, signals: AsyncIterator[int
     dialer = Dialer(config.target, insecure=config.origin_insecure, ca=config.origin_ca)
     exit_code = EXIT_STOPPED
     async with trio.open_nursery() as tasks:
-        dispatcher = Dispatcher(dialer, report, tasks, origin_timeout_s=config.origin_timeout_s)
+        dispatcher = Dispatcher(
+            dialer,
+            report,
+            tasks,
+            origin_timeout_s=config.origin_timeout_s,
+            identity=Identity(
+                config.target,
+                config.identity,
+                config.host_header,
+                request_edits=config.request_edits,
+                answer_edits=config.answer_edits,
+            ),
+        )
         agent = Agent(
             config,
             report,

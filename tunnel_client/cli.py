@@ -111,6 +111,40 @@ def http(
             help="How long to finish requests after Ctrl-C. [8]",
         ),
     ] = None,
+    identity: Annotated[
+        str | None,
+        typer.Option(
+            "--identity",
+            metavar="local|public",
+            help="Ask the app as itself, or by its public name. [local]",
+        ),
+    ] = None,
+    host_header: Annotated[
+        str | None,
+        typer.Option("--host-header", metavar="HOST", help="The Host that the app gets."),
+    ] = None,
+    request_header: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--request-header",
+            metavar="'NAME: VALUE'",
+            help="Set a field of what the app gets. May be repeated, as the next three.",
+        ),
+    ] = None,
+    request_header_remove: Annotated[
+        list[str] | None,
+        typer.Option("--request-header-remove", metavar="NAME", help="Remove one."),
+    ] = None,
+    response_header: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--response-header", metavar="'NAME: VALUE'", help="Set a field of what visitors get."
+        ),
+    ] = None,
+    response_header_remove: Annotated[
+        list[str] | None,
+        typer.Option("--response-header-remove", metavar="NAME", help="Remove one."),
+    ] = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print events as JSON, one object a line.")
     ] = False,
@@ -127,8 +161,19 @@ def http(
         origin_insecure=origin_insecure,
         origin_ca=origin_ca,
         drain_timeout=drain_timeout,
+        identity=identity,
+        host_header=host_header,
+        request_header=_several(request_header),
+        request_header_remove=_several(request_header_remove),
+        response_header=_several(response_header),
+        response_header_remove=_several(response_header_remove),
         json=json,
     )
+
+
+def _several(values: list[str] | None) -> tuple[str, ...] | None:
+    """None where a flag was not given; what typer makes of that differs with its version."""
+    return tuple(values) if values else None
 
 
 def config_from(arguments: Sequence[str]) -> ClientConfig | int:

@@ -19,11 +19,13 @@ from typing import NamedTuple
 from tunnel_client.addresses import ServerUrl
 from tunnel_client.config_file import FILE_NAME, Value, read_config_file
 from tunnel_client.errors import ConfigError as ConfigError
+from tunnel_client.header_edits import NO_EDITS, HeaderEdits, parse_edits
+from tunnel_client.identity import MODES, Mode
 from tunnel_client.install_key import install_key
 from tunnel_client.proxy import Proxy, choose_proxy
 from tunnel_client.target import FORMS, Target
 from tunnel_client.tokens import check_token, read_token
-from tunnel_client.values import dns_label, pem_file, seconds
+from tunnel_client.values import dns_label, host_value, pem_file, seconds
 
 DEFAULT_SERVER = ServerUrl("http", "localhost", 8080)
 DEFAULT_ORIGIN_TIMEOUT_S = 600.0  # a build or a report of an app under development takes minutes
@@ -38,7 +40,9 @@ SHOWN_BY_PS = "--token shows in the process list; --token-file and TUNNEL_TOKEN 
 # The flags that can stand in the config file too, there with an underscore.
 _FLAG_NAMES = (
     *("server", "server_ca", "subdomain", "token", "token_file"),
-    *("origin_timeout", "origin_insecure", "origin_ca", "drain_timeout"),
+    *("origin_timeout", "origin_insecure", "origin_ca", "drain_timeout", "identity"),
+    *("host_header", "request_header", "request_header_remove"),
+    *("response_header", "response_header_remove"),
 )
 
 
@@ -56,6 +60,12 @@ class Flags:
     origin_insecure: bool | None = None
     origin_ca: str | None = None
     drain_timeout: str | None = None
+    identity: str | None = None
+    host_header: str | None = None
+    request_header: tuple[str, ...] | None = field(default=None, repr=False)
+    request_header_remove: tuple[str, ...] | None = None
+    response_header: tuple[str, ...] | None = field(default=None, repr=False)
+    response_header_remove: tuple[str, ...] | None = None
     json: bool = False
 
 
@@ -75,6 +85,10 @@ class ClientConfig:
         origin_insecure: do not verify the app's certificate.
         origin_ca: PEM file of the CA that signed the app's certificate; None: the system's CAs.
         drain_timeout_s: how long requests in flight may take after the client was told to stop.
+        identity: `local`: the app is asked as itself; `public`: as visitors ask.
+        host_header: the Host that the app gets; None: as the identity has it.
+        request_edits: fields to set or remove in what the app gets.
+        answer_edits: the same for what visitors get.
         json: events as JSON on stdout instead of lines for people.
     """
 
@@ -89,6 +103,10 @@ class ClientConfig:
     origin_insecure: bool = False
     origin_ca: Path | None = None
     drain_timeout_s: float = DEFAULT_DRAIN_TIMEOUT_S
+    identity: Mode = "local"
+    host_header: str | None = None
+    request_edits: HeaderEdits = NO_EDITS
+    answer_edits: HeaderEdits = NO_EDITS
     json: bool = False
 
 
@@ -139,6 +157,10 @@ def load(
         origin_insecure=origin_insecure,
         origin_ca=origin_ca,
         drain_timeout_s=_drain_timeout_s(_first(layers, "drain_timeout")),
+        identity=_identity(_first(layers, "identity")),
+        host_header=_host_header(_first(layers, "host_header")),
+        request_edits=_edits(layers, "request_header", forbidden=""),
+        answer_edits=_edits(layers, "response_header", forbidden="tunnel-error"),
         json=flags.json,
     )
     # Last, so that a bad flag does not leave a new install key behind.
@@ -217,6 +239,36 @@ def _drain_timeout_s(given: _Given | None) -> float:
     if given is None:
         return DEFAULT_DRAIN_TIMEOUT_S
     return seconds(given.value, given.key, least=0, most=LONGEST_DRAIN_TIMEOUT_S)
+
+
+def _identity(given: _Given | None) -> Mode:
+    if given is None:
+        return "local"
+    for mode in MODES:
+        if given.value == mode:
+            return mode
+    raise ConfigError(given.key, " or ".join(MODES))
+
+
+def _host_header(given: _Given | None) -> str | None:
+    return None if given is None else host_value(str(given.value), given.key)
+
+
+def _edits(layers: _Layers, name: str, *, forbidden: str) -> HeaderEdits:
+    """Of the fields to set, and of the names to remove, each from the strongest source."""
+    lines = _first(layers, name)
+    names = _first(layers, f"{name}_remove")
+    return parse_edits(
+        _strings(lines),
+        lines.key if lines else name,
+        _strings(names),
+        names.key if names else name,
+        forbidden=forbidden,
+    )
+
+
+def _strings(given: _Given | None) -> tuple[str, ...]:
+    return given.value if given is not None and isinstance(given.value, tuple) else ()
 
 
 def _origin_trust(layers: _Layers, target: Target) -> tuple[bool, Path | None]:

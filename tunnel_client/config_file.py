@@ -15,9 +15,10 @@ from tunnel_client.printable import printable
 
 FILE_NAME = "client.toml"
 
-Value = str | float | bool  # float stands for int as well
+Value = str | float | bool | tuple[str, ...]  # float stands for int as well
 
 _SECONDS = (int, float)
+_STRINGS = "a list of strings"
 # key -> the types that it may have, and their name for people
 _TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
     "server": (str, "a string"),
@@ -29,6 +30,12 @@ _TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
     "origin_insecure": (bool, "true or false"),
     "origin_ca": (str, "a string"),
     "drain_timeout": (_SECONDS, "a number of seconds"),
+    "identity": (str, "a string"),
+    "host_header": (str, "a string"),
+    "request_header": (list, _STRINGS),
+    "request_header_remove": (list, _STRINGS),
+    "response_header": (list, _STRINGS),
+    "response_header_remove": (list, _STRINGS),
 }
 _PATHS = ("server_ca", "token_file", "origin_ca")
 
@@ -59,6 +66,8 @@ def _checked(path: Path, key: str, value: object) -> Value:
     if key not in _TYPES:
         raise ConfigError(f"{path}: {printable(key)}", f"unknown key; allowed: {', '.join(_TYPES)}")
     types, name = _TYPES[key]
+    if types is list:
+        return _strings(path, key, value)
     # bool is an int to Python, and no number of seconds.
     right = isinstance(value, types) and (types is bool or not isinstance(value, bool))
     if not (right and isinstance(value, str | int | float)):  # the second half is for mypy
@@ -66,6 +75,12 @@ def _checked(path: Path, key: str, value: object) -> Value:
     if key in _PATHS:
         return _absolute(path, key, str(value))
     return value
+
+
+def _strings(path: Path, key: str, value: object) -> tuple[str, ...]:
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return tuple(value)
+    raise ConfigError(f"{path}: {key}", _STRINGS)
 
 
 def _absolute(path: Path, key: str, value: str) -> str:

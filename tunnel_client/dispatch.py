@@ -13,6 +13,7 @@ import trio
 
 from protocol.mux.stream import TunnelStream
 from tunnel_client.dial import Dialer
+from tunnel_client.identity import Identity
 from tunnel_client.origin import Replay
 from tunnel_client.report import Report
 from tunnel_client.worker import Worker
@@ -31,12 +32,20 @@ class Dispatcher:
     Args:
         tasks: where the workers run; it outlives the sessions.
         report: is told of each request.
+        identity: how the app is asked; None: as itself.
     """
 
     def __init__(
-        self, dialer: Dialer, report: Report, tasks: trio.Nursery, *, origin_timeout_s: float
+        self,
+        dialer: Dialer,
+        report: Report,
+        tasks: trio.Nursery,
+        *,
+        origin_timeout_s: float,
+        identity: Identity | None = None,
     ) -> None:
         self.dialer = dialer
+        self._identity = identity or Identity(dialer.target)
         self._tasks = tasks
         self._origin_timeout_s = origin_timeout_s
         self._report = report
@@ -54,7 +63,7 @@ class Dispatcher:
 
     def serve(self, stream: TunnelStream) -> None:
         """Start to replay a stream. Called in the session's reader: never blocks or raises."""
-        replay = Replay(stream, timeout_s=self._origin_timeout_s, tasks=self._tasks)
+        replay = Replay(stream, self._identity, timeout_s=self._origin_timeout_s, tasks=self._tasks)
         self._busy.add(replay)
         if stream.opened.kind not in KINDS:
             replay.fail(

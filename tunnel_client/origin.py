@@ -21,6 +21,7 @@ from protocol.http.serialise import request_head
 from protocol.mux.messages import Head
 from protocol.mux.stream import TunnelStream
 from tunnel_client.connection import OriginClosedError, OriginConnection
+from tunnel_client.identity import Identity, Visited
 from tunnel_client.request import Request
 from tunnel_client.upgrade import Upgrade
 
@@ -33,6 +34,7 @@ class Replay:
 
     Args:
         stream: the request. Its `on_stopped` is this replay's from now on.
+        identity: changes the fields of both.
         timeout_s: how long the app may owe us the next byte before its final head.
         tasks: where a long body is sent.
 
@@ -50,13 +52,17 @@ class Replay:
     """
 
     __slots__ = (
-        *("_answered", "_connection", "_tasks"),
+        *("_answered", "_connection", "_identity", "_tasks", "_visited"),
         *("aborted", "answer_begun", "began_at", "bytes_in", "bytes_out", "cut", "deadline"),
         *("dialling", "error", "overdue", "status", "stream", "timeout_s"),
     )
 
-    def __init__(self, stream: TunnelStream, *, timeout_s: float, tasks: trio.Nursery) -> None:
+    def __init__(
+        self, stream: TunnelStream, identity: Identity, *, timeout_s: float, tasks: trio.Nursery
+    ) -> None:
         self.stream = stream
+        self._identity = identity
+        self._visited = Visited(b"")  # once the head is made
         self.status: int | None = None
         self.bytes_in = 0
         self.bytes_out = 0
@@ -107,10 +113,11 @@ class Replay:
             HttpError: `bad-request`: the other end sent what is no HTTP.
         """
         opened = self.stream.opened
+        fields, self._visited = self._identity.asked(opened, end_to_end(opened.fields))
         return request_head(
             opened.method,
             opened.target,
-            end_to_end(opened.fields),
+            fields,
             body=opened.body,
             te_trailers=bool(values_of(opened.fields, b"te")),
             upgrade=opened.kind == "websocket",
@@ -175,9 +182,11 @@ class Replay:
         while True:
             raw = await self._next_head(connection)
             answer = parse_response(raw, opened.method, upgrade, key)
+            final = answer.status >= 200 or answer.upgrade
             fields = without_tunnel_error(end_to_end(answer.fields))
+            fields = self._identity.answered(fields, self._visited, final=final)
             head = Head(answer.status, answer.reason, fields, answer.body)
-            if answer.status < 200 and not answer.upgrade:
+            if not final:
                 await self.stream.send_head(head)
                 if self.deadline < math.inf:
                     self.app_owes()

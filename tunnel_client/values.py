@@ -6,7 +6,9 @@ import math
 import ssl
 from pathlib import Path
 
+from protocol.http.grammar import HOST
 from protocol.names import NAME_RULE, is_legal_name
+from tunnel_client.config_file import Value
 from tunnel_client.errors import ConfigError
 
 
@@ -18,15 +20,22 @@ def dns_label(value: str, key: str) -> str:
     return label
 
 
-def seconds(value: str | float, key: str, *, least: float, most: float) -> float:
+def seconds(value: Value, key: str, *, least: float, most: float) -> float:
     """A number of seconds, both ends included."""
     try:
-        number = float(value)
+        number = math.nan if isinstance(value, tuple) else float(value)
     except (ValueError, OverflowError):  # OverflowError: an int of the file with 400 digits
         number = math.nan
     if not least <= number <= most:  # false for nan as well
         raise ConfigError(key, f"a number of seconds from {least:g} to {most:g}")
     return number
+
+
+def host_value(value: str, key: str) -> str:
+    """What may stand in Host."""
+    if not (value.isascii() and HOST.fullmatch(value.encode("ascii"))):
+        raise ConfigError(key, "a host, or host:port")
+    return value
 
 
 def pem_file(value: str, key: str) -> Path:

@@ -26,6 +26,7 @@ from tunnel_server.exchange import Exchange
 _HEALTH: Final = b"/_tunnel/health"
 _READY: Final = b"/_tunnel/ready"
 _TE_TRAILERS: Final = (b"TE", b"trailers")
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _CONTROL: Final = CONTROL_PATH.encode()
 
 
@@ -99,8 +100,7 @@ def _opening(connection: Connection, head: RequestHead, claim: int) -> Open:
     edge = connection.edge
     trusted = edge.config.trusts(connection.address)
     fields = end_to_end(head.fields)
-    scheme, port = _public_origin(connection, head, trusted)
-    host = head.host.decode("ascii")
+    scheme, host, port = _public_origin(connection, head, trusted)
     fields = with_forwarding(
         fields, visitor=connection.address, scheme=scheme, host=host, port=port, trusted=trusted
     )
@@ -121,18 +121,32 @@ def _opening(connection: Connection, head: RequestHead, claim: int) -> Open:
     )
 
 
-def _public_origin(connection: Connection, head: RequestHead, trusted: bool) -> tuple[str, int]:
-    """Scheme and port as the visitor sees them (DESIGN: --public-url, a proxy's word, ours)."""
+def _public_origin(
+    connection: Connection, head: RequestHead, trusted: bool
+) -> tuple[str, str, int]:
+    """Scheme, host with port, and port, as the visitor's browser spells them.
+
+    The scheme and port are those of --public-url, else what a proxy says, else ours and Host's. A
+    proxy in front may have dropped the port from Host.
+    """
+    name, port = _split_port(head.host.decode("ascii").lower())
     public_url = connection.edge.config.public_url
     if public_url is not None:
-        return public_url.scheme, public_url.port
-    scheme = "https" if connection.secure else "http"
-    if trusted:
-        said = values_of(head.fields, b"x-forwarded-proto")
+        scheme, port = public_url.scheme, public_url.port
+    else:
+        scheme = "https" if connection.secure else "http"
+        said = values_of(head.fields, b"x-forwarded-proto") if trusted else []
         if said in ([b"http"], [b"https"]):
             scheme = said[0].decode("ascii")
-    port = head.host.rpartition(b":")[2]
-    return scheme, int(port) if port.isdigit() else {"http": 80, "https": 443}[scheme]
+    default = _DEFAULT_PORTS[scheme]
+    if port is None or port == default:
+        return scheme, name, default
+    return scheme, f"{name}:{port}", port
+
+
+def _split_port(host: str) -> tuple[str, int | None]:
+    name, colon, port = host.rpartition(":")
+    return (name, int(port)) if colon and port.isdigit() else (host, None)
 
 
 def _service_answer(edge: Edge, head: RequestHead) -> Answer:

@@ -12,30 +12,40 @@ from collections import deque
 
 from protocol.errors import RemoteProtocolError
 from protocol.limits import ACK_AFTER_MESSAGES, ACK_DELAY_S
+from protocol.mux.inflight import InFlight
 
 
 class SentFrames:
-    """What this end sent and the other has not acknowledged, a record for each message."""
+    """What this end sent and the other has not acknowledged, a record for each message.
 
-    __slots__ = ("_messages", "acked", "count", "progress_at", "unacked_bytes")
+    Attributes:
+        in_flight: how much that may be.
+    """
+
+    __slots__ = ("_messages", "acked", "count", "in_flight", "progress_at")
 
     def __init__(self) -> None:
         self._messages: deque[tuple[int, int]] = deque()
+        self.in_flight = InFlight()
         self.count = 0
         self.acked = 0
-        self.unacked_bytes = 0
         self.progress_at = -math.inf
         """When there was last nothing to wait for, or the acknowledged count rose."""
 
     def __repr__(self) -> str:
         return f"<SentFrames {self.acked} of {self.count}, {self.unacked_bytes} bytes to go>"
 
+    @property
+    def unacked_bytes(self) -> int:
+        """Bytes of counted frames that were sent and not acknowledged."""
+        return self.in_flight.unacked_bytes
+
     def packed(self, frames: int, size: int, now: float) -> None:
         """A message leaves with this many counted frames, of `size` bytes together."""
         if self.acked == self.count:
             self.progress_at = now
         self.count += frames
-        self.unacked_bytes += size
+        self.in_flight.sent(size, now)
         self._messages.append((self.count, size))
 
     def acknowledge(self, count: int, now: float) -> None:
@@ -49,8 +59,11 @@ class SentFrames:
         if count > self.acked:
             self.progress_at = now
         self.acked = count
+        size = 0
         while self._messages and self._messages[0][0] <= count:
-            self.unacked_bytes -= self._messages.popleft()[1]
+            size += self._messages.popleft()[1]
+        if size:
+            self.in_flight.acknowledged(size, now)
 
     def stalled_s(self, now: float) -> float:
         """How long frames have waited without any acknowledgement."""

@@ -11,6 +11,9 @@ from typing import Final
 
 from protocol.limits import (
     STREAM_UNSENT_MAX_BYTES,
+    TURN_BYTES,
+    TURN_MIN_BYTES,
+    TURNS_A_MESSAGE,
     UNACKED_BULK_MAX_BYTES,
     UNACKED_MAX_BYTES,
 )
@@ -102,6 +105,8 @@ class Outgoing:
         """Move what may go into a message that has `room` bytes left."""
         stops, stop_bytes, room = self._pack_statements(parts, room)
         frames, size = self._pack_turns(parts, room, self.sent.unacked_bytes + stop_bytes)
+        if not frames and (self._bulk_may_go or not self._scheduler.anyone):
+            self.sent.in_flight.idle()
         if stops or frames:
             self.sent.packed(stops + frames, stop_bytes + size, now)
 
@@ -134,15 +139,26 @@ class Outgoing:
         return frame(FrameType.STOP_SENDING, stream.id, pack_code(code))
 
     def _pack_turns(self, parts: Parts, room: int, unacked: int) -> tuple[int, int]:
-        """Turns of streams; returns the frames and bytes moved."""
+        """Turns of streams; returns the frames and bytes moved.
+
+        Bulk makes a message as long as the line likes it. The turns of waking streams are each no
+        longer than that, but there may be more of them: they would go at once in any case.
+        """
         frames = size = 0
+        message_bytes = self.sent.in_flight.message_bytes
+        most = message_bytes if self._bulk_may_go else 0
+        waking_turn = min(message_bytes, TURN_BYTES)
+        bulk_turn = max(message_bytes // TURNS_A_MESSAGE, TURN_MIN_BYTES)
         while room > HEADER_BYTES:
-            stream = self._scheduler.next(bulk=unacked < UNACKED_BULK_MAX_BYTES)
+            bulk = size < most and unacked < UNACKED_BULK_MAX_BYTES
+            stream = self._scheduler.next(bulk=bulk)
             if stream is None:
                 break
             queue = stream.sending.queue
             allowed = min(room, UNACKED_MAX_BYTES - unacked)
-            moved, moved_bytes = queue.take(parts, stream.id, allowed)
+            waking = stream.place is Place.WAKING
+            turn = waking_turn if waking else min(bulk_turn, most - size)
+            moved, moved_bytes = queue.take(parts, stream.id, allowed, turn)
             if not moved and queue.ready:
                 break  # no room: it is the first of the next message
             frames += moved
@@ -151,6 +167,10 @@ class Outgoing:
             unacked += moved_bytes
             self._end_turn(stream, served=moved > 0)
         return frames, size
+
+    @property
+    def _bulk_may_go(self) -> bool:
+        return self.sent.in_flight.has_room
 
     def _end_turn(self, stream: Stream, *, served: bool) -> None:
         queue = stream.sending.queue

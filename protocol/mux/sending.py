@@ -76,19 +76,21 @@ class SendQueue:
         kind, body = self._items[0]
         return kind in _COST_CREDIT and len(body) > 0
 
-    def take(self, parts: Parts, stream_id: int, room: int) -> tuple[int, int]:
+    def take(
+        self, parts: Parts, stream_id: int, room: int, turn: int = TURN_BYTES
+    ) -> tuple[int, int]:
         """Move one turn of frames into a message.
 
         Args:
             parts: where the frames go.
             stream_id: for their headers.
             room: bytes that the message has left.
+            turn: bytes of bodies after which the turn ends; only a head may pass it.
 
         Returns:
             The frames and the bytes moved; none when the next one lacks room or credit.
         """
         frames = size = 0
-        turn = TURN_BYTES
         while self._items:
             kind, body = self._items[0]
             if turn <= 0 and body:

@@ -6,6 +6,7 @@ What it took and sent stands in the fields of `Origin`, so that a test can watch
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Awaitable, Callable
 from functools import partial
 from random import Random
@@ -88,7 +89,7 @@ class Origin:
         self.echoed = hashlib.sha256()  # over what the last /echo took
         self.routes: dict[str, Callable[[Exchange], Awaitable[None]]] = {
             "/": self.hello,
-            "/host": self.host,
+            "/fields": self.fields,
             "/echo": self.echo,
             "/bytes": self.bytes,
             "/sink": self.sink,
@@ -120,8 +121,16 @@ class Origin:
     async def hello(self, exchange: Exchange) -> None:
         await exchange.answer("hello")
 
-    async def host(self, exchange: Exchange) -> None:
-        await exchange.answer(exchange.field(b"host") or "")
+    async def fields(self, exchange: Exchange) -> None:
+        """What the app was asked with, in JSON; and the app speaks of its own address."""
+        asked = {name.decode(): value.decode() for name, value in exchange.request.headers}
+        body = json.dumps(asked)
+        own = f"http://localhost:{self.port}"
+        about = [("Location", f"{own}/next"), ("Set-Cookie", "a=b; Domain=localhost")]
+        allowed = ("Access-Control-Allow-Origin", asked.get("origin", "*"))
+        await exchange.head([*about, allowed, ("Content-Length", str(len(body)))])
+        await exchange.send(body.encode())
+        await exchange.end()
 
     async def echo(self, exchange: Exchange) -> None:
         """The body, sent back as it comes and framed as it came."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import ssl
 import subprocess
@@ -109,8 +110,8 @@ async def test_two_tunnels_on_one_server_each_lead_to_their_own_app(
     other = await programs.client(origin.port, port, "--subdomain", "other")
     await other.event("ready")
     for name in ("app", "other"):
-        answer = await fetch(Address(port, f"{name}.localhost"), "/host")
-        assert answer.body.decode() == f"{name}.localhost:{port}"
+        answer = await fetch(Address(port, f"{name}.localhost"), "/fields")
+        assert json.loads(answer.body)["x-forwarded-host"] == f"{name}.localhost:{port}"
     await other.stop()
     assert (await fetch(Address(port, "other.localhost"))).error == "tunnel-offline"
     assert (await fetch(Address(port, "never.localhost"))).error == "tunnel-not-found"

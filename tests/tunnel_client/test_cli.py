@@ -84,7 +84,9 @@ def test_token_as_an_argument_works_and_is_warned_about(
         (["http", "3000/path"], "TARGET: no path"),
         (["http", "--frob", "3000"], "--frob: no such flag; allowed: --server, --server-ca, "),
         (["http", "3000", "--frob\x1b[2J\n"], r"--frob\x1b[2J\n: no such flag; "),
-        (["http", "3000", "--identity", "local"], "--identity: no such flag; "),
+        (["http", "3000", "--identity", "both"], "--identity: local or public"),
+        (["http", "3000", "--host-header", "a b"], "--host-header: a host, or host:port"),
+        (["http", "3000", "--request-header", "secret"], "--request-header: a header field as "),
         (["http", "3000", "--insecure"], "--insecure: no such flag; "),
         (["http", "3000", "--no-json"], "--no-json: no such flag; "),
         (["http", "3000", "--serv", "http://a"], "--serv: no such flag; "),
@@ -158,6 +160,8 @@ def test_help_names_every_flag_of_the_design(capsys: pytest.CaptureFixture[str])
     assert named == {
         *("--server", "--server-ca", "--subdomain", "--token", "--token-file", "--json"),
         *("--origin-timeout", "--origin-insecure", "--origin-ca", "--drain-timeout", "--help"),
+        *("--identity", "--host-header", "--request-header", "--request-header-remove"),
+        *("--response-header", "--response-header-remove"),
     }
 
 

@@ -11,6 +11,7 @@ from tunnel_client.addresses import ServerUrl
 from tunnel_client.config import ClientConfig, Flags, Loaded, load
 from tunnel_client.config_file import FILE_NAME
 from tunnel_client.errors import ConfigError
+from tunnel_client.header_edits import HeaderEdits
 from tunnel_client.target import Target
 
 
@@ -62,6 +63,12 @@ def test_every_flag_is_taken(folder: Path) -> None:
         origin_timeout="30",
         origin_ca=str(ca),
         drain_timeout="0",
+        identity="public",
+        host_header="app.test:81",
+        request_header=("A: 1", "a: 2"),
+        request_header_remove=("Cookie",),
+        response_header=("B: 3",),
+        response_header_remove=("Server",),
         json=True,
     )
     assert found == ClientConfig(
@@ -74,6 +81,10 @@ def test_every_flag_is_taken(folder: Path) -> None:
         origin_timeout_s=30,
         origin_ca=ca,
         drain_timeout_s=0,
+        identity="public",
+        host_header="app.test:81",
+        request_edits=HeaderEdits(((b"A", b"1"), (b"a", b"2")), frozenset({b"cookie"})),
+        answer_edits=HeaderEdits(((b"B", b"3"),), frozenset({b"server"})),
         json=True,
     )
 
@@ -89,6 +100,12 @@ def test_every_key_of_the_file_is_taken(folder: Path) -> None:
         origin_timeout = 30
         origin_ca = "ca.pem"
         drain_timeout = 0
+        identity = "public"
+        host_header = "app.test:81"
+        request_header = ["A: 1", "a: 2"]
+        request_header_remove = ["Cookie"]
+        response_header = ["B: 3"]
+        response_header_remove = ["Server"]
         """,
     )
     assert config(folder, target="https://localhost:8443") == ClientConfig(
@@ -101,6 +118,10 @@ def test_every_key_of_the_file_is_taken(folder: Path) -> None:
         origin_timeout_s=30,
         origin_ca=folder / "ca.pem",
         drain_timeout_s=0,
+        identity="public",
+        host_header="app.test:81",
+        request_edits=HeaderEdits(((b"A", b"1"), (b"a", b"2")), frozenset({b"cookie"})),
+        answer_edits=HeaderEdits(((b"B", b"3"),), frozenset({b"server"})),
     )
 
 
@@ -241,7 +262,12 @@ def test_bad_variable_is_refused_by_name(folder: Path, environ: dict[str, str], 
         "origin_timeout = 0",
         'origin_ca = "none.pem"',
         "drain_timeout = -1",
-        "identity = 'local'",
+        "identity = 'both'",
+        "host_header = 'a b'",
+        "request_header = ['secret']",
+        "request_header = 'A: secret'",
+        "request_header_remove = ['Host']",
+        "response_header = ['Tunnel-Error: secret']",
     ],
 )
 def test_bad_key_of_the_file_is_refused_by_name(folder: Path, line: str) -> None:

@@ -32,6 +32,12 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         origin_insecure = true
         origin_ca = "/etc/origin.pem"
         drain_timeout = 1.5
+        identity = "public"
+        host_header = "app.test"
+        request_header = ["A: 1", "B: 2"]
+        request_header_remove = []
+        response_header = ["C: 3"]
+        response_header_remove = ["D"]
         """,
     )
     assert read_config_file(tmp_path) == {
@@ -44,6 +50,12 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         "origin_insecure": True,
         "origin_ca": "/etc/origin.pem",
         "drain_timeout": 1.5,
+        "identity": "public",
+        "host_header": "app.test",
+        "request_header": ("A: 1", "B: 2"),
+        "request_header_remove": (),
+        "response_header": ("C: 3",),
+        "response_header_remove": ("D",),
     }
 
 
@@ -65,7 +77,7 @@ def test_home_of_an_unknown_user_is_refused(tmp_path: Path) -> None:
         read_config_file(tmp_path)
 
 
-@pytest.mark.parametrize("key", ["subdomian", "identity", "json", "Server", '"\\u001b[2J"'])
+@pytest.mark.parametrize("key", ["subdomian", "identiy", "json", "Server", '"\\u001b[2J"'])
 def test_unknown_key_is_refused_by_name(tmp_path: Path, key: str) -> None:
     path = write(tmp_path, f"{key} = true")
     with pytest.raises(ConfigError) as caught:
@@ -90,6 +102,10 @@ def test_unknown_key_is_refused_by_name(tmp_path: Path, key: str) -> None:
         ("origin_ca = 1", "a string"),
         ("drain_timeout = false", "a number of seconds"),
         ("[server]", "a string"),
+        ("identity = true", "a string"),
+        ('request_header = "A: 1"', "a list of strings"),
+        ("request_header = [1]", "a list of strings"),
+        ("response_header_remove = true", "a list of strings"),
     ],
 )
 def test_value_of_another_type_is_refused(tmp_path: Path, line: str, allowed: str) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import trio.testing
 
 from protocol.mux.messages import Fields, Open
-from tests.origin_fakes import HOST, KEY, OK, a_shared_app, whole
-
-HOST_LINE = b"Host: app.localhost\r\n"
+from tests.origin_fakes import HOST, KEY, OK, a_shared_app, host_line, whole
 
 
 def request(*fields: tuple[bytes, bytes], version: bytes = b"1.1", kind: str = "http") -> Open:
@@ -25,7 +23,7 @@ async def test_a_visitor_of_1_0_is_asked_for_in_1_1() -> None:
         stream.send_eof()
         app = await origin.accept()
         assert await app.request() == (
-            b"GET / HTTP/1.1\r\n" + HOST_LINE + b"Max-Forwards: 0\r\nVia: x\r\n\r\n"
+            b"GET / HTTP/1.1\r\n" + host_line(origin) + b"Max-Forwards: 0\r\nVia: x\r\n\r\n"
         )
         await app.send(OK)
         assert await tunnel.answer(stream) == (200, b"ok")
@@ -43,7 +41,7 @@ async def test_the_fields_of_a_websocket_handshake_reach_the_app_unchanged() -> 
         app = await origin.accept()
         lines = b"".join(b"%b: %b\r\n" % field for field in fields)
         assert await app.request() == (
-            b"GET / HTTP/1.1\r\n" + HOST_LINE + lines + b"Connection: Upgrade\r\n"
+            b"GET / HTTP/1.1\r\n" + host_line(origin) + lines + b"Connection: Upgrade\r\n"
             b"Upgrade: websocket\r\n\r\n"
         )
 

@@ -7,12 +7,11 @@ import trio.testing
 from protocol.errors import StreamStopped
 from protocol.mux.messages import BodyForm
 from protocol.mux.stream import TunnelStream
-from tests.origin_fakes import OK, a_shared_app, a_tunnel, failure, listen, whole
+from tests.origin_fakes import OK, a_shared_app, a_tunnel, failure, host_line, listen, whole
 from tunnel_client.connection import OriginClosedError, OriginConnection
 from tunnel_client.dial import Dialer, OriginStream
 from tunnel_client.request import SENT_AT_ONCE_BYTES
 
-HOST_LINE = b"Host: app.localhost\r\n"
 MIB = 1024 * 1024
 
 
@@ -24,7 +23,7 @@ async def test_a_request_reaches_the_app_as_it_came_in_http_1_1() -> None:
         fields = ((b"x-A", b"1"), (b"X-a", b"2"))
         stream = tunnel.open(b"PURGE", b"/a%2F?b", fields=fields)
         app = await origin.accept()
-        expected = b"PURGE /a%2F?b HTTP/1.1\r\n" + HOST_LINE + b"x-A: 1\r\nX-a: 2\r\n\r\n"
+        expected = b"PURGE /a%2F?b HTTP/1.1\r\n" + host_line(origin) + b"x-A: 1\r\nX-a: 2\r\n\r\n"
         assert await app.request() == expected
         await app.send(OK)
         assert await tunnel.answer(stream) == (200, b"ok")
@@ -46,7 +45,7 @@ async def test_a_body_that_is_there_leaves_in_one_write_with_the_head() -> None:
         stream.send_eof()
         app = await origin.accept()
         read = bytes(await app.stream.receive_some())
-        assert read == b"POST / HTTP/1.1\r\n" + HOST_LINE + b"Content-Length: 3\r\n\r\nabc"
+        assert read == b"POST / HTTP/1.1\r\n" + host_line(origin) + b"Content-Length: 3\r\n\r\nabc"
         await app.send(OK)
         assert await tunnel.answer(stream) == (200, b"ok")
 

@@ -46,10 +46,6 @@ async def test_a_request_crosses_as_it_came(world: World) -> None:
         b"Proxy-Connection: x\r\nUpgrade: h2c\r\n\r\n"
     )
     told = await opened(world, sent)
-    forwarding = tuple(
-        (name, b"APP.localhost") if name == b"X-Forwarded-Host" else (name, value)
-        for name, value in FORWARDING
-    )
     assert told == Open(
         "http",
         1,
@@ -61,12 +57,12 @@ async def test_a_request_crosses_as_it_came(world: World) -> None:
             (b"X-b", b"1"),
             (b"x-A", b"\xe9"),
             (b"X-b", b"2"),
-            *forwarding,
+            *FORWARDING,
             (b"TE", b"trailers"),
         ),
         None,
         "http",
-        "APP.localhost",
+        "app.localhost",
         VISITOR,
         told.credit,
     )
@@ -151,8 +147,28 @@ async def test_the_public_origin_is_the_listeners_scheme_and_the_port_of_host(
 async def test_a_public_url_says_it_for_all() -> None:
     async with open_world(public_url=parse_public_url("https://example.com:8443")) as world:
         told = await opened(world, get(b"/", host=b"app.example.com"))
-        assert told.scheme == "https"
+        assert (told.scheme, told.host) == ("https", "app.example.com:8443")
         assert told.fields[-1] == (b"X-Forwarded-Port", b"8443")
+
+
+@pytest.mark.parametrize(
+    ("host", "url", "spelled"),
+    [
+        (b"App.Example.com:443", "https://example.com", "app.example.com"),
+        (b"app.example.com:80", "https://example.com", "app.example.com"),
+        (b"app.example.com", "http://example.com:8080", "app.example.com:8080"),
+        (b"APP.localhost:080", None, "app.localhost"),
+        (b"app.localhost.:8080", None, "app.localhost.:8080"),
+    ],
+)
+async def test_the_public_host_is_spelled_as_browsers_do(
+    host: bytes, url: str | None, spelled: str
+) -> None:
+    async with open_world(public_url=parse_public_url(url) if url else None) as world:
+        told = await opened(world, get(b"/", host=host))
+        assert told.host == spelled
+        assert told.fields[0] == (b"Host", host)
+        assert (b"X-Forwarded-Host", spelled.encode()) in told.fields
 
 
 # --- where a request goes ------------------------------------------------------------------------

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final, NamedTuple
 
-from protocol.limits import FIRST_CREDIT_BYTES, STREAMS_MAX
+from protocol.limits import FIRST_CREDIT_BYTES, MESSAGE_MAX_BYTES, STREAMS_MAX
 from protocol.mux.control import Heartbeat
 from protocol.mux.core import Core
 from protocol.mux.events import Event, Opened
+from protocol.mux.inflight import InFlight
 from protocol.mux.messages import BodyForm, Claim, Head, Open
 from protocol.mux.streams import Stream
 from protocol.mux.wire import FrameType, split_message
@@ -42,6 +44,13 @@ def frames_of(message: bytes) -> list[Said]:
 
 def kinds_of(message: bytes) -> list[FrameType]:
     return [FrameType(frame.kind) for frame in frames_of(message)]
+
+
+class EndlessLine(InFlight):
+    """Carries whatever there is, in messages as long as they may be."""
+
+    cap_bytes = math.inf
+    message_bytes = MESSAGE_MAX_BYTES
 
 
 class CorePair:

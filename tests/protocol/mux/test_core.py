@@ -31,6 +31,7 @@ from tests.protocol.mux.pair import (
     SWITCHING,
     UPGRADE,
     CorePair,
+    EndlessLine,
     kinds_of,
     post,
 )
@@ -336,6 +337,7 @@ def test_session_falls_silent_without_work_but_for_pings() -> None:
 
 def test_full_message_has_room_for_its_ack() -> None:
     pair = CorePair()
+    pair.server.sent.in_flight = EndlessLine()
     opened = [pair.open(post("chunked")) for _ in range(5)]
     pair.client.send_head(opened[0][1], OK)
     pair.to_server()

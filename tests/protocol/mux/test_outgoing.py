@@ -13,14 +13,16 @@ from protocol.limits import (
 from protocol.mux.codec import pack
 from protocol.mux.core import Core
 from protocol.mux.events import Opened
+from protocol.mux.inflight import InFlight
 from protocol.mux.streams import Stream
-from protocol.mux.wire import FrameType, frame
+from protocol.mux.wire import HEADER_BYTES, FrameType, frame
 from tests.protocol.mux.pair import (
     GET,
     OK,
     SWITCHING,
     UPGRADE,
     CorePair,
+    EndlessLine,
     Said,
     frames_of,
     kinds_of,
@@ -54,6 +56,11 @@ def settled(pair: CorePair) -> None:
         pass
 
 
+def acknowledge(pair: CorePair) -> None:
+    """All that the server has sent."""
+    pair.server.receive(frame(FrameType.ACK, 0, pack(pair.server.sent.count)), 0.0)
+
+
 def test_open_head_and_end_of_one_stream_leave_in_one_message() -> None:
     pair = CorePair()
     stream = pair.server.open(GET, 0.0)
@@ -83,6 +90,7 @@ def test_control_goes_first_then_statements_then_streams_and_the_ack_rides_along
 
 def test_streams_take_turns_of_16_kib_in_messages_of_most_bytes() -> None:
     pair = CorePair()
+    pair.server.sent.in_flight = EndlessLine()
     streams = [uploading(pair) for _ in range(3)]
     settled(pair)
     for stream in streams:
@@ -90,6 +98,83 @@ def test_streams_take_turns_of_16_kib_in_messages_of_most_bytes() -> None:
     first = next_frames(pair.server)
     assert carried(first)[:3] == [(1, TURN_BYTES), (2, TURN_BYTES), (3, TURN_BYTES)]
     assert sum(len(f.body) + 12 for f in first) > MESSAGE_MAX_BYTES - 64
+
+
+class SlowLine(InFlight):
+    """A message of 1,000 bytes, and no room for bulk behind it."""
+
+    cap_bytes = 1000
+    message_bytes = 1000
+
+
+def test_bulk_waits_for_the_line_and_what_wakes_does_not() -> None:
+    pair = CorePair()
+    pair.server.sent.in_flight = SlowLine()
+    bulk, keys = uploading(pair), uploading(pair)
+    settled(pair)
+    acknowledge(pair)
+    pair.server.send_data(bulk, bytes(10**6))
+    assert carried(next_frames(pair.server)) == [(bulk.id, 1000)]
+    assert next_frames(pair.server) == []
+    pair.server.send_data(keys, b"k")
+    assert carried(next_frames(pair.server)) == [(keys.id, 1)]
+    assert next_frames(pair.server) == []
+    acknowledge(pair)
+    assert carried(next_frames(pair.server)) == [(bulk.id, 1000)]
+
+
+def test_what_wakes_leaves_together_and_a_head_is_never_cut() -> None:
+    pair = CorePair()
+    pair.server.sent.in_flight = SlowLine()
+    pair.server.open(GET._replace(target=b"/" + bytes(10_000)), 0.0)
+    pair.server.open(GET, 0.0)
+    assert [f.stream_id for f in next_frames(pair.server)] == [1, 2]
+
+
+def test_four_downloads_share_a_message() -> None:
+    class Line(InFlight):
+        message_bytes = 8192
+
+    pair = CorePair()
+    pair.server.sent.in_flight = Line()
+    streams = [uploading(pair) for _ in range(6)]
+    settled(pair)
+    acknowledge(pair)
+    for stream in streams:
+        pair.server.send_data(stream, bytes(50_000))
+    next_frames(pair.server)  # their waking turns
+    bulk = carried(next_frames(pair.server))
+    assert [size for _, size in bulk] == [2048, 2048, 2048, 2012]  # with headers, a message
+    assert len({stream for stream, _ in bulk}) == 4
+
+
+def test_a_waking_turn_is_no_longer_than_a_message() -> None:
+    pair = CorePair()
+    pair.server.sent.in_flight = SlowLine()
+    keys = uploading(pair)
+    settled(pair)
+    acknowledge(pair)
+    pair.server.send_data(keys, bytes(2000))
+    assert carried(next_frames(pair.server)) == [(keys.id, 1000)]
+    assert next_frames(pair.server) == []  # and then it is bulk
+
+
+def test_a_line_is_told_when_there_is_nothing_more_to_send() -> None:
+    pair = CorePair()
+    pair.server.sent.in_flight = line = SlowLine()
+    stream = uploading(pair)
+    settled(pair)
+    acknowledge(pair)
+    told = []
+    line.idle = lambda: told.append(line.unacked_bytes)  # type: ignore[method-assign]  # a spy
+    pair.server.send_data(stream, bytes(1500))
+    next_frames(pair.server)
+    assert next_frames(pair.server) == []
+    assert told == []  # held back
+    acknowledge(pair)
+    (rest,) = next_frames(pair.server)
+    assert next_frames(pair.server) == []
+    assert told == [len(rest.body) + HEADER_BYTES]
 
 
 def test_keystroke_overtakes_a_gigabyte() -> None:
@@ -206,7 +291,7 @@ def test_bulk_stops_at_its_bound_and_goes_on_with_an_ack() -> None:
     stream = uploading(pair)
     unacked = sent_without_ack(pair, stream)
     assert UNACKED_BULK_MAX_BYTES <= unacked < UNACKED_BULK_MAX_BYTES + MESSAGE_MAX_BYTES
-    pair.server.receive(frame(FrameType.ACK, 0, pack(pair.server.sent.count)), 0.0)
+    acknowledge(pair)
     assert carried(next_frames(pair.server))
 
 

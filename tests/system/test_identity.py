@@ -1,0 +1,72 @@
+"""What the app is asked with, and what its visitors are told of it, in both identities."""
+
+from __future__ import annotations
+
+import json
+
+from tests.programs import Programs
+from tests.system.origin import Origin
+from tests.system.visitor import Answer, visit
+
+
+async def asked(programs: Programs, origin: Origin, *flags: str) -> tuple[str, Answer]:
+    """The public origin, and the answer to a request that has it as Origin and Referer."""
+    tunnel = await programs.tunnel(origin.port, *flags)
+    public = f"http://{tunnel.address.authority}"
+    async with visit(tunnel.address) as visitor:
+        fields = [("Origin", public), ("Referer", f"{public}/form")]
+        await visitor.request("/fields", fields=fields)
+        answer = await visitor.answer()
+        answer.body = b"".join([data async for data in visitor.body()])
+    return public, answer
+
+
+async def test_by_default_the_app_is_asked_as_itself(programs: Programs, origin: Origin) -> None:
+    public, answer = await asked(programs, origin)
+    own = f"localhost:{origin.port}"
+    assert json.loads(answer.body) == {
+        "host": own,
+        "origin": f"http://{own}",
+        "referer": f"http://{own}/form",
+        "x-forwarded-for": "127.0.0.1",
+    }
+    assert answer.fields["location"] == f"{public}/next"
+    assert answer.fields["set-cookie"] == "a=b; Domain=app.localhost"
+    assert answer.fields["access-control-allow-origin"] == public
+
+
+async def test_in_public_it_is_asked_as_visitors_ask(programs: Programs, origin: Origin) -> None:
+    public, answer = await asked(programs, origin, "--identity", "public")
+    host = public.removeprefix("http://")
+    assert json.loads(answer.body) == {
+        "host": host,
+        "origin": public,
+        "referer": f"{public}/form",
+        "x-forwarded-for": "127.0.0.1",
+        "x-forwarded-host": host,
+        "x-forwarded-proto": "http",
+        "x-forwarded-port": host.rpartition(":")[2],
+        "forwarded": f'for=127.0.0.1;host="{host}";proto=http',
+    }
+    assert answer.fields["location"] == f"http://localhost:{origin.port}/next"
+    assert answer.fields["set-cookie"] == "a=b; Domain=localhost"
+    assert answer.fields["access-control-allow-origin"] == public
+
+
+async def test_flags_have_the_last_word(programs: Programs, origin: Origin) -> None:
+    public, answer = await asked(
+        programs,
+        origin,
+        *("--host-header", "shop.test", "--request-header", "X-Key: secret"),
+        *("--request-header-remove", "x-forwarded-for", "--response-header", "Location: /"),
+        *("--response-header-remove", "Set-Cookie"),
+    )
+    assert json.loads(answer.body) == {
+        "host": "shop.test",
+        "origin": "http://shop.test",
+        "referer": "http://shop.test/form",
+        "x-key": "secret",
+    }
+    assert answer.fields["location"] == "/"
+    assert "set-cookie" not in answer.fields
+    assert answer.fields["access-control-allow-origin"] == public
