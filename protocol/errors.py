@@ -5,6 +5,7 @@
         LocalProtocolError    this program did: a bug here
         RemoteProtocolError   the other end did
         HttpError             a visitor or an origin did, in HTTP
+          NoHttpError           what came is no HTTP at all
       StreamReset           a half of a stream ended badly
       StreamStopped         the peer wants no more of a half
       SessionClosed         the session under a stream is gone
@@ -51,6 +52,10 @@ class HttpError(ProtocolError):
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message, code)
+
+
+class NoHttpError(HttpError):
+    """What came does not even begin like an answer; the buffer still has it."""
 
 
 class StreamReset(TunnelError):

@@ -262,6 +262,7 @@ class World:
         login: Login = ALICE,
         max_streams: int = 1024,
         body_credit: int = 16384,
+        options: dict[str, object] | None = None,
     ) -> FakeClient:
         """A client that holds this name."""
         here, there = transport_pair()
@@ -289,7 +290,7 @@ class World:
         self.edge.sessions[server] = login
         self.tasks.start_soon(self._run_session, server)
         self.tasks.start_soon(client.session.run)
-        client.session.claim(Claim(1, name, INSTANCE, True, {}))
+        client.session.claim(Claim(1, name, INSTANCE, True, options or {}))
         await trio.testing.wait_all_tasks_blocked()
         url = self.edge.config.public_url_for(name, PORT)
         assert client.claimed == [Claimed(1, name, url)]

@@ -266,7 +266,7 @@ def a_session(transport: MemoryTransport, *, is_server: bool) -> Session:
 
 @asynccontextmanager
 async def a_tunnel(
-    dialer: Dialer, *, origin_timeout_s: float = 600.0
+    dialer: Dialer, *, origin_timeout_s: float = 600.0, ws_keepalive_s: float = 0.0
 ) -> AsyncIterator[MemoryTunnel]:
     """A tunnel to what the dialer connects to; in the end nothing of it may be left."""
     to_client, from_server = trio.open_memory_channel[bytes](64)
@@ -275,7 +275,13 @@ async def a_tunnel(
     client = a_session(MemoryTransport(to_server, from_server), is_server=False)
     async with trio.open_nursery() as nursery, trio.open_nursery() as tasks:
         told = Told()
-        dispatcher = Dispatcher(dialer, told, tasks, origin_timeout_s=origin_timeout_s)
+        dispatcher = Dispatcher(
+            dialer,
+            told,
+            tasks,
+            origin_timeout_s=origin_timeout_s,
+            ws_keepalive_s=ws_keepalive_s,
+        )
         client._on_stream = dispatcher.serve
         tunnel = MemoryTunnel(server, client, dispatcher)
         tunnel.told = told
@@ -289,13 +295,19 @@ async def a_tunnel(
 
 @asynccontextmanager
 async def a_shared_app(
-    *, scheme: str = "http", dialer: Dialer | None = None, origin_timeout_s: float = 600.0
+    *,
+    scheme: str = "http",
+    dialer: Dialer | None = None,
+    origin_timeout_s: float = 600.0,
+    ws_keepalive_s: float = 0.0,
 ) -> AsyncIterator[tuple[MemoryTunnel, RawOrigin]]:
     """A tunnel, and the app that it leads to."""
     origin = await listen(scheme)
     dialer = dialer or Dialer(origin.target)
     try:
-        async with a_tunnel(dialer, origin_timeout_s=origin_timeout_s) as tunnel:
+        async with a_tunnel(
+            dialer, origin_timeout_s=origin_timeout_s, ws_keepalive_s=ws_keepalive_s
+        ) as tunnel:
             yield tunnel, origin
     finally:
         with trio.move_on_after(1, shield=True):

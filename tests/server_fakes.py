@@ -31,6 +31,7 @@ def a_config(
     host: str = "tunnel.test",
     subdomain: str | None = None,
     drain_timeout_s: float = 8.0,
+    ws_keepalive_s: float = 0.0,
 ) -> ClientConfig:
     return ClientConfig(
         target=target or Target.parse("3000"),
@@ -38,6 +39,7 @@ def a_config(
         token="secret-token",
         subdomain=subdomain,
         drain_timeout_s=drain_timeout_s,
+        ws_keepalive_s=ws_keepalive_s,
     )
 
 

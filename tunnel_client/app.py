@@ -8,6 +8,7 @@ import os
 import random
 import signal
 from collections.abc import AsyncIterator
+from functools import partial
 from importlib import metadata
 from typing import Final
 
@@ -16,11 +17,11 @@ import trio
 from protocol.logs import set_up_logging
 from tunnel_client.agent import EXIT_STOPPED, Agent
 from tunnel_client.config import ClientConfig
-from tunnel_client.dial import Dialer
 from tunnel_client.dispatch import Dispatcher
 from tunnel_client.identity import Identity
 from tunnel_client.report import Report, open_report
 from tunnel_client.upgrade import CLOSE_ANSWER_S, CLOSE_S
+from tunnel_client.waiting import PatientDialer
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,13 @@ async def serve(config: ClientConfig, report: Report, signals: AsyncIterator[int
 
     `stopped` is told once, as the last thing, if it was a signal that ended it.
     """
-    dialer = Dialer(config.target, insecure=config.origin_insecure, ca=config.origin_ca)
+    dialer = PatientDialer(
+        config.target,
+        insecure=config.origin_insecure,
+        ca=config.origin_ca,
+        wait_s=config.origin_wait_s,
+        news=report,
+    )
     exit_code = EXIT_STOPPED
     async with trio.open_nursery() as tasks:
         dispatcher = Dispatcher(
@@ -68,6 +75,7 @@ async def serve(config: ClientConfig, report: Report, signals: AsyncIterator[int
                 request_edits=config.request_edits,
                 answer_edits=config.answer_edits,
             ),
+            ws_keepalive_s=config.ws_keepalive_s,
         )
         agent = Agent(
             config,
@@ -78,7 +86,8 @@ async def serve(config: ClientConfig, report: Report, signals: AsyncIterator[int
             random=random.SystemRandom().random,
         )
         tasks.start_soon(dispatcher.sweep)
-        tasks.start_soon(_stop_on_signal, signals, config, agent, dispatcher, tasks.cancel_scope)
+        stop = partial(_stop_on_signal, signals, config, agent, dispatcher, dialer)
+        tasks.start_soon(stop, tasks.cancel_scope)
         exit_code = await agent.run()
         await _say_goodbye(dispatcher)
         tasks.cancel_scope.cancel()
@@ -92,10 +101,12 @@ async def _stop_on_signal(
     config: ClientConfig,
     agent: Agent,
     dispatcher: Dispatcher,
+    dialer: PatientDialer,
     scope: trio.CancelScope,
 ) -> None:
     """The first signal lets what is in flight end; the second drops it."""
     await anext(signals)
+    dialer.give_up()
     if dispatcher.busy_count:
         under_way, patience_s = dispatcher.busy_count, config.drain_timeout_s
         said = "%d under way, given %g s to finish; Ctrl-C again drops it all"

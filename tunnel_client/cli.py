@@ -95,6 +95,14 @@ def http(
             help="How long the app may take to begin an answer. [600]",
         ),
     ] = None,
+    origin_wait: Annotated[
+        str | None,
+        typer.Option(
+            "--origin-wait",
+            metavar="SECONDS",
+            help="How long a request waits for an app that is not there; 0: not at all. [3]",
+        ),
+    ] = None,
     origin_insecure: Annotated[
         bool | None,
         typer.Option("--origin-insecure", help="Do not verify the app's certificate."),
@@ -145,6 +153,14 @@ def http(
         list[str] | None,
         typer.Option("--response-header-remove", metavar="NAME", help="Remove one."),
     ] = None,
+    ws_keepalive: Annotated[
+        str | None,
+        typer.Option(
+            "--ws-keepalive",
+            metavar="SECONDS",
+            help="Ping both ends of WebSockets that are idle for so long. [off]",
+        ),
+    ] = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print events as JSON, one object a line.")
     ] = False,
@@ -158,6 +174,7 @@ def http(
         token=token,
         token_file=token_file,
         origin_timeout=origin_timeout,
+        origin_wait=origin_wait,
         origin_insecure=origin_insecure,
         origin_ca=origin_ca,
         drain_timeout=drain_timeout,
@@ -167,6 +184,7 @@ def http(
         request_header_remove=_several(request_header_remove),
         response_header=_several(response_header),
         response_header_remove=_several(response_header_remove),
+        ws_keepalive=ws_keepalive,
         json=json,
     )
 

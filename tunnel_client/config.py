@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from protocol.options import WS_KEEPALIVE_MAX_S, WS_KEEPALIVE_MIN_S
 from tunnel_client.addresses import ServerUrl
 from tunnel_client.config_file import FILE_NAME, Value, read_config_file
 from tunnel_client.errors import ConfigError as ConfigError
@@ -29,10 +30,13 @@ from tunnel_client.values import dns_label, host_value, pem_file, seconds
 
 DEFAULT_SERVER = ServerUrl("http", "localhost", 8080)
 DEFAULT_ORIGIN_TIMEOUT_S = 600.0  # a build or a report of an app under development takes minutes
+# Most dev servers are back within two. Longer, and a visitor better knows what he waits for.
+DEFAULT_ORIGIN_WAIT_S = 3.0
 DEFAULT_DRAIN_TIMEOUT_S = 8.0  # service managers kill after 10 s (Docker) or later
 
 SHORTEST_ORIGIN_TIMEOUT_S = 0.001  # nought would refuse every answer, and mean "no limit" to many
 LONGEST_ORIGIN_TIMEOUT_S = 86_400.0  # a day: whoever wants more wants no limit, and gets stuck
+LONGEST_ORIGIN_WAIT_S = 600.0  # each request that waits takes one of the session's streams
 LONGEST_DRAIN_TIMEOUT_S = 3_600.0  # somebody waits for the program to end
 
 SHOWN_BY_PS = "--token shows in the process list; --token-file and TUNNEL_TOKEN do not"
@@ -40,9 +44,9 @@ SHOWN_BY_PS = "--token shows in the process list; --token-file and TUNNEL_TOKEN 
 # The flags that can stand in the config file too, there with an underscore.
 _FLAG_NAMES = (
     *("server", "server_ca", "subdomain", "token", "token_file"),
-    *("origin_timeout", "origin_insecure", "origin_ca", "drain_timeout", "identity"),
-    *("host_header", "request_header", "request_header_remove"),
-    *("response_header", "response_header_remove"),
+    *("origin_timeout", "origin_insecure", "origin_ca", "drain_timeout", "ws_keepalive"),
+    *("identity", "host_header", "request_header", "request_header_remove"),
+    *("response_header", "response_header_remove", "origin_wait"),
 )
 
 
@@ -57,6 +61,7 @@ class Flags:
     token: str | None = field(default=None, repr=False)
     token_file: str | None = None
     origin_timeout: str | None = None
+    origin_wait: str | None = None
     origin_insecure: bool | None = None
     origin_ca: str | None = None
     drain_timeout: str | None = None
@@ -66,6 +71,7 @@ class Flags:
     request_header_remove: tuple[str, ...] | None = None
     response_header: tuple[str, ...] | None = field(default=None, repr=False)
     response_header_remove: tuple[str, ...] | None = None
+    ws_keepalive: str | None = None
     json: bool = False
 
 
@@ -82,6 +88,7 @@ class ClientConfig:
         token: goes to the server as `Authorization: Bearer`; never printed.
         token_source: where the token is from, for people: `--token-file`, `the install key`.
         origin_timeout_s: how long the app may take for the first byte of its answer.
+        origin_wait_s: how long a request waits for an app that is not there; 0: not at all.
         origin_insecure: do not verify the app's certificate.
         origin_ca: PEM file of the CA that signed the app's certificate; None: the system's CAs.
         drain_timeout_s: how long requests in flight may take after the client was told to stop.
@@ -89,6 +96,7 @@ class ClientConfig:
         host_header: the Host that the app gets; None: as the identity has it.
         request_edits: fields to set or remove in what the app gets.
         answer_edits: the same for what visitors get.
+        ws_keepalive_s: when either end of an idle WebSocket is pinged; 0 for never.
         json: events as JSON on stdout instead of lines for people.
     """
 
@@ -100,6 +108,7 @@ class ClientConfig:
     token: str = field(repr=False)
     token_source: str = ""
     origin_timeout_s: float = DEFAULT_ORIGIN_TIMEOUT_S
+    origin_wait_s: float = DEFAULT_ORIGIN_WAIT_S
     origin_insecure: bool = False
     origin_ca: Path | None = None
     drain_timeout_s: float = DEFAULT_DRAIN_TIMEOUT_S
@@ -107,6 +116,7 @@ class ClientConfig:
     host_header: str | None = None
     request_edits: HeaderEdits = NO_EDITS
     answer_edits: HeaderEdits = NO_EDITS
+    ws_keepalive_s: float = 0.0
     json: bool = False
 
 
@@ -154,6 +164,7 @@ def load(
         subdomain=_subdomain(_first(layers, "subdomain")),
         token="",
         origin_timeout_s=_origin_timeout_s(_first(layers, "origin_timeout")),
+        origin_wait_s=_origin_wait_s(_first(layers, "origin_wait")),
         origin_insecure=origin_insecure,
         origin_ca=origin_ca,
         drain_timeout_s=_drain_timeout_s(_first(layers, "drain_timeout")),
@@ -161,6 +172,7 @@ def load(
         host_header=_host_header(_first(layers, "host_header")),
         request_edits=_edits(layers, "request_header", forbidden=""),
         answer_edits=_edits(layers, "response_header", forbidden="tunnel-error"),
+        ws_keepalive_s=_ws_keepalive_s(_first(layers, "ws_keepalive")),
         json=flags.json,
     )
     # Last, so that a bad flag does not leave a new install key behind.
@@ -235,6 +247,12 @@ def _origin_timeout_s(given: _Given | None) -> float:
     )
 
 
+def _origin_wait_s(given: _Given | None) -> float:
+    if given is None:
+        return DEFAULT_ORIGIN_WAIT_S
+    return seconds(given.value, given.key, least=0, most=LONGEST_ORIGIN_WAIT_S)
+
+
 def _drain_timeout_s(given: _Given | None) -> float:
     if given is None:
         return DEFAULT_DRAIN_TIMEOUT_S
@@ -269,6 +287,18 @@ def _edits(layers: _Layers, name: str, *, forbidden: str) -> HeaderEdits:
 
 def _strings(given: _Given | None) -> tuple[str, ...]:
     return given.value if given is not None and isinstance(given.value, tuple) else ()
+
+
+def _ws_keepalive_s(given: _Given | None) -> float:
+    if given is None:
+        return 0.0
+    return seconds(
+        given.value,
+        given.key,
+        least=WS_KEEPALIVE_MIN_S,
+        most=WS_KEEPALIVE_MAX_S,
+        zero_is_off=True,
+    )
 
 
 def _origin_trust(layers: _Layers, target: Target) -> tuple[bool, Path | None]:

@@ -27,6 +27,7 @@ _TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
     "token": (str, "a string"),
     "token_file": (str, "a string"),
     "origin_timeout": (_SECONDS, "a number of seconds"),
+    "origin_wait": (_SECONDS, "a number of seconds"),
     "origin_insecure": (bool, "true or false"),
     "origin_ca": (str, "a string"),
     "drain_timeout": (_SECONDS, "a number of seconds"),
@@ -36,6 +37,7 @@ _TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
     "request_header_remove": (list, _STRINGS),
     "response_header": (list, _STRINGS),
     "response_header_remove": (list, _STRINGS),
+    "ws_keepalive": (_SECONDS, "a number of seconds"),
 }
 _PATHS = ("server_ca", "token_file", "origin_ca")
 

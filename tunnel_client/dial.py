@@ -30,8 +30,16 @@ _OF_NO_INTEREST: Final = frozenset(
 )
 
 
+# Nobody listens: nothing was sent, and whoever starts the app mends it.
+_NOBODY_LISTENS: Final = frozenset({errno.ECONNREFUSED, errno.ENOENT})
+
+
 class OriginRefusedError(TunnelError):
     """The app cannot be reached; the text says why, for the visitor."""
+
+
+class OriginDownError(OriginRefusedError):
+    """Nobody listens where the app should: it does not run, or restarts."""
 
 
 class TlsTransport(trio.abc.Stream):
@@ -97,7 +105,8 @@ class Dialer:
         """A new connection, TLS done. Cancelling leaves nothing open.
 
         Raises:
-            OriginRefusedError: no address takes one.
+            OriginDownError: nobody listens at any address.
+            OriginRefusedError: no address takes one, for any other reason.
         """
         path = self.target.unix_path
         if path is not None:
@@ -120,7 +129,10 @@ class Dialer:
                     return await way()
             except (OSError, UnicodeError, trio.TooSlowError) as error:
                 failures.append(error)
-        raise OriginRefusedError(self._why(failures)) from None
+        causes = [cause for failure in failures for cause in _causes(failure)]
+        causes.sort(key=_is_of_no_interest)
+        kind = OriginDownError if _nobody_listens(causes) else OriginRefusedError
+        raise kind(self._why(causes[0])) from None
 
     async def _secure(
         self, stream: trio.SocketStream, context: ssl.SSLContext
@@ -137,11 +149,8 @@ class Dialer:
             raise
         return secured
 
-    def _why(self, failures: list[Exception]) -> str:
+    def _why(self, cause: BaseException) -> str:
         target = str(self.target)
-        causes = [cause for failure in failures for cause in _causes(failure)]
-        causes.sort(key=lambda cause: getattr(cause, "errno", None) in _OF_NO_INTEREST)
-        cause = causes[0]
         if isinstance(cause, trio.TooSlowError):
             return f"{target} did not accept a connection within {CONNECT_TIMEOUT_S:g} s"
         if isinstance(cause, (socket.gaierror, UnicodeError)):
@@ -160,6 +169,16 @@ def _causes(error: BaseException) -> list[BaseException]:
     if isinstance(error, BaseExceptionGroup):
         return [cause for inner in error.exceptions for cause in _causes(inner)]
     return [error] if error.__cause__ is None else _causes(error.__cause__)
+
+
+def _is_of_no_interest(cause: BaseException) -> bool:
+    return getattr(cause, "errno", None) in _OF_NO_INTEREST
+
+
+def _nobody_listens(causes: list[BaseException]) -> bool:
+    """Whether that is what every address said, those that this machine lacks left out."""
+    numbers = {getattr(cause, "errno", None) for cause in causes if not _is_of_no_interest(cause)}
+    return bool(numbers) and numbers <= _NOBODY_LISTENS
 
 
 def _why_no_tls(error: Exception) -> str:

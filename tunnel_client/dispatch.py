@@ -33,6 +33,7 @@ class Dispatcher:
         tasks: where the workers run; it outlives the sessions.
         report: is told of each request.
         identity: how the app is asked; None: as itself.
+        origin_timeout_s, ws_keepalive_s: see Replay.
     """
 
     def __init__(
@@ -43,11 +44,13 @@ class Dispatcher:
         *,
         origin_timeout_s: float,
         identity: Identity | None = None,
+        ws_keepalive_s: float = 0.0,
     ) -> None:
         self.dialer = dialer
         self._identity = identity or Identity(dialer.target)
         self._tasks = tasks
         self._origin_timeout_s = origin_timeout_s
+        self._ws_keepalive_s = ws_keepalive_s
         self._report = report
         self._idle: list[Worker] = []  # the one that was parked last stands last
         self._busy: set[Replay] = set()
@@ -63,7 +66,13 @@ class Dispatcher:
 
     def serve(self, stream: TunnelStream) -> None:
         """Start to replay a stream. Called in the session's reader: never blocks or raises."""
-        replay = Replay(stream, self._identity, timeout_s=self._origin_timeout_s, tasks=self._tasks)
+        replay = Replay(
+            stream,
+            self._identity,
+            timeout_s=self._origin_timeout_s,
+            tasks=self._tasks,
+            ws_keepalive_s=self._ws_keepalive_s,
+        )
         self._busy.add(replay)
         if stream.opened.kind not in KINDS:
             replay.fail(

@@ -17,6 +17,7 @@ from protocol.mux.events import ClaimAnswered, GoingAway, Released
 from protocol.mux.messages import Claim, Claimed, Goaway, Refused, Release
 from protocol.mux.session import Session, SessionEvent
 from protocol.mux.stream import TunnelStream
+from protocol.options import Options
 from tunnel_client.config import ClientConfig
 from tunnel_client.connect import open_stream
 from tunnel_client.errors import ConnectFailed
@@ -87,8 +88,10 @@ class Link:
             instance: this process's own number.
             start: a person started the program; false for a reconnect.
         """
-        claim = Claim(_CLAIM, name, instance, start, {})
         config = self._config
+        # Whole seconds cross, rounded down: rather a ping too early than one too late.
+        options = Options(ws_keepalive_s=math.floor(config.ws_keepalive_s))
+        claim = Claim(_CLAIM, name, instance, start, options.as_map())
         try:
             with self._scope:
                 stream = await open_stream(config.server_url, config.proxy, config.server_ca)

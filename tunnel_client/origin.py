@@ -36,6 +36,7 @@ class Replay:
         stream: the request. Its `on_stopped` is this replay's from now on.
         identity: changes the fields of both.
         timeout_s: how long the app may owe us the next byte before its final head.
+        ws_keepalive_s: when the app is pinged on an idle WebSocket; 0 for never.
         tasks: where a long body is sent.
 
     Attributes:
@@ -52,13 +53,20 @@ class Replay:
     """
 
     __slots__ = (
-        *("_answered", "_connection", "_identity", "_tasks", "_visited"),
+        *("_answered", "_connection", "_identity", "_tasks", "_upgrade", "_visited"),
+        "_ws_keepalive_s",
         *("aborted", "answer_begun", "began_at", "bytes_in", "bytes_out", "cut", "deadline"),
         *("dialling", "error", "overdue", "status", "stream", "timeout_s"),
     )
 
     def __init__(
-        self, stream: TunnelStream, identity: Identity, *, timeout_s: float, tasks: trio.Nursery
+        self,
+        stream: TunnelStream,
+        identity: Identity,
+        *,
+        timeout_s: float,
+        tasks: trio.Nursery,
+        ws_keepalive_s: float = 0.0,
     ) -> None:
         self.stream = stream
         self._identity = identity
@@ -78,6 +86,8 @@ class Replay:
         self._tasks = tasks
         self._connection: OriginConnection | None = None
         self._answered = False  # the final head has come
+        self._ws_keepalive_s = ws_keepalive_s
+        self._upgrade: Upgrade | None = None
         stream.on_stopped = self.abort
 
     def __repr__(self) -> str:
@@ -101,10 +111,12 @@ class Replay:
             self._connection.drop(reset=True)
 
     def sweep(self, now: float) -> None:
-        """Abort it if the app is overdue."""
+        """Abort it if the app is overdue; of a WebSocket, ping the app if it is time to."""
         if now > self.deadline:
             self.overdue = True
             self.abort()
+        if self._upgrade is not None:
+            self._upgrade.sweep(now)
 
     def head(self) -> bytes:
         """The request's head as the app gets it.
@@ -140,7 +152,11 @@ class Replay:
         await request.send(head, self._tasks)
         answer = await self._relay_heads(connection)
         if answer.upgrade:
-            await Upgrade(self.stream, connection, self).run(connection.answers.take_rest())
+            self._upgrade = Upgrade(
+                self.stream, connection, self, ws_keepalive_s=self._ws_keepalive_s
+            )
+            await self._upgrade.run(connection.answers.take_rest())
+            self._upgrade = None  # they would hold one another
             return False
         left_over = await self._relay_body(connection, answer)
         if not await request.was_sent_whole():

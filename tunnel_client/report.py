@@ -62,7 +62,7 @@ def write_stdout(data: bytes) -> None:
 class Report:
     """The client's events, told on stdout: one JSON object a line, or lines for people.
 
-    The five methods named like the events never wait, never raise and cost microseconds; they may
+    The methods named like the events never wait, never raise and cost microseconds; they may
     be called before `run` is, and after it ended.
 
     Args:
@@ -131,6 +131,14 @@ class Report:
     def reconnecting(self, attempt: int, wait_s: float, reason: str) -> None:
         """There is no connection, for this reason; the next attempt comes in `wait_s` seconds."""
         self._put(Event("reconnecting", self._clock(), (attempt, round(wait_s, 3), reason)))
+
+    def origin_down(self, why: str, wait_s: float) -> None:
+        """Nothing listens at the app's address; requests wait for it, so long each."""
+        self._put(Event("origin_down", self._clock(), (why, wait_s)))
+
+    def origin_up(self) -> None:
+        """The app takes connections again."""
+        self._put(Event("origin_up", self._clock(), ()))
 
     def refused(self, code: str, message: str) -> None:
         """The server said no, for good."""

@@ -1,7 +1,8 @@
 """What the client's events look like: JSON for programs, lines for people.
 
 The JSON is fixed (README, `--json`): fields may be added, none changes. It is ASCII, so nothing in
-it can act on a terminal either.
+it can act on a terminal either. That the app is down and back again is for people only: programs
+read it in the `error` of each request.
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ class JsonLines:
     """One object a line."""
 
     def text(self, event: Event, dropped: int) -> str:
+        if event.kind not in _OBJECTS:
+            return ""
         said = _OBJECTS[event.kind] % tuple(map(_json, event.fields))
         return f'{said}, "dropped": {dropped}}}\n' if dropped else said + "}\n"
 
@@ -113,6 +116,13 @@ class PlainLines:
         self, clock: str, attempt: int, wait_s: float, reason: str
     ) -> tuple[str, ...]:
         return (f"{clock} {reason}; trying again in {wait_s:.1f} s (attempt {attempt})",)
+
+    def _origin_down(self, clock: str, why: str, wait_s: float) -> tuple[str, ...]:
+        waits = f"; requests wait for it, {wait_s:g} s each" if wait_s else ""
+        return (f"{clock} {why}{waits}",)
+
+    def _origin_up(self, clock: str) -> tuple[str, ...]:
+        return (f"{clock} {self._target} is back",)
 
     def _refused(self, clock: str, code: str, message: str) -> tuple[str, ...]:
         return (f"{clock} refused by the server ({code}): {message}",)

@@ -4,6 +4,9 @@ Ends cross as they came: FIN as FIN, RST as RST, and no frame is added. Only whe
 lost does the app get a Close that no visitor sent, 1001, between two frames. What breaks RFC 6455
 crosses as well: the app is to judge its visitor as it would without the tunnel.
 
+The task that relays to the app is the only one that writes there: pings of ours too. The sweep
+wakes it where it waits for the visitor.
+
 However it ends, both halves of the stream and the connection have ended when `run` returns.
 """
 
@@ -15,6 +18,7 @@ from typing import Final, Protocol
 import trio
 
 from protocol.errors import SessionClosed, StreamReset, StreamStopped
+from protocol.http.keepalive import Keepalive
 from protocol.http.websocket import FrameCutter, close_frame
 from protocol.mux.stream import TunnelStream
 from tunnel_client.connection import OriginClosedError, OriginConnection
@@ -41,13 +45,27 @@ class Upgrade:
         stream: its head, the 101, has been sent back.
         connection: what the app sent behind its head was taken from it.
         counts: is kept up to date.
+        ws_keepalive_s: when an app that gets nothing is pinged; 0 for never.
     """
 
-    def __init__(self, stream: TunnelStream, connection: OriginConnection, counts: Counts) -> None:
+    def __init__(
+        self,
+        stream: TunnelStream,
+        connection: OriginConnection,
+        counts: Counts,
+        *,
+        ws_keepalive_s: float,
+    ) -> None:
         self._stream = stream
         self._connection = connection
         self._counts = counts
         self._to_app = FrameCutter(masked=True)
+        self._from_app: FrameCutter | None = None  # nobody has to cut there, but for a pong
+        self._keepalive: Keepalive | None = None  # also once one direction has ended
+        if ws_keepalive_s:
+            keepalive = Keepalive(ws_keepalive_s, trio.current_time(), os.urandom, masked=True)
+            self._to_app, self._from_app = keepalive.to_peer, keepalive.from_peer
+            self._keepalive = keepalive
         self._writing = False  # to the app, so it is in the middle of something
         self._to_app_ended = False
         self._one_ended = False
@@ -75,6 +93,11 @@ class Upgrade:
         self._stream.reset("truncated", self._counts.error or "the WebSocket was idle")
         self._stream.stop_sending("no-error")
 
+    def sweep(self, now: float) -> None:
+        """Once a second: see whether the app should get a ping."""
+        if self._keepalive is not None and self._keepalive.is_due(now):
+            self._stream.wake_reader()
+
     def _on_stopped(self) -> None:
         """Called in the session's reader: the visitor is gone, or the session."""
         if self._stream.stopped is not None:
@@ -101,6 +124,7 @@ class Upgrade:
 
     def _direction_ended(self) -> None:
         self._one_ended = True
+        self._keepalive = None
         if not self._lost:
             patience_s = HALF_CLOSED_S if self._connection.can_half_close else TLS_DRAIN_S
             self._scope.deadline = trio.current_time() + patience_s
@@ -109,14 +133,19 @@ class Upgrade:
 
     async def _relay_from_app(self, first: bytes) -> None:
         data = first
+        cutter = self._from_app
         try:
             while True:
+                if cutter is not None:
+                    data = cutter.feed(data)
                 if data:
                     await self._give(data)
                 data = await self._connection.receive()
                 if not data:
                     break
                 self._moved()
+            if cutter is not None and cutter.held:
+                await self._give(cutter.held)
         except OriginClosedError:
             if not self._connection.dropped:
                 self._abort("the app reset the connection")
@@ -137,11 +166,20 @@ class Upgrade:
     # --- to the app ---
 
     async def _relay_to_app(self) -> None:
+        stream = self._stream
         try:
-            while data := await self._stream.receive_some():
-                self._counts.bytes_in += len(data)
-                self._moved()
-                await self._write(self._to_app.feed(data))
+            while True:
+                data = stream.take_some()
+                if data:
+                    self._counts.bytes_in += len(data)
+                    self._moved()
+                    await self._write(self._to_app.feed(data))
+                elif stream.receive_ended:
+                    break
+                elif ping := self._due_ping():
+                    await self._write(ping)
+                else:
+                    await stream.wait_news()
             await self._write(self._to_app.held)
             self._to_app_ended = True
             if self._connection.can_half_close:
@@ -160,6 +198,13 @@ class Upgrade:
             self._writing = True
             await self._connection.send(data)
             self._writing = False
+            if self._keepalive is not None:
+                self._keepalive.sent_at = trio.current_time()
+
+    def _due_ping(self) -> bytes:
+        if self._keepalive is None or self._stream.has_news:
+            return b""
+        return self._keepalive.due_ping(trio.current_time())
 
     async def _close_to_app(self) -> None:
         """The session is lost: a Close where one fits, and then the app's answer is awaited."""

@@ -20,14 +20,23 @@ def dns_label(value: str, key: str) -> str:
     return label
 
 
-def seconds(value: Value, key: str, *, least: float, most: float) -> float:
-    """A number of seconds, both ends included."""
+def seconds(
+    value: Value, key: str, *, least: float, most: float, zero_is_off: bool = False
+) -> float:
+    """A number of seconds, both ends included.
+
+    Args:
+        zero_is_off: 0 is allowed too, which is how a flag takes back what the file says.
+    """
     try:
         number = math.nan if isinstance(value, tuple) else float(value)
     except (ValueError, OverflowError):  # OverflowError: an int of the file with 400 digits
         number = math.nan
+    if zero_is_off and number == 0:
+        return 0.0
     if not least <= number <= most:  # false for nan as well
-        raise ConfigError(key, f"a number of seconds from {least:g} to {most:g}")
+        off = ", or 0 for off" if zero_is_off else ""
+        raise ConfigError(key, f"a number of seconds from {least:g} to {most:g}{off}")
     return number
 
 

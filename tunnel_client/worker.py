@@ -13,10 +13,17 @@ from typing import Final, Protocol
 
 import trio
 
-from protocol.errors import HttpError, LocalProtocolError, SessionClosed, StreamStopped
+from protocol.errors import (
+    HttpError,
+    LocalProtocolError,
+    NoHttpError,
+    SessionClosed,
+    StreamStopped,
+)
 from protocol.mux.gate import Gate
 from tunnel_client.connection import OriginClosedError, OriginConnection
 from tunnel_client.dial import Dialer, OriginRefusedError
+from tunnel_client.no_http import first_bytes, why_no_http
 from tunnel_client.origin import Replay
 
 log = logging.getLogger(__name__)
@@ -104,6 +111,8 @@ class Worker:
             failure = "origin-refused", str(error)
         except OriginClosedError:
             failure = self._why_closed(replay)
+        except NoHttpError as error:
+            failure = "origin-protocol-error", await self._why_no_http(error)
         except (HttpError, LocalProtocolError) as error:
             failure = "origin-protocol-error", f"the answer of {self._owner.dialer.target}: {error}"
         except (StreamStopped, SessionClosed):
@@ -140,6 +149,12 @@ class Worker:
                 replay.dialling.cancel()
             return OriginConnection(await self._owner.dialer.open())
         raise OriginClosedError
+
+    async def _why_no_http(self, error: NoHttpError) -> str:
+        target = self._owner.dialer.target
+        assert self._connection is not None
+        data = await first_bytes(self._connection)
+        return f"the answer of {target}: {why_no_http(error, target, data)}"
 
     def _why_closed(self, replay: Replay) -> tuple[str, str]:
         target = self._owner.dialer.target

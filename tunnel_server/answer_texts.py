@@ -33,7 +33,11 @@ class Side(Enum):
 
 
 class ErrorText(NamedTuple):
-    """One code's status and words; `retry_after_s` is for statuses that should have one."""
+    """One code's status and words; `retry_after_s` is for statuses that should have one.
+
+    `passes` is for what goes away by itself and has kept the request from the app: to ask again is
+    safe, so a page of this error does so until the app answers.
+    """
 
     status: HTTPStatus
     side: Side
@@ -42,6 +46,7 @@ class ErrorText(NamedTuple):
     next_step: str
     owner_step: str = ""
     retry_after_s: int | None = None
+    passes: bool = False
 
 
 _SENDER: Final = "Ask the person who sent you this link"
@@ -145,8 +150,10 @@ ERRORS: Final[dict[str, ErrorText]] = {
         Side.APP,
         "The app cannot be reached",
         "The tunnel works, but the app on the other side does not accept connections.",
-        f"{_SENDER} to start the app, then reload.",
+        f"{_SENDER} to start the app.",
         "If it is yours: start the app, or start tunnel-client with the port that it listens on.",
+        retry_after_s=5,
+        passes=True,
     ),
     "origin-protocol-error": ErrorText(
         HTTPStatus.BAD_GATEWAY,
@@ -175,6 +182,7 @@ ERRORS: Final[dict[str, ErrorText]] = {
         "Try again later, or ask the person who sent you this link to start the tunnel.",
         "If it is yours: start tunnel-client with the same --subdomain.",
         retry_after_s=10,
+        passes=True,
     ),
     "overloaded": ErrorText(
         HTTPStatus.SERVICE_UNAVAILABLE,
@@ -183,6 +191,7 @@ ERRORS: Final[dict[str, ErrorText]] = {
         "It serves as many requests at once as it can.",
         "Try again in a moment.",
         retry_after_s=1,
+        passes=True,
     ),
     "draining": ErrorText(
         HTTPStatus.SERVICE_UNAVAILABLE,
@@ -191,6 +200,7 @@ ERRORS: Final[dict[str, ErrorText]] = {
         "It finishes what it has begun and takes nothing new.",
         "Try again in a few seconds.",
         retry_after_s=5,
+        passes=True,
     ),
     "origin-timeout": ErrorText(
         HTTPStatus.GATEWAY_TIMEOUT,

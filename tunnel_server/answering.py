@@ -29,6 +29,7 @@ from tunnel_server.answer_texts import ERRORS
 from tunnel_server.answers import Answer, error_answer
 from tunnel_server.connection import IDLE_TIMEOUT_S, Connection
 from tunnel_server.exchange import Exchange
+from tunnel_server.negotiation import is_ping
 from tunnel_server.routing import accept_of
 from tunnel_server.upgrade import Upgrade
 
@@ -84,12 +85,16 @@ class AnswerWriter:
             code, cause = "tunnel-lost", cause or f"The tunnel's client said: {code}."
         if not exchange.request_ended or exchange.asks_upgrade:
             exchange.close = True
-        answer = error_answer(code, cause, accept_of(exchange.head), name=exchange.name)
+        accept = accept_of(exchange.head)
+        answer = error_answer(code, cause, accept, name=exchange.name, method=exchange.method)
         await self._send_answer(exchange, answer)
 
     async def _send_answer(self, exchange: Exchange, answer: Answer) -> None:
         exchange.close = exchange.close or self._connection.edge.draining
         fields = answer.fields
+        if is_ping(accept_of(exchange.head)) and values_of(fields, b"tunnel-error"):
+            exchange.close = True  # without a byte: the one thing that it takes for a failure
+            return
         if exchange.close:
             fields = _with_connection(fields, _CLOSE)
         elif exchange.version == b"1.0":

@@ -50,6 +50,7 @@ def error_answer(
     accept: bytes = b"",
     *,
     name: str | None = None,
+    method: bytes = b"GET",
     fields: Fields = (),
     status: int | None = None,
     extra: Mapping[str, object] | None = None,
@@ -62,6 +63,7 @@ def error_answer(
             strangers: it is cut, cleaned of control characters, and escaped.
         accept: the visitor's Accept.
         name: the tunnel that was asked for, if there is one.
+        method: of the request; only what a GET brought loads itself again.
         fields: more of them; one of them takes the place of a default of the same name.
         status: another one than the code's, for the two cases below.
         extra: more members of the JSON form.
@@ -73,15 +75,19 @@ def error_answer(
     number = HTTPStatus(text.status if status is None else status)
     cause = _clean(detail) or text.cause
     form = preferred_form(accept)
+    safe = method in (b"GET", b"HEAD")
     if form is Form.HTML:
-        body = pages.error_page(code, text, number, cause, name)
+        body = pages.error_page(code, text, number, cause, name, safe=safe)
     elif form is Form.JSON:
         body = _json(_error_object(code, text, number, cause, name) | dict(extra or {}))
     else:
         body = _error_text(code, text, number, cause)
     given = {field.lower() for field, _ in fields}
     defaults = [field for field in _error_fields(number, text) if field[0].lower() not in given]
-    return _answer(number, form, body, ((b"Tunnel-Error", code.encode()), *defaults, *fields))
+    more = ((b"Tunnel-Error", code.encode()), *defaults, *fields)
+    waits = text.passes and safe
+    policy = pages.WAITING_POLICY if waits else pages.CONTENT_SECURITY_POLICY
+    return _answer(number, form, body, more, policy)
 
 
 def version_refused(versions: Sequence[str], accept: bytes = b"") -> Answer:
@@ -113,7 +119,9 @@ def method_not_allowed(allow: bytes, accept: bytes = b"") -> Answer:
     )
 
 
-def offline_answer(name: str, since: datetime, now: datetime, accept: bytes = b"") -> Answer:
+def offline_answer(
+    name: str, since: datetime, now: datetime, accept: bytes = b"", *, method: bytes = b"GET"
+) -> Answer:
     """503 for a tunnel that was there, with the moment it went away.
 
     Args:
@@ -127,6 +135,7 @@ def offline_answer(name: str, since: datetime, now: datetime, accept: bytes = b"
         f"It has been offline since {moment}, for {ago}.",
         accept,
         name=name,
+        method=method,
         extra={"since": since.isoformat()},
     )
 
@@ -173,7 +182,13 @@ def ready(details: HealthDetails | None = None, *, draining: bool) -> Answer:
     return _answer(text.status, Form.JSON, body, fields)
 
 
-def _answer(status: HTTPStatus, form: Form, body: bytes, more: Fields) -> Answer:
+def _answer(
+    status: HTTPStatus,
+    form: Form,
+    body: bytes,
+    more: Fields,
+    policy: bytes = pages.CONTENT_SECURITY_POLICY,
+) -> Answer:
     fields = [
         (b"Content-Type", form.value),
         (b"Content-Length", b"%d" % len(body)),
@@ -181,7 +196,7 @@ def _answer(status: HTTPStatus, form: Form, body: bytes, more: Fields) -> Answer
         (b"X-Content-Type-Options", b"nosniff"),
     ]
     if form is Form.HTML:
-        fields.append((b"Content-Security-Policy", pages.CONTENT_SECURITY_POLICY))
+        fields.append((b"Content-Security-Policy", policy))
     return Answer(status.value, status.phrase.encode("ascii"), (*fields, *more), body)
 
 

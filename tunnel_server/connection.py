@@ -172,6 +172,8 @@ class Connection:
             self.read_deadline = math.inf
             self.expired = True
             self.reading.cancel()
+        elif self.exchange is not None and self.exchange.upgrade is not None:
+            self.exchange.upgrade.sweep(now)
 
     def stop_when_idle(self) -> None:
         """See Swept."""

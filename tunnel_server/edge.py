@@ -116,10 +116,10 @@ class Edge:
         for name in self.registry.release(session, claim, self.wall_time()):
             log.info("%s is offline", name)
 
-    def missing(self, name: str, accept: bytes) -> Answer:
+    def missing(self, name: str, accept: bytes, method: bytes = b"GET") -> Answer:
         """The answer for a tunnel that nobody holds."""
         left_at = self.registry.left_at(name)
         if left_at is None:
             return error_answer("tunnel-not-found", "", accept, name=name)
         since = datetime.fromtimestamp(left_at, UTC)
-        return offline_answer(name, since, datetime.now(UTC), accept)
+        return offline_answer(name, since, datetime.now(UTC), accept, method=method)

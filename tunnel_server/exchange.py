@@ -21,6 +21,9 @@ class Relay(Protocol):
     def close(self, code: int) -> None:
         """End it with a Close of ours."""
 
+    def sweep(self, now: float) -> None:
+        """Once a second: see whether the visitor should get a ping."""
+
 
 class Exchange:
     """What the reading task begins and the writing task ends.
@@ -37,6 +40,7 @@ class Exchange:
         bytes_behind: something came behind a request that was not answered.
         ends_by_close: an answer has begun that only the end of the connection ends.
         upgrade: set after a 101.
+        ws_keepalive_s: when a visitor who gets nothing is pinged after a 101; 0 for never.
         over: the answer has ended, well or badly.
     """
 
@@ -54,6 +58,7 @@ class Exchange:
         "request_ended",
         "stream",
         "upgrade",
+        "ws_keepalive_s",
     )
 
     def __init__(
@@ -74,6 +79,7 @@ class Exchange:
         self.bytes_behind = False
         self.ends_by_close = False
         self.upgrade: Relay | None = None
+        self.ws_keepalive_s = 0
         self.over = False
         self._meeting = Gate()
         self._read_ahead: trio.CancelScope | None = None

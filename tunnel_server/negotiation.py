@@ -6,6 +6,11 @@ import re
 from enum import Enum
 from typing import Final
 
+# What the page of a Vite dev server (4 and 5) sends while its server is away. It takes any answer
+# for its server's, a 502 of ours too, and then loads itself again: onto our error. Newer ones open
+# a WebSocket instead, which only the app's own 101 opens.
+_VITE_PING: Final = b"text/x-vite-ping"
+
 # Accept may have 32 KiB of ranges. Real ones have five; the rest is not worth the time.
 MAX_ACCEPT_RANGES: Final = 32
 
@@ -18,6 +23,11 @@ class Form(Enum):
     TEXT = b"text/plain; charset=utf-8"
     JSON = b"application/json"
     HTML = b"text/html; charset=utf-8"
+
+
+def is_ping(accept: bytes) -> bool:
+    """Whether a page asks, in vain if it gets any answer of ours, whether its app is back."""
+    return accept == _VITE_PING
 
 
 def preferred_form(accept: bytes) -> Form:

@@ -1,7 +1,11 @@
 """The two HTML pages of the service: an error, and the landing page.
 
-They are whole in themselves: no script, no image, nothing loaded. The policy allows the one style
-sheet below, by its hash, and nothing else, so that even a fault in the escaping could run nothing.
+They are whole in themselves: no image, nothing loaded. The policy allows the one style sheet below,
+by its hash, and nothing else, so that even a fault in the escaping could run nothing.
+
+Only the page of an error that passes has a script, allowed by its hash too: it asks the same
+address again until the app answers, and then loads it. It may, for the person asked with GET; what
+came with another method is never sent again by a page of ours.
 """
 
 from __future__ import annotations
@@ -52,11 +56,51 @@ pre { margin: .5rem 0 0; padding: .75rem 1rem; background: var(--code); border-r
 """
 _STYLE_HASH: Final = b64encode(sha256(_STYLE.encode()).digest()).decode("ascii")
 
+# HEAD is what costs an app least; what it answers does not matter, a 405 neither, as long as it is
+# the app that answers. So a redirect is not followed: it may lead to another origin, which would
+# look like a failure. 502 to 504 without Tunnel-Error are a proxy's, in front of this service or of
+# the app, whose backend is still away. A tab that nobody looks at asks nothing.
+_SCRIPT: Final = """
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+const shown = () => new Promise((done) =>
+  document.addEventListener("visibilitychange", done, { once: true }));
+const isBack = async () => {
+  try {
+    const answer = await fetch(location.href, { method: "HEAD", cache: "no-store",
+      redirect: "manual", signal: AbortSignal.timeout?.(60000) });
+    return !answer.headers.has("Tunnel-Error") && ![502, 503, 504].includes(answer.status);
+  } catch {
+    return false;
+  }
+};
+(async () => {
+  document.getElementById("waits").hidden = false;
+  for (let ms = 1000; ; ms = Math.min(ms * 1.5, 5000)) {
+    await pause(ms);
+    while (document.hidden) await shown();
+    if (await isBack()) break;
+  }
+  location.reload();
+})();
+"""
+_SCRIPT_HASH: Final = b64encode(sha256(_SCRIPT.encode()).digest()).decode("ascii")
+
 # No frame-ancestors: there is nothing to click, and a developer whose page has another tunnel in a
 # frame should see what is wrong with it.
 CONTENT_SECURITY_POLICY: Final = (
     f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; form-action 'none'"
 ).encode("ascii")
+WAITING_POLICY: Final = CONTENT_SECURITY_POLICY + (
+    f"; script-src 'sha256-{_SCRIPT_HASH}'; connect-src 'self'"
+).encode("ascii")
+_WAITS: Final = f"""\
+<p id="waits" class="dim" hidden>This page loads again by itself once the app answers.</p>
+<script>{_SCRIPT}</script>"""
+
+# An empty reference is this very address, and a link asks with GET.
+_WAS_SENT: Final = """\
+<p>What you sent has not reached the app. <a href="">Open this address again</a>, or go back to
+where you came from and send it once more.</p>"""
 
 _PAGE: Final = """\
 <!doctype html>
@@ -85,8 +129,15 @@ _STATIONS: Final = {
 }
 
 
-def error_page(code: str, text: ErrorText, status: int, cause: str, name: str | None) -> bytes:
-    """The page of an error; `cause` and `name` may be anything, they are escaped."""
+def error_page(
+    code: str, text: ErrorText, status: int, cause: str, name: str | None, *, safe: bool = True
+) -> bytes:
+    """The page of an error; `cause` and `name` may be anything, they are escaped.
+
+    Args:
+        safe: the request was a GET or HEAD, so that asking again does nothing. If the error passes,
+            the page does so, and needs WAITING_POLICY.
+    """
     parts = [
         _way(text.side),
         f"<h1>{escape(text.title)}</h1>",
@@ -96,6 +147,8 @@ def error_page(code: str, text: ErrorText, status: int, cause: str, name: str | 
     ]
     if text.owner_step:
         parts.append(f'<p class="dim">{escape(text.owner_step)}</p>')
+    if text.passes:
+        parts.append(_WAITS if safe else _WAS_SENT)
     tunnel = f" &middot; tunnel <code>{escape(name)}</code>" if name else ""
     parts.append(f"<footer>{status} <code>{escape(code)}</code>{tunnel}</footer>")
     return _page(text.title, parts)

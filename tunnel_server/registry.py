@@ -13,6 +13,7 @@ from typing import Final
 from protocol.mux.messages import Claim, Claimed, Refused
 from protocol.mux.session import Session
 from protocol.names import NAME_RULE, generate_name, is_legal_name
+from protocol.options import OptionError, Options, read_options
 
 # Names that were held, for the answer that says since when one is offline.
 REMEMBERED_NAMES_MAX: Final = 10_000
@@ -21,10 +22,13 @@ REMEMBERED_NAMES_MAX: Final = 10_000
 class Tunnel:
     """A name and the session that holds it."""
 
-    __slots__ = ("claim", "instance", "name", "owner", "session")
+    __slots__ = ("claim", "instance", "name", "options", "owner", "session")
 
-    def __init__(self, name: str, owner: str, claim: Claim, session: Session) -> None:
+    def __init__(
+        self, name: str, owner: str, claim: Claim, options: Options, session: Session
+    ) -> None:
         self.name = name
+        self.options = options
         self.owner = owner
         self.instance = claim.instance
         self.claim = claim.claim
@@ -66,9 +70,10 @@ class Registry:
         `taken-over`. A reconnect takes only a free name or one of its own instance: two machines
         with one token would else take it from one another for ever. Another owner never gets it.
         """
-        if claim.options:
-            option = min(claim.options)
-            return Refused(claim.claim, "unknown-option", f"this server has no option {option!r}")
+        try:
+            options = read_options(claim.options)
+        except OptionError as error:
+            return Refused(claim.claim, error.code, str(error))
         if claim.name and not is_legal_name(claim.name):
             return Refused(claim.claim, "name-invalid", f"a name is {NAME_RULE}")
         name = claim.name or self._free_name()
@@ -79,7 +84,7 @@ class Registry:
                 return Refused(claim.claim, "name-taken", f"{name} is in use by another client")
             _tell_taken_over(holder)
         self._left.pop(name, None)
-        self._tunnels[name] = Tunnel(name, owner, claim, session)
+        self._tunnels[name] = Tunnel(name, owner, claim, options, session)
         return Claimed(claim.claim, name, self._url_of(name))
 
     def release(self, session: Session, claim: int | None, now: float) -> list[str]:

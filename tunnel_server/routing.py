@@ -55,7 +55,7 @@ def begin(connection: Connection, head: RequestHead, name: str | None) -> Exchan
         return Exchange(head, answer=_service_answer(edge, head))
     tunnel = edge.registry.find(name)
     if tunnel is None:
-        return Exchange(head, name=name, answer=edge.missing(name, accept_of(head)))
+        return Exchange(head, name=name, answer=edge.missing(name, accept_of(head), head.method))
     core = tunnel.session.core
     if len(core.streams) >= core.max_streams:
         return _refused(head, name, "overloaded", "")
@@ -64,18 +64,21 @@ def begin(connection: Connection, head: RequestHead, name: str | None) -> Exchan
         stream = tunnel.session.open(opened, connection.answers)
     except SessionClosed:
         edge.release(tunnel.session)  # it is just closing its connection
-        return Exchange(head, name=name, answer=edge.missing(name, accept_of(head)))
+        return Exchange(head, name=name, answer=edge.missing(name, accept_of(head), head.method))
     except HttpError as error:
         return _refused(head, name, error.code, str(error))
     except LocalProtocolError as error:
         return _refused(head, name, "head-too-large", str(error))
     if head.body is None and not head.upgrade:
         stream.send_eof()
-    return Exchange(head, stream=stream, name=name)
+    exchange = Exchange(head, stream=stream, name=name)
+    exchange.ws_keepalive_s = tunnel.options.ws_keepalive_s
+    return exchange
 
 
 def _refused(head: RequestHead, name: str, code: str, cause: str) -> Exchange:
-    return Exchange(head, name=name, answer=error_answer(code, cause, accept_of(head), name=name))
+    answer = error_answer(code, cause, accept_of(head), name=name, method=head.method)
+    return Exchange(head, name=name, answer=answer)
 
 
 async def pace(edge: Edge, name: str | None) -> None:

@@ -9,6 +9,9 @@ of a frame it is RST.
 TLS has no half-close here. When the app ends its direction, the visitor's leg is closed as soon as
 what is on its way from there has been passed on; when the visitor ends its own, the app has a while
 to finish.
+
+The writing task is the only one that writes to the visitor: pings of ours too, and a Close. Whoever
+wants one of them wakes it where it waits for the app.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from typing import Final
 import trio
 
 from protocol.errors import SessionClosed, StreamReset, StreamStopped
+from protocol.http.keepalive import Keepalive
 from protocol.http.websocket import FrameCutter, close_frame
 from protocol.mux.stream import TunnelStream
 from tunnel_server.connection import Connection
@@ -42,13 +46,19 @@ class Upgrade:
         self._stream = stream
         self._to_app = FrameCutter(masked=True)
         self._to_visitor = FrameCutter(masked=False)
+        self._keepalive: Keepalive | None = None  # also once the visitor has ended its direction
+        if exchange.ws_keepalive_s:
+            keepalive = Keepalive(
+                exchange.ws_keepalive_s, trio.current_time(), os.urandom, masked=False
+            )
+            self._to_app, self._to_visitor = keepalive.from_peer, keepalive.to_peer
+            self._keepalive = keepalive
         self._awaiting_visitor = False  # all that was read of the visitor has been passed on
         self._sending_to_app = False  # a part of what the cutter gave may have left
         self._sending_to_visitor = False
         self._visitor_ended = False  # and the app was told
         self._closing_code: int | None = None  # we should end it
         self._closing = False  # we do
-        self._pumping = trio.CancelScope()
 
     def __repr__(self) -> str:
         code = f"closing {self._closing_code}" if self._closing_code else "open"
@@ -58,8 +68,12 @@ class Upgrade:
         """See Relay. What is being sent to the visitor just now goes first."""
         if self._closing_code is None:
             self._closing_code = code
-        if not self._sending_to_visitor:
-            self._pumping.cancel()
+        self._stream.wake_reader()
+
+    def sweep(self, now: float) -> None:
+        """See Relay."""
+        if self._keepalive is not None and self._keepalive.is_due(now):
+            self._stream.wake_reader()
 
     # --- the app's direction ---
 
@@ -72,8 +86,7 @@ class Upgrade:
         """
         ended = False
         try:
-            with self._pumping:
-                ended = await self._pump_to_visitor()
+            ended = await self._pump_to_visitor()
         except SessionClosed:
             self._closing_code = self._closing_code or SESSION_GONE
         if ended:
@@ -83,17 +96,32 @@ class Upgrade:
 
     async def _pump_to_visitor(self) -> bool:
         """Whether the app ended its direction; else we are to close."""
-        while data := await self._stream.receive_some():
-            frames = self._to_visitor.feed(data)
-            if frames:
-                self._sending_to_visitor = True
-                await self._connection.send(frames)
-                self._sending_to_visitor = False
-                if self._closing_code is not None:
-                    return False
-        if self._to_visitor.held:
-            await self._connection.send(self._to_visitor.held)
-        return True
+        stream = self._stream
+        while self._closing_code is None:
+            data = stream.take_some()
+            if data:
+                await self._send_to_visitor(self._to_visitor.feed(data))
+            elif stream.receive_ended:
+                await self._send_to_visitor(self._to_visitor.held)
+                return True
+            elif ping := self._due_ping():
+                await self._send_to_visitor(ping)
+            else:
+                await stream.wait_news()
+        return False
+
+    async def _send_to_visitor(self, frames: bytes) -> None:
+        if frames:
+            self._sending_to_visitor = True
+            await self._connection.send(frames)
+            self._sending_to_visitor = False
+            if self._keepalive is not None:
+                self._keepalive.sent_at = trio.current_time()
+
+    def _due_ping(self) -> bytes:
+        if self._keepalive is None or self._stream.has_news:
+            return b""
+        return self._keepalive.due_ping(trio.current_time())
 
     async def _end_to_visitor(self) -> None:
         connection = self._connection
@@ -162,6 +190,7 @@ class Upgrade:
             await self._stream.send_all(self._to_app.held)
         self._stream.send_eof()
         self._visitor_ended = True
+        self._keepalive = None  # no pong can come
         self._connection.visitor_half_closed(HALF_CLOSED_UPGRADE_S)
 
     async def _drop_from_visitor(self) -> None:
@@ -169,6 +198,7 @@ class Upgrade:
         while not (self._closing and self._to_app.closed):
             data = await self._connection.receive()
             if not data:
+                self._keepalive = None
                 return
             self._to_app.feed(data)
 

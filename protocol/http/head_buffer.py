@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from protocol.errors import HttpError
+from protocol.errors import HttpError, NoHttpError
 from protocol.http.limits import FIELDS_MAX, HEAD_MAX_BYTES, START_LINE_MAX_BYTES
 
 _ANSWER_STARTS: Final = b"HTTP/1."
@@ -65,6 +65,7 @@ class HeadBuffer:
         Raises:
             HttpError: `uri-too-long` (a request line over its limit), `head-too-large`, or
                 `bad-request` where it cannot become a head. The buffer is of no use after that.
+            NoHttpError: `bad-request`: an answer does not start like one. `take_rest` has it all.
         """
         if self._may_drop_line and self._data[:2] == b"\r\n":
             self._data = self._data[2:]
@@ -90,7 +91,7 @@ class HeadBuffer:
         """What can be said of a first line, whole or not."""
         if not self._is_request:
             if data[:7] != _ANSWER_STARTS[: len(data)]:
-                raise HttpError("bad-request", "what came is no answer in HTTP/1.0 or HTTP/1.1")
+                raise NoHttpError("bad-request", "what came is no answer in HTTP/1.0 or HTTP/1.1")
         elif data[0] < _FIRST_VISIBLE and not (self._may_drop_line and data == b"\r"):
             # TLS on a plain port, a second empty line: no line will ever end.
             raise HttpError("bad-request", "a request starts with its method")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Callable
 from typing import Final
 
 from protocol.http.grammar import WEBSOCKET_KEY
@@ -26,6 +27,8 @@ _LENGTH: Final = 0x7F
 _LENGTH_IN_2: Final = 126
 _OPCODE: Final = 0x0F
 _CLOSE: Final = 0x08
+PING: Final = 0x09
+PONG: Final = 0x0A
 
 _ILLEGAL, _DATA, _CONTROL = 0, 1, 2
 
@@ -60,12 +63,30 @@ def close_frame(code: int, *, mask: bytes | None = None) -> bytes:
         mask: 4 fresh random bytes towards a server; none towards a client.
     """
     assert 1000 <= code <= 4999
-    payload = code.to_bytes(2, "big")
+    return _control_frame(_CLOSE, code.to_bytes(2, "big"), mask)
+
+
+def ping_frame(payload: bytes, *, mask: bytes | None = None) -> bytes:
+    """A whole Ping frame.
+
+    Args:
+        payload: 125 bytes at most.
+        mask: 4 fresh random bytes towards a server; none towards a client.
+    """
+    return _control_frame(PING, payload, mask)
+
+
+def _control_frame(opcode: int, payload: bytes, mask: bytes | None) -> bytes:
+    assert len(payload) <= CONTROL_PAYLOAD_MAX_BYTES
     if mask is None:
-        return bytes([_FIN | _CLOSE, len(payload)]) + payload
+        return bytes([_FIN | opcode, len(payload)]) + payload
     assert len(mask) == 4
-    masked = bytes(byte ^ key for byte, key in zip(payload, mask, strict=False))
-    return bytes([_FIN | _CLOSE, _MASK | len(payload)]) + mask + masked
+    return bytes([_FIN | opcode, _MASK | len(payload)]) + mask + _masked(payload, mask)
+
+
+def _masked(payload: bytes, mask: bytes) -> bytes:
+    """Masked, or unmasked: the same (RFC 6455 5.3). Only for control frames, which are short."""
+    return bytes(byte ^ mask[index & 3] for index, byte in enumerate(payload))
 
 
 class FrameCutter:
@@ -96,7 +117,7 @@ class FrameCutter:
     def __repr__(self) -> str:
         masked = bool(self._mask_bit)
         return (
-            f"<FrameCutter masked={masked} left={self._left} held={len(self.held)}"
+            f"<{type(self).__name__} masked={masked} left={self._left} held={len(self.held)}"
             f" closed={self.closed} lost={self.lost}>"
         )
 
@@ -163,3 +184,47 @@ class FrameCutter:
     def _lose(self, size: int) -> int:
         self.lost = True
         return size
+
+
+class WatchingCutter(FrameCutter):
+    """A cutter that tells of each control frame of one kind, and can take it out.
+
+    Args:
+        masked: as FrameCutter's.
+        opcode: `PING` or `PONG`.
+        on_frame: is given the payload, unmasked, of each such frame when it is whole, in the order
+            of the bytes. The frame goes on if it returns true; else it is not in what `feed`
+            returns. It must not raise.
+    """
+
+    __slots__ = ("_on_frame", "_opcode", "_taken_out")
+
+    def __init__(self, masked: bool, opcode: int, on_frame: Callable[[bytes], bool]) -> None:
+        super().__init__(masked)
+        self._opcode = opcode
+        self._on_frame = on_frame
+        self._taken_out: list[tuple[int, int]] = []  # where they stand in what is being fed
+
+    def feed(self, data: bytes) -> bytes:
+        """What may go on now, without the frames that were taken out. Never raises."""
+        data = super().feed(data)  # offsets stay right: only what stands behind may be held
+        if not self._taken_out:
+            return data
+        kept: list[bytes] = []
+        at = 0
+        for start, end in self._taken_out:
+            kept.append(data[at:start])
+            at = end
+        self._taken_out.clear()
+        return b"".join([*kept, data[at:]])
+
+    def _end_of_frame(self, data: bytes, at: int, size: int) -> int:
+        end = super()._end_of_frame(data, at, size)
+        watched = data[at] & _OPCODE == self._opcode and end > 0 and not self.lost
+        if watched and not self._on_frame(self._payload(data, at, end)):
+            self._taken_out.append((at, end))
+        return end
+
+    def _payload(self, data: bytes, at: int, end: int) -> bytes:
+        payload = data[at + self._header_bytes : end]
+        return _masked(payload, data[at + 2 : at + 6]) if self._mask_bit else payload

@@ -119,6 +119,15 @@ class TunnelStream:
             self._raise_if_over()
             await self._readable.wait()
 
+    async def wait_news(self) -> None:
+        """Wait until `take_some` may find something, or `wake_reader` is called.
+
+        For who has other things to do as well. It may return for nothing, and raises as
+        `receive_some`. Cancelling loses nothing.
+        """
+        self._raise_if_over()
+        await self._readable.wait()
+
     def take_some(self) -> bytes:
         """What has come of the body, up to 64 KiB; b"" if nothing is there now."""
         data = self._owner.core.take_data(self._record, trio.current_time())
@@ -198,6 +207,7 @@ class TunnelStream:
     # --- what the session calls ---
 
     def wake_reader(self) -> None:
+        """Let who waits look again; programs may call it too."""
         self._readable.open()
 
     def wake_writer(self) -> None:

@@ -72,6 +72,14 @@ class Exchange:
         await self.send(text.encode())
         await self.end()
 
+    async def switch(self) -> Connection:
+        """Agree to a WebSocket; its frames then go over `stream`."""
+        key = self.field(b"sec-websocket-key") or ""
+        accept = ("Sec-WebSocket-Accept", generate_accept_token(key.encode()).decode())
+        await h11_event(self.stream, self.connection)  # the end of a request without body
+        await self._send(h11.InformationalResponse(status_code=101, headers=[*UPGRADE, accept]))
+        return Connection(ConnectionType.SERVER, trailing_data=trailing(self.connection))
+
     async def _send(self, event: h11.Event) -> None:
         if data := self.connection.send(event):
             await self.stream.send_all(data)
@@ -190,11 +198,7 @@ class Origin:
 
     async def websocket(self, exchange: Exchange) -> None:
         """Each message back, until the visitor closes or is gone."""
-        key = exchange.field(b"sec-websocket-key") or ""
-        accept = ("Sec-WebSocket-Accept", generate_accept_token(key.encode()).decode())
-        await h11_event(exchange.stream, exchange.connection)  # the end of a request without body
-        await exchange._send(h11.InformationalResponse(status_code=101, headers=[*UPGRADE, accept]))
-        messages = Connection(ConnectionType.SERVER, trailing_data=trailing(exchange.connection))
+        messages = await exchange.switch()
         async for event in WsEvents(exchange.stream, messages):
             reply = event.response() if isinstance(event, CloseConnection) else event
             await exchange.stream.send_all(messages.send(reply))

@@ -8,6 +8,7 @@ import pytest
 import trio
 import trio.testing
 
+from protocol.errors import StreamReset
 from protocol.mux.events import GoingAway
 from protocol.mux.stream import TunnelStream
 from tests.origin_fakes import KEY, OK, SWITCHED, App, RawOrigin, Told, listen
@@ -92,6 +93,19 @@ async def test_a_signal_finishes_what_is_in_flight_and_tells_stopped_once_at_the
     assert program.told.events[-1][1] == ("stopped by the user",)
     await server.ended.wait()
     assert await app.rest() == b""  # the idle connection is closed, and not reset
+
+
+async def test_a_signal_ends_the_waiting_for_an_app_that_is_not_there(world: World) -> None:
+    await world.origin.stop_listening()
+    program, server = await world.start()
+    stream = server.request()
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    assert program.kinds() == ["ready", "origin_down"]
+    program.send_signal()
+    with pytest.raises(StreamReset, match="nothing listens"):
+        await stream.receive_head()
+    await program.over.wait()
+    assert program.kinds() == ["ready", "origin_down", "request", "stopped"]
 
 
 async def test_an_idle_client_stops_at_once_and_without_a_word_about_requests(

@@ -44,13 +44,14 @@ def test_every_flag_reaches_the_config(home: Path) -> None:
     found = config(
         *("--server", "https://example.com", "--server-ca", str(ca), "--subdomain", "myapp"),
         *("--token-file", str(home / "token"), "--origin-timeout", "30", "--origin-ca", str(ca)),
-        *("--drain-timeout=2", "--json", "https://localhost:8443"),
+        *("--drain-timeout=2", "--ws-keepalive", "20", "--json", "https://localhost:8443"),
     )
     assert str(found.target) == "https://localhost:8443"
     assert str(found.server_url) == "https://example.com"
     assert (found.server_ca, found.origin_ca) == (ca, ca)
     assert (found.subdomain, found.token, found.json) == ("myapp", "tt_file", True)
     assert (found.origin_timeout_s, found.drain_timeout_s) == (30, 2)
+    assert found.ws_keepalive_s == 20
     assert config("https://localhost:8443", "--origin-insecure").origin_insecure
 
 
@@ -104,6 +105,7 @@ def test_token_as_an_argument_works_and_is_warned_about(
                 "--origin-timeout": "SECONDS",
                 "--origin-ca": "FILE",
                 "--drain-timeout": "SECONDS",
+                "--ws-keepalive": "SECONDS",
             }.items()
         ),
         (["http", "3000", "--server", "ftp://a"], "--server: a URL starts with http:// or"),
@@ -115,6 +117,7 @@ def test_token_as_an_argument_works_and_is_warned_about(
         (["http", "3000", "--origin-insecure"], "--origin-insecure: only for an https:// TARGET"),
         (["http", "3000", "--origin-ca", "x"], "--origin-ca: only for an https:// TARGET"),
         (["http", "3000", "--drain-timeout", "x"], "--drain-timeout: a number of seconds from"),
+        (["http", "3000", "--ws-keepalive", "0.9"], "--ws-keepalive: a number of seconds from 1 "),
     ],
 )
 def test_bad_usage_is_one_line_and_exit_code_2(
@@ -162,6 +165,7 @@ def test_help_names_every_flag_of_the_design(capsys: pytest.CaptureFixture[str])
         *("--origin-timeout", "--origin-insecure", "--origin-ca", "--drain-timeout", "--help"),
         *("--identity", "--host-header", "--request-header", "--request-header-remove"),
         *("--response-header", "--response-header-remove"),
+        *("--ws-keepalive", "--origin-wait"),
     }
 
 

@@ -9,7 +9,7 @@ from tunnel_client.cli import config_from
 
 @pytest.mark.parametrize(
     ("flag", "value"),
-    [("--ws-keepalive", "20"), ("--basic-auth", "user:secret")],
+    [("--inspect", "4040"), ("--basic-auth", "user:secret")],
 )
 @pytest.mark.parametrize("joined", [False, True])
 def test_flags_of_later_work_are_unknown_to_the_client(

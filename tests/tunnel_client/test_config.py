@@ -47,6 +47,8 @@ def test_defaults_are_those_of_the_design(folder: Path) -> None:
     assert found.target == Target.parse("3000")
     assert str(found.server_url) == "http://localhost:8080"
     assert (found.origin_timeout_s, found.drain_timeout_s) == (600, 8)
+    assert found.ws_keepalive_s == 0
+    assert found.origin_wait_s == 3
     assert (found.origin_insecure, found.json) == (False, False)
     assert (found.server_ca, found.proxy, found.subdomain, found.origin_ca) == (None,) * 4
 
@@ -61,6 +63,7 @@ def test_every_flag_is_taken(folder: Path) -> None:
         subdomain="MyApp",
         token="tt_x",
         origin_timeout="30",
+        origin_wait="20",
         origin_ca=str(ca),
         drain_timeout="0",
         identity="public",
@@ -69,6 +72,7 @@ def test_every_flag_is_taken(folder: Path) -> None:
         request_header_remove=("Cookie",),
         response_header=("B: 3",),
         response_header_remove=("Server",),
+        ws_keepalive="20",
         json=True,
     )
     assert found == ClientConfig(
@@ -79,12 +83,14 @@ def test_every_flag_is_taken(folder: Path) -> None:
         token="tt_x",
         token_source="--token",
         origin_timeout_s=30,
+        origin_wait_s=20,
         origin_ca=ca,
         drain_timeout_s=0,
         identity="public",
         host_header="app.test:81",
         request_edits=HeaderEdits(((b"A", b"1"), (b"a", b"2")), frozenset({b"cookie"})),
         answer_edits=HeaderEdits(((b"B", b"3"),), frozenset({b"server"})),
+        ws_keepalive_s=20,
         json=True,
     )
 
@@ -98,6 +104,7 @@ def test_every_key_of_the_file_is_taken(folder: Path) -> None:
         subdomain = "myapp"
         token = "tt_x"
         origin_timeout = 30
+        origin_wait = 20
         origin_ca = "ca.pem"
         drain_timeout = 0
         identity = "public"
@@ -106,6 +113,7 @@ def test_every_key_of_the_file_is_taken(folder: Path) -> None:
         request_header_remove = ["Cookie"]
         response_header = ["B: 3"]
         response_header_remove = ["Server"]
+        ws_keepalive = 20
         """,
     )
     assert config(folder, target="https://localhost:8443") == ClientConfig(
@@ -116,12 +124,14 @@ def test_every_key_of_the_file_is_taken(folder: Path) -> None:
         token="tt_x",
         token_source=f"{path}: token",
         origin_timeout_s=30,
+        origin_wait_s=20,
         origin_ca=folder / "ca.pem",
         drain_timeout_s=0,
         identity="public",
         host_header="app.test:81",
         request_edits=HeaderEdits(((b"A", b"1"), (b"a", b"2")), frozenset({b"cookie"})),
         answer_edits=HeaderEdits(((b"B", b"3"),), frozenset({b"server"})),
+        ws_keepalive_s=20,
     )
 
 
@@ -215,9 +225,17 @@ def test_proxy_of_the_environment_is_for_servers_elsewhere(folder: Path) -> None
         ({"token_file": "/none"}, "--token-file: /none cannot be read: No such file"),
         ({"origin_timeout": "0"}, "--origin-timeout: a number of seconds from 0.001 to 86400"),
         ({"origin_timeout": "86400.1"}, "--origin-timeout: a number of seconds from 0.001 to"),
+        ({"origin_wait": "-1"}, "--origin-wait: a number of seconds from 0 to 600"),
+        ({"origin_wait": "600.1"}, "--origin-wait: a number of seconds from 0 to 600"),
         ({"origin_timeout": "x"}, "--origin-timeout: a number of seconds from 0.001 to 86400"),
         ({"drain_timeout": "-1"}, "--drain-timeout: a number of seconds from 0 to 3600"),
         ({"drain_timeout": "3600.1"}, "--drain-timeout: a number of seconds from 0 to 3600"),
+        ({"ws_keepalive": "0.9"}, "--ws-keepalive: a number of seconds from 1 to 86400, or 0"),
+        ({"ws_keepalive": "86400.1"}, "--ws-keepalive: a number of seconds from 1 to 86400, or"),
+        (
+            {"ws_keepalive": "x"},
+            "--ws-keepalive: a number of seconds from 1 to 86400, or 0 for off",
+        ),
         ({"origin_ca": "/none", "target": "https://a"}, "--origin-ca: /none cannot be read: "),
         ({"server_ca": "/none", "server": "https://a"}, "--server-ca: /none cannot be read: "),
     ],
@@ -231,12 +249,20 @@ def test_bad_flag_is_refused_by_name_with_what_is_allowed(
 @pytest.mark.parametrize(
     "flags",
     [
-        {"origin_timeout": "0.001", "drain_timeout": "0"},
-        {"origin_timeout": "86400", "drain_timeout": "3600"},
+        {"origin_timeout": "0.001", "drain_timeout": "0", "ws_keepalive": "1"},
+        {"origin_timeout": "86400", "drain_timeout": "3600", "ws_keepalive": "86400"},
+        {"origin_wait": "0"},
+        {"origin_wait": "600"},
     ],
 )
 def test_numbers_are_taken_up_to_their_limits(folder: Path, flags: dict[str, Any]) -> None:
     config(folder, **flags)
+
+
+def test_keepalive_of_the_file_is_turned_off_by_a_flag(folder: Path) -> None:
+    write(folder, "ws_keepalive = 20")
+    assert config(folder).ws_keepalive_s == 20
+    assert config(folder, ws_keepalive="0").ws_keepalive_s == 0
 
 
 @pytest.mark.parametrize(
@@ -268,6 +294,7 @@ def test_bad_variable_is_refused_by_name(folder: Path, environ: dict[str, str], 
         "request_header = 'A: secret'",
         "request_header_remove = ['Host']",
         "response_header = ['Tunnel-Error: secret']",
+        "ws_keepalive = 0.5",
     ],
 )
 def test_bad_key_of_the_file_is_refused_by_name(folder: Path, line: str) -> None:

@@ -38,6 +38,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         request_header_remove = []
         response_header = ["C: 3"]
         response_header_remove = ["D"]
+        ws_keepalive = 20
         """,
     )
     assert read_config_file(tmp_path) == {
@@ -56,6 +57,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         "request_header_remove": (),
         "response_header": ("C: 3",),
         "response_header_remove": ("D",),
+        "ws_keepalive": 20,
     }
 
 
@@ -101,6 +103,7 @@ def test_unknown_key_is_refused_by_name(tmp_path: Path, key: str) -> None:
         ('origin_insecure = "yes"', "true or false"),
         ("origin_ca = 1", "a string"),
         ("drain_timeout = false", "a number of seconds"),
+        ("ws_keepalive = true", "a number of seconds"),
         ("[server]", "a string"),
         ("identity = true", "a string"),
         ('request_header = "A: 1"', "a list of strings"),

@@ -25,7 +25,13 @@ from tests.origin_fakes import (
     listen_unix,
     whole,
 )
-from tunnel_client.dial import CONNECT_TIMEOUT_S, TLS_TIMEOUT_S, Dialer, OriginRefusedError
+from tunnel_client.dial import (
+    CONNECT_TIMEOUT_S,
+    TLS_TIMEOUT_S,
+    Dialer,
+    OriginDownError,
+    OriginRefusedError,
+)
 from tunnel_client.target import Target
 
 AUTHORITY = trustme.CA()
@@ -80,6 +86,31 @@ async def test_nothing_listens_is_said_also_where_one_of_the_two_networks_is_mis
     monkeypatch.setattr(trio, "open_tcp_stream", half_a_machine)
     said = await refusal(Dialer(Target.parse("3000")))
     assert said == "nothing listens on http://localhost:3000"
+    with pytest.raises(OriginDownError):
+        await Dialer(Target.parse("3000")).open()
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        (errno.ECONNREFUSED, errno.ETIMEDOUT),
+        (errno.EACCES, errno.ECONNREFUSED),
+        (errno.EADDRNOTAVAIL, errno.EADDRNOTAVAIL),
+    ],
+)
+async def test_nobody_listens_only_if_each_address_that_there_is_refuses(
+    monkeypatch: pytest.MonkeyPatch, numbers: tuple[int, int]
+) -> None:
+    left = list(numbers)
+
+    async def fail(host: str, port: int) -> trio.SocketStream:
+        number = left.pop(0)
+        raise OSError("all attempts failed") from OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(trio, "open_tcp_stream", fail)
+    with pytest.raises(OriginRefusedError) as caught:
+        await Dialer(Target.parse("3000")).open()
+    assert not isinstance(caught.value, OriginDownError)
 
 
 async def test_a_name_that_cannot_be_resolved_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,6 +161,11 @@ async def test_a_unix_socket_that_is_not_there_or_not_listened_on_is_named(tmp_p
     with socket.socket(socket.AF_UNIX) as bound:
         bound.bind(f"{tmp_path}/app.sock")
     assert await refusal(dialer) == f"nothing listens on unix:{tmp_path}/app.sock"
+    with pytest.raises(OriginDownError):
+        await dialer.open()
+    (tmp_path / "app.sock").unlink()
+    with pytest.raises(OriginDownError):
+        await dialer.open()
 
 
 # --- TLS -----------------------------------------------------------------------------------------

@@ -20,10 +20,11 @@ INSTANCE = bytes(range(16))
 class Client:
     """A link that runs, and what it told."""
 
-    def __init__(self, nursery: trio.Nursery) -> None:
+    def __init__(self, nursery: trio.Nursery, *, ws_keepalive_s: float = 0.0) -> None:
         self.streams: list[TunnelStream] = []
         self.claimed: list[Claimed] = []
-        self.link = Link(a_config(), "1.2", self.streams.append, self.claimed.append)
+        config = a_config(ws_keepalive_s=ws_keepalive_s)
+        self.link = Link(config, "1.2", self.streams.append, self.claimed.append)
         nursery.start_soon(self._run)
 
     async def _run(self) -> None:
@@ -57,6 +58,29 @@ async def test_a_link_claims_its_name_and_gives_on_what_is_opened(
     [stream] = client.streams
     assert stream.opened.target == b"/"
     nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(("asked_s", "claimed_s"), [(1, 1), (20, 20), (1.9, 1), (86_400, 86_400)])
+async def test_keepalive_is_an_option_of_the_claim_in_whole_seconds(
+    network: Network, nursery: trio.Nursery, asked_s: float, claimed_s: int
+) -> None:
+    Client(nursery, ws_keepalive_s=asked_s)
+    server = await network.accept()
+    await server.open(nursery)
+    assert (await server.claim_asked()).options == {"ws-keepalive": claimed_s}
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_server_without_the_option_refuses_for_good_and_by_name(
+    network: Network, nursery: trio.Nursery
+) -> None:
+    client = Client(nursery, ws_keepalive_s=20)
+    server = await network.accept()
+    await server.open(nursery)
+    await server.refuse("unknown-option", "this server has no option 'ws-keepalive'")
+    await client.link.leaving.wait()
+    assert isinstance(client.link.refused, Refused)
+    assert "'ws-keepalive'" in client.link.refused.message
 
 
 async def test_no_connection_is_a_reason_and_no_refusal(

@@ -132,6 +132,16 @@ def test_news_of_the_tunnel_is_one_line() -> None:
     assert plain("stopped", "Ctrl-C") == "12:03:04 stopped: Ctrl-C\n"
 
 
+def test_that_the_app_is_down_and_back_is_for_people_alone() -> None:
+    assert plain("origin_down", "nothing listens on http://localhost:3000", 3.0) == (
+        "12:03:04 nothing listens on http://localhost:3000; requests wait for it, 3 s each\n"
+    )
+    assert plain("origin_down", "nothing listens there", 0.0) == "12:03:04 nothing listens there\n"
+    assert plain("origin_up") == "12:03:04 http://localhost:3000 is back\n"
+    assert JsonLines().text(event("origin_down", "why", 3.0), 0) == ""
+    assert JsonLines().text(event("origin_up"), 0) == ""
+
+
 def test_requests_that_were_not_told_are_counted_in_a_line_before() -> None:
     first, second = PlainLines("x").text(event("request", *REQUEST), 17).splitlines()
     assert "(17 requests are not shown" in first
@@ -146,6 +156,7 @@ def test_requests_that_were_not_told_are_counted_in_a_line_before() -> None:
         ("reconnecting", (1, 1.0, "\x1b]0;title\x07\n")),
         ("refused", ("\x1b", "\x1b\r\n")),
         ("stopped", ("\x1b\n",)),
+        ("origin_down", ("\x1b\n", 1.0)),
     ],
 )
 def test_nothing_that_a_terminal_acts_on_gets_through(kind: str, fields: tuple[Any, ...]) -> None:

@@ -33,6 +33,14 @@ def test_seconds_are_read_up_to_both_limits(value: str | float, number: float) -
     assert seconds(value, "--drain-timeout", least=0, most=10) == number
 
 
+def test_zero_is_off_where_that_is_said() -> None:
+    for off in ("0", 0, "0.0", "-0"):
+        assert seconds(off, "--ws-keepalive", least=1, most=10, zero_is_off=True) == 0
+    for wrong in ("0.9", "-1", 11, "nan", ""):
+        with pytest.raises(ConfigError, match=r"a number of seconds from 1 to 10, or 0 for off$"):
+            seconds(wrong, "--ws-keepalive", least=1, most=10, zero_is_off=True)
+
+
 @pytest.mark.parametrize(
     "value", ["", "x", "-0.001", "10.001", 11, "nan", "inf", "-inf", "1s", 10**400]
 )

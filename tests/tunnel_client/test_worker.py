@@ -2,19 +2,23 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 import trio
 import trio.testing
 
+from protocol.limits import START_WINDOW_BYTES
 from protocol.mux.stream import TunnelStream
 from tests.origin_fakes import (
     KEY,
     OK,
+    SWITCHED,
     App,
     MemoryTunnel,
     RawOrigin,
+    Told,
     a_shared_app,
     a_tunnel,
     failure,
@@ -24,6 +28,7 @@ from tests.origin_fakes import (
 from tunnel_client.dial import Dialer, OriginStream
 from tunnel_client.origin import Replay
 from tunnel_client.target import Target
+from tunnel_client.waiting import LONGEST_PAUSE_S, PatientDialer
 
 
 async def a_used_connection(
@@ -319,6 +324,113 @@ async def test_for_a_visitor_who_has_left_already_nothing_reaches_the_app() -> N
         with pytest.raises(trio.BrokenResourceError):
             await app.exactly(1)
         await next_on_a_fresh_one(tunnel, origin)
+
+
+# --- an app that is not there yet ----------------------------------------------------------------
+
+
+class DownApp:
+    """Holds its port, and does not listen yet."""
+
+    def __init__(self, bound: trio.socket.SocketType) -> None:
+        self.target = Target.parse(f"127.0.0.1:{bound.getsockname()[1]}")
+        self._bound = bound
+        self._listening: RawOrigin | None = None
+
+    async def comes_back(self, clock: trio.testing.MockClock) -> App:
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        self._bound.listen()
+        clock.jump(LONGEST_PAUSE_S)
+        self._listening = RawOrigin(trio.SocketListener(self._bound), self.target)
+        return await self._listening.accept()
+
+    async def end(self) -> None:
+        if self._listening is not None:
+            await self._listening.end()
+
+
+@asynccontextmanager
+async def an_app_that_is_down(
+    origin_timeout_s: float = 600.0,
+) -> AsyncIterator[tuple[MemoryTunnel, DownApp]]:
+    with trio.socket.socket() as bound:
+        await bound.bind(("127.0.0.1", 0))
+        origin = DownApp(bound)
+        dialer = PatientDialer(origin.target, wait_s=3, news=Told())
+        async with a_tunnel(dialer, origin_timeout_s=origin_timeout_s) as tunnel:
+            yield tunnel, origin
+        await origin.end()
+
+
+async def test_a_held_request_goes_to_the_app_that_is_back_and_its_clock_starts_then(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    async with an_app_that_is_down(origin_timeout_s=1) as (tunnel, origin):
+        stream = tunnel.open(b"POST", body=4)
+        await stream.send_all(b"body")
+        stream.send_eof()
+        for _ in range(4):
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            mock_clock.jump(0.6)
+        app = await origin.comes_back(mock_clock)
+        assert (await app.request(4)).endswith(b"\r\n\r\nbody")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        mock_clock.jump(0.9)
+        await app.send(OK)
+        assert await tunnel.answer(stream) == (200, b"ok")
+
+
+async def test_of_a_held_requests_body_no_more_comes_than_its_window(
+    mock_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    async with an_app_that_is_down() as (tunnel, origin):
+        size = 3 * START_WINDOW_BYTES
+        stream = tunnel.open(b"POST", body=size)
+        nursery.start_soon(stream.send_all, bytes(size))
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        [held] = tunnel.client.core.streams.values()
+        assert held.receiving.length.carried == START_WINDOW_BYTES
+        app = await origin.comes_back(mock_clock)
+        await app.request(size)
+        await app.send(OK)
+        assert await tunnel.answer(stream) == (200, b"ok")
+
+
+async def test_a_held_upgrade_gets_its_101_from_the_app(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    async with an_app_that_is_down() as (tunnel, origin):
+        stream = tunnel.open_websocket()
+        app = await origin.comes_back(mock_clock)
+        await app.request()
+        await app.send(SWITCHED)
+        assert (await stream.receive_head()).status == 101
+
+
+async def test_an_app_that_does_not_come_back_is_origin_refused(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    async with an_app_that_is_down() as (tunnel, origin):
+        stream = tunnel.open()
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        mock_clock.jump(3)
+        said = f"nothing listens on {origin.target} (waited 3 s)"
+        assert await failure(stream) == ("origin-refused", said)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_a_visitor_who_leaves_ends_the_waiting_at_once(
+    lost: bool, mock_clock: trio.testing.MockClock
+) -> None:
+    async with an_app_that_is_down() as (tunnel, _):
+        stream = tunnel.open()
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert tunnel.dispatcher.busy_count == 1
+        if lost:
+            tunnel.client.close("lost")
+        else:
+            stream.cancel("cancelled")
+        await tunnel.all_over()  # and time stands still
 
 
 # --- faults and ends of our own ------------------------------------------------------------------

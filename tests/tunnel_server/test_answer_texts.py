@@ -33,6 +33,12 @@ def test_each_code_has_its_status_and_there_is_no_other_code() -> None:
     assert {code: int(text.status) for code, text in ERRORS.items()} == STATUSES
 
 
+def test_only_what_kept_the_request_from_the_app_passes() -> None:
+    passing = {code for code, text in ERRORS.items() if text.passes}
+    assert passing == {"origin-refused", "tunnel-offline", "overloaded", "draining"}
+    assert all(ERRORS[code].retry_after_s for code in passing)
+
+
 @pytest.mark.parametrize("text", ERRORS.values(), ids=ERRORS.keys())
 def test_each_text_says_title_cause_and_next_step_in_whole_sentences(text: ErrorText) -> None:
     assert text.title

@@ -60,6 +60,40 @@ async def asked(world: World, app: App, sent: bytes) -> bytes:
     return raw
 
 
+# --- errors of ours ------------------------------------------------------------------------------
+
+
+def refuses(code: str = "origin-refused") -> App:
+    async def app(stream: TunnelStream) -> None:
+        stream.reset(code, "nothing listens on http://localhost:3000")
+        stream.stop_sending(code)
+
+    return app
+
+
+async def test_what_came_with_post_gets_a_page_that_does_not_ask_again(world: World) -> None:
+    fields = (b"Accept: text/html", b"Connection: close")
+    assert b"<script>" in await asked(world, refuses(), get(b"/", *fields))
+    posted = await asked(world, refuses(), get(b"/", *fields).replace(b"GET", b"POST"))
+    assert b"<script>" not in posted
+    assert b'<a href="">' in posted
+
+
+async def test_a_ping_of_an_older_vite_gets_no_answer_at_all_instead_of_an_error(
+    world: World,
+) -> None:
+    ping = b"GET / HTTP/1.1\r\nHost: app.localhost\r\nAccept: text/x-vite-ping\r\n\r\n"
+    assert await asked(world, refuses(), ping) == b""
+    unknown = ping.replace(b"app.", b"unknown.")
+    assert await asked(world, refuses(), unknown) == b""
+
+
+async def test_a_ping_of_an_older_vite_gets_the_apps_own_answer(world: World) -> None:
+    ping = b"GET / HTTP/1.1\r\nHost: app.localhost\r\nAccept: text/x-vite-ping\r\n"
+    said = await asked(world, hello, ping + b"Connection: close\r\n\r\n")
+    assert said == HELLO_AND_CLOSE
+
+
 # --- heads ---------------------------------------------------------------------------------------
 
 

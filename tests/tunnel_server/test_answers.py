@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
+from tunnel_server import pages
 from tunnel_server.answer_texts import ERRORS
 from tunnel_server.answers import (
     MAX_CAUSE_LENGTH,
@@ -58,6 +59,17 @@ def test_error_is_whole_in_each_form_and_carries_its_code(code: str, accept: byt
     body = unescape(answer.body.decode()) if accept == HTML else answer.body.decode()
     for words in (code, "It broke.", ERRORS[code].title, ERRORS[code].next_step):
         assert words in body
+
+
+@pytest.mark.parametrize("code", ERRORS)
+def test_a_page_that_waits_has_a_policy_that_lets_it_ask(code: str) -> None:
+    for method in (b"GET", b"HEAD", b"POST"):
+        answer = error_answer(code, "", HTML, method=method)
+        waits = ERRORS[code].passes and method != b"POST"
+        policy = pages.WAITING_POLICY if waits else pages.CONTENT_SECURITY_POLICY
+        assert values(answer, b"Content-Security-Policy") == [policy]
+        assert (b"<script>" in answer.body) is waits
+        check_whole(answer)
 
 
 @pytest.mark.parametrize("accept", FORMS)
@@ -140,7 +152,8 @@ def test_426_says_what_to_upgrade_to() -> None:
         ("tunnel-offline", [b"10"]),
         ("overloaded", [b"1"]),
         ("draining", [b"5"]),
-        ("origin-refused", []),
+        ("origin-refused", [b"5"]),
+        ("origin-timeout", []),
     ],
 )
 def test_answers_for_now_say_when_to_try_again(code: str, seconds: list[bytes]) -> None:

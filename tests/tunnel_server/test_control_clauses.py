@@ -67,15 +67,32 @@ async def test_unknown_features_of_a_hello_are_ignored(world: World) -> None:
     assert len(world.edge.sessions) == 1
 
 
-async def test_a_claim_for_keepalive_is_refused_by_name(world: World) -> None:
+async def answer_to_claim(
+    world: World, options: dict[str, object]
+) -> tuple[int, dict[str, object]]:
     client, _ = await welcomed(world)
-    claim = Claim(1, "app", b"i" * 16, True, {"keepalive": 20})
+    claim = Claim(1, "app", b"i" * 16, True, options)
     await send(client, frame(FrameType.CLAIM, 0, pack_map(claim)))
     found: list[tuple[int, dict[str, object]]] = []
     while not found:
         found += answers(await receive(client))
-    kind, said = found[0]
+    return found[0]
+
+
+async def test_a_claim_with_an_unknown_option_is_refused_by_name(world: World) -> None:
+    kind, said = await answer_to_claim(world, {"ws-keepalive": 20, "basic-auth": "user:secret"})
     assert kind == FrameType.REFUSED
     assert (said["code"], said["claim"]) == ("unknown-option", 1)
-    assert "keepalive" in str(said["message"])
+    assert "'basic-auth'" in str(said["message"])
+    assert "secret" not in str(said["message"])
     assert world.edge.registry.find("app") is None
+
+
+async def test_a_claim_for_keepalive_is_granted_and_its_seconds_are_checked(world: World) -> None:
+    kind, said = await answer_to_claim(world, {"ws-keepalive": 86_401})
+    assert kind == FrameType.REFUSED
+    assert (said["code"], said["claim"]) == ("option-invalid", 1)
+    assert "'ws-keepalive'" in str(said["message"])
+    assert world.edge.registry.find("app") is None
+    kind, _ = await answer_to_claim(world, {"ws-keepalive": 86_400})
+    assert kind == FrameType.CLAIMED

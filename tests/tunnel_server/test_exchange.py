@@ -13,6 +13,9 @@ class FakeRelay:
     async def relay_to_app(self, data: bytes) -> None:
         raise NotImplementedError
 
+    def sweep(self, now: float) -> None:
+        raise AssertionError
+
     def close(self, code: int) -> None:
         raise NotImplementedError
 

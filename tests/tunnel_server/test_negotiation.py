@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from tunnel_server.negotiation import MAX_ACCEPT_RANGES, Form, preferred_form
+from tunnel_server.negotiation import MAX_ACCEPT_RANGES, Form, is_ping, preferred_form
 
 BROWSER = b"text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 
@@ -55,3 +55,18 @@ def test_ranges_beyond_those_that_are_read_do_not_count() -> None:
 @given(st.binary() | st.from_regex(rb"[a-z/*,;q=.01 ]*"))
 def test_no_accept_makes_it_raise(accept: bytes) -> None:
     assert preferred_form(accept) in Form
+
+
+@pytest.mark.parametrize(
+    ("accept", "ping"),
+    [
+        (b"text/x-vite-ping", True),
+        (b"", False),
+        (b"*/*", False),
+        (b"text/x-vite-ping, */*", False),  # of no Vite
+    ],
+)
+def test_what_the_page_of_an_older_vite_asks_while_its_server_is_away(
+    accept: bytes, ping: bool
+) -> None:
+    assert is_ping(accept) is ping

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from tunnel_server.answer_texts import ERRORS, Side
-from tunnel_server.pages import CONTENT_SECURITY_POLICY, error_page, landing
+from tunnel_server.pages import CONTENT_SECURITY_POLICY, WAITING_POLICY, error_page, landing
 
 VOID = {"meta", "link", "br"}
 HOSTILE = "</style><script>alert('1')</script>\"&amp;"
@@ -40,8 +40,19 @@ class Page(HTMLParser):
         self.text += data
 
 
-def page_of(code: str = "tunnel-lost", cause: str = "It broke.", name: str | None = None) -> bytes:
-    return error_page(code, ERRORS[code], ERRORS[code].status, cause, name)
+def page_of(
+    code: str = "tunnel-lost",
+    cause: str = "It broke.",
+    name: str | None = None,
+    *,
+    safe: bool = True,
+) -> bytes:
+    return error_page(code, ERRORS[code], ERRORS[code].status, cause, name, safe=safe)
+
+
+def waiting(*, safe: bool = True) -> bytes:
+    """The page of an error that passes."""
+    return page_of("origin-refused", safe=safe)
 
 
 @pytest.mark.parametrize("code", ERRORS)
@@ -74,7 +85,46 @@ def test_policy_allows_the_pages_own_style_and_nothing_else(html: bytes) -> None
     assert {"base-uri 'none'", "form-action 'none'"} == set(directives[2:])
 
 
-@pytest.mark.parametrize("html", [page_of(), landing("t", "a", [("h", "c")], "f")])
+def test_the_policy_of_a_page_that_waits_allows_its_own_script_to_ask_its_own_address() -> None:
+    scripts = re.findall(rb"<script>(.*?)</script>", waiting(), re.DOTALL)
+    assert len(scripts) == 1
+    digest = b64encode(sha256(scripts[0]).digest()).decode()
+    common = CONTENT_SECURITY_POLICY.decode()
+    assert WAITING_POLICY.decode() == (
+        f"{common}; script-src 'sha256-{digest}'; connect-src 'self'"
+    )
+    assert not set(b"<&") & set(scripts[0].replace(b"&&", b""))  # it is text to every parser
+
+
+def test_a_page_that_waits_says_so_only_where_its_script_runs() -> None:
+    page = Page(waiting())
+    assert page.tags & {"script", "a", "form", "iframe", "img"} == {"script"}
+    assert not page.attributes & {"src", "href", "style", "action"}
+    assert b'<p id="waits" class="dim" hidden>' in waiting()
+
+
+def test_what_was_posted_is_never_sent_again_by_the_page_but_a_link_leads_back() -> None:
+    page = Page(waiting(safe=False))
+    assert page.tags & {"script", "a", "form", "iframe", "img"} == {"a"}
+    assert b'<a href="">' in waiting(safe=False)
+    assert "has not reached the app" in page.text
+
+
+@pytest.mark.parametrize("code", ERRORS)
+def test_only_what_passes_is_waited_for(code: str) -> None:
+    for safe in (True, False):
+        tags = Page(page_of(code, safe=safe)).tags & {"script", "a"}
+        assert tags == (({"script"} if safe else {"a"}) if ERRORS[code].passes else set())
+
+
+def test_whatever_is_in_a_waiting_pages_cause_is_text_and_its_script_is_ours() -> None:
+    page = Page(page_of("origin-refused", HOSTILE))
+    assert page.text.count(HOSTILE) == 1
+    scripts = re.findall(rb"<script>(.*?)</script>", page_of("origin-refused", HOSTILE), re.DOTALL)
+    assert scripts == re.findall(rb"<script>(.*?)</script>", waiting(), re.DOTALL)
+
+
+@pytest.mark.parametrize("html", [page_of(), waiting(), landing("t", "a", [("h", "c")], "f")])
 def test_page_fits_phones_and_dark_screens_and_stays_out_of_search_engines(html: bytes) -> None:
     assert html.startswith(b"<!doctype html>\n")
     assert b'name="viewport" content="width=device-width' in html

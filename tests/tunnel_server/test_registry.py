@@ -84,6 +84,21 @@ def test_an_unknown_option_is_refused_by_its_name(registry: Registry) -> None:
     assert registry.find("app") is None
 
 
+def test_keepalive_is_kept_with_the_name(registry: Registry) -> None:
+    registry.claim(FakeSession(), "alice", claim(options={"ws-keepalive": 20}))
+    registry.claim(FakeSession(), "alice", claim("other"))
+    tunnels = registry.find("app"), registry.find("other")
+    assert [tunnel and tunnel.options.ws_keepalive_s for tunnel in tunnels] == [20, 0]
+
+
+def test_a_bad_option_is_refused_by_its_name(registry: Registry) -> None:
+    answer = registry.claim(FakeSession(), "alice", claim(options={"ws-keepalive": 0}))
+    assert answer == Refused(
+        1, "option-invalid", "'ws-keepalive' is a whole number of seconds, 1 to 86400"
+    )
+    assert registry.find("app") is None
+
+
 def test_another_owner_never_gets_a_name_that_is_held(registry: Registry) -> None:
     first = FakeSession()
     registry.claim(first, "alice", claim())

@@ -619,6 +619,22 @@ async def test_a_stop_lets_what_is_being_sent_to_the_visitor_go_first(world: Wor
     await visitor.expect(frame(b"abc") + close_frame(1012))
 
 
+async def test_a_stop_in_the_instant_in_which_a_frame_arrives_is_a_close_all_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visitor, peer, _ = await switched(world, world.visit(lockstep=True))
+    wake = TunnelStream.wake_reader
+
+    def wake_and_stop(stream: TunnelStream) -> None:
+        monkeypatch.undo()
+        wake(stream)
+        restart(world)
+
+    await peer.send(frame(b"abc"))
+    monkeypatch.setattr(TunnelStream, "wake_reader", wake_and_stop)
+    await visitor.expect(close_frame(1012))
+
+
 async def test_a_stop_of_a_visitor_who_does_not_read_is_a_reset_in_the_end(
     world: World, autojump_clock: MockClock
 ) -> None:

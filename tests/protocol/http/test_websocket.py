@@ -6,9 +6,13 @@ import pytest
 from hypothesis import given, strategies as st
 
 from protocol.http.websocket import (
+    PING,
+    PONG,
     FrameCutter,
+    WatchingCutter,
     accept_for,
     close_frame,
+    ping_frame,
     valid_key,
 )
 from tests.protocol.http.drawn import binary, each_byte, split
@@ -70,6 +74,13 @@ def test_close_frame_carries_its_code_and_passes_the_cutter() -> None:
     assert passed([close_frame(1012)]) == (close_frame(1012), True, b"", False)
     masked = close_frame(1001, mask=MASK)
     assert passed([masked], masked=True) == (masked, True, b"", False)
+
+
+def test_ping_frame_carries_its_payload_and_passes_the_cutter() -> None:
+    assert ping_frame(b"abc") == b"\x89\x03abc"
+    masked = ping_frame(bytes(125), mask=MASK)
+    assert masked == b"\x89\xfd" + MASK + (MASK * 32)[:125]
+    assert passed([masked], masked=True) == (masked, False, b"", False)
 
 
 # --- frames that pass ----------------------------------------------------------------------------
@@ -259,3 +270,52 @@ def test_boundaries_are_where_frames_end(payloads: list[tuple[int, bytes]], mask
         sent += len(cutter.feed(byte))
         assert cutter.at_boundary is (sent in ends)
     assert cutter.held == b""
+
+
+# --- a cutter that watches -----------------------------------------------------------------------
+
+
+@given(
+    data=FRAMES,
+    cuts=st.lists(st.integers(0, 400), max_size=8),
+    masked=st.booleans(),
+    opcode=st.sampled_from([PING, PONG]),
+)
+def test_who_watches_and_lets_all_pass_changes_nothing(
+    data: bytes, cuts: list[int], masked: bool, opcode: int
+) -> None:
+    seen: list[bytes] = []
+
+    def see(payload: bytes) -> bool:
+        seen.append(payload)
+        return True
+
+    plain, watching = FrameCutter(masked), WatchingCutter(masked, opcode, see)
+    for piece in split(data, cuts):
+        assert watching.feed(piece) == plain.feed(piece)
+        assert (watching.held, watching.at_boundary) == (plain.held, plain.at_boundary)
+        assert (watching.lost, watching.closed) == (plain.lost, plain.closed)
+    assert all(len(payload) <= 125 for payload in seen)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("size", [0, 1, 3, 4, 125])
+def test_payload_is_told_unmasked(masked: bool, size: int) -> None:
+    seen: list[bytes] = []
+
+    def take_out(payload: bytes) -> bool:
+        seen.append(payload)
+        return False
+
+    payload = bytes(range(size))
+    cutter = WatchingCutter(masked, PING, take_out)
+    data = ping_frame(payload, mask=MASK if masked else None)
+    assert cutter.feed(data + data[:3]) == b""
+    assert cutter.feed(data[3:]) == b""
+    assert seen == [payload, payload]
+
+
+def test_frames_of_other_kinds_are_not_told() -> None:
+    cutter = WatchingCutter(False, PING, lambda told: False)
+    data = frame(0x81, b"\x89\x00") + frame(0x8A) + frame(0x09) + frame(0x89)
+    assert cutter.feed(data) == data  # the last two stand behind an illegal header

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from protocol.errors import SessionClosed, StreamReset, StreamStopped
 from protocol.limits import KIB, START_WINDOW_BYTES, STREAM_UNSENT_MAX_BYTES
@@ -109,6 +109,22 @@ async def test_take_some_never_waits() -> None:
     ends.answer(b"some")
     assert ends.stream.take_some() == b"some"
     assert ends.owner.flushed == 0  # nobody has to be told
+
+
+async def test_news_are_data_and_a_call_of_who_wants_the_reader(autojump_clock: MockClock) -> None:
+    ends = Ends()
+
+    assert await raised_after(ends.stream.wait_news, lambda: ends.answer(b"some")) is None
+    assert ends.stream.take_some() == b"some"
+    assert await raised_after(ends.stream.wait_news, ends.stream.wake_reader) is None
+    ends.stream.wake_reader()
+    await ends.stream.wait_news()  # woken before it waited
+    with trio.move_on_after(1) as waited:
+        await ends.stream.wait_news()
+    assert waited.cancelled_caught
+    assert await raised_after(ends.stream.wait_news, ends.lose) is None
+    with pytest.raises(SessionClosed):
+        await ends.stream.wait_news()
 
 
 async def test_taking_half_a_window_wakes_the_writer_for_its_credit() -> None:
