@@ -23,7 +23,7 @@ from tests.needs import needs
 from tests.programs import Address, Programs, Tunnel
 
 DOMAIN = "tunnel.test"
-STEP_MS = 10_000  # one thing to be seen in the browser
+STEP_MS = 30_000  # one thing to be seen in the browser
 # A root's browser has no sandbox; the others keep it from looking for the world outside.
 CHROMIUM_FLAGS = [
     "--no-sandbox",
@@ -36,7 +36,7 @@ CHROMIUM_FLAGS = [
 ]
 
 
-async def foreign_tunnel(programs: Programs, app: int, *flags: str, name: str) -> Tunnel:
+async def foreign_tunnel(programs: Programs, app: int, *flags: str, name: str = "app") -> Tunnel:
     """Share the app at this port as NAME.tunnel.test, with these flags of the client."""
     server, port = await programs.server("--domain", DOMAIN, "--open")
     client = await programs.client(app, port, "--subdomain", name, *flags)

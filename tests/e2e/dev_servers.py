@@ -22,9 +22,14 @@ INSTALL_S, START_S = 120, 60
 LISTENS = re.compile(rb"http://(?:localhost|127\.0\.0\.1):(\d+)/?")
 
 
-async def install(name: str, app: Path) -> None:
-    """Copy the project tests/e2e/NAME to `app`, and install what its lockfile says."""
-    shutil.copytree(HERE / name, app, ignore=shutil.ignore_patterns("node_modules"))
+async def install(app: Path, *names: str) -> None:
+    """Copy the project tests/e2e/NAME to `app`, and install what its lockfile says.
+
+    Of a file in several of them the last one's stays.
+    """
+    for name in names:
+        ignored = shutil.ignore_patterns("node_modules")
+        shutil.copytree(HERE / name, app, ignore=ignored, dirs_exist_ok=True)
     (npm,) = needs("npm")
     with trio.fail_after(INSTALL_S):
         await trio.run_process([npm, "ci", "--no-audit", "--no-fund"], cwd=app)

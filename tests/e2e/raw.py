@@ -1,4 +1,4 @@
-"""Requests of which every field is ours, to compare what an app answers with and without a tunnel."""
+"""Requests of which every field is ours: what does an app answer with a tunnel, and without?"""
 
 from __future__ import annotations
 

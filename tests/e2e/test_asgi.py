@@ -1,4 +1,4 @@
-"""An ASGI app (Starlette on uvicorn), in a real browser: WebSocket, events, an absolute redirect."""
+"""Starlette on uvicorn, in a real browser: a WebSocket, events, an absolute redirect."""
 
 from __future__ import annotations
 

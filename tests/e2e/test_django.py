@@ -1,4 +1,4 @@
-"""A project as `django-admin startproject` makes it, with a form and the admin, in a real browser."""
+"""A project as `django-admin startproject` makes it, in a real browser: a form, and the admin."""
 
 from __future__ import annotations
 
@@ -27,13 +27,17 @@ async def manage(app: Path, *arguments: str) -> None:
 
 
 async def make_project(app: Path) -> None:
-    app.mkdir()
+    await trio.Path(app).mkdir()
     await manage(app, "-m", "django", "startproject", "shop", ".")
-    shutil.copy(HERE / "django-app" / "forms.py", app / "shop")
-    with (app / "shop" / "urls.py").open("a") as urls:
-        urls.write(URLS)
+    add_form(app / "shop")
     await manage(app, "manage.py", "migrate")
     await manage(app, "manage.py", "createsuperuser", "--noinput", "--email", "ada@example.com")
+
+
+def add_form(project: Path) -> None:
+    shutil.copy(HERE / "django-app" / "forms.py", project)
+    with (project / "urls.py").open("a") as urls:
+        urls.write(URLS)
 
 
 def use(visit: Visit) -> None:

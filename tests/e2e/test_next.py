@@ -55,7 +55,11 @@ async def check_origins(port: int, tunnel: Tunnel, hmr: str) -> None:
 
 
 async def action(way: Way, origin: str) -> str:
-    fields = {"Origin": origin, "Next-Action": "40" + 40 * "0", "Content-Type": "text/plain;charset=UTF-8"}
+    fields = {
+        "Origin": origin,
+        "Next-Action": "40" + 40 * "0",
+        "Content-Type": "text/plain;charset=UTF-8",
+    }
     return await status(way, "/", fields, method="POST", body="[]")
 
 
@@ -63,7 +67,7 @@ async def action(way: Way, origin: str) -> str:
 @pytest.mark.needs("chromium", "node", "npm", "playwright")
 async def test_a_next_app_hydrates_and_its_edits_and_server_actions_work(tmp_path: Path) -> None:
     app = tmp_path / "app"
-    await install("next-app", app)
+    await install(app, "next-app")
     async with node_server(app, NEXT, "dev") as port, open_programs(tmp_path) as programs:
         tunnel = await foreign_tunnel(programs, port, name="next")
         visit = await in_chromium(tunnel, lambda visit: use(visit, app))

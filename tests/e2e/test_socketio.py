@@ -24,7 +24,7 @@ def use(visit: Visit) -> None:
 @pytest.mark.needs("chromium", "node", "npm", "playwright")
 async def test_socketio_begins_with_polling_and_upgrades(tmp_path: Path) -> None:
     app = tmp_path / "app"
-    await install("socketio-app", app)
+    await install(app, "socketio-app")
     async with node_server(app, "server.js") as port, open_programs(tmp_path) as programs:
         tunnel = await foreign_tunnel(programs, port, name="socketio")
         visit = await in_chromium(tunnel, use)

@@ -1,4 +1,4 @@
-"""An unmodified SvelteKit app under `vite dev`, in a real browser: forms with script and without."""
+"""An unmodified SvelteKit app, in a real browser: edits, and forms with script and without."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def post(way: Way, origin: str) -> str:
 @pytest.mark.needs("chromium", "node", "npm", "playwright")
 async def test_the_forms_of_a_sveltekit_app_work(tmp_path: Path) -> None:
     app = tmp_path / "app"
-    await install("sveltekit-app", app)
+    await install(app, "sveltekit-app")
     async with node_server(app, VITE, "dev") as port, open_programs(tmp_path) as programs:
         tunnel = await foreign_tunnel(programs, port, name="sveltekit")
         visit = await in_chromium(tunnel, lambda visit: use(visit, app))
@@ -66,7 +66,7 @@ async def test_the_forms_of_a_sveltekit_app_work(tmp_path: Path) -> None:
 async def test_a_built_sveltekit_app_refuses_forms_of_others_only(tmp_path: Path) -> None:
     """It compares Origin with the URL that it makes of Host; `vite dev` does not."""
     app = tmp_path / "app"
-    await install("sveltekit-app", app)
+    await install(app, "sveltekit-app")
     (node,) = needs("node")
     with trio.fail_after(INSTALL_S):
         await trio.run_process([node, VITE, "build"], cwd=app)

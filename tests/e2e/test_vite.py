@@ -44,7 +44,7 @@ async def handshake(way: Way, origin: str) -> str:
 @pytest.mark.needs("chromium", "node", "npm", "playwright")
 async def test_edits_of_a_vite_app_reach_the_page_without_a_reload(tmp_path: Path) -> None:
     app = tmp_path / "app"
-    await install("vite-app", app)
+    await install(app, "vite-app")
     async with node_server(app, VITE) as port, open_programs(tmp_path) as programs:
         tunnel = await foreign_tunnel(programs, port, name="vite")
 

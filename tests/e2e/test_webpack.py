@@ -27,7 +27,7 @@ async def first_message(way: Way, origin: str) -> bytes:
 @pytest.mark.needs("chromium", "node", "npm", "playwright")
 async def test_edits_of_a_webpack_app_reach_the_page_without_a_reload(tmp_path: Path) -> None:
     app = tmp_path / "app"
-    await install("webpack-6", app)
+    await install(app, "webpack-6")
     async with (
         node_server(app, "node_modules/webpack/bin/webpack.js", "serve") as port,
         open_programs(tmp_path) as programs,
