@@ -9,6 +9,7 @@ SUM := $(firstword $(shell cksum < pyproject.toml))
 RUN := $(VENV)/run-$(SUM)
 DEV := $(VENV)/dev-$(SUM)
 E2E := $(VENV)/e2e-$(SUM)
+FUZZ := $(VENV)/fuzz-$(SUM)
 
 # Tests in these folders start real programs; the others are the unit tests.
 SLOW_FOLDERS := tests/system tests/e2e tests/conformance tests/faults
@@ -20,7 +21,7 @@ PY_FILES := find . -name '*.py' -not -path './.*' -not -path './build/*' -not -p
 
 PYTEST := $(BIN)/python -bb -m pytest
 
-.PHONY: demo check test lint unit format bench conformance
+.PHONY: demo check test lint unit format bench conformance fuzz
 
 # Shares the app on TARGET, or a small one of our own, until Ctrl-C.
 demo: $(RUN)
@@ -44,6 +45,12 @@ unit: $(DEV)
 conformance: $(E2E)
 	AUTOBAHN_CASES='9.* 12.* 13.*' $(PYTEST) -s tests/conformance/test_autobahn.py
 
+# The fuzz targets by coverage, each for SECONDS; TARGET=bodies for one. docs/fuzzing.md says more.
+SECONDS ?= 60
+FUZZED = $(or $(TARGET),$(shell $(BIN)/python -c 'from tests.fuzz.targets import TARGETS; print(*TARGETS)'))
+fuzz: $(DEV) $(FUZZ)
+	@for target in $(FUZZED); do $(BIN)/python -m tests.fuzz $$target $(SECONDS) || exit 1; done
+
 # The table of benchmarks/README.md; ARGS="--rounds 2 --measures gets" for a part of it.
 bench: $(DEV) | benchmarks/peers/node_modules
 	$(BIN)/python -m benchmarks $(ARGS)
@@ -61,7 +68,7 @@ $(RUN): | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 
-$(DEV) $(E2E): $(VENV)/%-$(SUM): | $(BIN)/python
+$(DEV) $(E2E) $(FUZZ): $(VENV)/%-$(SUM): | $(BIN)/python
 	@rm -f $(VENV)/$*-*
 	$(BIN)/python -m pip install --quiet --editable '.[$*]'
 	@touch $@

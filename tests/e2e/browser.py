@@ -9,6 +9,7 @@ the dev server's port on localhost for instance, fails its test.
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import trio
+import trustme
 
 from tests.needs import needs
 from tests.programs import Address, Programs, Tunnel
@@ -43,6 +45,23 @@ async def foreign_tunnel(programs: Programs, app: int, *flags: str, name: str = 
     ready = await client.event("ready")
     assert ready["url"] == f"http://{name}.{DOMAIN}:{port}"
     return Tunnel(server, client, Address(port, f"{name}.{DOMAIN}"))
+
+
+async def foreign_https_tunnel(programs: Programs, app: int, *, name: str) -> Tunnel:
+    """The same by https, with a certificate of a CA that only the client knows."""
+    ca = trustme.CA()
+    pem = {kind: str(programs.folder / f"{kind}.pem") for kind in ("ca", "cert", "key")}
+    issued = ca.issue_cert("localhost", f"*.{DOMAIN}")
+    ca.cert_pem.write_to_path(pem["ca"])
+    issued.cert_chain_pems[0].write_to_path(pem["cert"])
+    issued.private_key_pem.write_to_path(pem["key"])
+    tls = ("--tls-cert", pem["cert"], "--tls-key", pem["key"])
+    server, port = await programs.server("--domain", DOMAIN, "--open", *tls)
+    trust = ("--server-ca", pem["ca"], "--subdomain", name)
+    client = await programs.client(app, f"https://localhost:{port}", *trust)
+    ready = await client.event("ready")
+    assert ready["url"] == f"https://{name}.{DOMAIN}:{port}"
+    return Tunnel(server, client, Address(port, f"{name}.{DOMAIN}", ssl.create_default_context()))
 
 
 @dataclass
@@ -122,7 +141,9 @@ def _visit(address: Address, steps: Callable[[Visit], None]) -> Visit:
     with playwright_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=flags)
         try:
-            visit = Visit(browser.new_page(), f"http://{address.authority}")
+            scheme = "https" if address.tls else "http"
+            page = browser.new_page(ignore_https_errors=True)  # no test is about a certificate
+            visit = Visit(page, f"{scheme}://{address.authority}")
             try:
                 steps(visit)
             finally:
