@@ -1,4 +1,4 @@
-"""Visitors come by https and the app speaks http: it is asked as itself, and found again by https."""
+"""Visitors come by https, the app speaks http: it is asked as itself, and its URLs are theirs."""
 
 from __future__ import annotations
 

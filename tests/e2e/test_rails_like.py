@@ -39,3 +39,14 @@ async def test_the_forms_of_a_rails_like_app_work(tmp_path: Path) -> None:
         for way in (directly(port), through(tunnel)):
             assert await post(way, way.origin) == "302"
             assert await post(way, EVIL) == "422"
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.needs("chromium", "playwright")
+async def test_chromium_finds_a_tunnel_under_localhost(tmp_path: Path) -> None:
+    async with (
+        dev_server(HERE / "rails-like-app", sys.executable, "app.py") as port,
+        open_programs(tmp_path) as programs,
+    ):
+        visit = await in_chromium(await programs.tunnel(port, name="rails"), use)
+        assert visit.errors == []
