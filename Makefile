@@ -21,7 +21,7 @@ PY_FILES := find . -name '*.py' -not -path './.*' -not -path './build/*' -not -p
 
 PYTEST := $(BIN)/python -bb -m pytest
 
-.PHONY: demo check test lint unit format bench conformance fuzz
+.PHONY: demo check test lint unit format bench conformance fuzz references
 
 # Shares the app on TARGET, or a small one of our own, until Ctrl-C.
 demo: $(RUN)
@@ -44,6 +44,10 @@ unit: $(DEV)
 # What takes too long for every commit: Autobahn's cases 9, 12 and 13.
 conformance: $(E2E)
 	AUTOBAHN_CASES='9.* 12.* 13.*' $(PYTEST) -s tests/conformance/test_autobahn.py
+
+# The tables of docs/conformance.md: nginx, HAProxy and Caddy go through the same cases.
+references: $(DEV)
+	$(BIN)/python -m tests.conformance.websocket_references
 
 # The fuzz targets by coverage, each for SECONDS; TARGET=bodies for one. docs/fuzzing.md says more.
 SECONDS ?= 60

@@ -11,7 +11,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from protocol.mux.stream import TunnelStream
 from tests.origin_fakes import App, MemoryTunnel, a_shared_app, whole
-from tests.tunnel_client.test_upgrade import CLOSE, HELLO, MASKED, switched, unmasked
+from tests.switched_apps import CLOSE, HELLO, MASKED, switched, unmasked
 
 AFTER_S = 20
 PING_BYTES = 22

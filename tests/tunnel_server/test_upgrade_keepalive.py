@@ -8,7 +8,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from protocol.http.websocket import close_frame
 from tests.edge_fakes import FakeClient, Visitor, World
-from tests.tunnel_server.test_upgrade import MASK, SWITCHED, UPGRADE, Peer, frame, masked, restart
+from tests.upgrade_peers import MASK, SWITCHED, UPGRADE, Peer, frame, masked, restart
 
 AFTER_S = 20
 PING_BYTES = 18
