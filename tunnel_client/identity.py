@@ -5,10 +5,9 @@ request reaches the app as if a browser on this machine had asked it, and what t
 its own address is translated back. With `public` nothing of that is touched, and the app is told
 everything about the visitor: for apps that know how to live behind a proxy.
 
-A mixture of the two is what breaks apps, and here is where one could arise: X-Forwarded-Host,
--Proto and -Port are public. They go along, since apps that build absolute URLs from them need them.
-But a request whose Origin became the app's own carries none of them: an app that compares Origin
-with X-Forwarded-Host, as Next does for its Server Actions, would find two origins in one request.
+A mixture of the two is what breaks apps. X-Forwarded-Host, -Proto and -Port are public facts, so
+with `local` no request carries them: Rails refuses a Host that it does not know there too, and Next
+refuses a Server Action whose Origin is not X-Forwarded-Host.
 
 An Origin or Referer of anybody else is never touched, so that the app's own protection against
 foreign pages works as it does without a tunnel. docs/identity.md has the table.
@@ -106,15 +105,14 @@ class Identity:
         rewritten = False
         for field in fields:
             lower = field[0].lower()
+            if lower in _PUBLIC_FACTS:
+                continue
             if lower in _ASKED:
                 value = self._asked_value(lower, field[1], visited.origin)
                 rewritten = rewritten or (lower == b"origin" and value is not field[1])
                 field = (field[0], value)
             asked.append(field)
-        if not rewritten:
-            return tuple(asked), visited
-        kept = [field for field in asked if field[0].lower() not in _PUBLIC_FACTS]
-        return tuple(kept), Visited(visited.origin, origin_rewritten=True)
+        return tuple(asked), visited._replace(origin_rewritten=True) if rewritten else visited
 
     def _with_host(self, fields: Fields) -> Fields:
         if self._host is None:

@@ -27,14 +27,7 @@ def test_peers_are_chosen_by_name() -> None:
 
 
 @pytest.mark.parametrize(
-    "argv",
-    [
-        ["--peers", "direct,frp"],
-        ["--measures", ""],
-        ["--rounds", "0"],
-        ["--seconds", "x"],
-        ["--seconds", "9"],
-    ],
+    "argv", [["--peers", "direct,frp"], ["--measures", ""], ["--rounds", "0"], ["--seconds", "x"]]
 )
 def test_an_unknown_name_or_number_is_refused(
     argv: list[str], capsys: pytest.CaptureFixture[str]

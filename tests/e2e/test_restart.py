@@ -6,27 +6,22 @@ what it needs of the programs it asks for through trio. Nothing here is reloaded
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
-import socket
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
 
-from tests.e2e.test_vite import CHROMIUM_FLAGS, INSTALL_S, START_S, STEP_MS, TEMPLATE
+from tests.e2e.browser import Visit, foreign_tunnel, in_chromium
+from tests.e2e.dev_servers import START_S, free_port, install
 from tests.needs import needs
-from tests.programs import Program, Tunnel, open_programs
+from tests.programs import Program, Programs, Tunnel, open_programs
 
 WAIT_S = 0.5  # --origin-wait: the app is away for longer
-HERE = Path(__file__).parent
 FORM = b"<h1>first</h1><form method=post><input name=a><button>Send</button></form>"
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.needs("chromium", "playwright")]
@@ -75,25 +70,6 @@ class DevServer:
         (self.app / "src" / "greeting.js").write_text(f"export const greeting = '{text}'\n")
 
 
-def free_port() -> int:
-    """Below those that the kernel gives to connections: it must be free later as well."""
-    for port in range(20_000 + os.getpid() % 10_000, 32_768):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("no port is free")
-
-
-async def install(app: Path, *templates: Path) -> None:
-    """A project; of files in several templates the last one's."""
-    for template in templates:
-        ignored = shutil.ignore_patterns("node_modules")
-        shutil.copytree(template, app, ignore=ignored, dirs_exist_ok=True)
-    (npm,) = needs("npm")
-    with trio.fail_after(INSTALL_S):
-        await trio.run_process([npm, "ci", "--no-audit", "--no-fund"], cwd=app)
-
-
 @asynccontextmanager
 async def a_dev_server(
     app: Path, command: tuple[str, ...], ready: bytes
@@ -109,7 +85,7 @@ async def a_dev_server(
 
 @asynccontextmanager
 async def a_vite(folder: Path, lockfile: str = "vite-app") -> AsyncIterator[DevServer]:
-    await install(folder / "app", TEMPLATE, HERE / lockfile)
+    await install(folder / "app", "vite-app", lockfile)
     command = ("node_modules/vite/bin/vite.js", "--strictPort")
     async with a_dev_server(folder / "app", command, b"Local:") as vite:
         yield vite
@@ -162,51 +138,6 @@ class SmallApp:
             )
 
 
-class Browser:
-    """What the thread of the browser works with.
-
-    Attributes:
-        context: of playwright.
-        loaded: the status of every page that was loaded, in order.
-    """
-
-    def __init__(self, context: Any) -> None:
-        self.context = context
-        self.loaded: list[int] = []
-        context.set_default_timeout(STEP_MS)
-        context.on("response", self._note)
-
-    def open(self, url: str) -> Any:
-        page = self.context.new_page()
-        page.goto(url)
-        return page
-
-    def _note(self, response: Any) -> None:
-        if response.request.is_navigation_request():
-            self.loaded.append(response.status)
-
-
-async def in_chromium(steps: Callable[[Browser], None]) -> None:
-    """Run this in the browser's thread."""
-    (chromium,) = needs("chromium")
-    # Of the extra e2e: without it this file is still read, by mypy and by pytest.
-    playwright_api: Any = import_module("playwright.sync_api")
-
-    def run() -> None:
-        with playwright_api.sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
-            try:
-                steps(Browser(browser.new_context()))
-            finally:
-                browser.close()
-
-    await trio.to_thread.run_sync(run)
-
-
-def sees(page: Any, text: str) -> None:
-    page.wait_for_function("(text) => document.querySelector('h1').textContent === text", arg=text)
-
-
 def refused_again(client: Program, port: int, times: int) -> None:
     """Wait until so many more requests have waited in vain."""
     error = f"nothing listens on http://localhost:{port} (waited {WAIT_S:g} s)"
@@ -214,9 +145,8 @@ def refused_again(client: Program, port: int, times: int) -> None:
         trio.from_thread.run(partial(client.event, "request", error=error))
 
 
-async def a_tunnel_that_waits(programs: Any, port: int, *flags: str) -> Tunnel:
-    tunnel: Tunnel = await programs.tunnel(port, "--origin-wait", str(WAIT_S), *flags)
-    return tunnel
+async def a_tunnel_that_waits(programs: Programs, port: int) -> Tunnel:
+    return await foreign_tunnel(programs, port, "--origin-wait", str(WAIT_S))
 
 
 # --- dev servers ---------------------------------------------------------------------------------
@@ -230,23 +160,22 @@ async def test_a_page_of_vite_finds_back_to_a_server_that_was_away_for_long(
     """Its client polls, and loads the page again; never onto an error."""
     async with a_vite(tmp_path, lockfile) as vite, open_programs(tmp_path) as programs:
         tunnel = await a_tunnel_that_waits(programs, vite.port)
-        url = f"http://{tunnel.address.authority}/"
 
-        def steps(browser: Browser) -> None:
-            page = browser.open(url)
-            sees(page, "first")
+        def steps(visit: Visit) -> None:
+            visit.open()
+            visit.sees("h1", "first")
             trio.from_thread.run(vite.kill)
             refused_again(tunnel.client, vite.port, 3)  # the polls
             vite.edit("second")
             trio.from_thread.run(vite.start)
-            sees(page, "second")
-            page.evaluate("window.sameAsBefore = true")
+            visit.sees("h1", "second")
+            visit.mark()
             vite.edit("third")
-            sees(page, "third")
-            assert page.evaluate("window.sameAsBefore") is True
-            assert browser.loaded == [200, 200]
+            visit.sees("h1", "third")
+            assert visit.is_marked
+            assert visit.loaded == [200, 200]
 
-        await in_chromium(steps)
+        await in_chromium(tunnel, steps)
 
 
 @pytest.mark.needs("node", "npm")
@@ -255,30 +184,29 @@ async def test_a_page_of_webpack_finds_back_to_a_server_that_was_away_for_long(
 ) -> None:
     """Its client opens its WebSocket again, and loads the page if the build is another one."""
     app = tmp_path / "app"
-    await install(app, HERE / "webpack-6")
+    await install(app, "webpack-6")
     command = ("node_modules/webpack/bin/webpack.js", "serve", "--host", "127.0.0.1")
     async with (
         a_dev_server(app, command, b"compiled successfully") as webpack,
         open_programs(tmp_path) as programs,
     ):
         tunnel = await a_tunnel_that_waits(programs, webpack.port)
-        url = f"http://{tunnel.address.authority}/"
 
-        def steps(browser: Browser) -> None:
-            page = browser.open(url)
-            sees(page, "first")
+        def steps(visit: Visit) -> None:
+            visit.open()
+            visit.sees("h1", "first")
             trio.from_thread.run(webpack.kill)
             refused_again(tunnel.client, webpack.port, 2)
             webpack.edit("second")
             trio.from_thread.run(webpack.start)
-            sees(page, "second")
-            page.evaluate("window.sameAsBefore = true")
+            visit.sees("h1", "second")
+            visit.mark()
             webpack.edit("third")
-            sees(page, "third")
-            assert page.evaluate("window.sameAsBefore") is True
-            assert browser.loaded == [200, 200]
+            visit.sees("h1", "third")
+            assert visit.is_marked
+            assert visit.loaded == [200, 200]
 
-        await in_chromium(steps)
+        await in_chromium(tunnel, steps)
 
 
 @pytest.mark.needs("node", "npm")
@@ -287,20 +215,22 @@ async def test_a_page_that_was_opened_while_the_app_was_away_loads_itself_when_i
 ) -> None:
     async with a_vite(tmp_path) as vite, open_programs(tmp_path) as programs:
         tunnel = await a_tunnel_that_waits(programs, vite.port)
-        url = f"http://{tunnel.address.authority}/some/path?a=b#here"
+        path = "/some/path?a=b#here"
         await vite.kill()
 
-        def steps(browser: Browser) -> None:
-            page = browser.open(url)
-            assert f"nothing listens on http://localhost:{vite.port}" in page.text_content("main")
-            assert page.is_visible("text=This page loads again by itself")
+        def steps(visit: Visit) -> None:
+            visit.open(path)
+            assert f"nothing listens on http://localhost:{vite.port}" in visit.page.text_content(
+                "main"
+            )
+            assert visit.page.is_visible("text=This page loads again by itself")
             refused_again(tunnel.client, vite.port, 3)
             trio.from_thread.run(vite.start)
-            sees(page, "first")
-            assert page.url == url
-            assert browser.loaded == [502, 200]
+            visit.sees("h1", "first")
+            assert visit.page.url == visit.origin + path
+            assert visit.loaded == [502, 200]
 
-        await in_chromium(steps)
+        await in_chromium(tunnel, steps)
 
 
 # --- the page that waits -------------------------------------------------------------------------
@@ -322,14 +252,14 @@ async def test_the_page_loads_itself_whatever_the_app_answers_to_its_question(
     async with open_programs(tmp_path) as programs:
         tunnel = await a_tunnel_that_waits(programs, app.port)
 
-        def steps(browser: Browser) -> None:
-            page = browser.open(f"http://{tunnel.address.authority}/")
+        def steps(visit: Visit) -> None:
+            visit.open()
             refused_again(tunnel.client, app.port, 2)
             trio.from_thread.run(app.start)
-            sees(page, "first")
-            assert browser.loaded == [502, 200]
+            visit.sees("h1", "first")
+            assert visit.loaded == [502, 200]
 
-        await in_chromium(steps)
+        await in_chromium(tunnel, steps)
     assert app.asked == [b"HEAD", b"GET"]
     await app.stop()
 
@@ -342,15 +272,15 @@ async def test_the_page_waits_on_while_a_proxy_before_the_app_says_that_it_is_aw
     async with open_programs(tmp_path) as programs:
         tunnel = await a_tunnel_that_waits(programs, app.port)
 
-        def steps(browser: Browser) -> None:
-            page = browser.open(f"http://{tunnel.address.authority}/")
+        def steps(visit: Visit) -> None:
+            visit.open()
             trio.from_thread.run(app.start)
             trio.from_thread.run(partial(tunnel.client.event, "request", status=503))
             app.to_head = b"HTTP/1.1 200 OK\r\n"
-            sees(page, "first")
-            assert browser.loaded == [502, 200]
+            visit.sees("h1", "first")
+            assert visit.loaded == [502, 200]
 
-        await in_chromium(steps)
+        await in_chromium(tunnel, steps)
     await app.stop()
 
 
@@ -362,18 +292,18 @@ async def test_what_was_posted_while_the_app_was_away_is_not_posted_by_the_page(
     async with open_programs(tmp_path) as programs:
         tunnel = await a_tunnel_that_waits(programs, app.port)
 
-        def steps(browser: Browser) -> None:
-            page = browser.open(f"http://{tunnel.address.authority}/")
+        def steps(visit: Visit) -> None:
+            visit.open()
             trio.from_thread.run(app.stop)
-            page.click("text=Send")
-            assert "has not reached the app" in page.text_content("main")
-            assert page.evaluate("document.scripts.length") == 0  # so nothing asks by itself
+            visit.page.click("text=Send")
+            assert "has not reached the app" in visit.page.text_content("main")
+            assert visit.page.evaluate("document.scripts.length") == 0  # so nothing asks by itself
             trio.from_thread.run(app.start)
-            page.click("text=Open this address again")
-            sees(page, "first")
+            visit.page.click("text=Open this address again")
+            visit.sees("h1", "first")
             assert app.asked == [b"GET", b"GET"]
 
-        await in_chromium(steps)
+        await in_chromium(tunnel, steps)
     await app.stop()
 
 
@@ -383,16 +313,16 @@ async def test_the_page_of_a_tunnel_that_was_offline_loads_itself_when_it_is_bac
     app = SmallApp(nursery)
     await app.start()
     async with open_programs(tmp_path) as programs:
-        tunnel = await programs.tunnel(app.port)
+        tunnel = await foreign_tunnel(programs, app.port)
         await tunnel.client.stop()
 
-        def steps(browser: Browser) -> None:
-            page = browser.open(f"http://{tunnel.address.authority}/")
-            assert "offline" in page.text_content("h1")
+        def steps(visit: Visit) -> None:
+            visit.open()
+            assert "offline" in visit.page.text_content("h1")
             again = partial(programs.client, app.port, tunnel.address.port, "--subdomain", "app")
             trio.from_thread.run(again)
-            sees(page, "first")
-            assert browser.loaded == [503, 200]
+            visit.sees("h1", "first")
+            assert visit.loaded == [503, 200]
 
-        await in_chromium(steps)
+        await in_chromium(tunnel, steps)
     await app.stop()

@@ -48,9 +48,9 @@ def answered(*fields: tuple[bytes, bytes], rewritten: bool = False, mode: Mode =
 # --- requests ------------------------------------------------------------------------------------
 
 
-def test_a_plain_request_has_the_apps_host_and_all_public_facts() -> None:
+def test_a_plain_request_has_the_apps_host_and_no_public_facts() -> None:
     fields = ((b"x-A", b"1"), (b"ACCEPT", b"*/*"))
-    assert asked(*fields) == ((OWN_HOST, *fields, FOR, *PUBLIC_FACTS), False)
+    assert asked(*fields) == ((OWN_HOST, *fields, FOR), False)
 
 
 def test_host_keeps_its_place_and_case() -> None:
@@ -59,15 +59,15 @@ def test_host_keeps_its_place_and_case() -> None:
     assert got == ((b"A", b"1"), (b"hOST", b"localhost:3000"))
 
 
-def test_an_origin_of_ours_becomes_the_apps_and_takes_the_public_facts_along() -> None:
+def test_an_origin_of_ours_becomes_the_apps() -> None:
     fields = ((b"Origin", PUBLIC), (b"Referer", PUBLIC + b"/form?x=1"))
     own = ((b"Origin", OWN), (b"Referer", OWN + b"/form?x=1"))
     assert asked(*fields) == ((OWN_HOST, *own, FOR), True)
 
 
-def test_a_forwarded_of_a_trusted_proxy_goes_with_them() -> None:
-    got, _ = asked((b"Origin", PUBLIC), (b"Forwarded", b"for=192.0.2.1;host=name.example.com"))
-    assert got == (OWN_HOST, (b"Origin", OWN), FOR)
+def test_a_forwarded_of_a_trusted_proxy_is_a_public_fact_too() -> None:
+    got, _ = asked((b"Forwarded", b"for=192.0.2.1;host=name.example.com"))
+    assert got == (OWN_HOST, FOR)
 
 
 @pytest.mark.parametrize(
@@ -85,12 +85,12 @@ def test_a_forwarded_of_a_trusted_proxy_goes_with_them() -> None:
 )
 def test_an_origin_of_anybody_else_is_not_touched(origin: bytes) -> None:
     field = (b"Origin", origin)
-    assert asked(field) == ((OWN_HOST, field, FOR, *PUBLIC_FACTS), False)
+    assert asked(field) == ((OWN_HOST, field, FOR), False)
 
 
 def test_a_referer_of_anybody_else_is_not_touched() -> None:
     field = (b"Referer", b"https://evil.example/?" + PUBLIC)
-    assert asked(field)[0] == (OWN_HOST, field, FOR, *PUBLIC_FACTS)
+    assert asked(field)[0] == (OWN_HOST, field, FOR)
 
 
 def test_an_origin_with_its_default_port_or_in_capitals_is_ours_too() -> None:

@@ -1,0 +1,92 @@
+"""Dev servers as child processes: installed from their lockfiles, started as they stand."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+
+from tests.needs import needs
+
+HERE = Path(__file__).parent
+INSTALL_S, START_S = 120, 60
+# What each prints of where it listens; whatever colours it has are switched off.
+LISTENS = re.compile(rb"http://(?:localhost|127\.0\.0\.1):(\d+)/?")
+
+
+async def install(app: Path, *names: str) -> None:
+    """Copy the project tests/e2e/NAME to `app`, and install what its lockfile says.
+
+    Of a file in several of them the last one's stays.
+    """
+    for name in names:
+        ignored = shutil.ignore_patterns("node_modules")
+        shutil.copytree(HERE / name, app, ignore=ignored, dirs_exist_ok=True)
+    (npm,) = needs("npm")
+    with trio.fail_after(INSTALL_S):
+        await trio.run_process([npm, "ci", "--no-audit", "--no-fund"], cwd=app)
+
+
+@asynccontextmanager
+async def node_server(app: Path, *arguments: str) -> AsyncIterator[int]:
+    """`node ARGUMENTS` in the project; the port that it chose, when it says so."""
+    (node,) = needs("node")
+    async with dev_server(app, node, *arguments) as port:
+        yield port
+
+
+@asynccontextmanager
+async def dev_server(app: Path, *command: str) -> AsyncIterator[int]:
+    """Run the command in the project for this block; the port that it prints.
+
+    It is killed with everything that it started. What it printed is shown by a test that fails.
+    """
+    process: trio.Process = await trio.lowlevel.open_process(
+        list(command),
+        cwd=app,
+        env={**os.environ, "NO_COLOR": "1", "NEXT_TELEMETRY_DISABLED": "1"},
+        stdin=subprocess.PIPE,  # Vite ends when its stdin does
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,  # a group: Next has children of its own
+    )
+    try:
+        async with trio.open_nursery() as nursery:
+            with trio.fail_after(START_S):
+                port = await nursery.start(show, process.stdout)
+            yield port
+            nursery.cancel_scope.cancel()
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        with trio.CancelScope(shield=True):
+            await process.wait()
+
+
+async def show(
+    stdout: trio.abc.ReceiveStream, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Read all that it prints, so that it never waits for us."""
+    said = b""
+    started = False
+    async for data in stdout:
+        print(data.decode(errors="replace"), end="")
+        said += data
+        if not started and (found := LISTENS.search(said)):
+            started = True
+            task_status.started(int(found[1]))
+
+
+def free_port() -> int:
+    """For a server that does not choose one by itself."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
