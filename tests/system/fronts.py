@@ -87,7 +87,8 @@ async def in_front(
     """The proxy runs, and a client has connected through it."""
     async with running(Path(argv[0]).name, argv, programs.folder) as proxy:
         await proxy.listening(port)
-        flags = ("--server-ca", str(ca_file), "--subdomain", "app")
+        # public: the app is told all that the server was.
+        flags = ("--server-ca", str(ca_file), "--subdomain", "app", "--identity", "public")
         client = await programs.client(origin.port, f"https://localhost:{port}", *flags)
         ready = await client.event("ready")
         assert ready["url"] == f"https://app.localhost:{port}"
