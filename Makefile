@@ -21,7 +21,7 @@ PY_FILES := find . -name '*.py' -not -path './.*' -not -path './build/*' -not -p
 
 PYTEST := $(BIN)/python -bb -m pytest
 
-.PHONY: demo check test lint unit format bench conformance fuzz references
+.PHONY: demo check test lint unit format bench conformance fuzz references line
 
 # Shares the app on TARGET, or a small one of our own, until Ctrl-C.
 demo: $(RUN)
@@ -47,13 +47,17 @@ conformance: $(E2E)
 
 # The tables of docs/conformance.md: nginx, HAProxy and Caddy go through the same cases.
 references: $(DEV)
-	$(BIN)/python -m tests.conformance.websocket_references
+	$(BIN)/python -m tests.conformance.references
 
 # The fuzz targets by coverage, each for SECONDS; TARGET=bodies for one. docs/fuzzing.md says more.
 SECONDS ?= 60
 FUZZED = $(or $(TARGET),$(shell $(BIN)/python -c 'from tests.fuzz.targets import TARGETS; print(*TARGETS)'))
 fuzz: $(DEV) $(FUZZ)
 	@for target in $(FUZZED); do $(BIN)/python -m tests.fuzz $$target $(SECONDS) || exit 1; done
+
+# How quick small things stay beside downloads on a slow line; as root, a minute.
+line: $(DEV)
+	$(BIN)/python -m tests.faults.slow_line 40 10 20
 
 # The table of benchmarks/README.md; ARGS="--rounds 2 --measures gets" for a part of it.
 bench: $(DEV) | benchmarks/peers/node_modules

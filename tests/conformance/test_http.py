@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+from pathlib import Path
 
 import pytest
 
-from tests.conformance.http_answers import ANSWERS
-from tests.conformance.http_requests import REQUESTS
-from tests.conformance.http_requests_refused import REFUSED
+from tests.conformance.beside_h11 import beside_h11, rows
+from tests.conformance.http_cases import CASES
 from tests.conformance.websocket_player import play
 from tests.conformance.websocket_script import Case
 from tests.conformance.websocket_ways import through_the_tunnel
-
-CASES: Final = [
-    case for groups in (REFUSED, REQUESTS, ANSWERS) for cases in groups.values() for case in cases
-]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.section}: {case.name}")
@@ -26,3 +21,9 @@ async def test_case(case: Case) -> None:
 
 def test_every_name_is_another() -> None:
     assert len({case.name for case in CASES}) == len(CASES) >= 300
+
+
+def test_what_is_checked_beside_h11_is_listed() -> None:
+    """`make references` writes the list; a row is a case above."""
+    assert len(beside_h11()) > 50
+    assert rows() in (Path(__file__).parents[2] / "docs" / "conformance.md").read_text()

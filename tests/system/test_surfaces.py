@@ -104,10 +104,12 @@ async def test_a_name_is_made_up_when_none_is_asked_for(programs: Programs, orig
 
 
 async def test_two_tunnels_on_one_server_each_lead_to_their_own_app(
-    tunnel: Tunnel, programs: Programs, origin: Origin
+    programs: Programs, origin: Origin
 ) -> None:
+    public = ("--identity", "public")  # the app sees which of the two it is asked through
+    tunnel = await programs.tunnel(origin.port, *public)
     port = tunnel.address.port
-    other = await programs.client(origin.port, port, "--subdomain", "other")
+    other = await programs.client(origin.port, port, "--subdomain", "other", *public)
     await other.event("ready")
     for name in ("app", "other"):
         answer = await fetch(Address(port, f"{name}.localhost"), "/fields")

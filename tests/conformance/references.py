@@ -1,7 +1,7 @@
-"""nginx, HAProxy and Caddy go through the WebSocket cases, and the table of where they differ.
+"""nginx, HAProxy and Caddy go through all cases, and the tables of where they differ.
 
-`make references` runs those that are installed, in less than a minute, writes the part of
-docs/conformance.md between its two markers, and prints for each difference the step and the bytes.
+`make references` runs those that are installed, in some minutes, writes the parts of
+docs/conformance.md between its markers, and prints for each difference the step and the bytes.
 """
 
 from __future__ import annotations
@@ -16,15 +16,18 @@ from typing import Final, NamedTuple
 
 import trio
 
-from tests.conformance.websocket_cases import CASES, GROUPS
+from tests.conformance import http_cases, websocket_cases
+from tests.conformance.beside_h11 import rows
 from tests.conformance.websocket_player import Differs, Player
 from tests.conformance.websocket_script import Case
 from tests.conformance.websocket_ways import LoopbackWay, listen
 from tests.needs import find
 
 DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "conformance.md"
-BEGIN: Final = "<!-- make references writes this -->\n"
+BEGIN: Final = "<!-- make references writes this: %s -->\n"
 END: Final = "<!-- to here -->\n"
+
+Groups = dict[str, list[Case]]
 
 START_S: Final = 10.0
 # A proxy that does what the script waits for does it in milliseconds.
@@ -168,17 +171,17 @@ def version_of(reference: Reference) -> str:
     return next(word for word in words if word[0].isdigit() or word[:2] == "v2")
 
 
-def table(found: dict[str, dict[str, str]]) -> str:
+def table(groups: Groups, found: dict[str, dict[str, str]]) -> str:
     """For each group how many cases go as they do here, and below it those that do not."""
     lines = [
         f"| cases about | number | {' | '.join(found)} |",
         f"|---|---|{'---|' * len(found)}",
     ]
-    for group, cases in GROUPS.items():
+    for group, cases in groups.items():
         counts = [str(sum(case.name not in of_one for case in cases)) for of_one in found.values()]
         lines.append(f"| {group} | {len(cases)} | {' | '.join(counts)} |")
     lines += ["", "Those that go otherwise, and where:"]
-    for group, cases in GROUPS.items():
+    for group, cases in groups.items():
         lines += others(group, cases, found)
     return "\n".join(lines) + "\n"
 
@@ -195,16 +198,31 @@ def others(group: str, cases: list[Case], found: dict[str, dict[str, str]]) -> l
 
 
 async def main() -> None:
+    write("beside h11", rows())
+    for part, groups in (("HTTP", http_cases.GROUPS), ("WebSocket", websocket_cases.GROUPS)):
+        write(part, table(groups, await all_differences(groups)))
+
+
+async def all_differences(groups: Groups) -> dict[str, dict[str, str]]:
+    """Of each reference that is installed; each is printed as well."""
+    every = [case for cases in groups.values() for case in cases]
     found: dict[str, dict[str, str]] = {}
     for reference in REFERENCES:
         if find(reference.program):
             name = f"{reference.name} {version_of(reference)}"
-            found[name] = await differences(reference, CASES)
+            found[name] = await differences(reference, every)
             for case, why in found[name].items():
                 print(f"{reference.name}: {case}: {why}")
-    text = DOCUMENT.read_text()
-    before, _, rest = text.partition(BEGIN)
-    DOCUMENT.write_text(before + BEGIN + table(found) + END + rest.partition(END)[2])
+    return found
+
+
+def write(part: str, text: str) -> None:
+    """Put it between the part's markers."""
+    whole = DOCUMENT.read_text()
+    begin = BEGIN % part
+    before, _, rest = whole.partition(begin)
+    assert rest, f"no marker for {part}"
+    DOCUMENT.write_text(before + begin + text + END + rest.partition(END)[2])
 
 
 if __name__ == "__main__":

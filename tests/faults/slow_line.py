@@ -1,13 +1,20 @@
-"""A download fills a slow line, and everything small stays quick beside it."""
+"""Measures how quick small things stay while eight downloads fill a slow line.
+
+    python -m tests.faults.slow_line RTT_MS MBIT SECONDS
+
+as root. `make line` does it for 40 ms and 10 Mbit/s. A figure and no test: it changes with what
+else the machine does.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import pytest
 import trio
 from wsproto.events import Message
 
@@ -105,32 +112,31 @@ def of(times_s: list[float], share: float) -> float:
     return 1000 * sorted(times_s)[min(int(len(times_s) * share), len(times_s) - 1)]
 
 
-async def watch(site: Site, seen: Seen, seconds: float) -> tuple[float, str]:
-    """Bytes a second of bulk over this time, and all of it as a line for people."""
+async def watch(site: Site, seen: Seen, seconds: float) -> str:
+    """What was seen over this time; of the small things median and 99th percentile."""
     seen.reset()
     await trio.sleep(seconds)
     rate = seen.bulk_bytes / seconds
     gets = f"GET {of(seen.gets_s, 0.5):.0f} / {of(seen.gets_s, 0.99):.0f} ms"
     echoes = f"echo {of(seen.echoes_s, 0.5):.0f} / {of(seen.echoes_s, 0.99):.0f} ms"
-    return rate, f"{rate * 8 / 1e6:.2f} Mbit/s; {gets}; {echoes}"
+    return f"{rate * 8 / 1e6:.2f} Mbit/s; {gets}; {echoes}"
 
 
-@pytest.mark.timeout(180)
-@pytest.mark.needs("ip")
-async def test_small_things_stay_quick_beside_a_download(tmp_path: Path) -> None:
+async def main(rtt_ms: float, mbit: float, seconds: float) -> None:
+    """Three spans of so many seconds each, a line for each."""
     seen = Seen()
-    async with site(tmp_path, rtt_ms=40, up_mbit=10, down_mbit=10) as here:
-        async with trio.open_nursery() as visitors:
-            for _ in range(STREAMS):
-                visitors.start_soon(download, here, seen)
-            visitors.start_soon(get_small, here, seen)
-            visitors.start_soon(echo_small, here, seen)
-            await trio.sleep(SETTLE_S)
-            for seconds in (20, 20, 20):
-                rate, said = await watch(here, seen, seconds)
-                print(said)
-                assert rate >= 0.9 * 10e6 / 8, said
-                for times_s in (seen.gets_s, seen.echoes_s):
-                    assert of(times_s, 0.5) < 70, said
-                    assert of(times_s, 0.99) < 100, said
-            visitors.cancel_scope.cancel()
+    with TemporaryDirectory() as folder:
+        async with site(Path(folder), rtt_ms=rtt_ms, up_mbit=mbit, down_mbit=mbit) as here:
+            async with trio.open_nursery() as visitors:
+                for _ in range(STREAMS):
+                    visitors.start_soon(download, here, seen)
+                visitors.start_soon(get_small, here, seen)
+                visitors.start_soon(echo_small, here, seen)
+                await trio.sleep(SETTLE_S)
+                for _ in range(3):
+                    print(await watch(here, seen, seconds), flush=True)
+                visitors.cancel_scope.cancel()
+
+
+if __name__ == "__main__":
+    trio.run(main, float(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3]))

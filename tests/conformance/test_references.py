@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.conformance.references import REFERENCES, Reference, differences, table
 from tests.conformance.websocket_cases import GROUPS
-from tests.conformance.websocket_references import REFERENCES, Reference, differences, table
 
 ALIKE = [
     *("lengths", "examples of the RFCs", "fragments", "control frames", "masks", "RSV bits"),
@@ -25,6 +25,8 @@ async def test_frames_cross_every_proxy_as_they_cross_here(reference: Reference)
 
 def test_the_table_counts_and_names_what_goes_otherwise() -> None:
     first, second, *_ = GROUPS["masks"]
-    text = table({"a 1": {first.name: "why"}, "b 2": {first.name: "why", second.name: "why"}})
+    text = table(
+        GROUPS, {"a 1": {first.name: "why"}, "b 2": {first.name: "why", second.name: "why"}}
+    )
     assert "| masks | 3 | 2 | 1 |" in text
     assert text.endswith(f"**masks**\n\n* a, b: {first.name}\n* b: {second.name}\n")
