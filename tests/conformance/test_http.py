@@ -24,6 +24,6 @@ def test_every_name_is_another() -> None:
 
 
 def test_what_is_checked_beside_h11_is_listed() -> None:
-    """`make references` writes the list; a row is a case above."""
+    """`make references` writes the list; a row is a case that is played."""
     assert len(beside_h11()) > 50
     assert rows() in (Path(__file__).parents[2] / "docs" / "conformance.md").read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+from contextlib import suppress
 from typing import Final, Protocol
 
 import trio
@@ -138,6 +139,8 @@ class Player:
                 same(await end.rest(), step.data)
             case "is reset":
                 await self._check_reset(end)
+            case "is left":
+                await self._leave(step.side)
 
     async def _check_head(self, end: End, step: Step) -> None:
         came = await end.head()
@@ -165,6 +168,14 @@ class Player:
         except trio.BrokenResourceError:
             return
         raise Differs(f"an end after {came[:80]!r} in place of a reset")
+
+    async def _leave(self, side: Side) -> None:
+        """Nothing more comes on this connection; the next one takes its place."""
+        stream = self._ends[side].stream
+        with suppress(trio.BrokenResourceError):  # reset, if what was sent on it was not wanted
+            same(await self._ends[side].rest(), b"")
+        await trio.aclose_forcefully(stream)
+        del self._ends[side]
 
     async def _check_nothing_is_left(self) -> None:
         for side, end in self._ends.items():

@@ -10,7 +10,9 @@ from __future__ import annotations
 from typing import Final, Literal, NamedTuple
 
 Side = Literal["visitor", "app"]
-Act = Literal["sends", "ends", "resets", "gets", "gets head", "gets error", "sees end", "is reset"]
+Act = Literal[
+    "sends", "ends", "resets", "gets", "gets head", "gets error", "sees end", "is reset", "is left"
+]
 
 KEY: Final = b"dGhlIHNhbXBsZSBub25jZQ=="  # and what it is answered with: RFC 6455 1.3
 ACCEPT: Final = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
@@ -23,7 +25,8 @@ class Step(NamedTuple):
     Attributes:
         data: what is sent, or must come: to "gets" and "gets head" next, to "sees end" before the
             end. "gets error" has status, Tunnel-Error and Connection of an answer that is the
-            tunnel's own.
+            tunnel's own. At "is left" the connection ends or is reset, and what follows at this
+            side is on the next one.
         piece_bytes: sent in pieces of this size, each by itself.
     """
 
@@ -106,6 +109,7 @@ VISITOR_SEES_END: Final = Step("visitor", "sees end")
 APP_SEES_END: Final = Step("app", "sees end")
 VISITOR_IS_RESET: Final = Step("visitor", "is reset")
 APP_IS_RESET: Final = Step("app", "is reset")
+APP_IS_LEFT: Final = Step("app", "is left")
 
 # Nothing was added, and nobody had ended it.
 BOTH_END: Final = script(VISITOR_ENDS, APP_SEES_END, APP_ENDS, VISITOR_SEES_END)
