@@ -96,8 +96,9 @@ PING_INTERVAL_S: Final = 15
 TIMEOUT_S: Final = 30  # two pings
 # A peer needs one ping in 15 s; more than this many in one second are a flood.
 PINGS_PER_SECOND_MAX: Final = 10
-# How long a server keeps a detached session. Announced; resume is not built yet.
-HOLD_S: Final = 0
+# How long a server keeps a session without a connection (announced). A router that restarts and a
+# laptop that changes its network are back within a minute; visitors hardly wait any longer.
+HOLD_S: Final = 60
 
 # The WebSocket handshake and hello / welcome: some round trips of a very bad line.
 HANDSHAKE_TIMEOUT_S: Final = 15

@@ -279,7 +279,7 @@ class World:
             ),
             here,
         )
-        server.on_event = partial(self.control.on_event, server, login)
+        server.on_event = partial(self.control.on_event, server)
         client = FakeClient(
             server,
             Session(Core(is_server=False, heartbeat=heartbeat(), now=now), there),

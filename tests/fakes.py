@@ -31,6 +31,7 @@ class MemoryTransport:
         self._changed = trio.lowlevel.ParkingLot()
         self._stalled = False
         self._broken: str | None = None
+        self._final = False
         self._sending = False
         self.peer: MemoryTransport
 
@@ -67,7 +68,7 @@ class MemoryTransport:
         while self._broken is None and (self._stalled or len(self.peer._lines) >= self._capacity):
             await self._changed.park()
         if self._broken is not None:
-            raise TransportClosed(self._broken)
+            raise TransportClosed(self._broken, final=self._final)
         self._sending = False
         self.sent.append(message)
         self.peer._lines.append((trio.current_time() + self.delay_s, message))
@@ -80,7 +81,7 @@ class MemoryTransport:
             if arrives_at <= trio.current_time():
                 break
             if self._broken is not None:
-                raise TransportClosed(self._broken)
+                raise TransportClosed(self._broken, final=self._final)
             with trio.CancelScope(deadline=arrives_at):
                 await self._changed.park()
         self._heard_at = trio.current_time()
@@ -90,6 +91,8 @@ class MemoryTransport:
 
     async def aclose(self) -> None:
         self.closed = True
+        by_force = trio.current_effective_deadline() == -math.inf
+        self.peer._final = self.peer._broken is None and not (by_force or self._sending)
         for end, said in ((self, "closed here"), (self.peer, "the peer closed the connection")):
             end._broken = end._broken or said
             end._changed.unpark_all()

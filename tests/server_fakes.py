@@ -11,8 +11,13 @@ import trio.testing
 from protocol.mux.control import Heartbeat
 from protocol.mux.core import Core
 from protocol.mux.events import ClaimAsked, GoingAway
-from protocol.mux.handshake import read_first, welcome_message
-from protocol.mux.messages import Claim, Claimed, Hello, Open, Refused, Welcome
+from protocol.mux.handshake import (
+    read_first,
+    resumed_message,
+    unknown_session_message,
+    welcome_message,
+)
+from protocol.mux.messages import Claim, Claimed, Hello, Open, Refused, Resume, Welcome
 from protocol.mux.session import Session, SessionEvent
 from protocol.mux.stream import TunnelStream
 from protocol.mux.transport import WebSocketTransport, accept_websocket
@@ -68,13 +73,23 @@ class Server:
         await self.head()
         await self.stream.send_all(raw)
 
-    async def open(self, nursery: trio.Nursery, *, welcome: bytes | None = None) -> None:
+    async def open(
+        self, nursery: trio.Nursery, *, welcome: bytes | None = None, hold_s: int = 0
+    ) -> None:
         """The opening handshake and a session, whose tasks run in the nursery."""
         self.transport = await accept_websocket(nursery, self.stream, b"")
+        await self.welcome(nursery, welcome=welcome, hold_s=hold_s)
+
+    async def welcome(
+        self, nursery: trio.Nursery, *, welcome: bytes | None = None, hold_s: int = 0
+    ) -> None:
+        """Hello, and what follows it."""
+        assert self.transport is not None
         first = read_first(await self.transport.receive())
         assert isinstance(first, Hello)
         self.hello = first
-        await self.transport.send(welcome or welcome_message(WELCOME))
+        usual = welcome_message(WELCOME._replace(hold_s=hold_s))
+        await self.transport.send(welcome or usual)
         if welcome is None:
             core = Core(
                 is_server=True,
@@ -83,8 +98,27 @@ class Server:
                 body_credit=first.body_credit,
                 now=trio.current_time(),
             )
-            self.session = Session(core, self.transport, on_event=self._on_event)
+            self.session = Session(core, self.transport, hold_s=hold_s, on_event=self._on_event)
             nursery.start_soon(self._run, self.session)
+
+    async def resume_asked(self, nursery: trio.Nursery) -> Resume:
+        """The opening handshake, and what session the client wants back."""
+        self.transport = await accept_websocket(nursery, self.stream, b"")
+        first = read_first(await self.transport.receive())
+        assert isinstance(first, Resume)
+        return first
+
+    async def refuse_resume(self) -> None:
+        assert self.transport is not None
+        await self.transport.send(unknown_session_message())
+
+    def give_back(self, nursery: trio.Nursery, session: Session, asked: Resume) -> None:
+        """The session that the client had on another connection."""
+        assert self.transport is not None
+        self.session = session
+        answer = resumed_message(session.core.received.count)
+        session.resume(self.transport, asked.received, answer)
+        nursery.start_soon(self._run, session)
 
     async def claim_asked(self) -> Claim:
         event = await self.event()

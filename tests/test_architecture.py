@@ -30,6 +30,7 @@ DRIVERS = {
     "protocol.mux.gate",
     "protocol.mux.transport",
     "protocol.mux.stream",
+    "protocol.mux.attachment",
     "protocol.mux.session",
     "protocol.sockets",
     "protocol.tcp",

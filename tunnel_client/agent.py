@@ -1,4 +1,4 @@
-"""Keeps the tunnel up: connects, serves, and connects again.
+"""Keeps the tunnel up: one link after the other, each for one session.
 
 A new connection is made as soon as the server says that it goes away, while the old one serves
 what is in flight. The program ends only when a person stops it or the server refuses for good.
@@ -6,6 +6,7 @@ what is in flight. The program ends only when a person stops it or the server re
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 import trio
@@ -16,6 +17,8 @@ from tunnel_client.config import ClientConfig
 from tunnel_client.dispatch import Dispatcher
 from tunnel_client.link import Link
 from tunnel_client.report import Report
+
+log = logging.getLogger(__name__)
 
 EXIT_STOPPED = 0
 EXIT_REFUSED = 3
@@ -73,7 +76,14 @@ class Agent:
     async def _keep_connected(self, nursery: trio.Nursery) -> Refused | Release:
         """Connect again and again, until the server refuses for good; returns how."""
         while True:
-            link = Link(self._config, self._version, self._dispatcher.serve, self._on_claimed)
+            link = Link(
+                self._config,
+                self._version,
+                on_stream=self._dispatcher.serve,
+                on_claimed=self._on_claimed,
+                on_resumed=self._on_resumed,
+                pause=self._pause,
+            )
             self._links.add(link)
             nursery.start_soon(self._serve, link)
             await link.leaving.wait()
@@ -81,7 +91,7 @@ class Agent:
             refused = link.refused
             if refused is not None and not self._is_for_now(refused):
                 return refused
-            await self._pause(link)
+            await self._pause(link.lived_s(), link.reason)
             await self._stay_if_stopping()
 
     async def _stay_if_stopping(self) -> None:
@@ -93,11 +103,11 @@ class Agent:
         """After a first `ready` the name may be held by our own session, not yet missed."""
         return isinstance(refused, Refused) and refused.code == "name-taken" and self._was_ready
 
-    async def _pause(self, link: Link) -> None:
+    async def _pause(self, lived_s: float, reason: str) -> None:
         """Before the next attempt. One that follows a connection that lived comes within 0.5 s."""
-        self._backoff.connection_ended(link.lived_s())
+        self._backoff.connection_ended(lived_s)
         wait_s = self._backoff.next_wait_s()
-        self._report.reconnecting(self._backoff.attempt, wait_s, link.reason)
+        self._report.reconnecting(self._backoff.attempt, wait_s, reason)
         await trio.sleep(wait_s)
 
     async def _serve(self, link: Link) -> None:
@@ -110,6 +120,9 @@ class Agent:
         async with trio.open_nursery() as nursery:
             for link in tuple(self._links):
                 nursery.start_soon(link.finish, self._config.drain_timeout_s)
+
+    def _on_resumed(self, away_s: float) -> None:
+        log.info("the session goes on after %.1f s without a connection", away_s)
 
     def _on_claimed(self, claimed: Claimed) -> None:
         self._name = claimed.name

@@ -1,47 +1,54 @@
-"""One connection to the server: handshake, claim, and the session to its end."""
+"""The client's tie to the server: claim and session, over one connection after the other.
+
+A connection that is lost leaves the session as it is: the link connects again and resumes it. Where
+the server does not have it any more, its streams end visibly, and a new session takes its place on
+the same connection.
+"""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import trio
 
 from protocol.errors import HandshakeRefused
 from protocol.limits import CLOSE_TIMEOUT_S, HANDSHAKE_TIMEOUT_S
-from protocol.mux.control import Heartbeat
-from protocol.mux.core import Core
 from protocol.mux.events import ClaimAnswered, GoingAway, Released
-from protocol.mux.messages import Claim, Claimed, Goaway, Refused, Release
+from protocol.mux.messages import Claim, Claimed, Goaway, Refused, Release, Welcome
 from protocol.mux.session import Session, SessionEvent
 from protocol.mux.stream import TunnelStream
 from protocol.options import Options
 from tunnel_client.config import ClientConfig
 from tunnel_client.connect import open_stream
 from tunnel_client.errors import ConnectFailed
+from tunnel_client.keeper import Keeper
 from tunnel_client.opening import FOR_NOW, failure_of, open_transport
 
 log = logging.getLogger(__name__)
 
 _CLAIM: Final = 1  # the number of our only claim
 _LONGEST_DRAIN_S: Final = 3_600  # what a server may ask for
+_SWEEP_EVERY_S: Final = 1.0
 
 
 class Link:
-    """A connection to the server, from its start to its end.
+    """A session with the server, from the first attempt to connect to its end.
 
     Args:
         config: where the server is, and what to show it.
         version: of this program.
         on_stream: is given each request.
         on_claimed: is told the name and URL.
+        on_resumed: is told for how many seconds the session had no connection.
+        pause: waits before the next attempt to connect; is told for how many seconds the last
+            connection lived, and why it ended.
 
     Attributes:
-        session: once there is one.
-        leaving: set when the server goes away, or takes the name away, or the connection has ended:
-            look why, and connect anew.
+        leaving: set when the server goes away, or takes the name away, or the session has ended:
+            look why, and make another link.
         ended: set when `run` has returned.
         reason: why, for people.
         refused: why the server does not take us for good, or not give us the name.
@@ -51,19 +58,25 @@ class Link:
         self,
         config: ClientConfig,
         version: str,
+        *,
         on_stream: Callable[[TunnelStream], None],
         on_claimed: Callable[[Claimed], None],
+        on_resumed: Callable[[float], None],
+        pause: Callable[[float, str], Awaitable[None]],
     ) -> None:
-        self.session: Session | None = None
         self.leaving = trio.Event()
         self.ended = trio.Event()
         self.reason = ""
         self.refused: Refused | Release | None = None
         self._config = config
         self._version = version
-        self._on_stream = on_stream
         self._on_claimed = on_claimed
-        self._started_at = math.inf
+        self._on_resumed = on_resumed
+        self._pause = pause
+        self._keeper = Keeper(on_stream, self._on_event)
+        self._claim = Claim(_CLAIM, "", b"", True, {})
+        self._attached_at = math.inf
+        self._opened = False
         self._claim_answered = trio.Event()
         self._goaway_answered = trio.Event()
         self._finishing = False
@@ -74,12 +87,22 @@ class Link:
         state = "ended" if self.ended.is_set() else "leaving" if self.leaving.is_set() else "open"
         return f"<Link {state} {self.session!r}>"
 
+    @property
+    def session(self) -> Session | None:
+        """The newest, once there is one."""
+        return self._keeper.session
+
     def lived_s(self) -> float:
-        """How long the session has lived; 0 if there was none."""
-        return max(trio.current_time() - self._started_at, 0.0)
+        """How long the newest connection has lived; 0 if there was none."""
+        return max(trio.current_time() - self._attached_at, 0.0)
+
+    def drop_connection(self) -> None:
+        """Do not believe in the connection any more, if there is one: make another."""
+        if self.session is not None and self.session.attached:
+            self.session.drop_connection()
 
     async def run(self, name: str, instance: bytes, *, start: bool) -> None:
-        """Connect, claim the name, and serve to the end. Only Cancelled is raised.
+        """Connect, claim the name, and serve until the session has ended. Only Cancelled is raised.
 
         When cancelled, the connection is dropped without a word to the server.
 
@@ -88,28 +111,29 @@ class Link:
             instance: this process's own number.
             start: a person started the program; false for a reconnect.
         """
-        config = self._config
         # Whole seconds cross, rounded down: rather a ping too early than one too late.
-        options = Options(ws_keepalive_s=math.floor(config.ws_keepalive_s))
-        claim = Claim(_CLAIM, name, instance, start, options.as_map())
+        options = Options(ws_keepalive_s=math.floor(self._config.ws_keepalive_s))
+        self._claim = Claim(_CLAIM, name, instance, start, options.as_map())
         try:
             with self._scope:
-                stream = await open_stream(config.server_url, config.proxy, config.server_ca)
-                try:
-                    await self._run_on(stream, claim)
-                finally:
-                    await trio.aclose_forcefully(stream)
-        except ConnectFailed as error:
-            self.reason = str(error)
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._sweep)
+                    await self._connect()
+                    while self.session is not None and self.session.closed_reason is None:
+                        await self._pause(self.lived_s(), self.reason)
+                        await self._connect()
+                    nursery.cancel_scope.cancel()
         finally:
+            if self.session is not None:
+                self.session.close("the client has stopped")
             for event in (self.leaving, self.ended, self._goaway_answered):
                 event.set()
 
     async def finish(self, drain_timeout_s: float) -> None:
         """Let what is in flight end, for at most this long, then close; returns when `run` has."""
         session = self.session
-        if session is None:
-            self._scope.cancel()  # nothing was promised yet
+        if session is None or not (session.attached or session.stream_count):
+            self._scope.cancel()  # nothing is in flight
         elif not self._finishing:
             self._finishing = True
             session.goaway("shutting-down", "the client stops", math.ceil(drain_timeout_s))
@@ -119,21 +143,39 @@ class Link:
                     await self._goaway_answered.wait()
                 await session.wait_quiet()
             session.close("the client has stopped")
+            if self._nursery is None:
+                self._scope.cancel()  # it waits to connect
         await self.ended.wait()
 
-    # --- the session ---
+    # --- a connection ---
 
-    async def _run_on(self, stream: trio.abc.Stream, claim: Claim) -> None:
+    async def _connect(self) -> None:
+        """One connection, from its start to its end."""
+        config = self._config
+        self._attached_at = math.inf
+        try:
+            stream = await open_stream(config.server_url, config.proxy, config.server_ca)
+        except ConnectFailed as error:
+            self.reason = str(error)
+            return
+        try:
+            await self._run_on(stream)
+        finally:
+            self._nursery = None
+            await trio.aclose_forcefully(stream)
+
+    async def _run_on(self, stream: trio.abc.Stream) -> None:
+        self._opened = False
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
-                self.reason = await self._run_session(nursery, stream, claim)
+                await self._run_session(nursery, stream)
                 nursery.cancel_scope.cancel()
         except* Exception as group:  # noqa: BLE001  # the library's own are among them
             self._failed(group)
 
     def _failed(self, group: BaseExceptionGroup[Exception]) -> None:
-        if self.session is not None:
+        if self._opened and self.session is not None:
             self.session.close("this client has a fault")
             log.error("the session failed", exc_info=group)
             self.reason = "this client has a fault; its log says more"
@@ -141,20 +183,34 @@ class Link:
         failure = failure_of(group, str(self._config.server_url))
         if isinstance(failure, HandshakeRefused):
             self.refused = Refused(0, failure.code, failure.message)
+            if self.session is not None:
+                self.session.close(failure.message)
         self.reason = str(failure)
 
-    async def _run_session(
-        self, nursery: trio.Nursery, stream: trio.abc.Stream, claim: Claim
-    ) -> str:
-        transport, welcome = await open_transport(nursery, stream, self._config, self._version)
-        heartbeat = Heartbeat(welcome.ping_interval_s, welcome.timeout_s)
-        core = Core(is_server=False, heartbeat=heartbeat, now=trio.current_time())
-        self.session = Session(core, transport, on_stream=self._on_stream, on_event=self._on_event)
-        self.session.claim(claim)
-        self._started_at = trio.current_time()
+    async def _run_session(self, nursery: trio.Nursery, stream: trio.abc.Stream) -> None:
+        transport, answer = await open_transport(
+            nursery, stream, self._config, self._version, self._keeper.resume()
+        )
+        if isinstance(answer, Welcome):
+            session = self._keeper.begin(transport, answer)
+            self._claim_answered = trio.Event()
+            session.claim(self._claim)
+        else:
+            self._on_resumed(self._keeper.go_on(transport, answer))
+        assert self.session is not None
+        self._opened = True
+        self._attached_at = trio.current_time()
         nursery.start_soon(self._wait_for_claim, self.session)
+        self.reason = ""
         said = await self.session.run()
-        return self.reason or said
+        self.reason = self.reason or said
+
+    async def _sweep(self) -> None:
+        while True:
+            await trio.sleep(_SWEEP_EVERY_S)
+            self._keeper.sweep(trio.current_time())
+
+    # --- the session ---
 
     async def _wait_for_claim(self, session: Session) -> None:
         with trio.move_on_after(HANDSHAKE_TIMEOUT_S):
@@ -167,6 +223,7 @@ class Link:
         if isinstance(event, ClaimAnswered):
             self._claim_answered.set()
             if isinstance(event.answer, Claimed):
+                self._claim = self._claim._replace(name=event.answer.name, start=False)
                 self._on_claimed(event.answer)
             else:
                 self._not_claimed(event.answer)

@@ -17,8 +17,13 @@ import trio_websocket
 
 from protocol.errors import HandshakeRefused, RemoteProtocolError
 from protocol.limits import FIRST_CREDIT_BYTES, HANDSHAKE_TIMEOUT_S, STREAMS_MAX
-from protocol.mux.handshake import hello_message, read_answer
-from protocol.mux.messages import Hello, Welcome
+from protocol.mux.handshake import (
+    hello_message,
+    read_answer_to_hello,
+    read_answer_to_resume,
+    resume_message,
+)
+from protocol.mux.messages import Hello, Resume, Resumed, Welcome
 from protocol.mux.transport import TransportClosed, WebSocketTransport, open_websocket
 from tunnel_client.config import ClientConfig
 from tunnel_client.errors import ConnectFailed
@@ -100,14 +105,19 @@ class OpeningStream(trio.abc.Stream):
 
 
 async def open_transport(
-    nursery: trio.Nursery, stream: trio.abc.Stream, config: ClientConfig, version: str
-) -> tuple[WebSocketTransport, Welcome]:
-    """The WebSocket's handshake, then hello and welcome.
+    nursery: trio.Nursery,
+    stream: trio.abc.Stream,
+    config: ClientConfig,
+    version: str,
+    resume: Resume | None = None,
+) -> tuple[WebSocketTransport, Welcome | Resumed]:
+    """The WebSocket's handshake, then resume, if it is to be and the server agrees, or hello.
 
     Args:
         nursery: the connection's own: also exceptions of the library end up there.
         stream: the way to the server.
         version: of this program.
+        resume: the session that is wanted back.
 
     What goes wrong is raised, here or out of the nursery, and for `failure_of` to read.
     """
@@ -120,9 +130,14 @@ async def open_transport(
             authorization=f"Bearer {config.token}",
         )
         opening.opened = True
+        if resume is not None:
+            await transport.send(resume_message(resume))
+            resumed = read_answer_to_resume(await transport.receive())
+            if resumed is not None:
+                return transport, resumed
         hello = Hello((), f"trio-tunnel/{version}", STREAMS_MAX, FIRST_CREDIT_BYTES)
         await transport.send(hello_message(hello))
-        return transport, read_answer(await transport.receive())
+        return transport, read_answer_to_hello(await transport.receive())
 
 
 def failure_of(error: BaseException, url: str) -> ConnectFailed | HandshakeRefused:

@@ -41,7 +41,9 @@ class HealthDetails(NamedTuple):
     version: str
     sessions: int
     streams: int
-    unacked_bytes: int
+    unacked_bytes: int  # kept by all sessions, to be sent again after a resume
+    held_sessions: int  # without a connection; they may be resumed
+    parked_requests: int  # wait for a client that is away
 
 
 def error_answer(

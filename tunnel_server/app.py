@@ -109,6 +109,7 @@ async def sweep(edge: Edge) -> None:
         now = trio.current_time()
         for connection in tuple(edge.connections):
             connection.sweep(now)
+        edge.sweep(now)
         if now - tokens_checked_at >= RECHECK_TOKENS_EVERY_S:
             tokens_checked_at = now
             edge.end_revoked_sessions()
@@ -121,7 +122,7 @@ async def _cancel_on(signals: AsyncIterator[int], scope: trio.CancelScope) -> No
 
 async def drain(edge: Edge) -> None:
     """Let what is in flight end, to the deadline; then end it, WebSockets first; then sessions."""
-    edge.draining = True
+    edge.drain()
     deadline_s = edge.config.drain_timeout_s
     for session in edge.sessions:
         session.goaway("shutting-down", "the server stops", round(deadline_s))

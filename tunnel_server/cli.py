@@ -20,6 +20,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from protocol.limits import HOLD_S, PING_INTERVAL_S, TIMEOUT_S
 from protocol.logs import escape_controls
 from tunnel_server import flags
 from tunnel_server.auth import TOKEN_RANDOM_BYTES, add_token, make_token
@@ -166,6 +167,12 @@ def serve(
     drain_timeout: Annotated[
         str, _flag("--drain-timeout", "SECONDS", "How long a stop waits for open requests.")
     ] = "8",
+    hold: Annotated[
+        str, _flag("--hold", "SECONDS", "How long a client that was cut off may take to come back.")
+    ] = str(HOLD_S),
+    heartbeat: Annotated[
+        str, _flag("--heartbeat", "S,S", "How often clients are pinged, and when one is dead.")
+    ] = f"{PING_INTERVAL_S},{TIMEOUT_S}",
     state_dir: Annotated[
         str | None, _flag("--state-dir", "DIR", "The state folder. [~/.local/state/trio-tunnel]")
     ] = None,
@@ -181,6 +188,7 @@ def serve(
     host, port = flags.parse_bind(bind)
     paths = {"--tls-cert": tls_cert, "--tls-key": tls_key, "--auth-file": auth_file}
     path = {flag: flags.parse_path(flag, text) for flag, text in paths.items() if text is not None}
+    ping_interval_s, timeout_s = flags.parse_heartbeat(heartbeat)
     folder = default_state_dir()
     if state_dir is not None:
         folder = flags.parse_path("--state-dir", state_dir)
@@ -196,6 +204,9 @@ def serve(
         trusted_proxies=() if trusted_proxies is None else flags.parse_networks(trusted_proxies),
         proxy_protocol=proxy_protocol,
         drain_timeout_s=flags.parse_drain_timeout(drain_timeout),
+        hold_s=flags.parse_hold(hold),
+        ping_interval_s=ping_interval_s,
+        timeout_s=timeout_s,
         state_dir=folder,
         json=json,
     )

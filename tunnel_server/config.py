@@ -16,6 +16,7 @@ from typing import Final, NamedTuple, NoReturn
 from platformdirs import user_state_path
 
 from protocol.errors import TunnelError
+from protocol.limits import HOLD_S, PING_INTERVAL_S, TIMEOUT_S
 from protocol.names import APEX, MAX_DOMAIN_LENGTH, is_legal_domain
 
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -23,11 +24,14 @@ DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _LOCAL_SUFFIXES: Final = (".localhost", ".test", ".example", ".invalid", ".local")
 _CLIENT_DEFAULT_SERVER: Final = "http://localhost:8080"
 MAX_DRAIN_TIMEOUT_S: Final = 24 * 3600.0  # longer is a slip of the keyboard
+MAX_WIRE_S: Final = 86_400  # what the wire's welcome can say
 
 # What each flag takes, as its complaint says it.
 BIND: Final = "takes an IP address and a port, such as 127.0.0.1:8080, 0.0.0.0:80 or [::1]:8080"
 PUBLIC_URL: Final = "takes http:// or https://, a domain and maybe a port, without a path"
 DOMAIN: Final = f"takes a domain name of at most {MAX_DOMAIN_LENGTH} characters, no IP address"
+HOLD: Final = f"takes whole seconds, 0 to {MAX_WIRE_S}"
+HEARTBEAT: Final = f"takes two whole numbers of seconds, INTERVAL,TIMEOUT, 1 to {MAX_WIRE_S}"
 DRAIN: Final = f"takes seconds, 0 to {MAX_DRAIN_TIMEOUT_S:.0f}"
 
 Network = IPv4Network | IPv6Network
@@ -84,6 +88,9 @@ class ServerConfig:
         trusted_proxies: whose forwarding fields are believed.
         proxy_protocol: every connection is one of theirs, and begins with a PROXY header.
         drain_timeout_s: how long a stop waits for what is in flight.
+        hold_s: how long a session is kept whose connection was lost.
+        ping_interval_s: how often both ends of a session ping.
+        timeout_s: how long a session's peer may be silent.
         state_dir: this server's folder; it need not exist yet.
         json: events on stdout as JSON, one a line.
 
@@ -102,6 +109,9 @@ class ServerConfig:
     trusted_proxies: tuple[Network, ...] = ()
     proxy_protocol: bool = False
     drain_timeout_s: float = 8.0
+    hold_s: int = HOLD_S
+    ping_interval_s: int = PING_INTERVAL_S
+    timeout_s: int = TIMEOUT_S
     state_dir: Path = field(default_factory=default_state_dir)
     json: bool = False
 
@@ -120,6 +130,11 @@ class ServerConfig:
             raise ConfigError("--trusted-proxies", "is needed beside --proxy-protocol")
         if not 0 <= self.drain_timeout_s <= MAX_DRAIN_TIMEOUT_S:
             refuse("--drain-timeout", DRAIN, str(self.drain_timeout_s))
+        if not 0 <= self.hold_s <= MAX_WIRE_S:
+            refuse("--hold", HOLD, str(self.hold_s))
+        beat = f"{self.ping_interval_s},{self.timeout_s}"
+        if not 1 <= self.ping_interval_s <= self.timeout_s <= MAX_WIRE_S:
+            refuse("--heartbeat", f"{HEARTBEAT}, the timeout no shorter", beat)
 
     @property
     def authentication_required(self) -> bool:

@@ -19,12 +19,17 @@ from protocol.errors import ProtocolError, RemoteProtocolError
 from protocol.http.fields import elements, values_of
 from protocol.http.heads import RequestHead
 from protocol.http.websocket import valid_key
-from protocol.limits import ACCEPT_TIMEOUT_S, HOLD_S, PING_INTERVAL_S, TIMEOUT_S
+from protocol.limits import ACCEPT_TIMEOUT_S
 from protocol.mux.codec import pack_map
 from protocol.mux.control import Heartbeat
 from protocol.mux.core import Core
 from protocol.mux.events import ClaimAsked, GoingAway, Released
-from protocol.mux.handshake import read_first, unknown_session_message, welcome_message
+from protocol.mux.handshake import (
+    read_first,
+    resumed_message,
+    unknown_session_message,
+    welcome_message,
+)
 from protocol.mux.messages import Claim, Goaway, Hello, Refused, Resume, Welcome
 from protocol.mux.session import Session, SessionEvent
 from protocol.mux.transport import TransportClosed, WebSocketTransport, accept_websocket
@@ -108,11 +113,11 @@ class Control:
     async def serve(
         self, connection: Connection, login: Login, head: RequestHead, behind: bytes
     ) -> None:
-        """Run one session to its end; whatever goes wrong in it ends it alone, with one log line.
+        """Run one session on this connection; what goes wrong ends it alone, with one log line.
 
         Args:
             connection: whose reading task calls this.
-            login: whose the session is.
+            login: who connects.
             head: the handshake, which was checked.
             behind: what came behind it.
         """
@@ -121,8 +126,7 @@ class Control:
         first = b"%b%b\r\n\r\n%b" % (_HANDSHAKE, key, behind)
         try:
             async with trio.open_nursery() as nursery:
-                reason = await self._run_session(nursery, connection, login, first)
-                log.info("%s: session ended: %s", connection.address, reason)
+                await self._run_session(nursery, connection, login, first)
                 nursery.cancel_scope.cancel()
         except* trio.TooSlowError:
             log.info("%s: no hello within %d s", connection.address, ACCEPT_TIMEOUT_S)
@@ -133,44 +137,84 @@ class Control:
 
     async def _run_session(
         self, nursery: trio.Nursery, connection: Connection, login: Login, first: bytes
-    ) -> str:
+    ) -> None:
         with trio.fail_after(ACCEPT_TIMEOUT_S):
             transport = await accept_websocket(nursery, connection.stream, first)
             try:
-                hello = await _receive_hello(transport)
+                session, said = await self._begin(transport, login)
             except RemoteProtocolError as error:
                 await _say_goodbye(transport, error)
                 raise
-            session = await self._welcome(transport, hello, login)
-        edge = self._edge
-        edge.sessions[session] = login
-        log.info("%s: session of %s (%s)", connection.address, _short(login.owner), hello.agent)
+        log.info("%s: session of %s (%s)", connection.address, _short(login.owner), said)
         try:
-            return await session.run()
+            reason = await session.run()
         finally:
-            del edge.sessions[session]
-            edge.release(session)
+            self._end_if_idle(session)
+        held = f"; held for {session.hold_s:g} s" if session.detached_at is not None else ""
+        what = "connection lost" if session.closed_reason is None else "session ended"
+        log.info("%s: %s: %s%s", connection.address, what, reason, held)
+
+    async def _begin(self, transport: WebSocketTransport, login: Login) -> tuple[Session, str]:
+        """The session that the client resumes or begins, and what to say of it."""
+        for _ in range(_RESUMES_MAX):
+            first = read_first(await transport.receive())
+            if isinstance(first, Hello):
+                return await self._welcome(transport, first, login), first.agent
+            session = self._resume(transport, first, login)
+            if session is not None:
+                return session, f"resumed, attempt {first.attempt}"
+            await transport.send(unknown_session_message())
+        raise RemoteProtocolError("resume was refused, and asked again")
+
+    def _resume(self, transport: WebSocketTransport, asked: Resume, login: Login) -> Session | None:
+        """Attach the session that was asked for; None if this client may not have it."""
+        edge = self._edge
+        session = edge.resumes.find(asked, login.owner)
+        if session is None:
+            return None
+        try:
+            answer = resumed_message(session.core.received.count)
+            session.resume(transport, asked.received, answer)
+        except RemoteProtocolError as error:
+            session.close(f"the peer broke the protocol: {error}")
+            raise
+        edge.sessions[session] = login
+        edge.attached(session)
+        return session
 
     async def _welcome(self, transport: WebSocketTransport, hello: Hello, login: Login) -> Session:
-        agent = f"trio-tunnel/{self._edge.version}"
+        edge, config = self._edge, self._edge.config
         session_id, secret = secrets.token_bytes(16), secrets.token_bytes(32)
-        welcome = Welcome((), agent, session_id, secret, PING_INTERVAL_S, TIMEOUT_S, HOLD_S)
-        await transport.send(welcome_message(welcome))
+        # Who shows nothing is on his own, and could not show that it is him again.
+        hold_s = config.hold_s if login.authorization is not None else 0
+        agent = f"trio-tunnel/{edge.version}"
+        beat = (config.ping_interval_s, config.timeout_s)
+        await transport.send(welcome_message(Welcome((), agent, session_id, secret, *beat, hold_s)))
         core = Core(
             is_server=True,
-            heartbeat=Heartbeat(PING_INTERVAL_S, TIMEOUT_S),
+            heartbeat=Heartbeat(*beat),
             max_streams=hello.max_streams,
             body_credit=hello.body_credit,
             now=trio.current_time(),
         )
-        session = Session(core, transport)
-        session.on_event = partial(self.on_event, session, login)
+        session = Session(core, transport, hold_s=hold_s)
+        session.on_event = partial(self.on_event, session)
+        session.on_closed = partial(edge.end_session, session)
+        edge.sessions[session] = login
+        edge.resumes.add(session, login.owner, session_id, secret)
         return session
 
-    def on_event(self, session: Session, login: Login, event: SessionEvent) -> None:
+    def _end_if_idle(self, session: Session) -> None:
+        """Without a connection, a name and a stream there is nothing to hold it for."""
+        idle = not session.core.streams and not self._edge.registry.names_of(session)
+        if session.detached_at is not None and idle:
+            session.close(session.detached_reason)
+
+    def on_event(self, session: Session, event: SessionEvent) -> None:
         """What a client says beside its streams; called in the session's reader."""
         edge = self._edge
         if isinstance(event, ClaimAsked):
+            login = edge.sessions[session]
             if edge.is_allowed(login):
                 self._claim(session, login, event.claim)
             else:
@@ -191,16 +235,7 @@ class Control:
             log.info("claim of %s refused: %s", _short(login.owner), answer.code)
         else:
             log.info("%s is online, of %s", answer.name, _short(login.owner))
-
-
-async def _receive_hello(transport: WebSocketTransport) -> Hello:
-    """The client's hello; a resume before it is refused, since nothing is held here."""
-    for _ in range(_RESUMES_MAX):
-        first = read_first(await transport.receive())
-        if not isinstance(first, Resume):
-            return first
-        await transport.send(unknown_session_message())
-    raise RemoteProtocolError("resume was refused, and asked again")
+            self._edge.claimed(answer.name)
 
 
 async def _say_goodbye(transport: WebSocketTransport, error: ProtocolError) -> None:

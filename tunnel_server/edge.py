@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
+
+import trio
 
 from protocol.mux.session import Session
 from tunnel_server.answers import Answer, HealthDetails, error_answer, offline_answer
 from tunnel_server.auth import Authenticator, bearer_token
 from tunnel_server.config import ServerConfig
+from tunnel_server.parking import Parking
 from tunnel_server.registry import Registry
+from tunnel_server.resumes import Resumes
 
 log = logging.getLogger(__name__)
+
+# After a start clients come back within 0.5 s, if they saw the old server go, and within some
+# attempts if they did not.
+EXPECT_S: Final = 15.0
 
 
 class Login(NamedTuple):
@@ -50,7 +59,9 @@ class Edge:
 
     Attributes:
         public_url: the apex, as visitors see it.
-        sessions: the live ones.
+        sessions: the live ones, those without a connection among them.
+        resumes: which of them another connection may have.
+        parking: requests that wait for a client to come back.
         draining: the server stops; every answer closes its connection.
     """
 
@@ -70,6 +81,10 @@ class Edge:
         self.port = port
         self.public_url = config.public_url_for("", port)
         self.sessions: dict[Session, Login] = {}
+        self.resumes = Resumes()
+        self.parking = Parking()
+        self._expected: dict[str, float] = {}
+        """Names whose clients should come back, and until when."""
         self.connections: set[Swept] = set()
         self.draining = False
 
@@ -98,6 +113,52 @@ class Edge:
             if not self.is_allowed(login):
                 session.close("its token is not valid any more")
 
+    # --- sessions that come and go ---
+
+    def end_session(self, session: Session) -> None:
+        """A session is over; nothing when that is known."""
+        self.sessions.pop(session, None)
+        self.resumes.remove(session)
+        self.release(session)
+
+    def attached(self, session: Session) -> None:
+        """A session has a connection again."""
+        for name in self.registry.names_of(session):
+            self.parking.release(name)
+
+    def expect(self, names: Iterable[str]) -> None:
+        """These names were live a moment ago, on a server before this one: park their requests."""
+        until = trio.current_time() + EXPECT_S
+        self._expected.update(dict.fromkeys(names, until))
+
+    def is_away(self, name: str) -> bool:
+        """Whether the client of this name is away and should come back."""
+        if self.draining:
+            return False
+        tunnel = self.registry.find(name)
+        return name in self._expected if tunnel is None else tunnel.session.detached_at is not None
+
+    def sweep(self, now: float) -> None:
+        """Once a second: end what has waited for its time."""
+        self.resumes.sweep(now)
+        for name in [name for name, until in self._expected.items() if now >= until]:
+            del self._expected[name]
+            self.parking.release(name)
+
+    def drain(self) -> None:
+        """Take nothing new: what waits for a client that is away waits in vain."""
+        self.draining = True
+        for session in self.resumes.held():
+            session.close("the server stops")
+        self.parking.release_all()
+
+    def claimed(self, name: str) -> None:
+        """A client holds this name now."""
+        self._expected.pop(name, None)
+        self.parking.release(name)
+
+    # --- what is told and answered ---
+
     def health(self, authorization: bytes | None) -> HealthDetails | None:
         """The details of health, for those who may know them."""
         may_know = not self.config.authentication_required
@@ -109,12 +170,15 @@ class Edge:
             len(cores),
             sum(len(core.streams) for core in cores),
             sum(core.sent.unacked_bytes for core in cores),
+            len(self.resumes.held()),
+            self.parking.count,
         )
 
     def release(self, session: Session, claim: int | None = None) -> None:
         """Nobody holds the names of this session, or of one claim of it, any more."""
         for name in self.registry.release(session, claim, self.wall_time()):
             log.info("%s is offline", name)
+            self.parking.release(name)
 
     def missing(self, name: str, accept: bytes, method: bytes = b"GET") -> Answer:
         """The answer for a tunnel that nobody holds."""

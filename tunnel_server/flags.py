@@ -15,6 +15,8 @@ from tunnel_server.config import (
     BIND,
     DEFAULT_PORTS,
     DRAIN,
+    HEARTBEAT,
+    HOLD,
     PUBLIC_URL,
     ConfigError,
     Network,
@@ -65,6 +67,21 @@ def parse_drain_timeout(value: str) -> float:
     if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value):
         refuse("--drain-timeout", DRAIN, value)
     return float(value)
+
+
+def parse_hold(value: str) -> int:
+    """Whole seconds, as the wire says them."""
+    if not re.fullmatch(r"[0-9]{1,6}", value):
+        refuse("--hold", HOLD, value)
+    return int(value)
+
+
+def parse_heartbeat(value: str) -> tuple[int, int]:
+    """`INTERVAL,TIMEOUT` in whole seconds."""
+    match = re.fullmatch(r"([0-9]{1,6}),([0-9]{1,6})", value)
+    if match is None:
+        refuse("--heartbeat", HEARTBEAT, value)
+    return int(match[1]), int(match[2])
 
 
 def parse_path(flag: str, value: str) -> Path:

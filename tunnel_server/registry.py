@@ -69,7 +69,12 @@ class Registry:
         A person's start takes the name from any session of the same owner, which is told
         `taken-over`. A reconnect takes only a free name or one of its own instance: two machines
         with one token would else take it from one another for ever. Another owner never gets it.
+
+        A claim that holds is asked again by a client that missed the answer, and answered again.
         """
+        for tunnel in self._tunnels.values():
+            if tunnel.session is session and tunnel.claim == claim.claim:
+                return Claimed(claim.claim, tunnel.name, self._url_of(tunnel.name))
         try:
             options = read_options(claim.options)
         except OptionError as error:
@@ -86,6 +91,10 @@ class Registry:
         self._left.pop(name, None)
         self._tunnels[name] = Tunnel(name, owner, claim, options, session)
         return Claimed(claim.claim, name, self._url_of(name))
+
+    def names_of(self, session: Session) -> list[str]:
+        """The names that a session holds."""
+        return [tunnel.name for tunnel in self._tunnels.values() if tunnel.session is session]
 
     def release(self, session: Session, claim: int | None, now: float) -> list[str]:
         """Free one claim of a session, or all; returns the names."""

@@ -20,6 +20,7 @@ from tunnel_server.connection import IDLE_TIMEOUT_S, Connection
 from tunnel_server.control import Control
 from tunnel_server.edge import Login
 from tunnel_server.exchange import Exchange
+from tunnel_server.parking import Spot
 from tunnel_server.routing import begin, is_control, name_of, pace
 
 HEAD_TIMEOUT_S: Final = 30.0  # from its first byte
@@ -71,6 +72,8 @@ class RequestReader:
                 exchange = Exchange(head, answer=login)
                 exchange.close = True
             else:
+                if name is not None and connection.edge.is_away(name):
+                    await self._park(name)
                 await pace(connection.edge, name)
                 exchange = begin(connection, head, name)
             connection.hand_over(exchange)
@@ -122,6 +125,38 @@ class RequestReader:
             await exchange.wait_over()
         elif connection.head_begun:
             await self._refuse(HttpError("request-timeout", ""))
+
+    # --- while the tunnel's client is away ---
+
+    async def _park(self, name: str) -> None:
+        """Wait until it is back, or will not come, or there is no place to wait.
+
+        It goes on reading: what the visitor sends is read ahead, and that he leaves is noticed.
+        """
+        edge = self._connection.edge
+        while edge.is_away(name):
+            spot = edge.parking.enter(name)
+            if spot is None:
+                return
+            try:
+                while not spot.over:
+                    await self._read_while_parked(spot)
+            finally:
+                edge.parking.leave(name, spot)
+
+    async def _read_while_parked(self, spot: Spot) -> None:
+        connection = self._connection
+        held = len(self._buffer)
+        if connection.half_closed or held >= READ_AHEAD_MAX_BYTES:
+            await spot.wait()
+            return
+        data: bytes | None = None
+        with spot.until_over():
+            data = await connection.receive(READ_AHEAD_MAX_BYTES - held)
+        if data:
+            self._buffer.feed(data)
+        elif data is not None:
+            connection.visitor_half_closed()
 
     # --- bodies ---
 

@@ -59,6 +59,8 @@ def begin(connection: Connection, head: RequestHead, name: str | None) -> Exchan
     if tunnel is None:
         return Exchange(head, name=name, answer=edge.missing(name, accept_of(head), head.method))
     core = tunnel.session.core
+    if tunnel.session.detached_at is not None:  # and there was no place to wait for it
+        return _refused(head, name, "overloaded", "Too many requests wait for its client.")
     if len(core.streams) >= core.max_streams:
         return _refused(head, name, "overloaded", "")
     try:

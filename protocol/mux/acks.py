@@ -1,52 +1,76 @@
-"""Which counted frames have arrived.
+"""Which counted frames have arrived, and those that go again when a connection was lost.
 
 A frame is counted when it is packed into a message, from 1, by order alone: no number is sent. The
 receiver states the count of all it has received; the statement is cumulative and is itself neither
 counted nor acknowledged.
+
+What is not acknowledged is kept: the messages as they were sent, by reference. After a resume the
+other end says how many frames it has, and the counted frames of the rest go again before anything
+new is packed, since their numbers are their order.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
+from typing import NamedTuple
 
 from protocol.errors import RemoteProtocolError
 from protocol.limits import ACK_AFTER_MESSAGES, ACK_DELAY_S
 from protocol.mux.inflight import InFlight
+from protocol.mux.wire import COUNTED, frame, split_message
+
+
+class _Kept(NamedTuple):
+    """A message with counted frames that was sent."""
+
+    end: int  # the number of the last of them
+    size: int  # their bytes
+    message: bytes
 
 
 class SentFrames:
-    """What this end sent and the other has not acknowledged, a record for each message.
+    """What this end sent and the other has not acknowledged.
 
     Attributes:
-        in_flight: how much that may be.
+        in_flight: how much that may be; a new connection is a new line.
+        count: frames that were packed.
+        acked: frames that the peer said it has.
+        unacked_bytes: of counted frames that were packed and not acknowledged.
+        progress_at: when there was last nothing to wait for, or `acked` rose.
     """
 
-    __slots__ = ("_messages", "acked", "count", "in_flight", "progress_at")
+    __slots__ = (
+        "_again",
+        "_messages",
+        "acked",
+        "count",
+        "in_flight",
+        "progress_at",
+        "unacked_bytes",
+    )
 
     def __init__(self) -> None:
-        self._messages: deque[tuple[int, int]] = deque()
+        self._messages: deque[_Kept] = deque()  # sent on this connection
+        self._again: deque[_Kept] = deque()  # sent on an earlier one
         self.in_flight = InFlight()
         self.count = 0
         self.acked = 0
+        self.unacked_bytes = 0
         self.progress_at = -math.inf
-        """When there was last nothing to wait for, or the acknowledged count rose."""
 
     def __repr__(self) -> str:
-        return f"<SentFrames {self.acked} of {self.count}, {self.unacked_bytes} bytes to go>"
+        again = f", {len(self._again)} messages again" if self._again else ""
+        return f"<SentFrames {self.acked} of {self.count}, {self.unacked_bytes} bytes to go{again}>"
 
-    @property
-    def unacked_bytes(self) -> int:
-        """Bytes of counted frames that were sent and not acknowledged."""
-        return self.in_flight.unacked_bytes
-
-    def packed(self, frames: int, size: int, now: float) -> None:
+    def packed(self, frames: int, size: int, message: bytes, now: float) -> None:
         """A message leaves with this many counted frames, of `size` bytes together."""
         if self.acked == self.count:
             self.progress_at = now
         self.count += frames
+        self.unacked_bytes += size
         self.in_flight.sent(size, now)
-        self._messages.append((self.count, size))
+        self._messages.append(_Kept(self.count, size, message))
 
     def acknowledge(self, count: int, now: float) -> None:
         """The peer has received `count` frames.
@@ -54,20 +78,76 @@ class SentFrames:
         Raises:
             RemoteProtocolError: more than were sent, or less than it said before.
         """
-        if not self.acked <= count <= self.count:
-            raise RemoteProtocolError(f"an ack of {count}, between {self.acked} and {self.count}")
+        self._check(count, self._sent)
         if count > self.acked:
             self.progress_at = now
         self.acked = count
-        size = 0
-        while self._messages and self._messages[0][0] <= count:
-            size += self._messages.popleft()[1]
+        size = self._forget(self._messages)
         if size:
             self.in_flight.acknowledged(size, now)
 
     def stalled_s(self, now: float) -> float:
         """How long frames have waited without any acknowledgement."""
         return now - self.progress_at if self.acked < self.count else 0.0
+
+    # --- on a new connection ---
+
+    def resume(self, received: int, now: float) -> None:
+        """The peer has `received` frames; the others go again, on a line of which nothing is known.
+
+        Raises:
+            RemoteProtocolError: as `acknowledge`; then nothing has changed.
+        """
+        self._check(received, self.count)
+        self.acked = received
+        self.progress_at = now
+        self.in_flight = InFlight()
+        self._again.extendleft(reversed(self._messages))
+        self._messages.clear()
+        self._forget(self._again)
+
+    @property
+    def owes_again(self) -> bool:
+        """Whether frames wait to go again; nothing new may be packed before."""
+        return bool(self._again)
+
+    def again(self, room: int, now: float) -> bytes:
+        """Frames that go again, of one message; empty while the line has no room.
+
+        Args:
+            room: bytes that they may have; what was sent once fits an empty message.
+        """
+        if not self.in_flight.has_room:
+            return b""
+        kept = self._again[0]
+        counted = [said for said in split_message(kept.message) if said[0] in COUNTED]
+        lacking = counted[-(kept.end - self.acked) :]  # a message may have been received in part
+        frames = b"".join([frame(*said) for said in lacking])
+        if len(frames) > room:
+            return b""
+        self._again.popleft()
+        self._messages.append(kept)
+        self.in_flight.sent(kept.size, now)
+        return frames
+
+    @property
+    def _sent(self) -> int:
+        """The number of the last frame that was sent on this connection."""
+        if not self._again:
+            return self.count
+        return self._messages[-1].end if self._messages else self.acked
+
+    def _check(self, count: int, sent: int) -> None:
+        if not self.acked <= count <= sent:
+            raise RemoteProtocolError(f"an ack of {count}, between {self.acked} and {sent}")
+
+    def _forget(self, messages: deque[_Kept]) -> int:
+        """Let go of what has been received whole; returns its bytes."""
+        size = 0
+        while messages and messages[0].end <= self.acked:
+            size += messages.popleft().size
+        self.unacked_bytes -= size
+        return size
 
 
 class ReceivedFrames:

@@ -35,6 +35,7 @@ from protocol.mux.messages import (
     Refused,
     Release,
     Resume,
+    Resumed,
     Welcome,
 )
 
@@ -231,6 +232,7 @@ _RESUME: Final[_Shape] = {
     "attempt": _is_uint,
     "received": _is_uint,
 }
+_RESUMED: Final[_Shape] = {"received": _is_uint}
 _CLAIM: Final[_Shape] = {
     "claim": _is_uint,
     "name": _is_text,
@@ -268,6 +270,11 @@ def read_resume(body: bytes) -> Resume:
     return Resume._make(_read_map(body, _RESUME))
 
 
+def read_resumed(body: bytes) -> Resumed:
+    """Raises RemoteProtocolError."""
+    return Resumed._make(_read_map(body, _RESUMED))
+
+
 def read_claim(body: bytes) -> Claim:
     """Raises RemoteProtocolError."""
     return Claim._make(_read_map(body, _CLAIM))
@@ -295,7 +302,7 @@ def read_goaway(body: bytes) -> Goaway:
 
 # --- writing -------------------------------------------------------------------------------------
 
-_MapMessage = Hello | Welcome | Resume | Claim | Claimed | Refused | Release | Goaway
+_MapMessage = Hello | Welcome | Resume | Resumed | Claim | Claimed | Refused | Release | Goaway
 
 
 _PACKER: Final = msgpack.Packer()

@@ -2,11 +2,15 @@
 
 What is to be sent is state and not a queue: one slot for each thing that can be said, in which the
 newest replaces the older. A peer that floods and does not read fills nothing.
+
+None of it is acknowledged. So what a lost connection may have swallowed is said again after a
+resume: a claim without an answer, every release that the peer may have missed, the goaway.
 """
 
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 
 from protocol.errors import LocalProtocolError, RemoteProtocolError
 from protocol.limits import CLAIMS_MAX, PINGS_PER_SECOND_MAX
@@ -46,6 +50,12 @@ class Heartbeat:
     def __repr__(self) -> str:
         return f"<Heartbeat {self._number} sent, round trip {self.round_trip_s:.4f} s>"
 
+    def resume(self) -> None:
+        """A new connection: pings begin anew, and its round trips are its own."""
+        self.round_trip_s = math.inf
+        self._sent_at = self._second_at = -math.inf
+        self._answered = True
+
     def ping_due(self, now: float) -> int | None:
         """The number to send, when the interval has passed."""
         if now - self._sent_at < self.ping_interval_s:
@@ -77,16 +87,30 @@ class Control:
         self.heartbeat = heartbeat
         self.is_server = is_server
         self.peer_leaving: Goaway | None = None
-        self.leaving = False
         self.claims: set[int] = set()
         """The claims that hold now."""
-        self._asked: int | None = None
+        self._leaving: Goaway | None = None
+        self._asked: Claim | None = None
         """The claim that waits for its answer."""
+        self._releases: OrderedDict[int, Release] = OrderedDict()
+        """What this end released, and the peer may not know. It holds CLAIMS_MAX at most, and hears
+        of releases in their order, so those are the last CLAIMS_MAX."""
         self._slots: dict[tuple[FrameType, int], bytes] = {}
 
     def __repr__(self) -> str:
         state = "leaving" if self.leaving or self.peer_leaving else "open"
         return f"<Control {state}, claims {sorted(self.claims)}, {len(self._slots)} to send>"
+
+    @property
+    def leaving(self) -> bool:
+        """Whether this end has said that it stops."""
+        return self._leaving is not None
+
+    @property
+    def server_stops(self) -> bool:
+        """Whether the server has said so; its goaway that answers ours means something else."""
+        said = self._leaving if self.is_server else self.peer_leaving
+        return said is not None and said.code != "no-error"
 
     # --- sending ---
 
@@ -125,11 +149,11 @@ class Control:
         if self.is_server or self._asked is not None or self._no_place_for(claim):
             raise LocalProtocolError("one claim at a time, each with a number of its own")
         self._say(FrameType.CLAIM, pack_map(claim))
-        self._asked = claim.claim
+        self._asked = claim
 
     def answer_claim(self, answer: Claimed | Refused) -> None:
         """The server's answer to the claim that was asked. Raises LocalProtocolError otherwise."""
-        if not self.is_server or answer.claim != self._asked:
+        if not self.is_server or self._asked is None or answer.claim != self._asked.claim:
             raise LocalProtocolError("no such claim was asked")
         granted = isinstance(answer, Claimed)
         self._say(FrameType.CLAIMED if granted else FrameType.REFUSED, pack_map(answer))
@@ -141,12 +165,32 @@ class Control:
         """End a claim; nothing when it has ended already."""
         if claim in self.claims:
             self.claims.remove(claim)
-            self._say(FrameType.RELEASE, pack_map(Release(claim, code, message)), claim)
+            self._say_release(Release(claim, code, message))
+
+    def _say_release(self, release: Release) -> None:
+        self._releases[release.claim] = release
+        self._releases.move_to_end(release.claim)
+        if len(self._releases) > CLAIMS_MAX:
+            self._releases.popitem(last=False)
+        self._say(FrameType.RELEASE, pack_map(release), release.claim)
 
     def goaway(self, goaway: Goaway) -> None:
         """Say that this end stops."""
-        self.leaving = True
+        self._leaving = goaway
         self._say(FrameType.GOAWAY, pack_map(goaway))
+
+    def resume(self) -> None:
+        """Say again, on a new connection, what the peer may have missed; drop what waited."""
+        self._slots.clear()
+        self.heartbeat.resume()
+        for release in tuple(self._releases.values()):
+            self._say_release(release)
+        if self.is_server:
+            self._asked = None  # the client asks again
+        elif self._asked is not None:
+            self._say(FrameType.CLAIM, pack_map(self._asked))
+        if self._leaving is not None:
+            self.goaway(self._leaving)
 
     def _say(self, kind: FrameType, body: bytes, slot: int = 0) -> None:
         self._slots[kind, slot] = frame(kind, 0, body)
@@ -182,15 +226,17 @@ class Control:
         unsent = {(FrameType.CLAIMED, 0), (FrameType.REFUSED, 0)} & self._slots.keys()
         if self._asked is not None or unsent:
             raise RemoteProtocolError("a second claim before the answer")
-        if self._no_place_for(claim):
-            raise RemoteProtocolError(f"claim {claim.claim} is taken, or one too many")
-        self._asked = claim.claim
+        if claim.claim not in self.claims and len(self.claims) >= CLAIMS_MAX:
+            raise RemoteProtocolError(f"claim {claim.claim} is one too many")
+        self._asked = claim
+        self._releases.pop(claim.claim, None)  # it knows
         return ClaimAsked(claim)
 
     def _claim_answered(self, answer: Claimed | Refused) -> Event:
-        if answer.claim != self._asked:
+        if self._asked is None or answer.claim != self._asked.claim:
             raise RemoteProtocolError("an answer to a claim that was not asked")
         self._asked = None
+        self._releases.pop(answer.claim, None)
         if isinstance(answer, Claimed):
             self.claims.add(answer.claim)
         return ClaimAnswered(answer)

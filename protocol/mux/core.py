@@ -267,7 +267,7 @@ class Core:
 
     def may_have_output(self, now: float) -> bool:
         """Whether `next_message` is worth asking; it may still turn out to be empty."""
-        due = self.received.due_at <= now
+        due = self.received.due_at <= now or self.sent.owes_again
         return due or self.failed or bool(self.control) or self._outgoing.may_have_more
 
     @property
@@ -278,17 +278,43 @@ class Core:
     def next_message(self, now: float) -> bytes:
         """The next message, of at most MESSAGE_MAX_BYTES; empty when there is nothing to say.
 
-        The session's own frames go first, then credit and stop-sending, then streams in turn. An
-        ack rides along, and makes a message of its own only when it is due.
+        The session's own frames go first, then credit and stop-sending, then streams in turn; after
+        a resume, first the frames that go again, of which a credit may need an `open`. An ack rides
+        along, and makes a message of its own only when it is due.
         """
         parts: Parts = []
         room = MESSAGE_MAX_BYTES - _ACK_ROOM_BYTES
         room -= self.control.take(parts, room)
+        frames = size = 0
         if not self.failed:
-            self._outgoing.pack(parts, room, now)
+            if self.sent.owes_again:
+                again = self.sent.again(room, now)
+                if again:
+                    parts.append(again)
+            else:
+                frames, size = self._outgoing.pack(parts, room)
             if self.received.news and (parts or self.received.due_at <= now):
                 parts.append(frame(FrameType.ACK, 0, pack(self.received.report())))
-        return b"".join(parts)
+        message = b"".join(parts)
+        if frames:
+            self.sent.packed(frames, size, message, now)
+        return message
+
+    def resume(self, received: int, now: float) -> None:
+        """Go on over a new connection, whose peer has `received` of our counted frames.
+
+        What it lacks goes again; claims that were not answered, releases, a goaway and every credit
+        are said anew; acks and pings that waited are dropped. The peer was told the count of
+        `received` here, and nothing may come by the old connection any more.
+
+        Raises:
+            RemoteProtocolError: the peer cannot have so many, or had more; nothing has changed.
+        """
+        self.sent.resume(received, now)
+        self.received.report()
+        self.control.resume()
+        self._outgoing.state_all()
+        self._started_at = now
 
     def check(self, now: float, heard_at: float) -> str | None:
         """Heartbeat: queue a ping when one is due.

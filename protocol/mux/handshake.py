@@ -1,10 +1,12 @@
-"""The first message each way: hello and welcome, each alone in its message.
+"""The first message each way, each alone in its message: hello and welcome, or resume and resumed.
 
-A client may offer `resume` first; an end that cannot resume answers `refused` with
-`unknown-session`, and the client goes on with hello on the same connection.
+A server that does not hold the session, or will not give it, answers resume with `refused` and
+`unknown-session`, whatever the reason; the client goes on with hello on the same connection.
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 from protocol.errors import HandshakeRefused, RemoteProtocolError
 from protocol.mux.codec import (
@@ -13,10 +15,13 @@ from protocol.mux.codec import (
     read_hello,
     read_refused,
     read_resume,
+    read_resumed,
     read_welcome,
 )
-from protocol.mux.messages import Hello, Refused, Resume, Welcome
+from protocol.mux.messages import Hello, Refused, Resume, Resumed, Welcome
 from protocol.mux.wire import Frame, FrameType, frame, split_message
+
+UNKNOWN_SESSION: Final = "unknown-session"
 
 
 def _only_frame(message: bytes) -> Frame:
@@ -36,9 +41,19 @@ def welcome_message(welcome: Welcome) -> bytes:
     return frame(FrameType.WELCOME, 0, pack_map(welcome))
 
 
+def resume_message(resume: Resume) -> bytes:
+    """What a client sends first when it wants a session back."""
+    return frame(FrameType.RESUME, 0, pack_map(resume))
+
+
+def resumed_message(received: int) -> bytes:
+    """What a server answers to resume when the session goes on."""
+    return frame(FrameType.RESUMED, 0, pack_map(Resumed(received)))
+
+
 def unknown_session_message() -> bytes:
     """What a server that holds no such session answers to resume."""
-    said = Refused(0, "unknown-session", "this session is not held here; start a new one")
+    said = Refused(0, UNKNOWN_SESSION, "this session is not held here; start a new one")
     return frame(FrameType.REFUSED, 0, pack_map(said))
 
 
@@ -56,20 +71,40 @@ def read_first(message: bytes) -> Hello | Resume:
     raise RemoteProtocolError("the first frame must be hello or resume")
 
 
-def read_answer(message: bytes) -> Welcome:
-    """The server's answer to hello, as the client reads it.
+def read_answer_to_hello(message: bytes) -> Welcome:
+    """As the client reads it.
 
     Raises:
         HandshakeRefused: the server said no.
-        RemoteProtocolError: it is no answer to hello.
+        RemoteProtocolError: it is no answer to hello, or the server leaves.
     """
     kind, _, body = _only_frame(message)
     if kind == FrameType.WELCOME:
         return read_welcome(body)
+    raise _no_session(kind, body)
+
+
+def read_answer_to_resume(message: bytes) -> Resumed | None:
+    """As the client reads it; None: the server does not have the session, and awaits hello.
+
+    Raises:
+        HandshakeRefused: the server said no for another reason.
+        RemoteProtocolError: it is no answer to resume, or the server leaves.
+    """
+    kind, _, body = _only_frame(message)
+    if kind == FrameType.RESUMED:
+        return read_resumed(body)
+    error = _no_session(kind, body)
+    if isinstance(error, HandshakeRefused) and error.code == UNKNOWN_SESSION:
+        return None
+    raise error
+
+
+def _no_session(kind: int, body: bytes) -> HandshakeRefused | RemoteProtocolError:
     if kind == FrameType.REFUSED:
         refused = read_refused(body)
-        raise HandshakeRefused(refused.code, refused.message)
+        return HandshakeRefused(refused.code, refused.message)
     if kind == FrameType.GOAWAY:
         goaway = read_goaway(body)
-        raise RemoteProtocolError(f"the server said {goaway.code}: {goaway.message}", goaway.code)
-    raise RemoteProtocolError("the server's first frame must be welcome")
+        return RemoteProtocolError(f"the server said {goaway.code}: {goaway.message}", goaway.code)
+    return RemoteProtocolError("the server's first frame does not answer ours")

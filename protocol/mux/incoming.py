@@ -111,9 +111,6 @@ class Incoming:
         state = TRANSITIONS.get((receiving.state, item))
         if state is None:
             raise RemoteProtocolError(f"{item.name} in state {receiving.state.name}")
-        number = receiving.stop_number
-        if number is not None and item is not Item.RESET and self._outgoing.sent.acked >= number:
-            raise RemoteProtocolError(f"stream {stream.id} goes on, although it was told to stop")
         receiving.state = state
 
     def _on_head(self, stream: Stream, body: bytes) -> Event | None:

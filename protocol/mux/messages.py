@@ -73,6 +73,12 @@ class Resume(NamedTuple):
         return f"<Resume session={self.session.hex()} attempt={self.attempt}>"
 
 
+class Resumed(NamedTuple):
+    """The server's answer to resume: the session goes on."""
+
+    received: int  # the client's counted frames that have come
+
+
 class Claim(NamedTuple):
     """The client asks for a name. `start` is false when a reconnect asks."""
 

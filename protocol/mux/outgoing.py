@@ -84,6 +84,15 @@ class Outgoing:
         self.wake(stream)
         self._note_room(stream)
 
+    def state_all(self) -> None:
+        """Say every credit again, on a new connection; the peer may have missed the last.
+
+        A stream whose `open` has not left has said its credit there.
+        """
+        for stream in self._streams.values():
+            if not stream.sending.queue.unopened:
+                self.state(stream)
+
     def take_made_room(self) -> list[Stream]:
         """Streams whose waiting writer may go on, since this was last asked."""
         made_room, self._made_room = self._made_room, []
@@ -101,14 +110,17 @@ class Outgoing:
 
     # --- emptying ---
 
-    def pack(self, parts: Parts, room: int, now: float) -> None:
-        """Move what may go into a message that has `room` bytes left."""
+    def pack(self, parts: Parts, room: int) -> tuple[int, int]:
+        """Move what may go into a message that has `room` bytes left.
+
+        Returns:
+            The counted frames moved, and their bytes.
+        """
         stops, stop_bytes, room = self._pack_statements(parts, room)
         frames, size = self._pack_turns(parts, room, self.sent.unacked_bytes + stop_bytes)
         if not frames and (self._bulk_may_go or not self._scheduler.anyone):
             self.sent.in_flight.idle()
-        if stops or frames:
-            self.sent.packed(stops + frames, stop_bytes + size, now)
+        return stops + frames, stop_bytes + size
 
     def _pack_statements(self, parts: Parts, room: int) -> tuple[int, int, int]:
         """Returns the number and bytes of counted ones, which are stop-sending, and the room."""
@@ -123,19 +135,18 @@ class Outgoing:
             del self._stating[stream.id]
             if stream.receiving.state >= ENDED:
                 continue
-            parts.append(self._statement(stream, self.sent.count + stops + 1))
+            parts.append(self._statement(stream))
             room -= len(parts[-1])
             if counted:
                 stops += 1
                 stop_bytes += len(parts[-1])
         return stops, stop_bytes, room
 
-    def _statement(self, stream: Stream, number: int) -> bytes:
-        """The credit, or the stop-sending that becomes the counted frame of this number."""
+    def _statement(self, stream: Stream) -> bytes:
+        """The credit, or the stop-sending."""
         if stream.stop_due is None:
             return frame(FrameType.CREDIT, stream.id, pack(stream.receiving.window.granted))
         code, stream.stop_due = stream.stop_due, None
-        stream.receiving.stop_number = number
         return frame(FrameType.STOP_SENDING, stream.id, pack_code(code))
 
     def _pack_turns(self, parts: Parts, room: int, unacked: int) -> tuple[int, int]:

@@ -1,10 +1,8 @@
-"""DRIVER. Runs one core on one transport.
+"""DRIVER. One session: what the programs do with it, over one connection after the other.
 
-Four tasks: the reader gives messages to the core and wakes who waits for what came; it never sends.
-The writer is the only one to send, and is cancelled only to drop the connection. The watchdog pings
-and notices a dead peer. The ack timer wakes the writer when an ack must leave by itself (a deadline
-around each of the writer's waits would cost more than the wait). The programs' tasks touch the core
-and wait at their own stream's gates; none of them touches the transport.
+While it is attached, the tasks of an `Attachment` run its core. When the connection is lost and the
+session may be resumed, it is *detached*: streams stay, what they have to send waits in their
+queues, and nothing is numbered. `resume` attaches it to the next connection.
 """
 
 from __future__ import annotations
@@ -12,12 +10,12 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
-from typing import Final
 
 import trio
 
 from protocol.errors import RemoteProtocolError, SessionClosed
-from protocol.limits import BEGUN_MAX, CLOSE_TIMEOUT_S
+from protocol.limits import BEGUN_MAX
+from protocol.mux.attachment import Attachment
 from protocol.mux.core import Core
 from protocol.mux.events import (
     ClaimAnswered,
@@ -32,15 +30,9 @@ from protocol.mux.events import (
 from protocol.mux.gate import Gate
 from protocol.mux.messages import Claim, Claimed, Goaway, Open, Refused
 from protocol.mux.stream import TunnelStream
-from protocol.mux.transport import Transport, TransportClosed
+from protocol.mux.transport import Transport
 
 log = logging.getLogger(__name__)
-
-# A dead peer is noticed within its timeout and this much more.
-_WATCH_EVERY_S = 1.0
-
-# A small answer is three events: its head, its body and its end.
-_WAKE_AT_ONCE: Final = 3 * BEGUN_MAX
 
 SessionEvent = ClaimAsked | ClaimAnswered | Released | GoingAway
 
@@ -50,11 +42,18 @@ class Session:
 
     Args:
         core: fresh from the handshake.
-        transport: carries it; the session closes it.
+        transport: carries it first; the session closes it.
+        hold_s: how long the server keeps it without a connection; 0: it ends with its first one.
         on_stream: called for each stream that the server opens (client only).
         on_event: called for what concerns claims and leaving.
+        on_closed: called once, when the session has ended.
 
-    The callbacks run in the reader: they must neither raise nor block.
+    The callbacks must neither raise nor block; the first two run in the reader.
+
+    Attributes:
+        closed_reason: why it has ended; None before.
+        detached_at: since when it has no connection, in trio's time; None while it has one.
+        heard_at: when the last byte came by a connection that was lost.
     """
 
     def __init__(
@@ -62,23 +61,32 @@ class Session:
         core: Core,
         transport: Transport,
         *,
+        hold_s: float = 0,
         on_stream: Callable[[TunnelStream], None] | None = None,
         on_event: Callable[[SessionEvent], None] | None = None,
+        on_closed: Callable[[], None] | None = None,
     ) -> None:
         self.core = core
+        self.hold_s = hold_s
         self.closed_reason: str | None = None
-        self._transport = transport
-        self._on_stream = on_stream
+        self.detached_at: float | None = None
+        self.detached_reason = ""
+        self.heard_at = -math.inf
         self.on_event = on_event
-        self._output = Gate()
+        self.on_closed = on_closed
+        self._on_stream = on_stream
         self._begun = 0
-        self._ack_news = Gate()
-        self._sending_since = math.inf
         self._quiet: trio.Event | None = None
-        self._scope = trio.CancelScope()
+        self._attachment = Attachment(self, transport)
 
     def __repr__(self) -> str:
-        return f"<Session {self.closed_reason or 'open'} {self.core!r}>"
+        state = self.closed_reason or ("attached" if self.attached else "detached")
+        return f"<Session {state} {self.core!r}>"
+
+    @property
+    def attached(self) -> bool:
+        """Whether it has a connection."""
+        return self.closed_reason is None and self.detached_at is None
 
     @property
     def stream_count(self) -> int:
@@ -127,18 +135,17 @@ class Session:
 
     def flush(self) -> None:
         """Let the writer look for something to send."""
-        self._output.open()
+        self._attachment.output.open()
 
     def begun(self) -> None:
         """Like `flush`, when a stream has begun something; see `pace`."""
         self._begun += 1
-        self._output.open()
+        self._attachment.output.open()
 
     @property
     def is_crowded(self) -> bool:
         """Whether so many streams have begun something that the writer should send it first."""
-        idle = self._sending_since == math.inf and self.closed_reason is None
-        return self._begun >= BEGUN_MAX and idle
+        return self._begun >= BEGUN_MAX and self.attached and not self._attachment.sending
 
     async def pace(self) -> None:
         """Before a stream begins something: let the writer send what the others have begun.
@@ -160,58 +167,58 @@ class Session:
     def close(self, reason: str) -> None:
         """End the session now: every stream gets SessionClosed. `run` returns soon after."""
         self._end(reason)
-        self._scope.cancel()
+        self._attachment.end()
 
     # --- running ---
 
     async def run(self) -> str:
-        """Run until the session ends; returns why. Nothing but Cancelled is raised.
+        """Run on the connection that it has, until that is lost or the session ends; returns why.
 
-        When cancelled, the transport is dropped without a closing handshake.
+        Afterwards `closed_reason` or `detached_at` is set, or `resume` was called meanwhile. Only
+        Cancelled is raised; then the connection is dropped, and the session has ended.
         """
-        try:
-            with self._scope:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._read)
-                    nursery.start_soon(self._write)
-                    nursery.start_soon(self._watch)
-                    nursery.start_soon(self._time_acks)
-        finally:
-            self._end("this end was cancelled")
-            await self._transport.aclose()
-        assert self.closed_reason is not None
-        return self.closed_reason
+        attachment = self._attachment
+        await attachment.run()
+        if attachment is not self._attachment:
+            return "resumed by another connection"
+        return self.closed_reason or self.detached_reason
 
-    async def _read(self) -> None:
-        while True:
-            try:
-                message = await self._transport.receive()
-            except TransportClosed as error:
-                leaving = self.core.control.peer_leaving
-                said = f" after it had said {leaving.code}: {leaving.message}" if leaving else ""
-                self.close(f"{error}{said}")
-                return
-            try:
-                events = self.core.receive(message, trio.current_time())
-            except RemoteProtocolError as error:
-                log.warning("the peer broke the protocol: %s", error)
-                self.core.fail(error.code, str(error))
-                self._end(f"the peer broke the protocol: {error}")
-                self.flush()
-                await trio.sleep(CLOSE_TIMEOUT_S)  # the writer says why; it may be stuck
-                self._scope.cancel()
-                return
-            for number, event in enumerate(events):
-                if number % _WAKE_AT_ONCE == _WAKE_AT_ONCE - 1:
-                    await trio.lowlevel.checkpoint()
-                if self.closed_reason is None:
-                    self._dispatch(event)
-            if self.core.ack_due_at < math.inf:
-                self._ack_news.open()
-            if self._quiet is not None or self.core.may_have_output(trio.current_time()):
-                self.flush()
+    def drop_connection(self) -> None:
+        """Let go of the connection as if it were lost."""
+        self.lost(self._attachment, "this end dropped the connection", final=False)
+        self._attachment.drop()
 
-    def _dispatch(self, event: Event) -> None:
+    @property
+    def resumable(self) -> bool:
+        """Whether another connection may have it. A server that stops gives no session back."""
+        return self.hold_s > 0 and self.closed_reason is None and not self.core.control.server_stops
+
+    def resume(self, transport: Transport, received: int, first: bytes = b"") -> None:
+        """Go on over a new connection, also while there seems to be an old one; then `run`.
+
+        All in one step. An old connection is dropped, with what its tasks hold.
+
+        Args:
+            transport: whose peer has asked for the session, or has given it back.
+            received: the number of our frames that the peer has.
+            first: a message that goes before anything else. The count in it is read before the
+                call, with no await between.
+
+        Raises:
+            RemoteProtocolError: the peer cannot have that number; nothing has changed.
+        """
+        self.core.resume(received, trio.current_time())
+        self._attachment.supersede()
+        self._attachment = Attachment(self, transport, first)
+        self.detached_at = None
+        self._begun = 0
+
+    # --- what the attachment calls ---
+
+    def dispatch(self, event: Event) -> None:
+        """See Owner."""
+        if self.closed_reason is not None:
+            return
         if isinstance(event, Readable):
             if event.stream.driver is not None:
                 event.stream.driver.wake_reader()
@@ -225,63 +232,42 @@ class Session:
         elif self.on_event is not None:
             self.on_event(event)
 
-    async def _write(self) -> None:
-        core = self.core
-        while True:
-            message = core.next_message(trio.current_time())
-            self._begun = 0
-            for record in core.take_made_room():
-                if record.driver is not None:
-                    record.driver.wake_writer()
-            if message:
-                await self._send(message)
-            elif core.failed:
-                self._scope.cancel()
-                return
-            else:
-                if not core.streams:
-                    self._tell_quiet()
-                await self._output.wait()
+    def packed(self) -> None:
+        """See Owner."""
+        self._begun = 0
+        for record in self.core.take_made_room():
+            if record.driver is not None:
+                record.driver.wake_writer()
 
-    async def _send(self, message: bytes) -> None:
-        self._sending_since = trio.current_time()
-        try:
-            await self._transport.send(message)
-        except TransportClosed as error:
-            # What the peer said before it closed may still be there to be read.
-            await trio.sleep(CLOSE_TIMEOUT_S)
-            self.close(str(error))
-        self._sending_since = math.inf
+    @property
+    def quiet_awaited(self) -> bool:
+        """See Owner."""
+        return self._quiet is not None
 
-    async def _time_acks(self) -> None:
-        """Wake the writer when an ack must leave by itself."""
-        while True:
-            due_at = self.core.ack_due_at
-            if trio.current_time() < due_at < math.inf:
-                await trio.sleep_until(due_at)
-                continue
-            if due_at < math.inf:
-                self.flush()
-            await self._ack_news.wait()
-
-    async def _watch(self) -> None:
-        while True:
-            now = trio.current_time()
-            reason = self.core.check(now, self._transport.heard_at)
-            stuck_s = now - self._sending_since
-            if reason is None and stuck_s > self.core.control.heartbeat.timeout_s:
-                reason = f"nothing could be sent for {stuck_s:.0f} s"
-            if reason is not None:
-                self.close(reason)
-                return
-            if self.core.control:
-                self.flush()
-            await trio.sleep(_WATCH_EVERY_S)
-
-    def _tell_quiet(self) -> None:
+    def sent_all(self) -> None:
+        """See Owner."""
         if self._quiet is not None:
             self._quiet.set()
             self._quiet = None
+
+    def fail(self, error: RemoteProtocolError) -> None:
+        """See Owner."""
+        log.warning("the peer broke the protocol: %s", error)
+        self.core.fail(error.code, str(error))
+        self._end(f"the peer broke the protocol: {error}")
+
+    def lost(self, attachment: Attachment, reason: str, *, final: bool) -> None:
+        """See Owner."""
+        if attachment is not self._attachment or not self.attached:
+            return
+        self.heard_at = attachment.heard_at
+        leaving = self.core.control.peer_leaving
+        said = f" after it had said {leaving.code}: {leaving.message}" if leaving else ""
+        if final or not self.resumable:
+            self._end(f"{reason}{said}")
+        else:
+            self.detached_reason = f"{reason}{said}"
+            self.detached_at = trio.current_time()
 
     def _end(self, reason: str) -> None:
         """Tell every stream, once."""
@@ -292,4 +278,6 @@ class Session:
             if record.driver is not None:
                 record.driver.wake_reader()
                 record.driver.peer_stopped()
-        self._tell_quiet()
+        self.sent_all()
+        if self.on_closed is not None:
+            self.on_closed()

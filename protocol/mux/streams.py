@@ -152,7 +152,6 @@ class ReceiveHalf:
         "length",
         "reset",
         "state",
-        "stop_number",
         "stopped",
         "trailers",
         "window",
@@ -169,8 +168,6 @@ class ReceiveHalf:
         """Code and message with which it ended badly."""
         self.stopped = False
         """We want no more of it: what comes is ignored."""
-        self.stop_number: int | None = None
-        """The count of our stop-sending; what comes after its acknowledgement is a fault."""
         self.cut = False
         """The program threw away a part of it."""
         self._heads: deque[tuple[Head, int]] = deque()

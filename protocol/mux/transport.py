@@ -28,8 +28,22 @@ from protocol.limits import (
 _MESSAGE_QUEUE_SIZE: Final = 0
 
 
+# Closed by something in between that stops or restarts (RFC 6455 7.4.1 and its registry). Ours
+# closes with 1000, and what breaks the rules of a WebSocket gets another code.
+_ENDED_FOR_NOW: Final = frozenset({1001, 1012, 1013, 1014})
+
+
 class TransportClosed(TunnelError):
-    """The connection is gone; the message says how."""
+    """The connection is gone; the message says how.
+
+    Attributes:
+        final: and so is the session: the peer ended it by a closing handshake, or broke the rules
+            of the connection. Else the connection was lost, and another may resume it.
+    """
+
+    def __init__(self, message: str, *, final: bool = False) -> None:
+        super().__init__(message)
+        self.final = final
 
 
 class Transport(Protocol):
@@ -136,7 +150,7 @@ class WebSocketTransport:
             raise self._closed(error.reason) from None
         self._stream.since_message = 0
         if isinstance(message, str):
-            raise TransportClosed("the peer sent a text message")
+            raise TransportClosed("the peer sent a text message", final=True)
         return message
 
     async def aclose(self) -> None:
@@ -151,11 +165,14 @@ class WebSocketTransport:
 
     def _closed(self, reason: trio_websocket.CloseReason | None) -> TransportClosed:
         if self._stream.flooded:
-            return TransportClosed("the peer sent too many bytes without a whole message")
+            return TransportClosed(
+                "the peer sent too many bytes without a whole message", final=True
+            )
         if reason is None or reason.code == 1006:
             return TransportClosed("the connection was lost")
         text = f": {reason.reason}" if reason.reason else ""
-        return TransportClosed(f"the WebSocket was closed ({reason.code}{text})")
+        said = f"the WebSocket was closed ({reason.code}{text})"
+        return TransportClosed(said, final=reason.code not in _ENDED_FOR_NOW)
 
 
 async def accept_websocket(

@@ -13,7 +13,7 @@ from protocol.http.websocket import FrameCutter
 from protocol.mux import codec
 from protocol.mux.control import Heartbeat
 from protocol.mux.core import Core
-from protocol.mux.handshake import read_answer, read_first
+from protocol.mux.handshake import read_answer_to_hello, read_answer_to_resume, read_first
 from protocol.mux.messages import Claim, Head, Open
 from protocol.mux.wire import frame, split_message
 from protocol.names import APEX, is_legal_name, tunnel_key
@@ -70,6 +70,7 @@ READERS: Final[tuple[Callable[[bytes], object], ...]] = (
     codec.read_hello,
     codec.read_welcome,
     codec.read_resume,
+    codec.read_resumed,
     codec.read_claim,
     codec.read_claimed,
     codec.read_refused,
@@ -106,7 +107,7 @@ def messages(data: bytes) -> None:
         frames = []
     else:
         assert b"".join(frame(*one) for one in frames) == data
-    for read in (read_first, read_answer):
+    for read in (read_first, read_answer_to_hello, read_answer_to_resume):
         try:
             read(data)
         except (RemoteProtocolError, HandshakeRefused):

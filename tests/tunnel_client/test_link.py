@@ -24,8 +24,22 @@ class Client:
         self.streams: list[TunnelStream] = []
         self.claimed: list[Claimed] = []
         config = a_config(ws_keepalive_s=ws_keepalive_s)
-        self.link = Link(config, "1.2", self.streams.append, self.claimed.append)
+        self.resumed: list[float] = []
+        self.pauses: list[tuple[float, str]] = []
+        self.go_on = trio.Event()
+        self.link = Link(
+            config,
+            "1.2",
+            on_stream=self.streams.append,
+            on_claimed=self.claimed.append,
+            on_resumed=self.resumed.append,
+            pause=self._pause,
+        )
         nursery.start_soon(self._run)
+
+    async def _pause(self, lived_s: float, reason: str) -> None:
+        self.pauses.append((lived_s, reason))
+        await self.go_on.wait()
 
     async def _run(self) -> None:
         await self.link.run("app", INSTANCE, start=True)
@@ -200,7 +214,7 @@ async def test_a_goaway_says_to_leave_while_the_session_goes_on(
     server.session.goaway("shutting-down", "an update", 8)
     await client.link.leaving.wait()
     assert client.link.reason == "the server said: an update"
-    server.session.core.control.leaving = False
+    server.session.core.control._leaving = None
     server.request()  # of a visitor whose connection the server still holds
     await settled()
     assert len(client.streams) == 1

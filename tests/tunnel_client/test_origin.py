@@ -144,13 +144,14 @@ async def test_head_body_and_end_that_are_there_leave_in_one_message() -> None:
         await app.request()
         sent = tunnel.client.core.sent.count
         message_counts: list[int] = []
-        send = tunnel.client._transport.send
+        transport = tunnel.client._attachment._transport
+        send = transport.send
 
         async def counting(message: bytes) -> None:
             message_counts.append(tunnel.client.core.sent.count - sent)
             await send(message)
 
-        tunnel.client._transport.send = counting  # type: ignore[method-assign]
+        transport.send = counting  # type: ignore[method-assign]
         await app.send(OK)
         assert await tunnel.answer(stream) == (200, b"ok")
         assert 3 in message_counts  # head, data and end were packed before the first of them left

@@ -26,7 +26,9 @@ from tunnel_server.answers import (
 
 HTML, JSON = b"text/html", b"application/json"
 FORMS = {b"": b"text/plain; charset=utf-8", HTML: b"text/html; charset=utf-8", JSON: JSON}
-DETAILS = HealthDetails(version="1.2.3", sessions=2, streams=3, unacked_bytes=4)
+DETAILS = HealthDetails(
+    version="1.2.3", sessions=2, streams=3, unacked_bytes=4, held_sessions=5, parked_requests=6
+)
 
 
 def values(answer: Answer, name: bytes) -> list[bytes]:
@@ -243,6 +245,7 @@ def test_health_tells_strangers_nothing_but_that_it_is_well() -> None:
 
 def test_health_has_details_for_those_who_may_know() -> None:
     details = {"version": "1.2.3", "sessions": 2, "streams": 3, "unacked_bytes": 4}
+    details |= {"held_sessions": 5, "parked_requests": 6}
     assert members(health(DETAILS)) == {"status": "ok"} | details
     assert members(ready(DETAILS, draining=True)) == {"status": "draining"} | details
 

@@ -100,6 +100,8 @@ def test_serve_may_be_said_or_left_out(served: Callable[..., ServerConfig]) -> N
             ServerConfig(trusted_proxies=(ip_network("::1"),), proxy_protocol=True),
         ),
         (["--drain-timeout", "0.5"], ServerConfig(drain_timeout_s=0.5)),
+        (["--hold", "0"], ServerConfig(hold_s=0)),
+        (["--heartbeat", "5,9"], ServerConfig(ping_interval_s=5, timeout_s=9)),
         (["--state-dir", "/s"], ServerConfig(state_dir=Path("/s"))),
         (["--json"], ServerConfig(json=True)),
     ],
@@ -133,6 +135,10 @@ def test_each_flag_has_its_setting(
         (["--proxy-protocol"], "--trusted-proxies: is needed beside --proxy-protocol"),
         (["--drain-timeout", "-1"], "--drain-timeout: takes seconds, 0 to 86400, not '-1'"),
         (["--drain-timeout", "86401"], "--drain-timeout: takes seconds, 0 to 86400"),
+        (["--hold", "1.5"], "--hold: takes whole seconds, 0 to 86400, not '1.5'"),
+        (["--hold", "86401"], "--hold: takes whole seconds"),
+        (["--heartbeat", "15"], "--heartbeat: takes two whole numbers of seconds"),
+        (["--heartbeat", "15,14"], "--heartbeat: takes two whole numbers of seconds"),
         (["--state-dir", ""], "--state-dir: takes a path"),
     ],
 )
@@ -154,6 +160,8 @@ def test_bad_value_is_one_line_that_names_the_flag_and_what_it_takes(
         ("--tls-key", "FILE"),
         ("--trusted-proxies", "CIDR,..."),
         ("--drain-timeout", "SECONDS"),
+        ("--hold", "SECONDS"),
+        ("--heartbeat", "S,S"),
         ("--state-dir", "DIR"),
     ],
 )
@@ -232,8 +240,8 @@ def test_help_shows_every_flag_and_the_other_command(
     flags = re.findall(r"^  (--[a-z-]+)", shown, re.MULTILINE)
     assert flags == [
         *("--bind", "--domain", "--public-url", "--auth-file", "--open", "--tls-cert", "--tls-key"),
-        *("--trusted-proxies", "--proxy-protocol", "--drain-timeout", "--state-dir"),
-        *("--json", "--version"),
+        *("--trusted-proxies", "--proxy-protocol", "--drain-timeout", "--hold", "--heartbeat"),
+        *("--state-dir", "--json", "--version"),
     ]
     assert "tunnel-server token create NAME" in shown
     assert app.configs == []

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 from protocol.names import APEX, tunnel_key
 from tunnel_server.config import (
     MAX_DRAIN_TIMEOUT_S,
+    MAX_WIRE_S,
     ConfigError,
     PublicUrl,
     ServerConfig,
@@ -70,6 +71,11 @@ def test_tokens_are_in_the_state_folder_or_where_the_flag_says() -> None:
         ({"drain_timeout_s": MAX_DRAIN_TIMEOUT_S + 1}, "--drain-timeout: takes seconds"),
         ({"drain_timeout_s": math.nan}, "--drain-timeout: takes seconds"),
         ({"drain_timeout_s": math.inf}, "--drain-timeout: takes seconds"),
+        ({"hold_s": -1}, "--hold: takes whole seconds"),
+        ({"hold_s": MAX_WIRE_S + 1}, "--hold: takes whole seconds"),
+        ({"ping_interval_s": 0}, "--heartbeat: takes two whole numbers"),
+        ({"timeout_s": 14}, "--heartbeat: takes two whole numbers"),
+        ({"timeout_s": MAX_WIRE_S + 1}, "--heartbeat: takes two whole numbers"),
     ],
 )
 def test_value_that_is_not_allowed_is_refused_by_the_name_of_its_flag(
@@ -89,6 +95,10 @@ def test_value_that_is_not_allowed_is_refused_by_the_name_of_its_flag(
         {"bind_host": "::"},
         {"drain_timeout_s": 0.0},
         {"drain_timeout_s": MAX_DRAIN_TIMEOUT_S},
+        {"hold_s": 0},
+        {"hold_s": MAX_WIRE_S},
+        {"ping_interval_s": 1, "timeout_s": 1},
+        {"timeout_s": MAX_WIRE_S},
         {"public_url": PublicUrl("https", "example.com", 65535)},
     ],
 )

@@ -3,7 +3,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import msgpack
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -11,13 +10,12 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from protocol.http.websocket import accept_for
 from protocol.limits import STREAMS_MAX
 from protocol.mux.codec import pack_map
-from protocol.mux.handshake import hello_message, read_answer
-from protocol.mux.messages import Claim, Claimed, Goaway, Hello, Release, Resume, Welcome
+from protocol.mux.handshake import hello_message
+from protocol.mux.messages import Claim, Claimed, Goaway, Hello, Release, Resume
 from protocol.mux.wire import FrameType, frame, split_message
 from tests.edge_fakes import (
     HELLO,
     VISITOR,
-    Visitor,
     World,
     get,
     hello,
@@ -25,81 +23,22 @@ from tests.edge_fakes import (
     open_world,
     tunnel_error,
 )
-from tunnel_server.auth import add_token, make_token
+from tests.tunnel_server.control_client import (
+    APP,
+    HELLO_MESSAGE,
+    KEY,
+    NEWER,
+    TOKEN,
+    bearer,
+    claim,
+    connected,
+    handshake,
+    message,
+    received,
+    said,
+)
+from tunnel_server.auth import add_token
 from tunnel_server.edge import Login
-
-KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
-TOKEN = make_token(bytes(32))
-
-
-def handshake(*more: bytes, version: bytes = b"13", key: bytes = KEY, **replaced: bytes) -> bytes:
-    fields = {
-        "connection": b"Connection: Upgrade",
-        "upgrade": b"Upgrade: websocket",
-        "version": b"Sec-WebSocket-Version: " + version,
-        "key": b"Sec-WebSocket-Key: " + key,
-        "protocol": b"Sec-WebSocket-Protocol: trio-tunnel.1",
-    } | replaced
-    lines = [field for field in fields.values() if field]
-    return get(b"/_tunnel/control", *lines, *more, host=b"localhost:8080")
-
-
-def bearer(token: str = TOKEN) -> bytes:
-    return f"Authorization: Bearer {token}".encode()
-
-
-def message(payload: bytes, first: int = 0x82) -> bytes:
-    """A masked frame of a client, with a key of zeros."""
-    size = len(payload)
-    length = bytes([0x80 | size]) if size < 126 else b"\xfe" + size.to_bytes(2, "big")
-    return bytes([first]) + length + bytes(4) + payload
-
-
-async def received(visitor: Visitor) -> tuple[int, bytes]:
-    """Opcode and payload of the next frame of the server; (-1, b"") at the end."""
-    header = await visitor.receive(2)
-    if len(header) < 2:
-        return -1, b""
-    size = header[1]
-    if size == 126:
-        size = int.from_bytes(await visitor.receive(2), "big")
-    return header[0] & 0x0F, await visitor.receive(size)
-
-
-NEWER = b"Sec-WebSocket-Protocol: trio-tunnel.2, trio-tunnel.10"
-HELLO_MESSAGE = hello_message(Hello((), "test/1", 100, 16384))
-
-
-async def connected(world: World, *fields: bytes) -> Visitor:
-    """A client with a session."""
-    client = world.visit()
-    await client.send(handshake(*fields))
-    assert (await client.head()).startswith(b"HTTP/1.1 101 ")
-    await client.send(message(HELLO_MESSAGE))
-    opcode, payload = await received(client)
-    assert opcode == 2
-    assert isinstance(read_answer(payload), Welcome)
-    return client
-
-
-async def said(client: Visitor, *kinds: FrameType) -> dict[str, object]:
-    """The map in the next frame of these types; others are passed over."""
-    while True:
-        opcode, payload = await received(client)
-        assert opcode == 2, (opcode, payload)
-        for found, _, body in split_message(payload):
-            if found in kinds:
-                value = msgpack.unpackb(body)
-                assert isinstance(value, dict)
-                return value
-
-
-async def claim(client: Visitor, claimed: Claim) -> dict[str, object]:
-    await client.send(message(frame(FrameType.CLAIM, 0, pack_map(claimed))))
-    return await said(client, FrameType.CLAIMED, FrameType.REFUSED)
-
-
-APP = Claim(1, "app", b"i" * 16, True, {})
 
 
 @pytest.fixture
@@ -496,8 +435,7 @@ async def test_a_session_is_logged_from_its_start_to_its_end(
         f"{VISITOR}: session of {owner} (test/1)",
         f"app is online, of {owner}",
         f"claim of {owner} refused: name-invalid",
-        "app is offline",
-        f"{VISITOR}: session ended: the connection was lost",
+        f"{VISITOR}: connection lost: the connection was lost; held for 60 s",
     ]
     assert "secret-key" not in caplog.text
 

@@ -8,7 +8,7 @@ import msgpack
 from trio.testing import wait_all_tasks_blocked
 
 from protocol.mux.codec import pack_map
-from protocol.mux.handshake import hello_message, read_answer
+from protocol.mux.handshake import hello_message, read_answer_to_hello
 from protocol.mux.messages import Claim, Hello, Welcome
 from protocol.mux.wire import FrameType, frame, split_message
 from tests.edge_fakes import Visitor, World, get
@@ -44,7 +44,7 @@ async def welcomed(world: World, features: tuple[str, ...] = ()) -> tuple[Visito
     await client.send(HANDSHAKE)
     assert (await client.head()).startswith(b"HTTP/1.1 101 ")
     await send(client, hello_message(Hello(features, "tests/1", 100, 16_384)))
-    return client, read_answer(await receive(client))
+    return client, read_answer_to_hello(await receive(client))
 
 
 def answers(message: bytes) -> Iterator[tuple[int, dict[str, object]]]:

@@ -53,7 +53,7 @@ def test_details_of_health_are_for_those_with_a_token(tmp_path: Path) -> None:
     edge = guarded(tmp_path)
     assert edge.health(None) is None
     assert edge.health(b"Bearer wrong") is None
-    assert edge.health(BEARER) == HealthDetails("1.2.3", 0, 0, 0)
+    assert edge.health(BEARER) == HealthDetails("1.2.3", 0, 0, 0, 0, 0)
 
 
 async def test_health_counts_sessions_and_streams(world: World) -> None:

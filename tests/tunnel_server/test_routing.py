@@ -217,7 +217,7 @@ async def test_ready_is_503_on_a_server_that_stops(world: World) -> None:
     await visitor.send(get(b"/_tunnel/ready", host=b"localhost"))
     raw = await visitor.rest()
     assert tunnel_error(raw) == (503, "draining")
-    assert raw.endswith(b'"unacked_bytes": 0}')
+    assert raw.endswith(b'"unacked_bytes": 0, "held_sessions": 0, "parked_requests": 0}')
 
 
 async def test_a_name_that_was_never_held_is_404(world: World) -> None:

@@ -99,6 +99,8 @@ async def test_health_tells_details_to_a_valid_token_alone(tmp_path: Path, path:
             "sessions": 0,
             "streams": 0,
             "unacked_bytes": 0,
+            "held_sessions": 0,
+            "parked_requests": 0,
         }
 
 
@@ -109,6 +111,8 @@ async def test_health_of_an_open_server_counts_sessions_and_streams(world: World
         "sessions": 0,
         "streams": 0,
         "unacked_bytes": 0,
+        "held_sessions": 0,
+        "parked_requests": 0,
     }
     await world.client(hello)
     await world.client(echo, "other")

@@ -174,7 +174,7 @@ def test_claims_have_a_limit_at_both_ends() -> None:
         server.receive(FrameType.CLAIM, pack_map(more), 0.0)
 
 
-def test_number_of_a_claim_that_holds_is_not_used_again() -> None:
+def test_claim_that_holds_is_asked_again_only_by_a_client_that_missed_the_answer() -> None:
     server, client = ends()
     client.claim(CLAIM)
     with pytest.raises(LocalProtocolError):
@@ -184,8 +184,10 @@ def test_number_of_a_claim_that_holds_is_not_used_again() -> None:
     carry(server, client)
     with pytest.raises(LocalProtocolError):
         client.claim(CLAIM)
-    with pytest.raises(RemoteProtocolError, match="claim 1 is taken"):
-        server.receive(FrameType.CLAIM, pack_map(CLAIM), 0.0)
+    # After a resume, to a client that missed the answer.
+    assert server.receive(FrameType.CLAIM, pack_map(CLAIM), 0.0) == ClaimAsked(CLAIM)
+    server.answer_claim(GRANTED)
+    assert server.claims == {1}
 
 
 def test_claim_that_is_too_long_changes_nothing() -> None:
@@ -275,3 +277,79 @@ def test_frame_that_does_not_belong_to_a_running_session_is_a_fault(kind: FrameT
     for control in ends():
         with pytest.raises(RemoteProtocolError, match="where none belongs"):
             control.receive(kind, b"\x01", 0.0)
+
+
+def lose(*ends: Control) -> None:
+    """What they have to say gets lost with the connection, and the session is resumed."""
+    for end in ends:
+        end.take([], 65_000)
+        end.resume()
+
+
+def test_claim_without_an_answer_is_asked_again_after_a_resume() -> None:
+    server, client = ends()
+    client.claim(CLAIM)
+    lose(server, client)
+    assert carry(client, server) == [ClaimAsked(CLAIM)]
+    server.answer_claim(GRANTED)
+    lose(server, client)
+    assert carry(server, client) == []
+    assert carry(client, server) == [ClaimAsked(CLAIM)]
+    server.answer_claim(GRANTED)
+    assert carry(server, client) == [ClaimAnswered(GRANTED)]
+    lose(server, client)
+    assert carry(client, server) == carry(server, client) == []
+
+
+def test_releases_and_goaway_are_said_again_after_a_resume() -> None:
+    server, client = ends()
+    for number in range(CLAIMS_MAX + 1):
+        client.claim(CLAIM._replace(claim=number))
+        carry(client, server)
+        server.answer_claim(GRANTED._replace(claim=number))
+        carry(server, client)
+        if number:
+            server.release(number, "taken-over", "gone")
+            if number < CLAIMS_MAX:
+                carry(server, client)
+    client.goaway(Goaway("shutting-down", "the client stops", 8))
+    lose(server, client)
+    releases = [event for event in carry(server, client) if isinstance(event, Released)]
+    assert [event.release.claim for event in releases] == [CLAIMS_MAX]
+    assert client.claims == {0}
+    assert carry(client, server) == [GoingAway(Goaway("shutting-down", "the client stops", 8))]
+    lose(server, client)
+    said: list[bytes | memoryview] = []
+    server.take(said, 65_000)
+    assert len(said) == CLAIMS_MAX
+
+
+def test_claim_that_is_asked_anew_is_not_released_again() -> None:
+    server, client = ends()
+    for _ in range(2):
+        client.claim(CLAIM)
+        carry(client, server)
+        server.answer_claim(GRANTED)
+        carry(server, client)
+        server.release(1, "taken-over", "gone")
+        carry(server, client)
+    client.claim(CLAIM)
+    carry(client, server)
+    server.answer_claim(GRANTED)
+    lose(server, client)
+    assert carry(server, client) == []
+
+
+def test_resume_drops_pings_and_what_was_measured_on_the_old_line() -> None:
+    server, client = ends()
+    client.ping(0.0)
+    carry(client, server)
+    carry(server, client)
+    assert client.heartbeat.round_trip_s == 0
+    client.ping(20.0)
+    carry(client, server)
+    lose(server, client)
+    assert client.heartbeat.round_trip_s == math.inf
+    assert not server
+    client.ping(20.5)
+    assert client

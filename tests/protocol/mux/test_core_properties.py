@@ -93,6 +93,8 @@ class World:
         self.pair.now += 0.001
         if action == "open":
             self.open(place, size)
+        elif action == "cut":
+            self.cut()
         elif action in ("pack", "deliver"):
             getattr(self, action)(server)
         else:
@@ -100,6 +102,15 @@ class World:
             if half := halves.get(1 + place % max(len(halves), 1)):
                 self.act(action, half, size)
         self.check()
+
+    def cut(self) -> None:
+        """The connection is lost with all that is on its way, and the session resumed."""
+        server, client = self.pair.server, self.pair.client
+        for _, _, wire in self.ways.values():
+            wire.clear()
+        had = client.received.count
+        server.resume(had, self.pair.now)
+        client.resume(server.received.count, self.pair.now)
 
     def open(self, place: int, size: int) -> None:
         if len(self.requests) == STREAMS_MAX:
@@ -195,24 +206,21 @@ class World:
 
 
 ACTIONS: Final = "open head head write write write end read read reset stop cancel".split()
-STEPS: Final = st.lists(
-    st.tuples(
-        st.sampled_from([*ACTIONS, *["pack"] * 4, *["deliver"] * 4]),
-        st.booleans(),
-        st.integers(0, 30),
-        st.sampled_from([0, 1, 100, 1000, 16_384, 65_000, 300_000, 10**6]),
-    ),
-    min_size=20,
-    max_size=150,
-)
+MOVES: Final = [*ACTIONS, *["pack"] * 4, *["deliver"] * 4]
+SIZES: Final = st.sampled_from([0, 1, 100, 1000, 16_384, 65_000, 300_000, 10**6])
+Step = tuple[str, bool, int, int]
 
 
-@given(
-    STEPS, st.sampled_from([0, 1, 1000, 16_384]), st.sampled_from([0, 100_000, BUDGET_BYTES // 2])
-)
-def test_every_byte_arrives_in_order_or_the_half_is_visibly_reset(
-    steps: list[tuple[str, bool, int, int]], body_credit: int, lendable: int
-) -> None:
+def steps_of(moves: list[str]) -> st.SearchStrategy[list[Step]]:
+    step = st.tuples(st.sampled_from(moves), st.booleans(), st.integers(0, 30), SIZES)
+    return st.lists(step, min_size=20, max_size=150)
+
+
+CREDITS: Final = st.sampled_from([0, 1, 1000, 16_384])
+LENDABLE: Final = st.sampled_from([0, 100_000, BUDGET_BYTES // 2])
+
+
+def run(steps: list[Step], body_credit: int, lendable: int) -> None:
     world = World(CorePair(body_credit=body_credit, max_streams=STREAMS_MAX), lendable)
     world.do("open", True, 2, 0)
     for step in steps:
@@ -226,3 +234,17 @@ def test_every_byte_arrives_in_order_or_the_half_is_visibly_reset(
     for half in (*world.requests.values(), *world.answers.values()):
         half.writer.cancel(half.sent, "cancelled")
     assert world.pair.server.budget.free == world.pair.client.budget.free == lendable
+
+
+@given(steps_of(MOVES), CREDITS, LENDABLE)
+def test_every_byte_arrives_in_order_or_the_half_is_visibly_reset(
+    steps: list[Step], body_credit: int, lendable: int
+) -> None:
+    run(steps, body_credit, lendable)
+
+
+@given(steps_of([*MOVES, "cut", "cut"]), CREDITS, LENDABLE)
+def test_resumes_lose_nothing_and_double_nothing(
+    steps: list[Step], body_credit: int, lendable: int
+) -> None:
+    run(steps, body_credit, lendable)

@@ -312,7 +312,7 @@ def test_what_is_not_counted_goes_also_at_the_limit() -> None:
     stream, other = pair.open(post("chunked"))
     pair.to_server()
     pair.server.send_data(stream, bytes(50_000))
-    pair.server.sent.packed(0, UNACKED_MAX_BYTES - pair.server.sent.unacked_bytes, 0.0)
+    pair.server.sent.packed(0, UNACKED_MAX_BYTES - pair.server.sent.unacked_bytes, b"", 0.0)
     pair.client.send_head(other, OK)
     pair.to_server()
     pair.server.control.ping(0.0)
@@ -323,7 +323,7 @@ def test_what_is_not_counted_goes_also_at_the_limit() -> None:
 def test_credit_goes_at_the_limit_and_is_not_counted_as_unacknowledged() -> None:
     pair = CorePair()
     _, other = pair.open(post("chunked"))
-    pair.client.sent.packed(0, UNACKED_MAX_BYTES, 0.0)
+    pair.client.sent.packed(0, UNACKED_MAX_BYTES, b"", 0.0)
     assert FrameType.CREDIT in kinds_of(pair.client.next_message(0.0))
     assert pair.client.sent.unacked_bytes == UNACKED_MAX_BYTES
     assert other.id == 1

@@ -46,6 +46,7 @@ class End:
         self.events: list[SessionEvent] = []
         self.over = trio.Event()
         self.reason = ""
+        self.scope = trio.CancelScope()
         say_opened, self.opened = trio.open_memory_channel[TunnelStream](math.inf)
         self.session = Session(
             Core(
@@ -59,7 +60,9 @@ class End:
         )
 
     async def run(self) -> None:
-        self.reason = await self.session.run()
+        with self.scope:
+            self.reason = await self.session.run()
+        self.reason = self.reason or self.session.closed_reason or ""
         self.over.set()
 
 
@@ -280,7 +283,7 @@ async def test_end_of_a_session_wakes_every_waiter(autojump_clock: MockClock, ho
             elif how == "peer closed":
                 ends.client.session.close("as the test wants")
             else:
-                ends.server.session._scope.cancel()
+                ends.server.scope.cancel()
             with trio.fail_after(CLOSE_TIMEOUT_S + 1):
                 await ends.server.over.wait()
     errors = [one for one in results if one is not None]
@@ -577,5 +580,5 @@ def test_session_shows_its_state() -> None:
         return before + repr(end.session)
 
     shown = trio.run(show)
-    assert "<Session open" in shown
+    assert "<Session attached" in shown
     assert "<Session gone" in shown
