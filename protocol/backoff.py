@@ -1,4 +1,6 @@
-"""How long to wait before connecting again: exponential backoff with full jitter.
+"""How long to wait before connecting again, and for how long to go on with it.
+
+The waits are exponential backoff with full jitter.
 
 Every wait is random between nothing and a span, and the span doubles with each failure in a row.
 The whole span is random, and not a part of it: when a server restarts, its clients lose their
@@ -6,10 +8,14 @@ connections in the same instant, and only a random first wait keeps them apart (
 
 The count of failures goes back to nothing only after a connection has lived. A server that takes
 connections and drops them at once would else be called without any pause.
+
+A client never gives up unless it was told for how long to try: a laptop that is opened again on
+Monday finds its server then.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 # Short enough that a person hardly notices a dropped line. A thousand clients of a server that
@@ -55,5 +61,49 @@ class Backoff:
         One that lived `LIVED_S` or longer makes the next wait a first one again.
         """
         if lived_s >= LIVED_S:
-            self._span_s = FIRST_SPAN_S
-            self.attempt = 0
+            self.reset()
+
+    def reset(self) -> None:
+        """Make the next wait a first one again: what made the attempts fail may be over."""
+        self._span_s = FIRST_SPAN_S
+        self.attempt = 0
+
+
+class Patience:
+    """For how long one client may be without a connection before it gives up.
+
+    Args:
+        limit_s: in seconds; infinite: it never does.
+        now: in seconds, by a monotonic clock; it has no connection yet.
+
+    Attributes:
+        ends_at: when it gives up, if nothing happens; infinite while it is connected.
+    """
+
+    def __init__(self, limit_s: float, now: float) -> None:
+        self._limit_s = limit_s
+        self._since = now
+        self._is_connected = False
+
+    def __repr__(self) -> str:
+        return f"<Patience limit={self._limit_s:g}s ends_at={self.ends_at:g}>"
+
+    @property
+    def ends_at(self) -> float:
+        return math.inf if self._is_connected else self._since + self._limit_s
+
+    def connected(self, now: float) -> float:
+        """It is connected; returns for how many seconds it was not."""
+        away_s = 0.0 if self._is_connected else now - self._since
+        self._is_connected = True
+        return away_s
+
+    def lost(self, now: float) -> None:
+        """It is not, or still not: only the first call after `connected` counts."""
+        if self._is_connected:
+            self._is_connected = False
+            self._since = now
+
+    def begin_anew(self, now: float) -> None:
+        """Count from now on, if it is not connected: before now nobody could have tried."""
+        self._since = now

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import math
 import random
 
 import pytest
 
-from protocol.backoff import FIRST_SPAN_S, LIVED_S, LONGEST_SPAN_S, Backoff
+from protocol.backoff import FIRST_SPAN_S, LIVED_S, LONGEST_SPAN_S, Backoff, Patience
 
 
 def waits(backoff: Backoff, count: int) -> list[float]:
@@ -62,3 +63,64 @@ def test_repr_says_where_it_stands() -> None:
     backoff = Backoff(lambda: 0.0)
     waits(backoff, 2)
     assert repr(backoff) == "<Backoff attempt=2 span=2s>"
+
+
+def test_reset_makes_the_next_wait_a_first_one() -> None:
+    backoff = Backoff(lambda: 1.0)
+    waits(backoff, 6)
+    backoff.reset()
+    assert backoff.attempt == 0
+    assert backoff.next_wait_s() == FIRST_SPAN_S
+
+
+def test_patience_counts_from_the_start() -> None:
+    assert Patience(60, 100).ends_at == 160
+
+
+def test_patience_is_without_end_while_connected_and_counts_from_the_loss() -> None:
+    patience = Patience(60, 100)
+    assert patience.connected(110) == 10
+    assert patience.ends_at == math.inf
+    patience.lost(500)
+    assert patience.ends_at == 560
+
+
+def test_attempts_that_fail_do_not_put_the_end_off() -> None:
+    patience = Patience(60, 100)
+    patience.lost(130)
+    assert patience.ends_at == 160
+    patience.connected(150)
+    patience.lost(500)
+    patience.lost(530)
+    assert patience.ends_at == 560
+
+
+def test_patience_says_how_long_it_was_away() -> None:
+    patience = Patience(60, 100)
+    patience.connected(110)
+    assert patience.connected(400) == 0
+    patience.lost(500)
+    patience.lost(505)
+    assert patience.connected(512) == 12
+
+
+def test_patience_that_begins_anew_counts_from_then() -> None:
+    patience = Patience(60, 100)
+    patience.begin_anew(1000)
+    assert patience.ends_at == 1060
+    patience.connected(1001)
+    patience.begin_anew(2000)
+    assert patience.ends_at == math.inf
+    patience.lost(3000)
+    assert patience.ends_at == 3060
+
+
+def test_without_a_limit_nobody_gives_up() -> None:
+    patience = Patience(math.inf, 100)
+    patience.connected(110)
+    patience.lost(500)
+    assert patience.ends_at == math.inf
+
+
+def test_repr_of_patience_says_when_it_ends() -> None:
+    assert repr(Patience(60, 100)) == "<Patience limit=60s ends_at=160>"
