@@ -156,6 +156,8 @@ def lines_of(event: dict[str, Any], target: str) -> list[str]:
             return [time.strftime("%H:%M:%S ") + said.encode("unicode_escape").decode()]
         case "reconnecting":
             return [f"{event['reason']}; trying again in {event['wait_s']:.1f} s"]
+        case "resumed":
+            return [f"resumed after {event['away_s']:.1f} s; nothing was lost"]
         case "refused":
             return [f"refused by the server ({event['code']}): {event['message']}"]
         case _:

@@ -3,7 +3,8 @@
 stdout may be a pipe that nobody reads or a terminal that somebody stopped with Ctrl-S, so no task
 that carries data writes to it. Events go into a queue with an end: when it is full, the oldest
 request in it is forgotten and counted, and the next one that is told says how many were. News of
-the tunnel itself (ready, reconnecting, refused, stopped) goes only when there is nothing else.
+the tunnel itself (ready, reconnecting, resumed, refused, stopped) goes only when there is nothing
+else.
 
 One task, `Report.run`, takes what has come together, makes the lines and writes them in one
 system call in a worker thread. A thread and not a non-blocking write: O_NONBLOCK belongs to the
@@ -128,9 +129,21 @@ class Report:
         fields = (stream_id, method, path[:LONGEST_PATH_BYTES], status, bytes_in, bytes_out)
         self._put(Event("request", self._clock(), (*fields, round(ms, 1), error, open_streams)))
 
-    def reconnecting(self, attempt: int, wait_s: float, reason: str) -> None:
-        """There is no connection, for this reason; the next attempt comes in `wait_s` seconds."""
-        self._put(Event("reconnecting", self._clock(), (attempt, round(wait_s, 3), reason)))
+    def reconnecting(
+        self, attempt: int, wait_s: float, reason: str, give_up_in_s: float | None = None
+    ) -> None:
+        """There is no connection, for this reason; the next attempt comes in `wait_s` seconds.
+
+        Args:
+            give_up_in_s: when the program ends if no attempt gets through; None: it goes on.
+        """
+        left_s = None if give_up_in_s is None else round(give_up_in_s, 3)
+        fields = (attempt, round(wait_s, 3), reason, left_s)
+        self._put(Event("reconnecting", self._clock(), fields))
+
+    def resumed(self, away_s: float) -> None:
+        """The session goes on over a new connection, after so many seconds without one."""
+        self._put(Event("resumed", self._clock(), (round(away_s, 3),)))
 
     def origin_down(self, why: str, wait_s: float) -> None:
         """Nothing listens at the app's address; requests wait for it, so long each."""

@@ -19,7 +19,8 @@ FIELDS = {
         *("id", "method", "path", "status", "bytes_in", "bytes_out", "ms", "error"),
         "open_streams",
     ),
-    "reconnecting": ("attempt", "wait_s", "reason"),
+    "reconnecting": ("attempt", "wait_s", "reason", "give_up_in_s"),
+    "resumed": ("away_s",),
     "refused": ("code", "message"),
     "stopped": ("reason",),
 }
@@ -113,9 +114,15 @@ class PlainLines:
         return (f"{shown}, {sizes}, {ms:.0f} ms{f': {error}' if error else ''}",)
 
     def _reconnecting(
-        self, clock: str, attempt: int, wait_s: float, reason: str
+        self, clock: str, attempt: int, wait_s: float, reason: str, give_up_in_s: float | None
     ) -> tuple[str, ...]:
-        return (f"{clock} {reason}; trying again in {wait_s:.1f} s (attempt {attempt})",)
+        when = f"in {wait_s:.1f} s" if wait_s else "now"
+        # Nobody should wonder whether it will still be trying after lunch.
+        left = "until it works" if give_up_in_s is None else f"for {duration(give_up_in_s)} more"
+        return (f"{clock} {reason}; trying again {when} (attempt {attempt}), {left}",)
+
+    def _resumed(self, clock: str, away_s: float) -> tuple[str, ...]:
+        return (f"{clock} resumed after {duration(away_s)}; nothing was lost",)
 
     def _origin_down(self, clock: str, why: str, wait_s: float) -> tuple[str, ...]:
         waits = f"; requests wait for it, {wait_s:g} s each" if wait_s else ""
@@ -129,6 +136,17 @@ class PlainLines:
 
     def _stopped(self, clock: str, reason: str) -> tuple[str, ...]:
         return (f"{clock} stopped: {reason}",)
+
+
+def duration(seconds_s: float) -> str:
+    """A time for people: `0.4 s`, `12 s`, `5 min`, `7 h`."""
+    if seconds_s < 9.95:  # what would round to 10.0
+        return f"{seconds_s:.1f} s"
+    if seconds_s < 119.5:
+        return f"{seconds_s:.0f} s"
+    if seconds_s < 119.5 * 60:
+        return f"{seconds_s / 60:.0f} min"
+    return f"{seconds_s / 3600:.0f} h"
 
 
 def size(count_bytes: int) -> str:

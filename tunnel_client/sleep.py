@@ -27,6 +27,8 @@ from typing import Final
 
 import trio
 
+from tunnel_client.report_lines import duration
+
 log = logging.getLogger(__name__)
 
 # Noticed within half of the second in which the client has to be connecting again.
@@ -88,14 +90,3 @@ async def watch_for_sleep(woke: Callable[[float], None], clocks: Clocks = system
         if slept_s:
             log.info("this machine slept for %s", duration(slept_s))
             woke(slept_s)
-
-
-def duration(seconds_s: float) -> str:
-    """A time for people: `0.4 s`, `12 s`, `5 min`, `7 h`."""
-    if seconds_s < 9.95:
-        return f"{seconds_s:.1f} s"
-    if seconds_s < 119.5:
-        return f"{seconds_s:.0f} s"
-    if seconds_s < 119.5 * 60:
-        return f"{seconds_s / 60:.0f} min"
-    return f"{seconds_s / 3600:.0f} h"

@@ -201,6 +201,7 @@ sys.exit(trio.run(demo.run, "3000", demo.Programs(*{tuple(programs(log))!r})))
     ("event", "lines"),
     [
         ({"event": "reconnecting", "attempt": 1, "wait_s": 0.51, "reason": "it is down"}, 1),
+        ({"event": "resumed", "away_s": 1.5}, 1),
         ({"event": "refused", "code": "unauthorized", "message": "no"}, 1),
         ({"event": "stopped", "reason": "x"}, 0),
         ({"event": "something new"}, 0),

@@ -116,16 +116,19 @@ async def test_every_kind_of_event_is_told_in_order(
     written: Written, nursery: trio.Nursery
 ) -> None:
     report = json_report(written)
-    report.reconnecting(1, 0.123456, "down")
+    report.reconnecting(1, 0.123456, "down", 59.87654)
+    report.resumed(12.34567)
     report.ready("http://a", "a", "http://s")
     request(report)
     report.refused("unauthorized", "no")
     report.stopped("why")
     nursery.start_soon(report.run)
-    await written.until(5)
+    await written.until(6)
     told = [record["event"] for record in written.records]
-    assert told == ["reconnecting", "ready", "request", "refused", "stopped"]
+    assert told == ["reconnecting", "resumed", "ready", "request", "refused", "stopped"]
     assert written.records[0]["wait_s"] == 0.123
+    assert written.records[0]["give_up_in_s"] == 59.877
+    assert written.records[1]["away_s"] == 12.346
 
 
 async def test_lines_for_people_carry_the_time_of_the_event(

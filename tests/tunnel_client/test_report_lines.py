@@ -5,7 +5,14 @@ from typing import Any
 
 import pytest
 
-from tunnel_client.report_lines import SHOWN_PATH_CHARS, Event, JsonLines, PlainLines, size
+from tunnel_client.report_lines import (
+    SHOWN_PATH_CHARS,
+    Event,
+    JsonLines,
+    PlainLines,
+    duration,
+    size,
+)
 
 CLOCK = "12:03:04"
 REQUEST = (7, b"GET", b"/a?b=c", 200, 0, 1234, 12.3, None, 2)
@@ -47,9 +54,16 @@ def plain(kind: str, *fields: Any) -> str:
             },
         ),
         (
-            event("reconnecting", 3, 1.25, "why"),
-            {"event": "reconnecting", "attempt": 3, "wait_s": 1.25, "reason": "why"},
+            event("reconnecting", 3, 1.25, "why", None),
+            {
+                "event": "reconnecting",
+                "attempt": 3,
+                "wait_s": 1.25,
+                "reason": "why",
+                "give_up_in_s": None,
+            },
         ),
+        (event("resumed", 12.5), {"event": "resumed", "away_s": 12.5}),
         (
             event("refused", "unauthorized", "no"),
             {"event": "refused", "code": "unauthorized", "message": "no"},
@@ -123,13 +137,26 @@ def test_request_is_one_line(fields: tuple[Any, ...], shown: str) -> None:
 
 
 def test_news_of_the_tunnel_is_one_line() -> None:
-    assert plain("reconnecting", 3, 1.25, "it is down") == (
-        "12:03:04 it is down; trying again in 1.2 s (attempt 3)\n"
-    )
+    assert plain("resumed", 12.34) == "12:03:04 resumed after 12 s; nothing was lost\n"
     assert plain("refused", "unauthorized", "no such token") == (
         "12:03:04 refused by the server (unauthorized): no such token\n"
     )
     assert plain("stopped", "Ctrl-C") == "12:03:04 stopped: Ctrl-C\n"
+
+
+@pytest.mark.parametrize(
+    ("wait_s", "give_up_in_s", "said"),
+    [
+        (1.25, None, "trying again in 1.2 s (attempt 3), until it works"),
+        (1.25, 57.3, "trying again in 1.2 s (attempt 3), for 57 s more"),
+        (0.0, None, "trying again now (attempt 3), until it works"),
+    ],
+)
+def test_people_read_why_there_is_no_connection_and_how_long_it_is_tried(
+    wait_s: float, give_up_in_s: float | None, said: str
+) -> None:
+    line = plain("reconnecting", 3, wait_s, "it is down", give_up_in_s)
+    assert line == f"12:03:04 it is down; {said}\n"
 
 
 def test_that_the_app_is_down_and_back_is_for_people_alone() -> None:
@@ -153,7 +180,7 @@ def test_requests_that_were_not_told_are_counted_in_a_line_before() -> None:
     [
         ("request", (7, b"GET\x1b", b"/\x1b[2J\r\n\x9b\xe2\x80\xae", 200, 0, 0, 1.0, "\x1b\n", 0)),
         ("ready", ("http://\x1b", "\n", "\u202e\r")),
-        ("reconnecting", (1, 1.0, "\x1b]0;title\x07\n")),
+        ("reconnecting", (1, 1.0, "\x1b]0;title\x07\n", None)),
         ("refused", ("\x1b", "\x1b\r\n")),
         ("stopped", ("\x1b\n",)),
         ("origin_down", ("\x1b\n", 1.0)),
@@ -187,3 +214,14 @@ def test_long_path_is_shortened_for_people_alone() -> None:
 )
 def test_size_is_readable(count_bytes: int, shown: str) -> None:
     assert size(count_bytes) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds_s", "said"),
+    [
+        *((0.04, "0.0 s"), (0.4, "0.4 s"), (9.94, "9.9 s"), (9.96, "10 s"), (119, "119 s")),
+        *((120, "2 min"), (7100, "118 min"), (7200, "2 h"), (100 * 3600, "100 h")),
+    ],
+)
+def test_a_duration_is_readable(seconds_s: float, said: str) -> None:
+    assert duration(seconds_s) == said

@@ -13,7 +13,6 @@ from tunnel_client.sleep import (
     LOOK_EVERY_S,
     SLEPT_MIN_S,
     SleepDetector,
-    duration,
     system_clocks,
     watch_for_sleep,
 )
@@ -103,17 +102,6 @@ async def test_who_watches_is_told_within_half_a_second_of_waking(
     await trio.sleep(100)
     assert len(machine.woken) == 1
     nursery.cancel_scope.cancel()
-
-
-@pytest.mark.parametrize(
-    ("seconds_s", "said"),
-    [
-        *((0.04, "0.0 s"), (0.4, "0.4 s"), (9.94, "9.9 s"), (9.96, "10 s"), (119, "119 s")),
-        *((120, "2 min"), (7100, "118 min"), (7200, "2 h"), (100 * 3600, "100 h")),
-    ],
-)
-def test_a_duration_is_readable(seconds_s: float, said: str) -> None:
-    assert duration(seconds_s) == said
 
 
 def test_repr_says_when_it_looked() -> None:
