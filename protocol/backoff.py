@@ -82,7 +82,8 @@ class Patience:
 
     def __init__(self, limit_s: float, now: float) -> None:
         self._limit_s = limit_s
-        self._since = now
+        self._lost_at = now
+        self._counts_from = now
         self._is_connected = False
 
     def __repr__(self) -> str:
@@ -90,11 +91,11 @@ class Patience:
 
     @property
     def ends_at(self) -> float:
-        return math.inf if self._is_connected else self._since + self._limit_s
+        return math.inf if self._is_connected else self._counts_from + self._limit_s
 
     def connected(self, now: float) -> float:
         """It is connected; returns for how many seconds it was not."""
-        away_s = 0.0 if self._is_connected else now - self._since
+        away_s = 0.0 if self._is_connected else now - self._lost_at
         self._is_connected = True
         return away_s
 
@@ -102,8 +103,8 @@ class Patience:
         """It is not, or still not: only the first call after `connected` counts."""
         if self._is_connected:
             self._is_connected = False
-            self._since = now
+            self._lost_at = self._counts_from = now
 
     def begin_anew(self, now: float) -> None:
         """Count from now on, if it is not connected: before now nobody could have tried."""
-        self._since = now
+        self._counts_from = now

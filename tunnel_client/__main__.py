@@ -11,8 +11,8 @@ from tunnel_client.cli import config_from
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line (without the program's name; None: that of the process).
 
-    Returns the exit code: 0 stopped by the user, 1 gave up or could not start, 2 bad usage or
-    config, 3 refused by the server.
+    Returns the exit code: 0 stopped by the user, 1 could not start, 2 bad usage or config,
+    3 refused by the server, 4 gave up (--give-up-after).
     """
     try:
         config = config_from(sys.argv[1:] if argv is None else argv)

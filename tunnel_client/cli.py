@@ -119,6 +119,14 @@ def http(
             help="How long to finish requests after Ctrl-C. [8]",
         ),
     ] = None,
+    give_up_after: Annotated[
+        str | None,
+        typer.Option(
+            "--give-up-after",
+            metavar="SECONDS",
+            help="Exit with 4 after so long without a connection to the server. [never]",
+        ),
+    ] = None,
     identity: Annotated[
         str | None,
         typer.Option(
@@ -178,6 +186,7 @@ def http(
         origin_insecure=origin_insecure,
         origin_ca=origin_ca,
         drain_timeout=drain_timeout,
+        give_up_after=give_up_after,
         identity=identity,
         host_header=host_header,
         request_header=_several(request_header),

@@ -38,6 +38,10 @@ SHORTEST_ORIGIN_TIMEOUT_S = 0.001  # nought would refuse every answer, and mean 
 LONGEST_ORIGIN_TIMEOUT_S = 86_400.0  # a day: whoever wants more wants no limit, and gets stuck
 LONGEST_ORIGIN_WAIT_S = 600.0  # each request that waits takes one of the session's streams
 LONGEST_DRAIN_TIMEOUT_S = 3_600.0  # somebody waits for the program to end
+SHORTEST_GIVE_UP_AFTER_S = (
+    1.0  # less is over before a first answer from the other side of the world
+)
+LONGEST_GIVE_UP_AFTER_S = 604_800.0  # a week: whoever wants more wants no limit
 
 SHOWN_BY_PS = "--token shows in the process list; --token-file and TUNNEL_TOKEN do not"
 
@@ -46,7 +50,7 @@ _FLAG_NAMES = (
     *("server", "server_ca", "subdomain", "token", "token_file"),
     *("origin_timeout", "origin_insecure", "origin_ca", "drain_timeout", "ws_keepalive"),
     *("identity", "host_header", "request_header", "request_header_remove"),
-    *("response_header", "response_header_remove", "origin_wait"),
+    *("response_header", "response_header_remove", "origin_wait", "give_up_after"),
 )
 
 
@@ -65,6 +69,7 @@ class Flags:
     origin_insecure: bool | None = None
     origin_ca: str | None = None
     drain_timeout: str | None = None
+    give_up_after: str | None = None
     identity: str | None = None
     host_header: str | None = None
     request_header: tuple[str, ...] | None = field(default=None, repr=False)
@@ -92,6 +97,7 @@ class ClientConfig:
         origin_insecure: do not verify the app's certificate.
         origin_ca: PEM file of the CA that signed the app's certificate; None: the system's CAs.
         drain_timeout_s: how long requests in flight may take after the client was told to stop.
+        give_up_after_s: how long to go on without a connection to the server; 0: for ever.
         identity: `local`: the app is asked as itself; `public`: as visitors ask.
         host_header: the Host that the app gets; None: as the identity has it.
         request_edits: fields to set or remove in what the app gets.
@@ -112,6 +118,7 @@ class ClientConfig:
     origin_insecure: bool = False
     origin_ca: Path | None = None
     drain_timeout_s: float = DEFAULT_DRAIN_TIMEOUT_S
+    give_up_after_s: float = 0.0
     identity: Mode = "local"
     host_header: str | None = None
     request_edits: HeaderEdits = NO_EDITS
@@ -168,6 +175,7 @@ def load(
         origin_insecure=origin_insecure,
         origin_ca=origin_ca,
         drain_timeout_s=_drain_timeout_s(_first(layers, "drain_timeout")),
+        give_up_after_s=_give_up_after_s(_first(layers, "give_up_after")),
         identity=_identity(_first(layers, "identity")),
         host_header=_host_header(_first(layers, "host_header")),
         request_edits=_edits(layers, "request_header", forbidden=""),
@@ -257,6 +265,18 @@ def _drain_timeout_s(given: _Given | None) -> float:
     if given is None:
         return DEFAULT_DRAIN_TIMEOUT_S
     return seconds(given.value, given.key, least=0, most=LONGEST_DRAIN_TIMEOUT_S)
+
+
+def _give_up_after_s(given: _Given | None) -> float:
+    if given is None:
+        return 0.0
+    return seconds(
+        given.value,
+        given.key,
+        least=SHORTEST_GIVE_UP_AFTER_S,
+        most=LONGEST_GIVE_UP_AFTER_S,
+        zero_is_off=True,
+    )
 
 
 def _identity(given: _Given | None) -> Mode:

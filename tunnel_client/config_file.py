@@ -31,6 +31,7 @@ _TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
     "origin_insecure": (bool, "true or false"),
     "origin_ca": (str, "a string"),
     "drain_timeout": (_SECONDS, "a number of seconds"),
+    "give_up_after": (_SECONDS, "a number of seconds"),
     "identity": (str, "a string"),
     "host_header": (str, "a string"),
     "request_header": (list, _STRINGS),

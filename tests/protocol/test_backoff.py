@@ -108,7 +108,7 @@ def test_patience_that_begins_anew_counts_from_then() -> None:
     patience = Patience(60, 100)
     patience.begin_anew(1000)
     assert patience.ends_at == 1060
-    patience.connected(1001)
+    assert patience.connected(1001) == 901  # what it was away stays what it was
     patience.begin_anew(2000)
     assert patience.ends_at == math.inf
     patience.lost(3000)

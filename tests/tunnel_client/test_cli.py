@@ -44,14 +44,15 @@ def test_every_flag_reaches_the_config(home: Path) -> None:
     found = config(
         *("--server", "https://example.com", "--server-ca", str(ca), "--subdomain", "myapp"),
         *("--token-file", str(home / "token"), "--origin-timeout", "30", "--origin-ca", str(ca)),
-        *("--drain-timeout=2", "--ws-keepalive", "20", "--json", "https://localhost:8443"),
+        *("--drain-timeout=2", "--ws-keepalive", "20", "--give-up-after", "90", "--json"),
+        "https://localhost:8443",
     )
     assert str(found.target) == "https://localhost:8443"
     assert str(found.server_url) == "https://example.com"
     assert (found.server_ca, found.origin_ca) == (ca, ca)
     assert (found.subdomain, found.token, found.json) == ("myapp", "tt_file", True)
     assert (found.origin_timeout_s, found.drain_timeout_s) == (30, 2)
-    assert found.ws_keepalive_s == 20
+    assert (found.ws_keepalive_s, found.give_up_after_s) == (20, 90)
     assert config("https://localhost:8443", "--origin-insecure").origin_insecure
 
 
@@ -105,6 +106,7 @@ def test_token_as_an_argument_works_and_is_warned_about(
                 "--origin-timeout": "SECONDS",
                 "--origin-ca": "FILE",
                 "--drain-timeout": "SECONDS",
+                "--give-up-after": "SECONDS",
                 "--ws-keepalive": "SECONDS",
             }.items()
         ),
@@ -117,6 +119,7 @@ def test_token_as_an_argument_works_and_is_warned_about(
         (["http", "3000", "--origin-insecure"], "--origin-insecure: only for an https:// TARGET"),
         (["http", "3000", "--origin-ca", "x"], "--origin-ca: only for an https:// TARGET"),
         (["http", "3000", "--drain-timeout", "x"], "--drain-timeout: a number of seconds from"),
+        (["http", "3000", "--give-up-after", "x"], "--give-up-after: a number of seconds from 1 "),
         (["http", "3000", "--ws-keepalive", "0.9"], "--ws-keepalive: a number of seconds from 1 "),
     ],
 )
@@ -165,7 +168,7 @@ def test_help_names_every_flag_of_the_design(capsys: pytest.CaptureFixture[str])
         *("--origin-timeout", "--origin-insecure", "--origin-ca", "--drain-timeout", "--help"),
         *("--identity", "--host-header", "--request-header", "--request-header-remove"),
         *("--response-header", "--response-header-remove"),
-        *("--ws-keepalive", "--origin-wait"),
+        *("--ws-keepalive", "--origin-wait", "--give-up-after"),
     }
 
 

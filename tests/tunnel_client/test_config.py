@@ -47,7 +47,7 @@ def test_defaults_are_those_of_the_design(folder: Path) -> None:
     assert found.target == Target.parse("3000")
     assert str(found.server_url) == "http://localhost:8080"
     assert (found.origin_timeout_s, found.drain_timeout_s) == (600, 8)
-    assert found.ws_keepalive_s == 0
+    assert (found.ws_keepalive_s, found.give_up_after_s) == (0, 0)
     assert found.origin_wait_s == 3
     assert (found.origin_insecure, found.json) == (False, False)
     assert (found.server_ca, found.proxy, found.subdomain, found.origin_ca) == (None,) * 4
@@ -66,6 +66,7 @@ def test_every_flag_is_taken(folder: Path) -> None:
         origin_wait="20",
         origin_ca=str(ca),
         drain_timeout="0",
+        give_up_after="90",
         identity="public",
         host_header="app.test:81",
         request_header=("A: 1", "a: 2"),
@@ -86,6 +87,7 @@ def test_every_flag_is_taken(folder: Path) -> None:
         origin_wait_s=20,
         origin_ca=ca,
         drain_timeout_s=0,
+        give_up_after_s=90,
         identity="public",
         host_header="app.test:81",
         request_edits=HeaderEdits(((b"A", b"1"), (b"a", b"2")), frozenset({b"cookie"})),
@@ -107,6 +109,7 @@ def test_every_key_of_the_file_is_taken(folder: Path) -> None:
         origin_wait = 20
         origin_ca = "ca.pem"
         drain_timeout = 0
+        give_up_after = 90
         identity = "public"
         host_header = "app.test:81"
         request_header = ["A: 1", "a: 2"]
@@ -127,6 +130,7 @@ def test_every_key_of_the_file_is_taken(folder: Path) -> None:
         origin_wait_s=20,
         origin_ca=folder / "ca.pem",
         drain_timeout_s=0,
+        give_up_after_s=90,
         identity="public",
         host_header="app.test:81",
         request_edits=HeaderEdits(((b"A", b"1"), (b"a", b"2")), frozenset({b"cookie"})),
@@ -230,6 +234,9 @@ def test_proxy_of_the_environment_is_for_servers_elsewhere(folder: Path) -> None
         ({"origin_timeout": "x"}, "--origin-timeout: a number of seconds from 0.001 to 86400"),
         ({"drain_timeout": "-1"}, "--drain-timeout: a number of seconds from 0 to 3600"),
         ({"drain_timeout": "3600.1"}, "--drain-timeout: a number of seconds from 0 to 3600"),
+        ({"give_up_after": "0.9"}, "--give-up-after: a number of seconds from 1 to 604800, or 0"),
+        ({"give_up_after": "604800.1"}, "--give-up-after: a number of seconds from 1 to 604800"),
+        ({"give_up_after": "never"}, "--give-up-after: a number of seconds from 1 to 604800"),
         ({"ws_keepalive": "0.9"}, "--ws-keepalive: a number of seconds from 1 to 86400, or 0"),
         ({"ws_keepalive": "86400.1"}, "--ws-keepalive: a number of seconds from 1 to 86400, or"),
         (
@@ -249,9 +256,14 @@ def test_bad_flag_is_refused_by_name_with_what_is_allowed(
 @pytest.mark.parametrize(
     "flags",
     [
-        {"origin_timeout": "0.001", "drain_timeout": "0", "ws_keepalive": "1"},
+        {
+            "origin_timeout": "0.001",
+            "drain_timeout": "0",
+            "ws_keepalive": "1",
+            "give_up_after": "1",
+        },
         {"origin_timeout": "86400", "drain_timeout": "3600", "ws_keepalive": "86400"},
-        {"origin_wait": "0"},
+        {"give_up_after": "604800", "origin_wait": "0"},
         {"origin_wait": "600"},
     ],
 )
@@ -259,10 +271,12 @@ def test_numbers_are_taken_up_to_their_limits(folder: Path, flags: dict[str, Any
     config(folder, **flags)
 
 
-def test_keepalive_of_the_file_is_turned_off_by_a_flag(folder: Path) -> None:
-    write(folder, "ws_keepalive = 20")
-    assert config(folder).ws_keepalive_s == 20
-    assert config(folder, ws_keepalive="0").ws_keepalive_s == 0
+def test_what_the_file_turns_on_is_turned_off_by_a_flag(folder: Path) -> None:
+    write(folder, "ws_keepalive = 20\ngive_up_after = 90")
+    on = config(folder)
+    assert (on.ws_keepalive_s, on.give_up_after_s) == (20, 90)
+    off = config(folder, ws_keepalive="0", give_up_after="0")
+    assert (off.ws_keepalive_s, off.give_up_after_s) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -288,6 +302,7 @@ def test_bad_variable_is_refused_by_name(folder: Path, environ: dict[str, str], 
         "origin_timeout = 0",
         'origin_ca = "none.pem"',
         "drain_timeout = -1",
+        "give_up_after = 0.5",
         "identity = 'both'",
         "host_header = 'a b'",
         "request_header = ['secret']",

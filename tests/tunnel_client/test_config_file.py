@@ -32,6 +32,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         origin_insecure = true
         origin_ca = "/etc/origin.pem"
         drain_timeout = 1.5
+        give_up_after = 90
         identity = "public"
         host_header = "app.test"
         request_header = ["A: 1", "B: 2"]
@@ -51,6 +52,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         "origin_insecure": True,
         "origin_ca": "/etc/origin.pem",
         "drain_timeout": 1.5,
+        "give_up_after": 90,
         "identity": "public",
         "host_header": "app.test",
         "request_header": ("A: 1", "B: 2"),
@@ -103,6 +105,7 @@ def test_unknown_key_is_refused_by_name(tmp_path: Path, key: str) -> None:
         ('origin_insecure = "yes"', "true or false"),
         ("origin_ca = 1", "a string"),
         ("drain_timeout = false", "a number of seconds"),
+        ("give_up_after = true", "a number of seconds"),
         ("ws_keepalive = true", "a number of seconds"),
         ("[server]", "a string"),
         ("identity = true", "a string"),
