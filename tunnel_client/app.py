@@ -19,6 +19,7 @@ from tunnel_client.agent import EXIT_STOPPED, Agent
 from tunnel_client.config import ClientConfig
 from tunnel_client.dispatch import Dispatcher
 from tunnel_client.identity import Identity
+from tunnel_client.lookups import Lookups
 from tunnel_client.report import Report, open_report
 from tunnel_client.upgrade import CLOSE_ANSWER_S, CLOSE_S
 from tunnel_client.waiting import PatientDialer
@@ -40,6 +41,7 @@ def run(config: ClientConfig) -> int:
 
 
 async def _main(config: ClientConfig) -> int:
+    trio.socket.set_custom_hostname_resolver(Lookups())
     report = open_report(json=config.json, target=str(config.target))
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as outer:

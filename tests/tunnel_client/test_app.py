@@ -16,6 +16,7 @@ from tests.server_fakes import Network, Server, a_config
 from tunnel_client import app as app_module, link as link_module
 from tunnel_client.app import serve
 from tunnel_client.config import ClientConfig
+from tunnel_client.lookups import Lookups
 
 
 class Program:
@@ -205,10 +206,17 @@ def test_a_signal_while_it_connects_for_the_first_time_is_a_stop(
 ) -> None:
     network = Network()
     network.down = "nobody is there"
-    network.on_attempt = lambda: signal.raise_signal(number)
+    resolvers: list[object] = []
+
+    def on_attempt() -> None:
+        resolvers.append(trio.socket.set_custom_hostname_resolver(None))
+        signal.raise_signal(number)
+
+    network.on_attempt = on_attempt
     told = Told()
     monkeypatch.setattr(link_module, "open_stream", network.open_stream)
     monkeypatch.setattr(app_module, "open_report", lambda **_: told)
     monkeypatch.setattr(app_module, "set_up_logging", lambda: None)
     assert app_module.run(a_config()) == 0
     assert network.attempts_at
+    assert [type(resolver) for resolver in resolvers] == [Lookups]

@@ -540,16 +540,18 @@ async def test_localhost_that_refuses_is_told_so_where_there_is_no_ipv6(
 
 
 class Resolver(trio.abc.HostnameResolver):
-    def __init__(self, *addresses: str) -> None:
-        self.addresses = list(addresses)
+    """Has an answer for each lookup, of one address or of several with spaces between."""
+
+    def __init__(self, *answers: str) -> None:
+        self.answers = list(answers)
 
     async def getaddrinfo(
         self, host: bytes | None, port: bytes | str | int | None, *args: Any, **kwargs: Any
     ) -> list[Any]:
-        if not self.addresses:
+        if not self.answers:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        answer = (self.addresses.pop(0), port)
-        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", answer)]
+        kind = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
+        return [(*kind, (address, port)) for address in self.answers.pop(0).split()]
 
     async def getnameinfo(self, sockaddr: Any, flags: int) -> tuple[str, str]:
         raise NotImplementedError
@@ -563,6 +565,18 @@ async def test_name_is_resolved_anew_for_each_connection() -> None:
             await (await open_stream(server, None, None)).aclose()
         with pytest.raises(ConnectFailed, match="the name cannot be resolved"):
             await open_stream(server, None, None)
+
+
+async def test_an_address_that_is_dead_is_passed_over_for_the_next() -> None:
+    async with await listener_on("127.0.0.1") as listener:
+        port = listener.socket.getsockname()[1]
+        with socket.socket() as dead, socket.socket() as filler:
+            dead.bind(("127.0.0.2", port))
+            dead.listen(0)  # room for one, and then SYNs are dropped, as by a firewall
+            filler.connect(("127.0.0.2", port))
+            trio.socket.set_custom_hostname_resolver(Resolver("127.0.0.2 127.0.0.1"))
+            async with await dial_tcp("tunnel.example.com", port) as stream:
+                assert stream.socket.getpeername()[0] == "127.0.0.1"
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
