@@ -14,7 +14,8 @@ from protocol.tcp import TcpStream
 SocketStream = trio.SocketStream | TcpStream
 
 # A peer that vanished must not hold a stream for ever: three probes after a minute of silence, and
-# what was sent unacknowledged for a minute at most.
+# what was sent unacknowledged for a minute at most. At the server a control connection has this as
+# well; it never acts there, since the session gives a silent peer up after TIMEOUT_S, 30 s.
 _KEEPALIVE: Final = (
     (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
     (socket.IPPROTO_TCP, "TCP_KEEPIDLE", 60),

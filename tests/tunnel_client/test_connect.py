@@ -539,6 +539,13 @@ async def test_localhost_that_refuses_is_told_so_where_there_is_no_ipv6(
         await open_stream(ServerUrl.parse("http://localhost:8080"), None, None)
 
 
+async def test_kernel_ends_no_connection_that_the_session_still_waits_for() -> None:
+    async with await listener_on("127.0.0.1") as listener:
+        async with await dial_tcp("localhost", listener.socket.getsockname()[1]) as stream:
+            assert stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 0
+            assert stream.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 0
+
+
 class Resolver(trio.abc.HostnameResolver):
     """Has an answer for each lookup, of one address or of several with spaces between."""
 
