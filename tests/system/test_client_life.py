@@ -1,0 +1,153 @@
+"""The client from its start to its end: what it does while its server is away, and as it stops."""
+
+from __future__ import annotations
+
+import signal
+
+import h11
+import pytest
+import trio
+from wsproto.connection import Connection
+from wsproto.events import CloseConnection, Event, TextMessage
+
+from tests.programs import Programs, Tunnel
+from tests.system.origin import Exchange, Origin, digest, serve
+from tests.system.peer import WsEvents
+from tests.system.test_stop import eventually, half_an_answer, the_rest
+from tests.system.visitor import SMALL_S, Visitor, fetch, visit
+
+
+class Talk:
+    """A WebSocket that a visitor has opened."""
+
+    def __init__(self, visitor: Visitor, messages: Connection) -> None:
+        self._visitor = visitor
+        self._messages = messages
+        self._events = WsEvents(visitor.stream, messages)
+
+    async def say(self, event: Event) -> None:
+        await self._visitor.stream.send_all(self._messages.send(event))
+
+    async def hear(self) -> Event:
+        with trio.fail_after(SMALL_S):
+            return await anext(self._events)
+
+    async def hear_close(self) -> int:
+        """The code of the Close frame that comes next; wsproto does not know all that we send."""
+        with trio.fail_after(SMALL_S):
+            data = b""
+            while len(data) < 4:
+                data += bytes(await self._visitor.stream.receive_some())
+        assert data[0] == 0x88  # FIN and Close
+        return int.from_bytes(data[2:4], "big")
+
+    async def echo(self, text: str) -> None:
+        """Say it, and hear it."""
+        await self.say(TextMessage(text))
+        heard = await self.hear()
+        assert isinstance(heard, TextMessage)
+        assert heard.data == text
+
+
+async def begin_upload(visitor: Visitor, origin: Origin) -> None:
+    """One half of a body, which has begun to reach the app."""
+    origin.arrived = trio.Event()
+    await visitor.request("/begun", "POST", [("Content-Length", "10")])
+    await visitor.send(b"first")
+    with trio.fail_after(SMALL_S):
+        await origin.arrived.wait()
+
+
+async def begin_talk(visitor: Visitor) -> Talk:
+    with trio.fail_after(SMALL_S):
+        talk = Talk(visitor, await visitor.upgrade("/ws"))
+    await talk.echo("before")
+    return talk
+
+
+# --- stopping -----------------------------------------------------------------------------------
+
+
+async def test_a_download_an_upload_and_a_websocket_end_whole_after_sigterm(
+    programs: Programs, origin: Origin
+) -> None:
+    tunnel = await programs.tunnel(origin.port, "--drain-timeout", "60")
+    here = tunnel.address
+    async with (
+        half_an_answer(here, origin) as download,
+        visit(here) as upload,
+        visit(here) as third,
+    ):
+        await begin_upload(upload, origin)
+        talk = await begin_talk(third)
+        tunnel.client.process.send_signal(signal.SIGTERM)
+        assert (await eventually(here, 503)).error == "tunnel-offline"
+        await talk.echo("after")
+        await upload.send(b"2ndly")
+        await upload.end()
+        with trio.fail_after(SMALL_S):
+            assert (await upload.answer()).status == 200
+        assert await the_rest(upload) == digest([b"first2ndly"]).encode()
+        origin.gate.set()
+        assert await the_rest(download) == b"second"
+        await talk.echo("at last")
+        assert tunnel.client.process.returncode is None
+        await talk.say(CloseConnection(1000, "bye"))
+        assert await talk.hear() == CloseConnection(1000, "bye")
+    assert await tunnel.client.exit_code() == 0
+    told = [event for event in tunnel.client.events if event["event"] == "request"]
+    assert {event["path"] for event in told} >= {"/gate", "/begun", "/ws"}
+    assert not any(event["error"] for event in told)
+
+
+async def test_at_the_drain_timeout_each_of_them_is_visibly_cut_off(
+    programs: Programs, origin: Origin
+) -> None:
+    tunnel = await programs.tunnel(origin.port, "--drain-timeout", "1")
+    here = tunnel.address
+    async with (
+        half_an_answer(here, origin) as download,
+        visit(here) as upload,
+        visit(here) as third,
+    ):
+        await begin_upload(upload, origin)
+        talk = await begin_talk(third)
+        assert await tunnel.client.stop() == 0
+        with pytest.raises((h11.RemoteProtocolError, trio.BrokenResourceError)):
+            await the_rest(download)
+        with trio.fail_after(SMALL_S):
+            answer = await upload.answer()
+        assert (answer.status, answer.error) == (502, "tunnel-lost")
+        assert await talk.hear_close() == 1014
+
+
+async def test_a_second_client_takes_over_while_the_first_one_finishes(
+    programs: Programs, origin: Origin, nursery: trio.Nursery
+) -> None:
+    async def second(exchange: Exchange) -> None:
+        await exchange.answer("the second")
+
+    other = await serve(Origin(), nursery)
+    other.routes["/"] = second
+    tunnel = await programs.tunnel(origin.port, "--drain-timeout", "60")
+    async with half_an_answer(tunnel.address, origin) as visitor:
+        tunnel.client.process.send_signal(signal.SIGTERM)
+        client = await programs.client(other.port, tunnel.address.port, "--subdomain", "app")
+        while not any(event["event"] == "ready" for event in client.events):
+            answer = await fetch(tunnel.address)
+            assert (answer.status, answer.error) in {(200, None), (503, "tunnel-offline")}
+        assert (await fetch(tunnel.address)).body == b"the second"
+        origin.gate.set()
+        assert await the_rest(visitor) == b"second"
+    assert await tunnel.client.exit_code() == 0
+    assert (await fetch(tunnel.address)).body == b"the second"
+
+
+# --- waiting ------------------------------------------------------------------------------------
+
+
+async def test_a_client_that_was_not_told_to_goes_on(tunnel: Tunnel) -> None:
+    await tunnel.server.kill()
+    waiting = await tunnel.client.event("reconnecting", attempt=3)
+    assert waiting["give_up_in_s"] is None
+    assert await tunnel.client.stop() == 0
