@@ -221,6 +221,7 @@ async def test_a_pause_that_ends_before_the_limit_is_followed_by_an_attempt(
     if late_s:
         assert not await client.attempts.pause(0, DOWN)
         assert trio.current_time() == 10
+        assert client.reconnecting() == []
     else:
         assert await client.pause() == pytest.approx(FIRST_SPAN_S)
 

@@ -44,6 +44,7 @@ def look(ran_s: float, passed_s: float) -> float:
         (LOOK_EVERY_S + 20, LOOK_EVERY_S + 20 - 3600, 20),
         # Early: a virtual clock of a test, or a timer that rounds down.
         (0.0, 0.0, 0.0),
+        (0.0, 60.0, 60.0),
     ],
 )
 def test_a_look_says_how_long_was_slept(ran_s: float, passed_s: float, slept_s: float) -> None:
