@@ -26,6 +26,10 @@ FIRST_SPAN_S = 0.5
 # of them knock at one that is down 67 times a second.
 LONGEST_SPAN_S = 30.0
 
+# While the server holds a session for its client, for a minute: a longer pause could outlast that,
+# and a thousand clients of a server that is away for so long knock 400 times a second.
+LONGEST_HELD_SPAN_S = 5.0
+
 # A server that fails while it serves does so within seconds. What lives longer was a good one.
 LIVED_S = 10.0
 
@@ -48,9 +52,9 @@ class Backoff:
     def __repr__(self) -> str:
         return f"<Backoff attempt={self.attempt} span={self._span_s:g}s>"
 
-    def next_wait_s(self) -> float:
-        """Count an attempt, and return the seconds to wait before it."""
-        wait_s = self._span_s * self._random()
+    def next_wait_s(self, longest_span_s: float = LONGEST_SPAN_S) -> float:
+        """Count an attempt, and return the seconds to wait before it, fewer than the longest."""
+        wait_s = min(self._span_s, longest_span_s) * self._random()
         self._span_s = min(self._span_s * 2, LONGEST_SPAN_S)
         self.attempt += 1
         return wait_s

@@ -6,19 +6,17 @@ what is in flight. The program ends only when a person stops it or the server re
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
 import trio
 
-from protocol.backoff import Backoff
 from protocol.mux.messages import Claimed, Refused, Release
+from tunnel_client.attempts import EXIT_GAVE_UP, Attempts
 from tunnel_client.config import ClientConfig
 from tunnel_client.dispatch import Dispatcher
 from tunnel_client.link import Link
 from tunnel_client.report import Report
-
-log = logging.getLogger(__name__)
+from tunnel_client.sleep import watch_for_sleep
 
 EXIT_STOPPED = 0
 EXIT_REFUSED = 3
@@ -47,7 +45,12 @@ class Agent:
         self._dispatcher = dispatcher
         self._version = version
         self._instance = instance
-        self._backoff = Backoff(random)
+        self._attempts = Attempts(
+            report,
+            server=str(config.server_url),
+            random=random,
+            give_up_after_s=config.give_up_after_s,
+        )
         self._name = config.subdomain or ""
         self._was_ready = False
         self._stopping = False
@@ -57,24 +60,32 @@ class Agent:
         return f"<Agent {self._name or 'no name yet'}, {len(self._links)} links>"
 
     async def run(self) -> int:
-        """Serve until the server refuses for good; returns the exit code.
+        """Serve until the server refuses for good, or it gives up; returns the exit code.
 
         Once `stop` was called it makes no new connection, and waits to be cancelled.
         """
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch_for_sleep, self._woke)
             refused = await self._keep_connected(nursery)
-            self._report.refused(refused.code, refused.message)
-            # What another connection, or one whose name was taken over, still has in flight.
+            if refused is None:
+                self._report.stopped(self._attempts.gave_up)
+            else:
+                self._report.refused(refused.code, refused.message)
+            # What another session, or one whose name was taken over, still has in flight.
             await self._finish_links()
-        return EXIT_REFUSED
+            nursery.cancel_scope.cancel()
+        return EXIT_GAVE_UP if refused is None else EXIT_REFUSED
 
     async def stop(self) -> None:
         """Finish what is in flight, to the deadline, and connect no more."""
         self._stopping = True
         await self._finish_links()
 
-    async def _keep_connected(self, nursery: trio.Nursery) -> Refused | Release:
-        """Connect again and again, until the server refuses for good; returns how."""
+    async def _keep_connected(self, nursery: trio.Nursery) -> Refused | Release | None:
+        """Connect again and again, until the server refuses for good; returns how.
+
+        None: it is time to give up.
+        """
         while True:
             link = Link(
                 self._config,
@@ -82,7 +93,7 @@ class Agent:
                 on_stream=self._dispatcher.serve,
                 on_claimed=self._on_claimed,
                 on_resumed=self._on_resumed,
-                pause=self._pause,
+                attempts=self._attempts,
             )
             self._links.add(link)
             nursery.start_soon(self._serve, link)
@@ -91,7 +102,8 @@ class Agent:
             refused = link.refused
             if refused is not None and not self._is_for_now(refused):
                 return refused
-            await self._pause(link.lived_s(), link.reason)
+            if not await self._attempts.pause(link.lived_s(), link.reason):
+                return None
             await self._stay_if_stopping()
 
     async def _stay_if_stopping(self) -> None:
@@ -103,12 +115,11 @@ class Agent:
         """After a first `ready` the name may be held by our own session, not yet missed."""
         return isinstance(refused, Refused) and refused.code == "name-taken" and self._was_ready
 
-    async def _pause(self, lived_s: float, reason: str) -> None:
-        """Before the next attempt. One that follows a connection that lived comes within 0.5 s."""
-        self._backoff.connection_ended(lived_s)
-        wait_s = self._backoff.next_wait_s()
-        self._report.reconnecting(self._backoff.attempt, wait_s, reason)
-        await trio.sleep(wait_s)
+    def _woke(self, slept_s: float) -> None:
+        """The machine slept; connections from before are not believed in any more."""
+        self._attempts.wake()
+        for link in self._links:
+            link.drop_connection()
 
     async def _serve(self, link: Link) -> None:
         try:
@@ -122,7 +133,7 @@ class Agent:
                 nursery.start_soon(link.finish, self._config.drain_timeout_s)
 
     def _on_resumed(self, away_s: float) -> None:
-        log.info("the session goes on after %.1f s without a connection", away_s)
+        self._report.resumed(away_s)
 
     def _on_claimed(self, claimed: Claimed) -> None:
         self._name = claimed.name

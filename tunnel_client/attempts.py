@@ -9,7 +9,7 @@ from typing import Final
 
 import trio
 
-from protocol.backoff import Backoff, Patience
+from protocol.backoff import LONGEST_HELD_SPAN_S, LONGEST_SPAN_S, Backoff, Patience
 from tunnel_client.report import Report
 
 EXIT_GAVE_UP: Final = 4
@@ -76,7 +76,7 @@ class Attempts:
             self._attempt = None
         return self._patience.connected(trio.current_time())
 
-    async def pause(self, lived_s: float, reason: str = "") -> bool:
+    async def pause(self, lived_s: float, reason: str = "", *, held: bool = False) -> bool:
         """Wait before the next attempt, and say so; not at all after a `wake`.
 
         Returns whether there is to be one: at the time to give up there is not, and `gave_up` says
@@ -85,12 +85,13 @@ class Attempts:
         Args:
             lived_s: how long the connection that was lost had served; 0: there was none.
             reason: why there is none, for people; empty: the attempt was cut short.
+            held: the server holds a session for us, so waits are short.
         """
         now = trio.current_time()
         self._patience.lost(now)
         self._reason = reason or self._reason
         self._backoff.connection_ended(lived_s)
-        wait_s = self._backoff.next_wait_s()
+        wait_s = self._backoff.next_wait_s(LONGEST_HELD_SPAN_S if held else LONGEST_SPAN_S)
         if self._woken.is_set():
             wait_s = 0.0
         left_s = self._patience.ends_at - now

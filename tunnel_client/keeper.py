@@ -65,22 +65,19 @@ class Keeper:
         self.session, self._welcome, self._attempt = session, welcome, 0
         return session
 
-    def go_on(self, transport: WebSocketTransport, resumed: Resumed) -> float:
-        """The session goes on over this connection; returns for how many seconds it had none.
+    def go_on(self, transport: WebSocketTransport, resumed: Resumed) -> None:
+        """The session goes on over this connection.
 
         Raises:
             RemoteProtocolError: the server cannot have received that much; the session has ended.
         """
         session = self.session
         assert session is not None
-        now = trio.current_time()
-        away_s = 0.0 if session.detached_at is None else now - session.detached_at
         try:
             session.resume(transport, resumed.received)
         except RemoteProtocolError as error:
             session.close(f"the server broke the protocol: {error}")
             raise
-        return away_s
 
     def sweep(self, now: float) -> None:
         """Once a second: end a session that the server cannot have any more.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final
 
 import trio
@@ -21,6 +21,7 @@ from protocol.mux.messages import Claim, Claimed, Goaway, Refused, Release, Welc
 from protocol.mux.session import Session, SessionEvent
 from protocol.mux.stream import TunnelStream
 from protocol.options import Options
+from tunnel_client.attempts import Attempts
 from tunnel_client.config import ClientConfig
 from tunnel_client.connect import open_stream
 from tunnel_client.errors import ConnectFailed
@@ -43,8 +44,7 @@ class Link:
         on_stream: is given each request.
         on_claimed: is told the name and URL.
         on_resumed: is told for how many seconds the session had no connection.
-        pause: waits before the next attempt to connect; is told for how many seconds the last
-            connection lived, and why it ended.
+        attempts: when to connect, and for how long to try.
 
     Attributes:
         leaving: set when the server goes away, or takes the name away, or the session has ended:
@@ -62,7 +62,7 @@ class Link:
         on_stream: Callable[[TunnelStream], None],
         on_claimed: Callable[[Claimed], None],
         on_resumed: Callable[[float], None],
-        pause: Callable[[float, str], Awaitable[None]],
+        attempts: Attempts,
     ) -> None:
         self.leaving = trio.Event()
         self.ended = trio.Event()
@@ -72,7 +72,7 @@ class Link:
         self._version = version
         self._on_claimed = on_claimed
         self._on_resumed = on_resumed
-        self._pause = pause
+        self._attempts = attempts
         self._keeper = Keeper(on_stream, self._on_event)
         self._claim = Claim(_CLAIM, "", b"", True, {})
         self._attached_at = math.inf
@@ -97,9 +97,13 @@ class Link:
         return max(trio.current_time() - self._attached_at, 0.0)
 
     def drop_connection(self) -> None:
-        """Do not believe in the connection any more, if there is one: make another."""
-        if self.session is not None and self.session.attached:
-            self.session.drop_connection()
+        """Do not believe in the connection any more, if there is one: make another.
+
+        But for that of a server that stops: no other would have its session.
+        """
+        session = self.session
+        if session is not None and session.attached and not session.core.control.server_stops:
+            session.drop_connection()
 
     async def run(self, name: str, instance: bytes, *, start: bool) -> None:
         """Connect, claim the name, and serve until the session has ended. Only Cancelled is raised.
@@ -119,8 +123,7 @@ class Link:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._sweep)
                     await self._connect()
-                    while self.session is not None and self.session.closed_reason is None:
-                        await self._pause(self.lived_s(), self.reason)
+                    while self._is_held and await self._pause():
                         await self._connect()
                     nursery.cancel_scope.cancel()
         finally:
@@ -149,20 +152,30 @@ class Link:
 
     # --- a connection ---
 
+    @property
+    def _is_held(self) -> bool:
+        """Whether there is a session without a connection."""
+        return self.session is not None and self.session.closed_reason is None
+
+    async def _pause(self) -> bool:
+        return await self._attempts.pause(self.lived_s(), self.reason, held=True)
+
     async def _connect(self) -> None:
         """One connection, from its start to its end."""
         config = self._config
         self._attached_at = math.inf
-        try:
-            stream = await open_stream(config.server_url, config.proxy, config.server_ca)
-        except ConnectFailed as error:
-            self.reason = str(error)
-            return
-        try:
-            await self._run_on(stream)
-        finally:
-            self._nursery = None
-            await trio.aclose_forcefully(stream)
+        self.reason = ""
+        with self._attempts.attempt():
+            try:
+                stream = await open_stream(config.server_url, config.proxy, config.server_ca)
+            except ConnectFailed as error:
+                self.reason = str(error)
+                return
+            try:
+                await self._run_on(stream)
+            finally:
+                self._nursery = None
+                await trio.aclose_forcefully(stream)
 
     async def _run_on(self, stream: trio.abc.Stream) -> None:
         self._opened = False
@@ -196,12 +209,12 @@ class Link:
             self._claim_answered = trio.Event()
             session.claim(self._claim)
         else:
-            self._on_resumed(self._keeper.go_on(transport, answer))
+            self._keeper.go_on(transport, answer)
+            self._on_resumed(self._attempts.connected())
         assert self.session is not None
         self._opened = True
         self._attached_at = trio.current_time()
         nursery.start_soon(self._wait_for_claim, self.session)
-        self.reason = ""
         said = await self.session.run()
         self.reason = self.reason or said
 
@@ -224,6 +237,7 @@ class Link:
             self._claim_answered.set()
             if isinstance(event.answer, Claimed):
                 self._claim = self._claim._replace(name=event.answer.name, start=False)
+                self._attempts.connected()
                 self._on_claimed(event.answer)
             else:
                 self._not_claimed(event.answer)

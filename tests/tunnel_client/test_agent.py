@@ -1,18 +1,20 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 import trio
 import trio.testing
 
-from protocol.backoff import FIRST_SPAN_S, LIVED_S
+from protocol.backoff import FIRST_SPAN_S, LIVED_S, LONGEST_HELD_SPAN_S
 from protocol.mux.events import GoingAway
 from tests.origin_fakes import OK, RawOrigin, Told, listen
 from tests.server_fakes import Network, Server, a_config
-from tunnel_client import link as link_module
+from tunnel_client import agent as agent_module, link as link_module
 from tunnel_client.agent import EXIT_REFUSED, Agent
+from tunnel_client.attempts import EXIT_GAVE_UP
 from tunnel_client.dial import Dialer
 from tunnel_client.dispatch import Dispatcher
 from tunnel_client.target import Target
@@ -28,12 +30,16 @@ class Client:
         *,
         subdomain: str | None = None,
         drain_timeout_s: float = 8.0,
+        give_up_after_s: float = 0.0,
         target: Target | None = None,
     ) -> None:
         self.told = Told()
         self.exit_code: int | None = None
         self.over = trio.Event()
-        config = a_config(target, subdomain=subdomain, drain_timeout_s=drain_timeout_s)
+        config = replace(
+            a_config(target, subdomain=subdomain, drain_timeout_s=drain_timeout_s),
+            give_up_after_s=give_up_after_s,
+        )
         dispatcher = Dispatcher(Dialer(config.target), self.told, nursery, origin_timeout_s=600)
         self.agent = Agent(
             *(config, self.told, dispatcher),
@@ -64,6 +70,85 @@ async def settled() -> None:
 
 async def lost(server: Server) -> None:
     await server.stream.aclose()
+
+
+# --- sleep, and giving up ------------------------------------------------------------------------
+
+
+async def test_after_sleep_the_session_is_resumed_on_a_new_connection_at_once(
+    network: Network, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wakers: list[Callable[[float], None]] = []
+
+    async def watch(woke: Callable[[float], None]) -> None:
+        wakers.append(woke)
+        await trio.sleep_forever()
+
+    monkeypatch.setattr(agent_module, "watch_for_sleep", watch)
+    client = Client(nursery, network)
+    server = await network.accept()
+    await server.open(nursery, hold_s=60)
+    await server.claimed()
+    await settled()
+    assert server.session is not None
+    [woke] = wakers
+    woke(3600.0)
+    newer = await network.accept()  # the clock is real: a pause would be one
+    newer.give_back(nursery, server.session, await newer.resume_asked(nursery))
+    await settled()
+    assert len(client.events("resumed")) == 1
+    assert [fields[1] for fields in client.events("reconnecting")] == [0.0]
+    nursery.cancel_scope.cancel()
+
+
+async def test_sleep_does_not_cut_off_what_a_server_that_stops_still_serves(
+    network: Network, nursery: trio.Nursery
+) -> None:
+    client = Client(nursery, network)
+    server = await network.accept()
+    await server.open(nursery, hold_s=60)
+    await server.claimed()
+    await settled()
+    assert server.session is not None
+    server.session.goaway("shutting-down", "an update", 8)
+    await settled()
+    client.agent._woke(3600.0)
+    await settled()
+    assert server.session.attached
+    nursery.cancel_scope.cancel()
+
+
+async def test_it_gives_up_when_it_was_told_to_and_the_exit_is_4(
+    network: Network, nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    network.down = "nobody is there"
+    client = Client(nursery, network, give_up_after_s=20.0)
+    await client.over.wait()
+    assert trio.current_time() == pytest.approx(20)
+    assert client.exit_code == EXIT_GAVE_UP
+    [(said,)] = client.events("stopped")
+    assert "gave up after 20 s" in str(said)
+    assert "nobody is there" in str(said)
+
+
+async def test_giving_up_ends_a_session_that_waited(
+    network: Network, nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    client = Client(nursery, network, give_up_after_s=20.0)
+    server = await network.accept()
+    await server.open(nursery, hold_s=60)
+    await server.claimed()
+    await trio.sleep(100)
+    assert not client.over.is_set()
+    network.down = "the cable is out"
+    await server.stream.aclose()
+    await trio.sleep(19.9)
+    assert not client.over.is_set()
+    await client.over.wait()
+    assert client.exit_code == EXIT_GAVE_UP
+    # Pauses are short while the server holds the session.
+    waits = [float(str(fields[1])) for fields in client.events("reconnecting")]
+    assert max(waits) < LONGEST_HELD_SPAN_S
 
 
 # --- connecting ----------------------------------------------------------------------------------

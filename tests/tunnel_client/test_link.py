@@ -10,8 +10,10 @@ from protocol.mux.events import GoingAway
 from protocol.mux.messages import Claim, Claimed, Refused, Release
 from protocol.mux.session import Session
 from protocol.mux.stream import TunnelStream
+from tests.origin_fakes import Told
 from tests.server_fakes import Network, a_config
 from tunnel_client import link as link_module
+from tunnel_client.attempts import Attempts
 from tunnel_client.link import Link
 
 INSTANCE = bytes(range(16))
@@ -33,16 +35,25 @@ class Client:
             on_stream=self.streams.append,
             on_claimed=self.claimed.append,
             on_resumed=self.resumed.append,
-            pause=self._pause,
+            attempts=FakeAttempts(self),
         )
         nursery.start_soon(self._run)
 
-    async def _pause(self, lived_s: float, reason: str) -> None:
-        self.pauses.append((lived_s, reason))
-        await self.go_on.wait()
-
     async def _run(self) -> None:
         await self.link.run("app", INSTANCE, start=True)
+
+
+class FakeAttempts(Attempts):
+    """Attempts that pause until the test lets them go on."""
+
+    def __init__(self, client: Client) -> None:
+        super().__init__(Told(), server="http://tunnel.test", random=lambda: 0.0)
+        self._client = client
+
+    async def pause(self, lived_s: float, reason: str = "", *, held: bool = False) -> bool:
+        self._client.pauses.append((lived_s, reason))
+        await self._client.go_on.wait()
+        return await super().pause(lived_s, reason, held=held)
 
 
 @pytest.fixture
