@@ -69,6 +69,7 @@ class Upgrade:
         self._writing = False  # to the app, so it is in the middle of something
         self._to_app_ended = False
         self._one_ended = False
+        self._swept_at = trio.current_time()
         self._lost = False  # the session
         self._scope = trio.CancelScope()
 
@@ -94,7 +95,13 @@ class Upgrade:
         self._stream.stop_sending("no-error")
 
     def sweep(self, now: float) -> None:
-        """Once a second: see whether the app should get a ping."""
+        """Once a second: see whether the app should get a ping.
+
+        While the session has no connection, the time of a half-closed upgrade stands still.
+        """
+        if self._stream.detached and not self._lost:
+            self._scope.deadline += now - self._swept_at
+        self._swept_at = now
         if self._keepalive is not None and self._keepalive.is_due(now):
             self._stream.wake_reader()
 

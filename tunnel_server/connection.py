@@ -86,6 +86,7 @@ class Connection:
         self._half_closed_s = HALF_CLOSED_S
         self._receiving = False
         self._lingering = False
+        self._swept_at = trio.current_time()
         self._aborted = False
         self._reset = False
 
@@ -174,6 +175,10 @@ class Connection:
 
     def sweep(self, now: float) -> None:
         """See Swept."""
+        if self._waits_for_client:
+            self.read_deadline += now - self._swept_at
+            self.write_deadline += now - self._swept_at
+        self._swept_at = now
         if now > self.write_deadline or (not self._receiving and _was_reset(self.stream)):
             self.abort()
         elif now > self.read_deadline:
@@ -182,6 +187,12 @@ class Connection:
             self.reading.cancel()
         elif self.exchange is not None and self.exchange.upgrade is not None:
             self.exchange.upgrade.sweep(now)
+
+    @property
+    def _waits_for_client(self) -> bool:
+        """Whether the tunnel's client is away: deadlines stand still until it is back."""
+        exchange = self.exchange
+        return exchange is not None and exchange.stream is not None and exchange.stream.detached
 
     def stop_when_idle(self) -> None:
         """See Swept."""

@@ -24,6 +24,7 @@ class Owner(Protocol):
 
     core: Core
     closed_reason: str | None
+    detached_at: float | None
 
     def flush(self) -> None:
         """Let the writer look for something to send."""
@@ -80,6 +81,11 @@ class TunnelStream:
         receiving = self._record.receiving
         over = receiving.state >= HalfState.ENDED or receiving.stopped or receiving.cut
         return not receiving.drained or over or self._owner.closed_reason is not None
+
+    @property
+    def detached(self) -> bool:
+        """Whether the session has no connection now: nothing comes, and nothing is owed."""
+        return self._owner.detached_at is not None
 
     @property
     def stopped(self) -> str | None:

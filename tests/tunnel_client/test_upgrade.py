@@ -217,6 +217,24 @@ async def test_a_half_closed_websocket_ends_after_a_minute_without_a_byte(
         await tunnel.all_over()
 
 
+async def test_the_time_of_a_half_closed_websocket_stands_still_without_a_connection(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    async with a_websocket() as (tunnel, stream, app):
+        stream.send_eof()
+        assert await app.rest() == b""
+        tunnel.client.detached_at = trio.current_time()
+        for _ in range(3):
+            mock_clock.jump(59)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+        tunnel.client.detached_at = None
+        await app.send(HELLO)
+        assert await stream.receive_some() == HELLO
+        mock_clock.jump(61)
+        assert (await broken(stream))[1] == "truncated"
+        await tunnel.all_over()
+
+
 async def test_an_idle_websocket_has_no_limit(mock_clock: trio.testing.MockClock) -> None:
     async with a_websocket() as (_, stream, app):
         mock_clock.jump(100_000)

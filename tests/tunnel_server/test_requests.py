@@ -363,6 +363,24 @@ async def test_after_a_half_close_the_answer_goes_on_while_it_is_taken(
     await world.nothing_is_left()
 
 
+async def test_the_time_of_a_half_closed_visitor_stands_still_while_the_client_is_away(
+    world: World, autojump_clock: MockClock
+) -> None:
+    app = Gated()
+    client = await world.client(app)
+    visitor = world.visit()
+    await visitor.send(get())
+    await visitor.end()
+    await trio.testing.wait_all_tasks_blocked()
+    client.server.detached_at = trio.current_time()
+    await trio.sleep(50)
+    assert not visitor.done.is_set()
+    client.server.detached_at = None
+    began = trio.current_time()
+    await visitor.done.wait()
+    assert 3 <= trio.current_time() - began <= 7
+
+
 async def test_after_a_half_close_5_s_without_progress_count_as_gone(
     world: World, autojump_clock: MockClock
 ) -> None:

@@ -21,6 +21,7 @@ class Owner:
     def __init__(self, core: Core) -> None:
         self.core = core
         self.closed_reason: str | None = None
+        self.detached_at: float | None = None
         self.flushed = 0
 
     def flush(self) -> None:
