@@ -73,16 +73,21 @@ async def take_over(place: Place) -> Takeover | None:
     if stream is None:
         return None
     try:
-        if uid_of(stream) != os.geteuid():
-            raise HandoverError("the running server is another user's")
-        await say(stream, TAKE)
-        return Takeover(stream, await receive_sockets(stream))
-    except (OSError, trio.BrokenResourceError, ListenError) as error:
+        return Takeover(stream, await _ask(stream))
+    except (OSError, ListenError) as error:
         stream.socket.close()
         raise HandoverError(f"the running server gave no sockets: {error}") from None
     except BaseException:
         stream.socket.close()
         raise
+
+
+async def _ask(stream: trio.SocketStream) -> list[socket.socket]:
+    if uid_of(stream) != os.geteuid():
+        raise HandoverError("the running server is another user's")
+    with suppress(trio.BrokenResourceError):  # it may have said why it has closed
+        await say(stream, TAKE)
+    return await receive_sockets(stream)
 
 
 async def _connect(place: Place) -> trio.SocketStream | None:

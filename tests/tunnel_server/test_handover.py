@@ -215,6 +215,23 @@ async def test_there_is_one_handover_at_a_time(place: Place, listener: socket.so
         close(first.sockets)
 
 
+async def test_a_refusal_is_heard_although_the_running_server_closed_before_it_was_asked(
+    place: Place,
+) -> None:
+    place.folder.mkdir(mode=0o700)
+    with trio.socket.socket(socket.AF_UNIX) as unix:
+        await unix.bind(str(place.folder / place.name))
+        unix.listen()
+        stream = await taking._connect(place)
+        assert stream is not None
+        connection, _ = await unix.accept()
+        with connection:
+            await connection.send(b"busy\n")
+        async with stream:
+            with pytest.raises(HandoverError, match="another --replace is under way"):
+                await taking._ask(stream)
+
+
 async def test_another_users_process_gets_nothing(
     place: Place,
     listener: socket.socket,
