@@ -58,11 +58,16 @@ def run(config: ServerConfig) -> int:
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
     raise_limit()
+    passed: list[socket.socket] = []
     try:
-        return _run_on(passed_sockets(os.environ, os.getpid()), config)
+        passed = passed_sockets(os.environ, os.getpid())
+        return _run_on(passed, config)
     except (ListenError, HandoverError) as error:
         log.error("%s: %s", PROGRAM, error)
         return EXIT_FAILED
+    finally:
+        for each in passed:  # a bad file may have been found before they were used
+            each.close()
 
 
 def _run_on(passed: list[socket.socket], config: ServerConfig) -> int:

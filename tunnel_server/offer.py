@@ -135,5 +135,7 @@ def _listen(folder: int, draft: str, name: str) -> socket.socket:
         os.rename(draft, name, src_dir_fd=folder, dst_dir_fd=folder)
     except OSError:
         listener.close()
+        with suppress(FileNotFoundError):
+            os.unlink(draft, dir_fd=folder)
         raise
     return listener

@@ -310,6 +310,16 @@ async def test_a_state_folder_that_is_a_file_is_no_place(
         await take_over(place)
 
 
+async def test_something_else_in_the_sockets_place_stays_there(
+    place: Place, listener: socket.socket
+) -> None:
+    place.folder.mkdir(mode=0o700)
+    (place.folder / place.name).mkdir()
+    with pytest.raises(HandoverError, match="Is a directory"):
+        Offer(place, [listener], lambda: None).open()
+    assert os.listdir(place.folder) == [place.name]
+
+
 async def test_a_deep_folder_is_a_place(tmp_path: Path, listener: socket.socket) -> None:
     """The address of a unix socket has room for 107 bytes."""
     place = Place(tmp_path / ("x" * 100) / ("y" * 100), BIND)
