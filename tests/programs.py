@@ -16,7 +16,7 @@ import signal
 import ssl
 import subprocess
 import sysconfig
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +65,7 @@ class Program:
         self.ended = trio.Event()  # and all that it wrote has been read
         self._next = 0  # the first event that event() has not looked at
         self._news = trio.Event()
+        self._said = trio.Event()
 
     def __repr__(self) -> str:
         return f"<{self.name} {self.process.pid}: {self.process.returncode}, {self.events[-3:]}>"
@@ -82,6 +83,14 @@ class Program:
                     break
                 await self._news.wait()
         raise AssertionError(f"no {kind} {fields}: {self!r}\n{self.stderr}")
+
+    async def says(self, text: str, within_s: float = EVENT_S) -> None:
+        """Wait until this stands in what it has written to stderr."""
+        with trio.move_on_after(within_s):
+            while text not in self.stderr:
+                await self._said.wait()
+            return
+        raise AssertionError(f"{text!r} was not said: {self!r}\n{self.stderr}")
 
     async def exit_code(self, within_s: float = STOP_S) -> int:
         with trio.move_on_after(within_s):
@@ -144,6 +153,8 @@ class Program:
         async with self.process.stderr as stderr:
             async for data in stderr:
                 self.stderr += data.decode(errors="backslashreplace")
+                self._said.set()
+                self._said = trio.Event()
 
     async def _end(self) -> None:
         with trio.CancelScope(shield=True):
@@ -179,12 +190,15 @@ class Programs:
         home: str = "home",
         env: Mapping[str, str] | None = None,
         netns: str | None = None,
+        by: Sequence[str] = (),
+        pass_fds: Sequence[int] = (),
     ) -> Program:
         """Start a program, in a network namespace if one is named.
 
-        Those with the same `home` share state and configuration.
+        Those with the same `home` share state and configuration. A command in `by` is given the
+        program's, and runs it; it inherits the `pass_fds`.
         """
-        where = ["ip", "netns", "exec", netns] if netns else []
+        where = ["ip", "netns", "exec", netns] if netns else [*by]
         process: trio.Process = await trio.lowlevel.open_process(
             [*where, str(self.scripts / name), *arguments],
             stdin=subprocess.DEVNULL,
@@ -192,6 +206,7 @@ class Programs:
             stderr=subprocess.PIPE,
             cwd=self.folder,
             env={**isolated(self.folder / home), **(env or {})},
+            pass_fds=pass_fds,
         )
         program = Program(name, process)
         self.all.append(program)
@@ -199,10 +214,18 @@ class Programs:
         return program
 
     async def server(
-        self, *flags: str, bind: str = "127.0.0.1:0", netns: str | None = None
+        self,
+        *flags: str,
+        bind: str = "127.0.0.1:0",
+        netns: str | None = None,
+        by: Sequence[str] = (),
+        pass_fds: Sequence[int] = (),
     ) -> tuple[Program, int]:
         """A server that listens, and its port."""
-        program = await self.start("tunnel-server", "--bind", bind, "--json", *flags, netns=netns)
+        arguments = ("--bind", bind, "--json", *flags)
+        program = await self.start(
+            "tunnel-server", *arguments, netns=netns, by=by, pass_fds=pass_fds
+        )
         listening = await program.event("listening")
         return program, int(listening["bind"].rpartition(":")[2])
 

@@ -1,49 +1,53 @@
 """The server as a whole: the one place where its parts meet, and the order of start and stop.
 
-Stopping: take no new connections; tell every client; let what is in flight end, each answer closing
-its connection; at the deadline end the WebSockets with a Close; then drop what is left. A second
-signal drops everything at once.
+Starting: the sockets (bound, passed, or taken over from the server that runs), then accepting, then
+the word to the other one, which stops. Stopping: take no new connections; tell every client; let
+what is in flight end, each answer closing its connection; at the deadline end the WebSockets with a
+Close; then drop what is left. A second signal drops everything at once.
 """
 
 from __future__ import annotations
 
-import errno
 import gc
 import logging
 import os
 import signal
+import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Final
 
 import trio
 
-from protocol.limits import CLOSE_TIMEOUT_S
 from protocol.logs import set_up_logging
+from tunnel_server.accepting import Acceptor
 from tunnel_server.auth import Authenticator
-from tunnel_server.config import ServerConfig
+from tunnel_server.config import ConfigError, ServerConfig
 from tunnel_server.control import Control
+from tunnel_server.descriptors import raise_limit
+from tunnel_server.draining import drain
 from tunnel_server.edge import Edge
+from tunnel_server.handover import HandoverError, Place
+from tunnel_server.listening import ListenError, bind, passed_sockets, with_address_of
+from tunnel_server.offer import Offer
 from tunnel_server.output import Output, bind_address
 from tunnel_server.program import EXIT_FAILED, EXIT_STOPPED, PROGRAM, version
+from tunnel_server.recent_names import RECENT_S, note_path, take_note, write_note
 from tunnel_server.registry import Registry
+from tunnel_server.takeover import Takeover, take_over
 from tunnel_server.visitor import serve_visitor
 
 log = logging.getLogger(__name__)
 
 SWEEP_EVERY_S: Final = 1.0
 RECHECK_TOKENS_EVERY_S: Final = 5.0
-SERVICE_RESTART: Final = 1012  # the registry of RFC 6455, 11.7
-# 2 s for the answers to such a Close, as much to linger, and the sweep is a second late.
-WEBSOCKET_CLOSE_S: Final = 6.0
-IDLE_CHECK_EVERY_S: Final = 0.05  # while the server stops
-
-_BACKLOG: Final = 1024  # a page of 300 modules opens many connections at once
 
 
 def run(config: ServerConfig) -> int:
-    """Serve until a signal stops it; returns the exit code.
+    """Serve until a signal comes or another server takes over; returns the exit code.
 
     Raises:
         ConfigError: a file that the settings name cannot be used.
@@ -53,52 +57,173 @@ def run(config: ServerConfig) -> int:
     # usual 700 objects between collections cost 3 % of a request.
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+    raise_limit()
+    passed: list[socket.socket] = []
+    try:
+        passed = passed_sockets(os.environ, os.getpid())
+        return _run_on(passed, config)
+    except (ListenError, HandoverError) as error:
+        log.error("%s: %s", PROGRAM, error)
+        return EXIT_FAILED
+    finally:
+        for each in passed:  # a bad file may have been found before they were used
+            each.close()
+
+
+def _run_on(passed: list[socket.socket], config: ServerConfig) -> int:
+    if passed:
+        config = with_address_of(config, passed)
+        if config.replace:
+            raise ConfigError("--replace", "has nothing to do where LISTEN_FDS passes the sockets")
     tls = config.tls_context()
     path = config.tokens_file if config.authentication_required else None
-    return trio.run(_main, config, tls, Authenticator(path))
+    return trio.run(_main, config, tls, Authenticator(path), passed)
 
 
 async def _main(
-    config: ServerConfig, tls: ssl.SSLContext | None, authenticator: Authenticator
-) -> int:
-    try:
-        listeners = await trio.open_tcp_listeners(
-            config.bind_port, host=config.bind_host, backlog=_BACKLOG
-        )
-    except OSError as error:
-        log.error("%s", _why_not_listening(config, error))
-        return EXIT_FAILED
-    port: int = listeners[0].socket.getsockname()[1]
-    registry = Registry(partial(config.public_url_for, port=port), os.urandom)
-    edge = Edge(config, authenticator, registry, port=port, version=version())
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        output = Output(config, edge.version)
-        async with trio.open_nursery() as connections:
-            accepting = trio.CancelScope()
-            connections.start_soon(_accept, accepting, connections, edge, tls, listeners)
-            connections.start_soon(sweep, edge)
-            output.listening(port)
-            await anext(signals)
-            accepting.cancel()
-            output.draining(sum(session.stream_count for session in edge.sessions))
-            async with trio.open_nursery() as stopping:
-                stopping.start_soon(_cancel_on, signals, stopping.cancel_scope)
-                await drain(edge)
-                stopping.cancel_scope.cancel()
-            connections.cancel_scope.cancel()
-    return EXIT_STOPPED
-
-
-async def _accept(
-    accepting: trio.CancelScope,
-    connections: trio.Nursery,
-    edge: Edge,
+    config: ServerConfig,
     tls: ssl.SSLContext | None,
-    listeners: list[trio.SocketListener],
-) -> None:
-    serve = partial(serve_visitor, edge, Control(edge), tls)
-    with accepting:
-        await trio.serve_listeners(serve, listeners, handler_nursery=connections)
+    authenticator: Authenticator,
+    passed: list[socket.socket],
+) -> int:
+    takeover = await _take_over(config) if config.replace else None
+    sockets = takeover.sockets if takeover is not None else passed or bind(config)
+    config = with_address_of(config, sockets)
+    registry = Registry(partial(config.public_url_for, port=config.bind_port), os.urandom)
+    edge = Edge(config, authenticator, registry, port=config.bind_port, version=version())
+    edge.expect(take_note(_note_of(config), edge.wall_time()))
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as connections:
+            connections.start_soon(sweep, edge)
+            server = Server(edge, tls, sockets, connections)
+            exit_code = await server.run(takeover, signals)
+            connections.cancel_scope.cancel()
+    return exit_code
+
+
+async def _take_over(config: ServerConfig) -> Takeover | None:
+    """The sockets of the server that runs on --bind, if there is one. Raises HandoverError."""
+    takeover = await take_over(_place_of(config))
+    if takeover is None:
+        log.info("there is no server on %s to replace", _bind_of(config))
+        return None
+    theirs = _bind_of(with_address_of(config, takeover.sockets))
+    if theirs != _bind_of(config):  # who needs a token was decided by --bind
+        takeover.refuse()
+        raise HandoverError(f"the running server listens on {theirs}, not on {_bind_of(config)}")
+    return takeover
+
+
+def _bind_of(config: ServerConfig) -> str:
+    """The address that is listened on, always spelled the same."""
+    return bind_address(str(ip_address(config.bind_host)), config.bind_port)
+
+
+def _place_of(config: ServerConfig) -> Place:
+    return Place(config.state_dir, _bind_of(config))
+
+
+def _note_of(config: ServerConfig) -> Path:
+    return note_path(config.state_dir, _bind_of(config))
+
+
+class Server:
+    """A server from its first connection to its last.
+
+    Args:
+        edge: its state.
+        tls: what visitors are served with; None: plain HTTP.
+        sockets: what it listens on.
+        connections: where connections are served.
+    """
+
+    def __init__(
+        self,
+        edge: Edge,
+        tls: ssl.SSLContext | None,
+        sockets: Sequence[socket.socket],
+        connections: trio.Nursery,
+    ) -> None:
+        self._edge = edge
+        self._sockets = sockets
+        self._acceptor = Acceptor(partial(serve_visitor, edge, Control(edge), tls), connections)
+        self._offer = Offer(_place_of(edge.config), sockets, self._note_names)
+        self._output = Output(edge.config, edge.version)
+
+    def __repr__(self) -> str:
+        return f"<Server {self._edge!r} {self._acceptor!r} {self._offer!r}>"
+
+    async def run(self, takeover: Takeover | None, signals: AsyncIterator[int]) -> int:
+        """Serve until a signal comes or another process has the sockets, and drain.
+
+        Args:
+            takeover: tells the server that this one replaces. If that one has not waited, this one
+                stops with EXIT_FAILED.
+            signals: the first one drains, the second one stops.
+        """
+        exit_code = EXIT_STOPPED
+        async with trio.open_nursery() as accepting:
+            listeners = [trio.SocketListener(_of_trio(each)) for each in self._sockets]
+            accepting.start_soon(self._acceptor.run, listeners)
+            try:
+                if takeover is not None:
+                    await takeover.accepting()
+                self._open_offer(accepting)
+                self._output.listening(self._edge.port)
+                await self._stop_asked(signals)
+            except HandoverError as error:
+                log.error("%s: %s", PROGRAM, error)
+                exit_code = EXIT_FAILED
+            accepting.cancel_scope.cancel()
+        await self._stop(signals)
+        return exit_code
+
+    def _open_offer(self, accepting: trio.Nursery) -> None:
+        """A server without a state folder of its own serves all the same."""
+        try:
+            self._offer.open()
+        except HandoverError as error:
+            log.warning("--replace will not find this server: %s", error)
+        else:
+            accepting.start_soon(self._offer.run)
+
+    async def _stop_asked(self, signals: AsyncIterator[int]) -> None:
+        """Wait for a signal, or until another process has the sockets."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_cancel_on_signal, signals, nursery.cancel_scope)
+            await self._offer.taken.wait()
+            nursery.cancel_scope.cancel()
+
+    async def _stop(self, signals: AsyncIterator[int]) -> None:
+        """Drain; a signal ends it at once."""
+        edge = self._edge
+        replaced = self._offer.taken.is_set()
+        if not replaced:
+            self._note_names()
+        self._output.draining(sum(session.stream_count for session in edge.sessions), replaced)
+        async with trio.open_nursery() as stopping:
+            stopping.start_soon(_cancel_on_signal, signals, stopping.cancel_scope)
+            await drain(edge, self._arriving)
+            stopping.cancel_scope.cancel()
+        if not replaced:
+            self._note_names()  # once more: the first note is too old after a long drain
+
+    def _arriving(self) -> int:
+        return self._acceptor.open_count - len(self._edge.connections)
+
+    def _note_names(self) -> None:
+        """For the server that follows."""
+        held = self._edge.registry.held_within(RECENT_S, self._edge.wall_time())
+        write_note(_note_of(self._edge.config), held)
+
+
+def _of_trio(listening: socket.socket) -> trio.socket.SocketType:
+    return trio.socket.from_stdlib_socket(listening)
+
+
+async def _cancel_on_signal(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+    await anext(signals)
+    scope.cancel()
 
 
 async def sweep(edge: Edge) -> None:
@@ -113,62 +238,3 @@ async def sweep(edge: Edge) -> None:
         if now - tokens_checked_at >= RECHECK_TOKENS_EVERY_S:
             tokens_checked_at = now
             edge.end_revoked_sessions()
-
-
-async def _cancel_on(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
-    await anext(signals)
-    scope.cancel()
-
-
-async def drain(edge: Edge) -> None:
-    """Let what is in flight end, to the deadline; then end it, WebSockets first; then sessions."""
-    edge.drain()
-    deadline_s = edge.config.drain_timeout_s
-    for session in edge.sessions:
-        session.goaway("shutting-down", "the server stops", round(deadline_s))
-    with trio.move_on_after(deadline_s):
-        await _wait_until_idle(edge)
-    for connection in tuple(edge.connections):
-        if not connection.close_websocket(SERVICE_RESTART):
-            connection.end()
-    with trio.move_on_after(WEBSOCKET_CLOSE_S):
-        await _wait_until_idle(edge)
-    for connection in tuple(edge.connections):
-        connection.end()
-    await _end_sessions(edge)
-
-
-async def _end_sessions(edge: Edge) -> None:
-    """Close every session, once all that was queued for it has left."""
-    with trio.move_on_after(CLOSE_TIMEOUT_S):
-        async with trio.open_nursery() as nursery:
-            for session in edge.sessions:
-                nursery.start_soon(session.wait_quiet)
-    for session in tuple(edge.sessions):
-        session.close("the server has stopped")
-    with trio.move_on_after(CLOSE_TIMEOUT_S):
-        await _wait_until_sessionless(edge)
-
-
-async def _wait_until_sessionless(edge: Edge) -> None:
-    while True:
-        if not edge.sessions:
-            return
-        await trio.sleep(IDLE_CHECK_EVERY_S)
-
-
-async def _wait_until_idle(edge: Edge) -> None:
-    while True:
-        for connection in tuple(edge.connections):
-            if not connection.busy:
-                connection.stop_when_idle()
-        if not any(connection.busy for connection in edge.connections):
-            return
-        await trio.sleep(IDLE_CHECK_EVERY_S)
-
-
-def _why_not_listening(config: ServerConfig, error: OSError) -> str:
-    where = bind_address(config.bind_host, config.bind_port)
-    if error.errno == errno.EADDRINUSE:
-        return f"{PROGRAM}: {where} is in use by another program; stop it or choose another --bind"
-    return f"{PROGRAM}: cannot listen on {where}: {error.strerror or error}; choose another --bind"

@@ -173,6 +173,9 @@ def serve(
     heartbeat: Annotated[
         str, _flag("--heartbeat", "S,S", "How often clients are pinged, and when one is dead.")
     ] = f"{PING_INTERVAL_S},{TIMEOUT_S}",
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Take over from the server that listens there.")
+    ] = False,
     state_dir: Annotated[
         str | None, _flag("--state-dir", "DIR", "The state folder. [~/.local/state/trio-tunnel]")
     ] = None,
@@ -208,6 +211,7 @@ def serve(
         ping_interval_s=ping_interval_s,
         timeout_s=timeout_s,
         state_dir=folder,
+        replace=replace,
         json=json,
     )
     return partial(_serve, config)

@@ -92,6 +92,7 @@ class ServerConfig:
         ping_interval_s: how often both ends of a session ping.
         timeout_s: how long a session's peer may be silent.
         state_dir: this server's folder; it need not exist yet.
+        replace: take the sockets over from the server that listens there.
         json: events on stdout as JSON, one a line.
 
     Raises:
@@ -113,6 +114,7 @@ class ServerConfig:
     ping_interval_s: int = PING_INTERVAL_S
     timeout_s: int = TIMEOUT_S
     state_dir: Path = field(default_factory=default_state_dir)
+    replace: bool = False
     json: bool = False
 
     def __post_init__(self) -> None:
@@ -128,6 +130,10 @@ class ServerConfig:
             raise ConfigError(missing, f"is needed beside {given}: the two go together")
         if self.proxy_protocol and not self.trusted_proxies:
             raise ConfigError("--trusted-proxies", "is needed beside --proxy-protocol")
+        if self.replace and self.bind_port == 0:
+            raise ConfigError(
+                "--replace", "needs the port of the server that it replaces in --bind"
+            )
         if not 0 <= self.drain_timeout_s <= MAX_DRAIN_TIMEOUT_S:
             refuse("--drain-timeout", DRAIN, str(self.drain_timeout_s))
         if not 0 <= self.hold_s <= MAX_WIRE_S:

@@ -23,7 +23,7 @@ import trio
 
 from protocol.limits import READ_BYTES
 from protocol.mux.gate import Gate
-from protocol.sockets import drop, socket_below
+from protocol.sockets import drop, is_readable, socket_below
 from tunnel_server.edge import Edge
 from tunnel_server.exchange import Exchange
 
@@ -32,6 +32,10 @@ WRITE_TIMEOUT_S: Final = 300.0  # without progress of an answer
 HALF_CLOSED_S: Final = 5.0  # the same, once the visitor has ended its direction
 LINGER_S: Final = 2.0  # for what a visitor still sends after our last answer
 LINGER_MAX_BYTES: Final = 1024 * 1024
+# While the server stops. A connection that was just used is likely to be used again, and of one
+# that was just accepted the first request is on its way: closing it would lose what crosses. A
+# second is a round trip on the slowest lines, and time for a page to go on.
+SETTLE_S: Final = 1.0
 CLOSE_S: Final = 1.0  # closing a stream waits for nothing; should it wait all the same
 
 
@@ -86,6 +90,7 @@ class Connection:
         self._half_closed_s = HALF_CLOSED_S
         self._receiving = False
         self._lingering = False
+        self._leaving_idle = False
         self._swept_at = trio.current_time()
         self._aborted = False
         self._reset = False
@@ -169,9 +174,15 @@ class Connection:
 
     @property
     def busy(self) -> bool:
-        """See Swept."""
+        """See Swept. Here an answer has just left for SETTLE_S, and a connection is as new."""
+        if self.is_control or self._leaving_idle:
+            return False
         serving = self.exchange is not None and not self.exchange.over
-        return self.head_begun or serving or self._lingering
+        if serving or self.head_begun or self._lingering:
+            return True
+        # For ever, while the reading task has a whole head that it has not handed over yet.
+        idle_since = self.read_deadline - IDLE_TIMEOUT_S
+        return trio.current_time() < idle_since + SETTLE_S or is_readable(self.stream)
 
     def sweep(self, now: float) -> None:
         """See Swept."""
@@ -195,9 +206,10 @@ class Connection:
         return exchange is not None and exchange.stream is not None and exchange.stream.detached
 
     def stop_when_idle(self) -> None:
-        """See Swept."""
+        """See Swept. It ends with FIN, and what crosses that is read and dropped: no reset."""
         if not self.busy and not self.is_control:
-            self.scope.cancel()
+            self._leaving_idle = True
+            self.reading.cancel()
 
     def close_websocket(self, code: int) -> bool:
         """See Swept."""

@@ -51,12 +51,13 @@ class Output:
         else:
             self._write("\n".join(self._welcome(bind, url, port)))
 
-    def draining(self, streams: int) -> None:
-        """The first Ctrl-C or SIGTERM came while requests were open. People only."""
+    def draining(self, streams: int, replaced: bool) -> None:
+        """A Ctrl-C, a SIGTERM or another server came; requests may be open. People only."""
         if not self._config.json:
             requests = "1 request" if streams == 1 else f"{streams} requests"
             wait_s = f"{self._config.drain_timeout_s:g}"
-            self._write(f"Stopping: waiting up to {wait_s} s for {requests}. Ctrl-C stops at once.")
+            why = "Replaced by another server" if replaced else "Stopping"
+            self._write(f"{why}: waiting up to {wait_s} s for {requests}. Ctrl-C stops at once.")
 
     def _welcome(self, bind: str, url: str, port: int) -> list[str]:
         token_needed = self._config.authentication_required

@@ -111,6 +111,11 @@ class Registry:
             self._left.popitem(last=False)
         return names
 
+    def held_within(self, seconds: float, now: float) -> dict[str, float]:
+        """The names that were held so shortly before `now`, and when last; the newest first."""
+        left = ((name, at) for name, at in reversed(self._left.items()) if now - at <= seconds)
+        return {**dict.fromkeys(self._tunnels, now), **dict(left)}
+
     def _free_name(self) -> str:
         while True:
             name = generate_name(self._random_bytes(7))

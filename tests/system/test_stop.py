@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import signal
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import h11
 import pytest
 import trio
+import trustme
 
 from tests.programs import Address, Programs, Tunnel
 from tests.system.origin import Origin
@@ -67,6 +70,43 @@ async def test_a_server_that_is_stopped_finishes_what_is_in_flight(
         origin.gate.set()
         assert await the_rest(visitor) == b"second"
     assert await tunnel.server.exit_code(DRAIN_S) == 0
+
+
+async def test_a_second_signal_stops_a_server_at_once(tunnel: Tunnel, origin: Origin) -> None:
+    async with half_an_answer(tunnel.address, origin) as visitor:
+        tunnel.server.process.send_signal(signal.SIGTERM)
+        await refuses_connections(tunnel.address.port)
+        tunnel.server.process.send_signal(signal.SIGTERM)
+        assert await tunnel.server.exit_code(DRAIN_S / 2) == 0
+        with pytest.raises((h11.RemoteProtocolError, trio.BrokenResourceError)):
+            await the_rest(visitor)
+
+
+async def test_a_visitor_in_his_tls_handshake_is_answered_by_a_server_that_stops(
+    programs: Programs, tmp_path: Path
+) -> None:
+    authority = trustme.CA()
+    certificate = authority.issue_cert("localhost")
+    certificate.private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
+    both = str(tmp_path / "both.pem")
+    server, port = await programs.server("--tls-cert", both, "--tls-key", both)
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    files = server.open_files()
+    raw = await trio.open_tcp_stream("127.0.0.1", port)
+    for _ in range(POLLS):  # until it has accepted
+        if server.open_files() > files:
+            break
+        await trio.sleep(POLL_S)
+    server.process.send_signal(signal.SIGTERM)
+    await refuses_connections(port)
+    address = Address(port, "localhost", context)
+    stream = trio.SSLStream(raw, context, server_hostname="localhost", https_compatible=True)
+    async with stream:
+        answer = await Visitor(stream, address).fetch("/_tunnel/health")
+    assert answer.status == 200
+    assert answer.fields["connection"] == "close"
+    assert await server.exit_code() == 0
 
 
 async def test_a_client_that_is_stopped_finishes_what_is_in_flight(

@@ -1,169 +1,27 @@
 from __future__ import annotations
 
+import os
 import signal
 import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import trio
-from trio.testing import MockClock, wait_all_tasks_blocked
+from trio.testing import wait_all_tasks_blocked
 
-from protocol.http.websocket import accept_for, close_frame
-from protocol.mux.messages import Goaway
-from protocol.mux.stream import TunnelStream
-from tests.edge_fakes import (
-    HELLO,
-    HELLO_AND_CLOSE,
-    FakeClient,
-    Visitor,
-    World,
-    get,
-    head,
-    hello,
-    open_world,
-)
-from tunnel_server.app import drain, run
-from tunnel_server.config import ServerConfig
+from tunnel_server import listening
+from tunnel_server.app import Server, _place_of, run
+from tunnel_server.auth import Authenticator
+from tunnel_server.config import ConfigError, ServerConfig
+from tunnel_server.edge import Edge
+from tunnel_server.handover import HandoverError
+from tunnel_server.listening import bind, with_address_of
 from tunnel_server.output import Output
-
-KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
-UPGRADE = get(b"/", b"Connection: upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Key: " + KEY)
-
-
-class Gated:
-    """An app that answers when the test lets it."""
-
-    def __init__(self) -> None:
-        self.go = trio.Event()
-
-    async def __call__(self, stream: TunnelStream) -> None:
-        if stream.opened.kind == "websocket":
-            accept = b"Sec-WebSocket-Accept: " + accept_for(KEY)
-            await stream.send_head(head(101, b"Go On", accept, body=None))
-            await stream.receive_some()
-            await trio.sleep_forever()
-        await self.go.wait()
-        await hello(stream)
-
-
-async def begun(world: World) -> tuple[Gated, FakeClient, Visitor]:
-    """A request that is being served."""
-    app = Gated()
-    client = await world.client(app)
-    visitor = world.visit()
-    await visitor.send(get())
-    await wait_all_tasks_blocked()
-    return app, client, visitor
-
-
-# --- the order of a stop -------------------------------------------------------------------------
-
-
-async def test_clients_are_told_first_and_sessions_end_last(world: World) -> None:
-    app, client, visitor = await begun(world)
-    world.tasks.start_soon(drain, world.edge)
-    await wait_all_tasks_blocked()
-    assert world.edge.draining
-    assert client.goaways == [Goaway("shutting-down", "the server stops", 8)]
-    assert client.server.closed_reason is None
-    app.go.set()
-    assert await visitor.rest() == HELLO_AND_CLOSE
-    await visitor.end()
-
-
-async def test_what_is_in_flight_ends_before_its_session_does(
-    world: World, autojump_clock: MockClock
-) -> None:
-    app, client, visitor = await begun(world)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(drain, world.edge)
-        await trio.sleep(7)
-        app.go.set()
-        assert await visitor.rest() == HELLO_AND_CLOSE
-        await visitor.end()
-    assert trio.current_time() == pytest.approx(7, abs=0.2)
-    assert client.server.closed_reason == "the server has stopped"
-    assert not world.edge.sessions
-    assert not world.edge.connections
-
-
-async def test_idle_connections_end_at_once(world: World, autojump_clock: MockClock) -> None:
-    client = await world.client(hello)
-    fresh, idle = world.visit(), world.visit()
-    await idle.send(get())
-    await idle.expect(HELLO)
-    await drain(world.edge)
-    assert trio.current_time() < 0.5
-    assert await fresh.rest() == b""
-    assert await idle.rest() == b""
-    assert len(client.goaways) == 1  # it was told, although nothing had to be waited for
-
-
-async def test_a_head_that_has_begun_is_waited_for(world: World, autojump_clock: MockClock) -> None:
-    await world.client(hello)
-    visitor = world.visit()
-    await visitor.send(get()[:10])
-    await wait_all_tasks_blocked()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(drain, world.edge)
-        await trio.sleep(3)
-        await visitor.send(get()[10:])
-        assert await visitor.rest() == HELLO_AND_CLOSE
-        await visitor.end()
-
-
-async def test_a_pipelined_request_is_served_while_the_server_stops(
-    world: World, autojump_clock: MockClock
-) -> None:
-    """Its bytes had come before; which of the two answers closes is up to when it leaves."""
-    app, client, visitor = await begun(world)
-    await visitor.send(get(b"/2"))
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(drain, world.edge)
-        await trio.sleep(1)
-        app.go.set()
-        assert await visitor.rest() == HELLO_AND_CLOSE
-        await visitor.end()
-    assert len(client.streams) == 1
-
-
-async def test_at_the_deadline_answers_are_cut_off_and_websockets_closed(
-    world: World, autojump_clock: MockClock
-) -> None:
-    _, client, visitor = await begun(world)
-    browser = world.visit()
-    await browser.send(UPGRADE)
-    await browser.head()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(drain, world.edge)
-        await trio.sleep(7.9)
-        await browser.nothing_comes()
-        await browser.expect(close_frame(1012))
-        assert trio.current_time() == pytest.approx(8, abs=0.1)
-        assert await visitor.rest() == b""
-        assert trio.current_time() == pytest.approx(8, abs=0.1)
-        await browser.send(close_frame(1012, mask=bytes(4)))
-        assert await browser.rest() == b""
-        await browser.end()
-    assert trio.current_time() <= 12
-    assert client.server.closed_reason == "the server has stopped"
-    assert not world.edge.connections
-
-
-async def test_nobody_holds_up_a_stop_for_ever(autojump_clock: MockClock) -> None:
-    async with open_world(drain_timeout_s=0.0) as world:
-        app = Gated()
-        await world.client(app)
-        visitors = [world.visit(lockstep=True) for _ in range(3)]
-        for visitor, sent in zip(visitors, [UPGRADE, get(), get()[:9]], strict=True):
-            await visitor.send(sent)
-        await wait_all_tasks_blocked()
-        await drain(world.edge)
-        assert trio.current_time() <= 11
-        assert not world.edge.connections
-
-
-# --- the program ---------------------------------------------------------------------------------
+from tunnel_server.registry import Registry
+from tunnel_server.takeover import Takeover, take_over
 
 
 @pytest.fixture
@@ -194,7 +52,7 @@ def test_a_signal_stops_it_with_0(
 def test_a_second_signal_stops_it_at_once(
     config: ServerConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def forever(_: object) -> None:
+    async def forever(*_: object) -> None:
         signal.raise_signal(signal.SIGINT)
         await trio.sleep_forever()
 
@@ -222,3 +80,135 @@ def test_an_address_that_is_not_ours_is_one_line_and_1(
     assert run(ServerConfig(bind_host="192.0.2.1", bind_port=1, open=True, state_dir=tmp_path)) == 1
     (line,) = [line for line in capfd.readouterr().err.splitlines() if "cannot listen" in line]
     assert "192.0.2.1:1" in line
+
+
+# --- sockets from elsewhere ----------------------------------------------------------------------
+
+
+@contextmanager
+def started_with(monkeypatch: pytest.MonkeyPatch, given: socket.socket) -> Iterator[None]:
+    """The process was started with this socket."""
+    descriptor = os.dup(given.fileno())
+    monkeypatch.setattr(listening, "FIRST_PASSED_FD", descriptor)
+    monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+    monkeypatch.setenv("LISTEN_FDS", "1")
+    yield
+    assert "LISTEN_FDS" not in os.environ
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
+
+
+def test_a_socket_that_was_passed_is_used_and_not_bind(
+    config: ServerConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as given:
+        port = given.getsockname()[1]
+        monkeypatch.setattr(Server, "_stop_asked", at_once)
+        with started_with(monkeypatch, given):
+            assert run(replace(config, bind_host="192.0.2.1", bind_port=1)) == 0
+    assert f'"bind": "127.0.0.1:{port}"' in capsys.readouterr().out
+
+
+async def at_once(*_: object) -> None:
+    await trio.lowlevel.checkpoint()
+
+
+def test_replace_beside_a_socket_that_was_passed_is_refused(
+    config: ServerConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as given, started_with(monkeypatch, given):
+        with pytest.raises(ConfigError, match="--replace: has nothing to do"):
+            run(replace(config, bind_port=1, replace=True))
+
+
+def test_a_state_folder_that_others_get_into_costs_a_line_and_replace(
+    config: ServerConfig, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    config.state_dir.chmod(0o755)
+    monkeypatch.setattr(Server, "_stop_asked", at_once)
+    assert run(config) == 0
+    assert "--replace will not find this server" in capfd.readouterr().err
+    assert run(replace(config, bind_port=1, replace=True)) == 1
+    assert "not this user's alone" in capfd.readouterr().err
+
+
+# --- one server after the other ------------------------------------------------------------------
+
+
+class NoSignals(AsyncIterator[int]):
+    async def __anext__(self) -> int:
+        await trio.sleep_forever()
+
+
+@asynccontextmanager
+async def serving(config: ServerConfig, takeover: Takeover | None) -> AsyncIterator[Running]:
+    sockets = takeover.sockets if takeover is not None else bind(config)
+    registry = Registry(str, os.urandom)
+    config = with_address_of(config, sockets)
+    edge = Edge(config, Authenticator(None), registry, port=config.bind_port, version="1")
+    async with trio.open_nursery() as nursery:
+        running = Running(Server(edge, None, sockets, nursery), edge, config)
+        nursery.start_soon(running.run, takeover)
+        await wait_all_tasks_blocked()
+        yield running
+        nursery.cancel_scope.cancel()
+
+
+class Running:
+    """A server in this process."""
+
+    def __init__(self, server: Server, edge: Edge, config: ServerConfig) -> None:
+        self.server = server
+        self.edge = edge
+        self.config = config
+        self.exit_code: int | None = None
+        self.ended = trio.Event()
+
+    async def run(self, takeover: Takeover | None) -> None:
+        self.exit_code = await self.server.run(takeover, NoSignals())
+        self.ended.set()
+
+    async def ready(self) -> int:
+        """The status of /_tunnel/ready, on a connection of its own."""
+        stream = await trio.open_tcp_stream("127.0.0.1", self.config.bind_port)
+        async with stream:
+            await stream.send_all(b"GET /_tunnel/ready HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            return int(bytes(await stream.receive_some())[9:12])
+
+
+async def taken(config: ServerConfig) -> Takeover:
+    takeover = await take_over(_place_of(config))
+    assert takeover is not None
+    return takeover
+
+
+async def test_the_old_server_stops_once_the_new_one_accepts(
+    config: ServerConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with serving(config, None) as old:
+        assert await old.ready() == 200
+        async with serving(old.config, await taken(old.config)) as new:
+            await old.ended.wait()
+            assert old.exit_code == 0
+            assert old.edge.draining
+            assert await new.ready() == 200
+            assert capsys.readouterr().out.count("listening") == 2
+            assert os.listdir(config.state_dir) == [_place_of(old.config).name]
+
+
+async def test_a_new_server_that_came_too_late_stops_with_1(
+    config: ServerConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    class TooLate(Takeover):
+        async def accepting(self) -> None:
+            raise HandoverError("the running server goes on")
+
+    async with serving(config, None) as old:
+        given = await taken(old.config)
+        late = TooLate(given._stream, given.sockets)
+        async with serving(old.config, late) as new:
+            await new.ended.wait()
+            assert new.exit_code == 1
+        assert "tunnel-server: the running server goes on" in caplog.messages
+        given.refuse()
+        assert await old.ready() == 200

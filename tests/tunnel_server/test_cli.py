@@ -102,6 +102,7 @@ def test_serve_may_be_said_or_left_out(served: Callable[..., ServerConfig]) -> N
         (["--drain-timeout", "0.5"], ServerConfig(drain_timeout_s=0.5)),
         (["--hold", "0"], ServerConfig(hold_s=0)),
         (["--heartbeat", "5,9"], ServerConfig(ping_interval_s=5, timeout_s=9)),
+        (["--replace"], ServerConfig(replace=True)),
         (["--state-dir", "/s"], ServerConfig(state_dir=Path("/s"))),
         (["--json"], ServerConfig(json=True)),
     ],
@@ -139,6 +140,7 @@ def test_each_flag_has_its_setting(
         (["--hold", "86401"], "--hold: takes whole seconds"),
         (["--heartbeat", "15"], "--heartbeat: takes two whole numbers of seconds"),
         (["--heartbeat", "15,14"], "--heartbeat: takes two whole numbers of seconds"),
+        (["--replace", "--bind", "[::1]:0"], "--replace: needs the port of the server"),
         (["--state-dir", ""], "--state-dir: takes a path"),
     ],
 )
@@ -241,7 +243,7 @@ def test_help_shows_every_flag_and_the_other_command(
     assert flags == [
         *("--bind", "--domain", "--public-url", "--auth-file", "--open", "--tls-cert", "--tls-key"),
         *("--trusted-proxies", "--proxy-protocol", "--drain-timeout", "--hold", "--heartbeat"),
-        *("--state-dir", "--json", "--version"),
+        *("--replace", "--state-dir", "--json", "--version"),
     ]
     assert "tunnel-server token create NAME" in shown
     assert app.configs == []

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,6 +14,8 @@ from protocol.sockets import drop
 from tests.edge_fakes import VISITOR, get, make_edge
 from tunnel_server.connection import (
     HALF_CLOSED_S,
+    IDLE_TIMEOUT_S,
+    SETTLE_S,
     WRITE_TIMEOUT_S,
     Connection,
     VisitorGoneError,
@@ -145,23 +148,72 @@ async def test_a_connection_that_both_ended_was_not_reset() -> None:
         assert await connection.receive() == b"last words"
 
 
+async def idle(nursery: trio.Nursery, stream: trio.abc.Stream | None = None) -> Connection:
+    """A connection that has waited for a request for long; told to read no more, it lingers."""
+    connection = new(stream or memory_stream_pair()[0])
+    connection.read_deadline = trio.current_time() + IDLE_TIMEOUT_S - SETTLE_S
+
+    async def read() -> None:
+        with connection.reading:
+            await connection.receive()
+        await connection.linger()
+
+    nursery.start_soon(read)
+    await wait_all_tasks_blocked()
+    return connection
+
+
 # --- the stop ------------------------------------------------------------------------------------
 
 
-async def test_busy_is_what_serves_or_has_begun_a_request() -> None:
-    connection = new(memory_stream_pair()[0])
+async def test_busy_is_what_serves_or_has_begun_a_request(nursery: trio.Nursery) -> None:
+    connection = await idle(nursery)
     seen = [connection.busy]
     connection.head_begun = True
     seen.append(connection.busy)
     connection.hand_over(Exchange(parse_request(get())))
     seen += [connection.head_begun, connection.busy]
     connection.stop_when_idle()
-    seen.append(connection.scope.cancel_called)
+    seen.append(connection.reading.cancel_called)
     (await connection.next_exchange()).finish()
     seen.append(connection.busy)
     connection.stop_when_idle()
-    seen.append(connection.scope.cancel_called)
+    seen.append(connection.reading.cancel_called)
     assert seen == [False, True, False, True, False, False, True]
+
+
+async def test_what_was_just_used_is_busy_and_so_is_what_does_not_wait_for_bytes(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    assert new(memory_stream_pair()[0]).busy  # its tasks have not begun
+    connection = await idle(nursery)
+    connection.read_deadline = trio.current_time() + IDLE_TIMEOUT_S
+    seen = [connection.busy]
+    for wait_s in (SETTLE_S - 0.1, 0.1):
+        await trio.sleep(wait_s)
+        seen.append(connection.busy)
+    assert seen == [True, True, False]
+
+
+async def test_what_was_sent_and_not_read_is_busy() -> None:
+    async with sockets() as (visitor, stream), trio.open_nursery() as nursery:
+        connection = await idle(nursery, stream)
+        seen = [connection.busy]
+        with socket.fromfd(visitor.socket.fileno(), socket.AF_INET, socket.SOCK_STREAM) as raw:
+            raw.send(b"G")  # and no task has run since
+        seen.append(connection.busy)
+        nursery.cancel_scope.cancel()
+    assert seen == [False, True]
+
+
+async def test_what_ends_because_it_is_idle_holds_up_nothing(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    connection = await idle(nursery)
+    connection.stop_when_idle()
+    await wait_all_tasks_blocked()
+    assert connection._lingering
+    assert not connection.busy
 
 
 async def test_what_lingers_is_busy(nursery: trio.Nursery, autojump_clock: MockClock) -> None:

@@ -80,11 +80,17 @@ def test_server_open_to_strangers_is_warned_of_in_the_log(caplog: pytest.LogCapt
 )
 def test_people_read_what_a_stop_waits_for_and_programs_do_not(streams: int, words: str) -> None:
     stdout = Flushed()
-    Output(ServerConfig(), "1", stdout).draining(streams)
+    Output(ServerConfig(), "1", stdout).draining(streams, replaced=False)
     assert stdout.flushed == f"Stopping: waiting up to 8 s for {words}. Ctrl-C stops at once.\n"
     silent = Flushed()
-    Output(ServerConfig(json=True), "1", silent).draining(streams)
+    Output(ServerConfig(json=True), "1", silent).draining(streams, replaced=False)
     assert silent.getvalue() == ""
+
+
+def test_a_server_that_is_replaced_says_so() -> None:
+    stdout = Flushed()
+    Output(ServerConfig(), "1", stdout).draining(1, replaced=True)
+    assert stdout.flushed.startswith("Replaced by another server: waiting up to 8 s for 1 request.")
 
 
 def test_reader_that_has_gone_away_does_not_matter() -> None:

@@ -197,3 +197,14 @@ def test_the_last_10000_names_are_remembered(registry: Registry) -> None:
     assert registry.left_at("n2") == 2.0
     assert registry.left_at(f"n{REMEMBERED_NAMES_MAX}") == REMEMBERED_NAMES_MAX
     assert REMEMBERED_NAMES_MAX == 10_000
+
+
+def test_names_held_within_a_minute_the_newest_first(registry: Registry) -> None:
+    sessions = [FakeSession() for _ in range(4)]
+    for session, name in zip(sessions, ("old", "left", "live", "later"), strict=True):
+        registry.claim(session, "alice", claim(name))
+    registry.release(sessions[0], None, 39.9)
+    registry.release(sessions[1], None, 40.0)
+    registry.release(sessions[3], None, 99.0)
+    held = registry.held_within(60.0, 100.0)
+    assert list(held.items()) == [("live", 100.0), ("later", 99.0), ("left", 40.0)]

@@ -1,0 +1,140 @@
+"""Accepting connections, and what is done when file descriptors run out.
+
+trio's own loop logs a traceback ten times a second while descriptors are out. This one says once
+what is missing and what to do, tries again quietly, and says once that it goes on. What waits to be
+accepted stays in the kernel's queue meanwhile; connections under way know nothing of it.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import resource
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import trio
+
+log = logging.getLogger(__name__)
+
+# Of one connection alone, which broke before it was accepted or was forbidden by a firewall.
+_PASSED_OVER: Final = frozenset(
+    {errno.ECONNABORTED, errno.EPERM, errno.EPROTO, errno.EINTR, errno.ECONNRESET}
+)
+RETRY_EVERY_S: Final = 0.1  # while nothing can be accepted; it costs one system call
+# At the limit each connection that ends lets one in, and the next fails again. So the shortage is
+# over, and told so, only when nothing has failed for so long.
+CALM_S: Final = 5.0
+
+Listener = trio.abc.Listener[trio.SocketStream]
+Handler = Callable[[trio.SocketStream], Awaitable[None]]
+
+
+class Shortage:
+    """Whether accepting fails for want of descriptors or memory, and what is logged of it."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+        self._failed_at = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Shortage {'none' if self._since is None else f'since {self._since:.1f}'}>"
+
+    @property
+    def lasts(self) -> bool:
+        """Whether something has failed, and nothing has been said of the end of it."""
+        return self._since is not None
+
+    def failed(self, error: OSError, now: float) -> None:
+        """Accepting failed; the first time it is logged."""
+        self._failed_at = now
+        if self._since is None:
+            self._since = now
+            log.error("accepting pauses: %s", _explain(error))
+
+    def look(self, now: float) -> None:
+        """Nothing failed just now; when that is so for CALM_S it is logged."""
+        if self._since is not None and now - self._failed_at >= CALM_S:
+            log.warning("accepting again, after %.0f s of shortage", self._failed_at - self._since)
+            self._since = None
+
+
+class Acceptor:
+    """Accepts from some listeners, and serves each connection in a task of its own.
+
+    Args:
+        serve: serves one connection to its end; only Cancelled may leave it.
+        connections: where these tasks run; they go on when accepting ends.
+        may_accept: asked before each accept. While it says no, connections wait in the kernel's
+            queue, and it is asked again every RETRY_EVERY_S.
+
+    Attributes:
+        open_count: connections that were accepted and have not ended.
+    """
+
+    def __init__(
+        self,
+        serve: Handler,
+        connections: trio.Nursery,
+        may_accept: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self.open_count = 0
+        self._serve = serve
+        self._connections = connections
+        self._may_accept = may_accept
+        self._shortage = Shortage()
+
+    def __repr__(self) -> str:
+        return f"<Acceptor {self.open_count} connections {self._shortage!r}>"
+
+    async def run(self, listeners: Sequence[Listener]) -> None:
+        """Accept until cancelled; the listeners are closed then."""
+        async with trio.open_nursery() as nursery:
+            for listener in listeners:
+                nursery.start_soon(self._run_one, listener)
+
+    async def _run_one(self, listener: Listener) -> None:
+        async with listener:
+            while True:
+                stream = await self._accept(listener)
+                if stream is not None:
+                    self.open_count += 1
+                    self._connections.start_soon(self._serve_one, stream)
+
+    async def _accept(self, listener: Listener) -> trio.SocketStream | None:
+        """The next connection; None: look again, there was none or it broke."""
+        if not self._may_accept():
+            await trio.sleep(RETRY_EVERY_S)
+            return None
+        try:
+            if not self._shortage.lasts:
+                return await listener.accept()
+            stream = None
+            with trio.move_on_after(CALM_S):  # an accept that waits is a shortage that is over
+                stream = await listener.accept()
+        except OSError as error:
+            if error.errno not in _PASSED_OVER:
+                self._shortage.failed(error, trio.current_time())
+                await trio.sleep(RETRY_EVERY_S)
+            return None
+        self._shortage.look(trio.current_time())
+        return stream
+
+    async def _serve_one(self, stream: trio.SocketStream) -> None:
+        try:
+            await self._serve(stream)
+        finally:
+            self.open_count -= 1
+            await trio.aclose_forcefully(stream)
+
+
+def _explain(error: OSError) -> str:
+    """What happened, the limit, and what to do."""
+    text = error.strerror or os.strerror(error.errno or 0)
+    if error.errno == errno.EMFILE:
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        return f"{text}: the limit is {limit}; raise it with ulimit -n, or LimitNOFILE= in systemd"
+    if error.errno == errno.ENFILE:
+        return f"{text}: the whole system's limit; raise the sysctl fs.file-max"
+    return f"{text}; connections wait until it works again"

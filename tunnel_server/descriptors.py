@@ -1,0 +1,33 @@
+"""How many file descriptors the server may have: each visitor's connection is one."""
+
+from __future__ import annotations
+
+import logging
+import resource
+from typing import Final
+
+log = logging.getLogger(__name__)
+
+# A browser opens six connections to a page, and keeps them: fewer than this serve 700 browsers.
+FEW_DESCRIPTORS: Final = 4096
+
+
+def raise_limit() -> int:
+    """Raise the soft limit to the hard one, warn if that is low, and return it.
+
+    The soft limit is often 1,024 for the sake of programs that use select(), which this is not.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+        except (OSError, ValueError) as error:  # macOS caps what it says is unlimited
+            log.warning("the limit of file descriptors stays at %d: %s", soft, error)
+    if soft != resource.RLIM_INFINITY and soft < FEW_DESCRIPTORS:
+        log.warning(
+            "only %d file descriptors, and each visitor takes one: "
+            "raise the hard limit with ulimit -n, or LimitNOFILE= in systemd",
+            soft,
+        )
+    return soft
