@@ -103,7 +103,17 @@ class Client:
         self.good = self._link()
 
     def _link(self) -> Link:
-        return Link(a_config(), "1.2", self.serve, lambda _: None)
+        return Link(
+            a_config(),
+            "1.2",
+            on_stream=self.serve,
+            on_claimed=lambda _: None,
+            on_resumed=lambda _: None,
+            pause=self.pause,
+        )
+
+    async def pause(self, lived_s: float, reason: str) -> None:
+        raise AssertionError("no session of these servers is worth to be resumed")
 
     async def run(self, link: Link) -> None:
         await link.run("app", bytes(16), start=True)
@@ -412,7 +422,6 @@ async def test_streams_that_are_opened_and_reset_without_end_leave_nothing(
     def serve(stream: TunnelStream) -> None:
         stream.on_stopped = count
 
-    client.bad._on_stream = serve
     session = client.bad.session
     assert session is not None
     session._on_stream = serve

@@ -71,8 +71,9 @@ class Hostile(RawPeer):
         self.world = world
         self.done = visitor.done
 
-    async def begin(self) -> None:
-        await self.raw(HANDSHAKE)
+    async def begin(self, key: str | None = None) -> None:
+        field = f"\r\nAuthorization: Bearer {key}\r\n\r\n" if key else "\r\n\r\n"
+        await self.raw(HANDSHAKE.removesuffix(b"\r\n\r\n") + field.encode())
         head = b""
         while not head.endswith(b"\r\n\r\n"):
             head += bytes(await self.stream.receive_some(1))
@@ -105,9 +106,9 @@ async def by_tcp(world: World) -> Visitor:
     return world._visitor(ours, theirs, LOCAL, secure=False)
 
 
-async def hostile(world: World, visitor: Visitor) -> Hostile:
+async def hostile(world: World, visitor: Visitor, key: str | None = None) -> Hostile:
     peer = Hostile(world, visitor)
-    await peer.begin()
+    await peer.begin(key)
     return peer
 
 
@@ -217,8 +218,7 @@ AT_ONCE: dict[str, tuple[Attack, str]] = {
     "11 pings in a second": (said(*[ping(1)] * (PINGS_PER_SECOND_MAX + 1)), "too many pings"),
     "a flood of pings": (pings_that_fill_a_message, "too many pings"),
     "two claims at once": (said(claim(2, "a"), claim(3, "b")), "second claim before the answer"),
-    "a claim that is held": (said(claim(1, "again")), "claim 1 is taken, or one too many"),
-    "17 claims": (too_many_claims, "claim 17 is taken, or one too many"),
+    "17 claims": (too_many_claims, "claim 17 is one too many"),
     "a second hello": (said(HELLO_MESSAGE), "a frame of type 32 where none belongs"),
     "a frame of the server": (a_frame(FrameType.WELCOME, 0, b""), "a frame of type 33 where none"),
     "a type that is none": (said(frame(99, 0)), "a frame of type 99"),
@@ -290,6 +290,20 @@ async def read_after(attack: Attack, peer: Hostile) -> None:
     with suppress(*CLOSED):
         await attack(peer)
     await peer.rest()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["data without end", "text", "empty fragments", "no WebSocket", "a message too long", "a flag"],
+)
+async def test_who_breaks_a_rule_gets_no_session_back(world: World, name: str) -> None:
+    """With a key the session of a connection that is lost is held for a while; not this one."""
+    peer = await hostile(world, await by_tcp(world), key="ti_" + "k" * 43)
+    assert [session.hold_s > 0 for session in world.edge.sessions] == [True]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read_after, AT_ONCE[name][0], peer)
+        await peer.done.wait()
+    assert world.edge.sessions == {}
 
 
 # --- what only time ends -------------------------------------------------------------------------
