@@ -21,7 +21,7 @@ PY_FILES := find . -name '*.py' -not -path './.*' -not -path './build/*' -not -p
 
 PYTEST := $(BIN)/python -bb -m pytest
 
-.PHONY: demo check test lint unit format bench conformance fuzz references line
+.PHONY: demo check test lint unit format bench conformance fuzz references line long-line
 
 # Shares the app on TARGET, or a small one of our own, until Ctrl-C.
 demo: $(RUN)
@@ -58,6 +58,10 @@ fuzz: $(DEV) $(FUZZ)
 # How quick small things stay beside downloads on a slow line; as root, a minute.
 line: $(DEV)
 	$(BIN)/python -m tests.faults.slow_line 40 10 20
+
+# How much of a fast and long line one stream fills; as root, a minute.
+long-line: $(DEV)
+	$(BIN)/python -m tests.faults.long_line 100 100 10
 
 # The table of benchmarks/README.md; ARGS="--rounds 2 --measures gets" for a part of it.
 bench: $(DEV) | benchmarks/peers/node_modules

@@ -23,6 +23,14 @@ FRAME_BODY_MAX_BYTES: Final = 65_000
 # frames pass the WebSocket library's own limit.
 BYTES_BETWEEN_MESSAGES_MAX: Final = 128 * KIB
 
+# WebSocket frames of one message, pings and pongs between them included. Ours have one; a proxy
+# that cuts at 4 KiB makes 16. 10,000 empty ones would hold up everybody else for 0.1 s.
+WEBSOCKET_FRAMES_A_MESSAGE_MAX: Final = 256
+
+# From a message's first byte to its last: 64 KiB at 4 kbit/s. Half a message and then a byte now
+# and then would else be life for ever.
+MESSAGE_TIMEOUT_S: Final = 120
+
 # What one read from the network asks for.
 READ_BYTES: Final = 64 * KIB
 

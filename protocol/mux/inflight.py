@@ -22,8 +22,9 @@ drops to half the product, and when no more than that is unacknowledged, two rou
 line without our own queue. Afterwards the cap opens by what is acknowledged, as in a slow start: at
 once it would send a burst that routers drop.
 
-To begin with there is no cap, until four acks in a row were late or the rate has grown by less than
-a quarter in three rounds.
+To begin with there is no cap, until the rate has grown by less than a quarter in three rounds, or
+four acks in a row were late while it stood still. (Late and still growing is TCP's own slow start:
+what waits in the kernel for its window makes a round trip longer, and no queue of the line's.)
 
 docs/flow-control.md has what was measured.
 """
@@ -53,6 +54,7 @@ _RATE_ROUNDS: Final = 10
 _GROWTH: Final = 1.25
 _FLAT_ROUNDS: Final = 3
 _LATE_ACKS: Final = 4
+_LATE_GROWTH: Final = 1 + 1 / 16  # slow start doubles in a round, which has up to 40 acks
 _LATE_ROUNDS: Final = 3
 _ROUND_TRIP_LIFE_S: Final = 10.0
 _PROBE_PAUSE_S: Final = 1.0
@@ -92,6 +94,7 @@ class InFlight:
         self._starting = True
         self._start_rate = 0.0
         self._flat_rounds = self._late_rounds = self._late_acks = 0
+        self._late_rate = 0.0  # when the first of the late acks came
         self._probe: _Probe | None = None
         self._probed_at = -math.inf
         self._opening = math.inf  # what the cap may be, after a probe
@@ -205,13 +208,20 @@ class InFlight:
         self._round_shortest_s = min(self._round_shortest_s, round_trip_s)
         if round_trip_s <= self.round_trip_s:
             self.round_trip_s, self._reached_at = round_trip_s, now
-        self._late_acks = self._late_acks + 1 if self._is_late(round_trip_s) else 0
-        if self._late_acks == _LATE_ACKS:
-            self._starting = False  # a queue has formed
+        if self._starting:
+            self._look_for_queue(late=self._is_late(round_trip_s))
         if self._probe is not None:
             self._go_on_probing(self._probe, newest, round_trip_s, now)
         elif not self._starting and self._should_probe(now):
             self._probe = _Probe()
+
+    def _look_for_queue(self, *, late: bool) -> None:
+        self._late_acks = self._late_acks + 1 if late else 0
+        if self._late_acks == 1:
+            self._late_rate = self.rate
+        elif self._late_acks >= _LATE_ACKS:
+            self._starting = self.rate >= _LATE_GROWTH * self._late_rate
+            self._late_acks = 0
 
     def _should_probe(self, now: float) -> bool:
         late = self._late_rounds >= _LATE_ROUNDS and now - self._probed_at > _PROBE_PAUSE_S

@@ -1,14 +1,16 @@
 """DRIVER. What carries a session's messages: the control WebSocket, over any trio stream.
 
 trio-websocket runs a reader task for each connection and hands over whole messages. What it does
-not do is done here: bytes are counted as they come (they, not messages, are what counts as life),
-endless empty fragments are cut off, every failure is a TransportClosed, and the stream is closed in
-the end, which the library leaves out after a failure. Neither end sends WebSocket pings: the
-library's reader waits for the writer when it answers one.
+not do is done here: bytes are noted as they come (they, not messages, are what counts as life), and
+cut off where they do not become messages (`progress`); messages of many small frames are handed
+over in pieces; every failure is a TransportClosed; and the stream is closed in the end, which the
+library leaves out after a failure. Neither end sends WebSocket pings: the library's reader waits
+for the writer when it answers one.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final, Protocol
 
 import trio
@@ -16,12 +18,9 @@ import trio_websocket
 
 from protocol import CONTROL_PATH, SUBPROTOCOL
 from protocol.errors import TunnelError
-from protocol.limits import (
-    BYTES_BETWEEN_MESSAGES_MAX,
-    CLOSE_TIMEOUT_S,
-    MESSAGE_MAX_BYTES,
-    READ_BYTES,
-)
+from protocol.limits import CLOSE_TIMEOUT_S, MESSAGE_MAX_BYTES, READ_BYTES
+from protocol.mux.pieces import pieces_of
+from protocol.mux.progress import Progress
 
 # The library hands each message over before it reads on. With a queue between, messages that wait
 # would count as bytes between messages.
@@ -61,7 +60,7 @@ class Transport(Protocol):
         """
 
     async def receive(self) -> bytes:
-        """The next message. Cancelling loses nothing.
+        """The next message, or the next piece of one: whole frames. Cancelling loses nothing.
 
         Raises:
             TransportClosed: it is gone, or the peer sent what is no message of ours.
@@ -75,22 +74,28 @@ class Transport(Protocol):
 
 
 class CountingStream(trio.abc.Stream):
-    """A stream that notes when bytes come, and how many since the last whole message.
+    """A stream that notes when bytes come, and breaks when they do not become messages.
 
     Args:
         stream: what carries the bytes.
         first: bytes of the peer that were read already; they come first.
+        masked: the peer is a client.
+
+    Attributes:
+        heard_at: when the last byte came.
+        progress: what became of them.
+        fault: why it was broken off.
     """
 
-    def __init__(self, stream: trio.abc.Stream, first: bytes = b"") -> None:
+    def __init__(self, stream: trio.abc.Stream, first: bytes = b"", *, masked: bool) -> None:
         self._stream = stream
         self._first = first
         self.heard_at = trio.current_time()
-        self.since_message = 0
-        self.flooded = False
+        self.progress = Progress(masked=masked)
+        self.fault: str | None = None
 
     def __repr__(self) -> str:
-        return f"<CountingStream {self.since_message} bytes since the last message>"
+        return f"<CountingStream {self.progress!r}>"
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         await self._stream.send_all(data)
@@ -106,10 +111,9 @@ class CountingStream(trio.abc.Stream):
         else:
             data = await self._stream.receive_some(max_bytes)
         self.heard_at = trio.current_time()
-        self.since_message += len(data)
-        if self.since_message > BYTES_BETWEEN_MESSAGES_MAX:
-            self.flooded = True
-            raise trio.BrokenResourceError("too many bytes without a whole message")
+        self.fault = self.progress.came(data, self.heard_at)
+        if self.fault is not None:
+            raise trio.BrokenResourceError(self.fault)
         return data
 
     async def aclose(self) -> None:
@@ -125,6 +129,8 @@ class WebSocketTransport:
         self._connection = connection
         self._stream = stream
         self._sending = False
+        self._pieces: deque[bytes] = deque()  # of a message, not handed over yet
+        stream.progress.opened = True
 
     def __repr__(self) -> str:
         return f"<WebSocketTransport {self._connection.closed or 'open'} {self._stream!r}>"
@@ -144,11 +150,18 @@ class WebSocketTransport:
 
     async def receive(self) -> bytes:
         """See Transport."""
+        if self._pieces:
+            await trio.lowlevel.checkpoint()
+        else:
+            self._pieces.extend(pieces_of(await self._next_message()))
+        return self._pieces.popleft()
+
+    async def _next_message(self) -> bytes:
         try:
             message = await self._connection.get_message()
         except trio_websocket.ConnectionClosed as error:
             raise self._closed(error.reason) from None
-        self._stream.since_message = 0
+        self._stream.progress.message_taken()
         if isinstance(message, str):
             raise TransportClosed("the peer sent a text message", final=True)
         return message
@@ -164,10 +177,8 @@ class WebSocketTransport:
             await trio.aclose_forcefully(self._stream)
 
     def _closed(self, reason: trio_websocket.CloseReason | None) -> TransportClosed:
-        if self._stream.flooded:
-            return TransportClosed(
-                "the peer sent too many bytes without a whole message", final=True
-            )
+        if self._stream.fault is not None:
+            return TransportClosed(f"the peer sent {self._stream.fault}", final=True)
         if reason is None or reason.code == 1006:
             return TransportClosed("the connection was lost")
         text = f": {reason.reason}" if reason.reason else ""
@@ -187,7 +198,7 @@ async def accept_websocket(
 
     The caller sets the deadline: on a fault the library may never return.
     """
-    counting = CountingStream(stream, first)
+    counting = CountingStream(stream, first, masked=True)
     request = await trio_websocket.wrap_server_stream(
         nursery,
         counting,
@@ -213,7 +224,7 @@ async def open_websocket(
 
     The caller sets the deadline: on a fault the library may never return.
     """
-    counting = CountingStream(stream)
+    counting = CountingStream(stream, masked=False)
     connection = await trio_websocket.wrap_client_stream(
         nursery,
         counting,  # type: ignore[arg-type]  # any trio.abc.Stream does; the annotation is narrower

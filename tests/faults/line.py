@@ -99,10 +99,10 @@ def inside(namespace: str) -> Iterator[None]:
             assert libc.setns(here.fileno(), CLONE_NEWNET) == 0
 
 
-def listen(namespace: str) -> trio.SocketListener:
-    """On a port of 127.0.0.1 in the namespace."""
+def listen(namespace: str, ip: str = "127.0.0.1") -> trio.SocketListener:
+    """On a port of this address in the namespace."""
     with inside(namespace):
-        listener = socket.create_server(("127.0.0.1", 0))
+        listener = socket.create_server((ip, 0))
     listener.setblocking(False)
     return trio.SocketListener(trio.socket.from_stdlib_socket(listener))
 

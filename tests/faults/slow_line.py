@@ -61,11 +61,12 @@ class Seen:
 
 
 @asynccontextmanager
-async def site(folder: Path, **line_of: float) -> AsyncIterator[Site]:
+async def site(folder: Path, origin: Origin | None = None, **line_of: float) -> AsyncIterator[Site]:
+    app = origin or Origin()
     async with open_line(**line_of) as line, trio.open_nursery() as nursery:
         listener = listen(line.home)
         app_port = listener.socket.getsockname()[1]
-        await nursery.start(trio.serve_listeners, Origin().handle, [listener])
+        await nursery.start(trio.serve_listeners, app.handle, [listener])
         async with open_programs(folder) as programs:
             server, port = await programs.server(
                 "--open", bind=f"{line.edge_ip}:0", netns=line.edge

@@ -10,6 +10,8 @@ KIB, MIB = 1024, 1024 * 1024
 def test_wire_limits_are_those_that_were_decided() -> None:
     assert limits.MESSAGE_MAX_BYTES == 65_522
     assert limits.BYTES_BETWEEN_MESSAGES_MAX == 128 * KIB
+    assert limits.WEBSOCKET_FRAMES_A_MESSAGE_MAX == 256
+    assert limits.MESSAGE_TIMEOUT_S == 120
     assert limits.FRAME_BODY_MAX_BYTES == 65_000
     assert limits.HEAD_BODY_MAX_BYTES == 48 * KIB
     assert limits.INFORMATIONAL_HEADS_MAX == 32

@@ -78,6 +78,15 @@ def test_bulk_fills_the_line_and_a_small_frame_stays_quick(
     assert line.slowest(begun_s, 0.99) <= p99_s
 
 
+def test_the_slow_start_of_the_kernel_is_not_taken_for_a_queue_of_the_line() -> None:
+    """Messages wait in the kernel for its window: late, while the rate still doubles."""
+    line = Line(0.1, 100 * MBIT, unsent_bytes=64 * KIB)
+    line.run(1.2)
+    carried = line.carried
+    line.run(3.2)
+    assert line.share(1.2, carried) >= 0.90
+
+
 def test_a_longer_route_is_learnt_within_seconds_and_a_shorter_one_again() -> None:
     line = Line(0.04, 10 * MBIT)
     line.run(15)

@@ -11,7 +11,13 @@ import trio
 from trio.testing import MemoryReceiveStream, MemorySendStream, memory_stream_pair
 
 from protocol import CONTROL_PATH, SUBPROTOCOL
-from protocol.limits import BYTES_BETWEEN_MESSAGES_MAX, CLOSE_TIMEOUT_S, MESSAGE_MAX_BYTES
+from protocol.limits import (
+    CLOSE_TIMEOUT_S,
+    MESSAGE_MAX_BYTES,
+    MESSAGE_TIMEOUT_S,
+    WEBSOCKET_FRAMES_A_MESSAGE_MAX,
+)
+from protocol.mux.pieces import FRAMES_A_PIECE_MAX
 from protocol.mux.transport import (
     CountingStream,
     TransportClosed,
@@ -19,8 +25,12 @@ from protocol.mux.transport import (
     accept_websocket,
     open_websocket,
 )
+from protocol.mux.wire import FrameType, frame
 
 Stapled = trio.StapledStream[MemorySendStream, MemoryReceiveStream]
+
+
+LONGEST = b"\xff" * MESSAGE_MAX_BYTES  # one frame, by the look of it
 
 
 class Joined(NamedTuple):
@@ -104,9 +114,9 @@ async def test_longest_message_passes_and_one_more_ends_it(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     async with joined() as ends:
-        await ends.client.send(bytes(MESSAGE_MAX_BYTES))
+        await ends.client.send(LONGEST)
         assert len(await ends.server.receive()) == MESSAGE_MAX_BYTES
-        await ends.client.send(bytes(MESSAGE_MAX_BYTES + 1))
+        await ends.client.send(LONGEST + b"x")
         with pytest.raises(TransportClosed, match="1009"):
             await ends.server.receive()
 
@@ -134,16 +144,44 @@ async def test_endless_empty_fragments_are_cut_off(
 ) -> None:
     async with raw_peer() as (transport, peer):
         await peer.send_frame(0x02, b"")
-        await trio.testing.wait_all_tasks_blocked()
-        left = BYTES_BETWEEN_MESSAGES_MAX - transport._stream.since_message
-        fragments = bytes([0x00, 0x80, 0, 0, 0, 0]) * (left // 6 + 1)
-        await peer.stream.send_all(fragments[:left])
+        fragment = bytes([0x00, 0x80, 0, 0, 0, 0])
+        await peer.stream.send_all(fragment * (WEBSOCKET_FRAMES_A_MESSAGE_MAX - 1))
         with trio.move_on_after(1) as scope:
             await transport.receive()
         assert scope.cancelled_caught
-        await peer.stream.send_all(fragments[left : left + 1])
-        with pytest.raises(TransportClosed, match="without a whole message"):
+        await peer.stream.send_all(fragment)
+        with pytest.raises(TransportClosed, match="too many WebSocket frames for one message"):
             await transport.receive()
+
+
+async def test_half_a_message_and_then_a_byte_now_and_then_is_cut_off(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with raw_peer() as (transport, peer):
+        begun_at = trio.current_time()
+        async with trio.open_nursery() as nursery:
+
+            @nursery.start_soon
+            async def trickle() -> None:
+                await peer.stream.send_all(bytes([0x82, 0x80 | 100, 0, 0, 0, 0]))
+                while True:
+                    await trio.sleep(20)
+                    await peer.stream.send_all(b"x")
+
+            with pytest.raises(TransportClosed, match="no whole message within 120 s"):
+                await transport.receive()
+            nursery.cancel_scope.cancel()
+        assert trio.current_time() - begun_at == MESSAGE_TIMEOUT_S + 20
+
+
+async def test_a_message_of_many_small_frames_is_handed_over_in_pieces() -> None:
+    async with joined() as ends:
+        acks = frame(FrameType.ACK, 0, b"\x00") * (2 * FRAMES_A_PIECE_MAX + 1)
+        await ends.client.send(acks)
+        await ends.client.send(acks[:13])
+        pieces = [await ends.server.receive() for _ in range(4)]
+        assert [len(piece) // 13 for piece in pieces] == [256, 256, 1, 1]
+        assert b"".join(pieces[:3]) == acks
 
 
 async def test_bytes_between_messages_begin_anew_with_each(
@@ -151,7 +189,7 @@ async def test_bytes_between_messages_begin_anew_with_each(
 ) -> None:
     async with joined() as ends:
         for _ in range(10):
-            await ends.client.send(bytes(MESSAGE_MAX_BYTES))
+            await ends.client.send(LONGEST)
             assert len(await ends.server.receive()) == MESSAGE_MAX_BYTES
 
 
@@ -161,7 +199,7 @@ async def test_full_messages_wait_unread_without_a_fault(
     async with joined() as ends:
         async with trio.open_nursery() as nursery:
             for _ in range(4):
-                nursery.start_soon(ends.client.send, bytes(MESSAGE_MAX_BYTES))
+                nursery.start_soon(ends.client.send, LONGEST)
                 await trio.testing.wait_all_tasks_blocked()
             for _ in range(4):
                 await trio.testing.wait_all_tasks_blocked()
@@ -246,9 +284,9 @@ async def test_peers_broken_websocket_is_a_closed_transport(
 
 async def test_bytes_that_were_read_already_come_first() -> None:
     left, right = memory_stream_pair()
-    counting = CountingStream(left, b"first")
+    counting = CountingStream(left, b"first", masked=True)
     await right.send_all(b"second")
     assert await counting.receive_some(100) == b"first"
     assert await counting.receive_some(100) == b"second"
-    assert counting.since_message == 11
+    assert counting.progress.bytes_since_message == 11
     assert "11 bytes" in repr(counting)

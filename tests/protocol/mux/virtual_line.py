@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from protocol.limits import ACK_AFTER_MESSAGES, ACK_DELAY_S
 from protocol.mux.inflight import InFlight
@@ -28,11 +30,13 @@ class Line:
     Args:
         round_trip_s: without a queue; changing it changes the route.
         bytes_per_s: that bulk and small frames share.
+        unsent_bytes: how much more than its window the kernel takes; it then waits there.
     """
 
     round_trip_s: float
     bytes_per_s: float
     busy: bool = True  # there is bulk
+    unsent_bytes: int = 0
     rule: InFlight = field(default_factory=InFlight)
     now: float = 0.0
     carried: int = 0  # bytes acknowledged
@@ -42,7 +46,8 @@ class Line:
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._number = 0
         self._free_at = 0.0
-        self._in_kernel = 0
+        self._in_kernel = self._on_line = 0
+        self._unsent: deque[tuple[int, float | None]] = deque()  # sizes, and when one was asked
         self._window = FIRST_WINDOW_BYTES
         self._owed: list[int] = []  # sizes that the receiver has not acknowledged
         self._ack_at = math.inf
@@ -70,7 +75,8 @@ class Line:
         heapq.heappush(self._events, (self.now + delay_s, self._number, happen))
 
     def _fill(self) -> None:
-        while self.busy and self.rule.has_room and self._in_kernel < self._window:
+        most = self._window + self.unsent_bytes
+        while self.busy and self.rule.has_room and self._in_kernel < most:
             self._send(self.rule.message_bytes)
         if not self.busy:
             self.rule.idle()
@@ -82,10 +88,16 @@ class Line:
     def _send(self, size: int, *, urgent: bool = False) -> None:
         self.rule.sent(size, self.now)
         self._in_kernel += size
-        self._free_at = max(self._free_at, self.now) + size / self.bytes_per_s
-        sent_at = self.now
-        arrives_s = self._free_at - self.now + self.round_trip_s / 2
-        self._later(arrives_s, lambda: self._receive(size, sent_at if urgent else None))
+        self._unsent.append((size, self.now if urgent else None))
+        self._leave_kernel()
+
+    def _leave_kernel(self) -> None:
+        while self._unsent and self._on_line < self._window:
+            size, asked_at = self._unsent.popleft()
+            self._on_line += size
+            self._free_at = max(self._free_at, self.now) + size / self.bytes_per_s
+            arrives_s = self._free_at - self.now + self.round_trip_s / 2
+            self._later(arrives_s, partial(self._receive, size, asked_at))
 
     def _receive(self, size: int, asked_at: float | None) -> None:
         self._owed.append(size)
@@ -107,7 +119,9 @@ class Line:
         self.rule.acknowledged(size, self.now)
         self.carried += size
         self._in_kernel -= size
+        self._on_line -= size
         most = (self.round_trip_s + QUEUE_S) * self.bytes_per_s
         self._window = min(self._window + size, max(int(most), FIRST_WINDOW_BYTES))
+        self._leave_kernel()
         if asked_at is not None:
             self.echoes.append((self.now, self.now - asked_at))
