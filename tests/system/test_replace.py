@@ -21,16 +21,11 @@ UPGRADES = int(os.environ.get("UPGRADES", "3"))
 REQUESTS = int(os.environ.get("REQUESTS", "200"))
 
 
-# The requests that come before the client is back wait for it only once the edge parks them.
-PARKING = pytest.mark.xfail(reason="the edge does not park requests for expected names yet")
-
-
 def place_of(programs: Programs, port: int) -> Place:
     """Where the servers of `programs` meet."""
     return Place(programs.folder / "home" / "state" / "trio-tunnel", f"127.0.0.1:{port}")
 
 
-@PARKING
 @pytest.mark.timeout(180)
 async def test_upgrades_under_load_lose_nothing(programs: Programs, origin: Origin) -> None:
     """Requests go on all the while; downloads and WebSockets last over each upgrade."""
@@ -147,7 +142,6 @@ async def test_a_second_handover_waits_for_nothing(programs: Programs) -> None:
     assert server.process.returncode is None
 
 
-@PARKING
 async def test_names_are_noted_at_a_stop_and_expected_at_the_next_start(
     programs: Programs, origin: Origin
 ) -> None:

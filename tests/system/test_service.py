@@ -96,7 +96,6 @@ async def test_a_server_serves_on_the_socket_that_it_was_given(
     assert (await fetch(Address(port, "app.localhost"))).body == b"hello"
 
 
-@pytest.mark.xfail(reason="the edge does not park requests for expected names yet")
 async def test_while_a_server_restarts_its_visitors_wait_and_nobody_is_refused(
     programs: Programs, origin: Origin, listener: socket.socket
 ) -> None:
