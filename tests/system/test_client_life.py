@@ -143,7 +143,36 @@ async def test_a_second_client_takes_over_while_the_first_one_finishes(
     assert (await fetch(tunnel.address)).body == b"the second"
 
 
-# --- waiting ------------------------------------------------------------------------------------
+# --- giving up ----------------------------------------------------------------------------------
+
+
+async def test_a_client_that_finds_no_server_gives_up_when_it_was_told_to(
+    programs: Programs, origin: Origin
+) -> None:
+    server, port = await programs.server()
+    assert await server.stop() == 0
+    client = await programs.client(origin.port, port, "--give-up-after", "1")
+    assert await client.exit_code() == 4
+    assert client.events[-1]["event"] == "stopped"
+    assert client.events[-1]["reason"].startswith(
+        f"gave up after 1 s without a connection to http://127.0.0.1:{port}: "
+        f"cannot reach 127.0.0.1:{port}: connection refused"
+    )
+    waits = [event for event in client.events if event["event"] == "reconnecting"]
+    assert waits
+    assert all(0 <= event["wait_s"] < event["give_up_in_s"] <= 1 for event in waits)
+
+
+async def test_a_client_whose_server_is_lost_gives_up_so_long_after_that(
+    programs: Programs, origin: Origin
+) -> None:
+    server, port = await programs.server()
+    client = await programs.client(origin.port, port, "--give-up-after", "1")
+    await client.event("ready")
+    await server.kill()
+    assert await client.exit_code() == 4
+    assert [event["event"] for event in client.events][-1] == "stopped"
+    assert f"without a connection to http://127.0.0.1:{port}" in client.events[-1]["reason"]
 
 
 async def test_a_client_that_was_not_told_to_goes_on(tunnel: Tunnel) -> None:
