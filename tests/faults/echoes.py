@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from random import Random
 
@@ -22,7 +23,10 @@ FRAME_BYTES_MAX = 150_000
 FRAGMENTS_MAX = 5
 KEY = ("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA==")
 
+CLOSE_FRAME_BYTES_MAX = 127  # a control frame's (RFC 6455 5.5), and its header
+
 Fragments = list[bytes]
+Rest = Callable[[], Awaitable[object]]
 
 
 def message(random: Random, number: int) -> Fragments:
@@ -52,13 +56,40 @@ async def open_websocket(visitor: Visitor) -> Connection:
     return Connection(ConnectionType.CLIENT, trailing_data=trailing(visitor.connection))
 
 
+class Tail(trio.abc.ReceiveStream):
+    """A stream, and what came last on it."""
+
+    def __init__(self, stream: trio.abc.ReceiveStream) -> None:
+        self._stream = stream
+        self._came = b""
+
+    def __repr__(self) -> str:
+        return f"<Tail {self._came!r}>"
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        data = bytes(await self._stream.receive_some(max_bytes))
+        self._came = (self._came + data)[-CLOSE_FRAME_BYTES_MAX:]
+        return data
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    def close_code(self) -> int | None:
+        """Of a Close frame at the end. wsproto takes 1014, which is newer, for an error (1002)."""
+        at = self._came.rfind(b"\x88")
+        frame = self._came[at:] if at >= 0 else b""
+        if len(frame) < 4 or len(frame) != 2 + frame[1]:
+            return None
+        return int.from_bytes(frame[2:4], "big")
+
+
 class Talk:
     """Sends messages without waiting for those that are on their way back.
 
     Args:
         kind: for the ledger.
         pause_s: in the middle of each frame, so that the talk lasts and messages lie open.
-        rest_s: before the last message.
+        rest: waits before the last message.
     """
 
     def __init__(
@@ -69,14 +100,14 @@ class Talk:
         *,
         kind: str,
         pause_s: float = 0.0,
-        rest_s: float = 0.0,
+        rest: Rest = trio.lowlevel.checkpoint,
     ) -> None:
         self.ledger = ledger
         self.visitor = visitor
         self.sent = sent
         self.kind = kind
         self.pause_s = pause_s
-        self.rest_s = rest_s
+        self.rest = rest
         self.answered = 0
         self._all_answered = trio.Event()
 
@@ -93,7 +124,7 @@ class Talk:
         with suppress(trio.BrokenResourceError):  # whoever receives is told how it ended
             for number, fragments in enumerate(self.sent, start=1):
                 if number == len(self.sent):
-                    await trio.sleep(self.rest_s)
+                    await self.rest()
                 for at, data in enumerate(fragments):
                     last = at == len(fragments) - 1
                     frame = connection.send(Message(data=data, message_finished=last))
@@ -110,9 +141,10 @@ class Talk:
 
     async def _receive(self, connection: Connection) -> None:
         came = b""
-        async for event in WsEvents(self.visitor.stream, connection):
+        tail = Tail(self.visitor.stream)
+        async for event in WsEvents(tail, connection):
             if isinstance(event, CloseConnection):
-                return self._closed(event)
+                return self._closed(tail.close_code())
             assert isinstance(event, Message), event
             came += bytes(event.data)
             if event.message_finished:
@@ -131,11 +163,11 @@ class Talk:
         if self.answered == len(self.sent):
             self._all_answered.set()
 
-    def _closed(self, event: CloseConnection) -> None:
-        if event.code == 1000:
-            assert self.answered == len(self.sent), f"{self!r}, and a proper Close"
-        else:
-            raise FailedVisibly(f"Close {event.code}")
+    def _closed(self, code: int | None) -> None:
+        assert code is not None, f"{self!r}, and a frame that is illegal"
+        if code != 1000:
+            raise FailedVisibly(f"Close {code}")
+        assert self.answered == len(self.sent), f"{self!r}, and a proper Close"
 
 
 async def echo(place: Place, random: Random, *, count: int, pause_s: float) -> None:
@@ -146,9 +178,9 @@ async def echo(place: Place, random: Random, *, count: int, pause_s: float) -> N
             await Talk(place.ledger, visitor, sent, kind="echo", pause_s=pause_s).run()
 
 
-async def idle(place: Place, random: Random, *, rest_s: float) -> None:
+async def idle(place: Place, random: Random, *, rest: Rest, name: str = "app") -> None:
     """A WebSocket with one message, and another one much later; between frames meanwhile."""
     sent = [[random.randbytes(20)], [random.randbytes(20)]]
     with place.ledger.exchange("idle"), trio.fail_after(STUCK_S):
-        async with place.visit() as visitor:
-            await Talk(place.ledger, visitor, sent, kind="idle", rest_s=rest_s).run()
+        async with place.visit(name) as visitor:
+            await Talk(place.ledger, visitor, sent, kind="idle", rest=rest).run()

@@ -104,10 +104,12 @@ async def post(place: Place, random: Random) -> None:
     await upload(place, random, size_bytes=random.randrange(1, SMALL_BYTES_MAX), kind="post")
 
 
-async def events(place: Place, random: Random, *, count: int, every_ms: int) -> None:
+async def events(
+    place: Place, random: Random, *, count: int, every_ms: int, name: str = "app"
+) -> None:
     """A stream of server-sent events, with their numbers."""
     with place.ledger.exchange("events"), trio.fail_after(STUCK_S):
-        async with place.visit() as visitor:
+        async with place.visit(name) as visitor:
             await visitor.request(f"/count?events={count}&every_ms={every_ms}")
             await good(visitor)
             expected = 0
@@ -125,6 +127,17 @@ async def lines(visitor: Visitor) -> AsyncIterator[bytes]:
         for event in whole_ones:
             yield event
     assert not rest, f"{rest!r}, and a proper end"
+
+
+async def gated(place: Place, name: str) -> None:
+    """An answer in two halves, of which the second comes when the gate of the app is opened."""
+    with place.ledger.exchange("gated"), trio.fail_after(STUCK_S):
+        async with place.visit(name) as visitor:
+            await visitor.request("/gate")
+            await good(visitor)
+            assert await anext(visitor.body()) == b"first,"
+            place.ledger.moved("gated")
+            assert b"".join([data async for data in visitor.body()]) == b"second"
 
 
 async def give_up(place: Place, random: Random) -> None:

@@ -92,13 +92,14 @@ class Ledger:
         while any(self._moved[kind] < count for kind, count in least.items()):
             await self._news.wait()
 
-    async def until_ended(self, kind: str, count: int) -> None:
-        """Wait until so many exchanges of this kind have ended, in whatever way."""
-        while kind not in self.tallies or self.tallies[kind].ended < count:
+    async def until_ended(self, count: int, *kinds: str) -> None:
+        """Wait until so many exchanges of these kinds, or of all, have ended, in whatever way."""
+        while self.ended(*kinds) < count:
             await self._news.wait()
 
-    def ended(self, kind: str) -> int:
-        return self.tallies[kind].ended if kind in self.tallies else 0
+    def ended(self, *kinds: str) -> int:
+        """Exchanges of these kinds, or of all."""
+        return sum(t.ended for kind, t in self.tallies.items() if kind in kinds or not kinds)
 
     def answered(self, kind: str) -> int:
         return self.tallies[kind].answered if kind in self.tallies else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from functools import partial
 from random import Random
@@ -26,7 +27,8 @@ async def everything(place: Place, nursery: trio.Nursery, random: Random) -> Non
     nursery.start_soon(partial(upload, place, random, size_bytes=UPLOAD_BYTES))
     nursery.start_soon(partial(events, place, random, count=EVENTS, every_ms=EVERY_MS))
     nursery.start_soon(partial(echo, place, random, count=MESSAGES, pause_s=PAUSE_S))
-    nursery.start_soon(partial(idle, place, random, rest_s=EVENTS * EVERY_MS / 1000))
+    rest = partial(trio.sleep, EVENTS * EVERY_MS / 1000)
+    nursery.start_soon(partial(idle, place, random, rest=rest))
     await place.ledger.until_moved(download=100_000, upload=100_000, events=2, echo=2, idle=1)
     in_the_middle(place)
 
@@ -49,43 +51,51 @@ MIXED: list[Kind] = [
     *[get] * 4,
     *[post] * 4,
     *[give_up] * 3,
-    partial(download, size_bytes=1 << 20),
-    partial(upload, size_bytes=1 << 20),
+    partial(download, size_bytes=256 << 10),
+    partial(upload, size_bytes=256 << 10),
     partial(events, count=10, every_ms=20),
     partial(echo, count=5, pause_s=0.01),
 ]
 
 
 class Mixed:
-    """Visitors of all kinds, a number of them at any time, until so many have come.
+    """Visitors of all kinds, who come one after the other and do not wait for one another.
 
     Args:
         seed: of what they do.
+        every_s: between two of them.
+        at_once_max: who finds so many there does not come, so that an outage does not pile them up.
     """
 
-    def __init__(self, place: Place, seed: int, *, at_once: int) -> None:
+    def __init__(
+        self, place: Place, seed: int, *, every_s: float = 0.01, at_once_max: int = 300
+    ) -> None:
         self.place = place
         self.started = 0
         self._random = Random(seed)
-        self._at_once = at_once
-        self._left = 0
+        self._every_s = every_s
+        self._at_once_max = at_once_max
+        self._open = 0
+        self._stopped = False
 
     def __repr__(self) -> str:
-        return f"<Mixed {self.started} started, {self._left} left>"
+        return f"<Mixed {self.started} started, {self._open} open>"
 
-    async def run(self, count: int) -> None:
-        self._left = count
+    async def run(self, count: float = math.inf) -> None:
+        """Until so many have come, or `stop` was called, and all have ended."""
         async with trio.open_nursery() as nursery:
-            for _ in range(self._at_once):
-                nursery.start_soon(self._one_after_another)
+            while self.started < count and not self._stopped:
+                if self._open < self._at_once_max:
+                    self.started += 1
+                    nursery.start_soon(self._visit, Random(self._random.randrange(1 << 60)))
+                await trio.sleep(self._every_s)
 
     def stop(self) -> None:
-        """Begin nothing more."""
-        self._left = 0
+        self._stopped = True
 
-    async def _one_after_another(self) -> None:
-        while self._left > 0:
-            self._left -= 1
-            self.started += 1
-            random = Random(self._random.randrange(1 << 60))
+    async def _visit(self, random: Random) -> None:
+        self._open += 1
+        try:
             await random.choice(MIXED)(self.place, random)
+        finally:
+            self._open -= 1

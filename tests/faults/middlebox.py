@@ -118,8 +118,9 @@ class Crossing:
                 if self._half_open:
                     await trio.sleep_forever()
         finally:
+            # No aclose: where we are cancelled, the first one would raise.
             for stream in (self.client, self.server):
-                stream.socket.close()  # and no aclose: where we are cancelled, the first would raise
+                stream.socket.close()
 
     async def _copy(self) -> None:
         try:

@@ -20,8 +20,8 @@ from tests.programs import Address, Program, Programs, open_programs
 from tests.system.origin import serve
 from tests.system.visitor import Visitor
 
-# A silent peer is noticed after 2 s, so that a test takes seconds. The default is 15 and 30.
-HEARTBEAT_S, TIMEOUT_S = 1, 2
+# A silent peer is noticed after 2 s, so that a test takes seconds. The default is 30.
+TIMEOUT_S = 2
 # Of the middlebox, in bytes a second: slow enough that a fault finds a download in the middle.
 RATE = 8e6
 # Whether something has gone is asked again and again, but not for ever: health tells no news.
@@ -107,7 +107,7 @@ class Site:
 
 
 def flags_of(hold_s: int, timeout_s: int = TIMEOUT_S) -> list[str]:
-    return ["--open", "--heartbeat", f"{HEARTBEAT_S},{timeout_s}", "--hold", f"{hold_s}"]
+    return ["--open", "--heartbeat", f"{timeout_s // 2},{timeout_s}", "--hold", f"{hold_s}"]
 
 
 @asynccontextmanager
@@ -115,6 +115,7 @@ async def open_site(
     folder: Path,
     *more: str,
     hold_s: int = 60,
+    timeout_s: int = TIMEOUT_S,
     rate: float = RATE,
     target: int | None = None,
     client_flags: Sequence[str] = (),
@@ -126,7 +127,7 @@ async def open_site(
         rate: bytes a second that pass the middlebox, each way.
         target: port of another app than the one in this process.
     """
-    flags = [*flags_of(hold_s), *more]
+    flags = [*flags_of(hold_s, timeout_s), *more]
     async with trio.open_nursery() as nursery:
         app = await serve(App(), nursery)
         assert isinstance(app, App)

@@ -52,8 +52,7 @@ async def test_a_client_that_is_killed_and_started_anew_has_its_name_at_once(
             small_ones(site, nursery, random, 5)
             site.client = await site.start_client()
             await site.client.event("ready")
-            await site.ledger.until_ended("get", 5)
-            await site.ledger.until_ended("post", 5)
+            await site.ledger.until_ended(10, "get", "post")
         site.ledger.check(may_fail=LOST)
         assert site.ledger.answered("get") == site.ledger.answered("post") == 5
         assert site.ledger.failed() == len(KINDS)
@@ -98,8 +97,7 @@ async def test_an_app_that_is_killed_loses_what_it_was_asked_and_the_tunnel_stay
             await until("failures", lambda: site.ledger.failed() == len(KINDS))
             small_ones(site, nursery, random, 5)
             async with app_program(port):
-                await site.ledger.until_ended("get", 5)
-                await site.ledger.until_ended("post", 5)
+                await site.ledger.until_ended(10, "get", "post")
         site.ledger.check(may_fail=("cut", "end without Close", "502 origin-protocol-error"))
         assert site.ledger.answered("get") == site.ledger.answered("post") == 5
         assert site.middlebox.accepted == 1
