@@ -1,0 +1,77 @@
+"""Many clients in one process: 200 programs would take 8 GB and minutes to start."""
+
+from __future__ import annotations
+
+from random import Random
+
+import trio
+
+from tests.origin_fakes import Told
+from tunnel_client.addresses import ServerUrl
+from tunnel_client.agent import Agent
+from tunnel_client.config import ClientConfig
+from tunnel_client.dial import Dialer
+from tunnel_client.dispatch import Dispatcher
+from tunnel_client.target import Target
+
+TOKEN = "ti_" + "a" * 43  # an install key, the same for all, so that they are one owner's
+
+
+class Ready(Told):
+    """Sets an event when its client is ready for the first time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_ready = trio.Event()
+
+    def ready(self, url: str, name: str, server: str) -> None:
+        super().ready(url, name, server)
+        self.is_ready.set()
+
+
+class Agents:
+    """Clients of one server, which share one app as `app-0`, `app-1` and so on.
+
+    Args:
+        seed: of their waits between attempts, and of their instance numbers.
+    """
+
+    def __init__(self, server_port: int, app_port: int, seed: int) -> None:
+        self.names: list[str] = []
+        self._agents: list[Agent] = []
+        self._server = ServerUrl("http", "127.0.0.1", server_port)
+        self._target = Target.parse(str(app_port))
+        self._random = Random(seed)
+
+    def __repr__(self) -> str:
+        return f"<Agents {len(self.names)}>"
+
+    async def start(self, nursery: trio.Nursery, count: int) -> None:
+        """Start so many, one after the other; they run until the nursery is cancelled."""
+        for number in range(count):
+            told = Ready()
+            self.names.append(f"app-{number}")
+            nursery.start_soon(self._run, self.names[-1], told)
+            await told.is_ready.wait()
+
+    async def stop(self) -> None:
+        """As a signal does: each says goodbye, and connects no more."""
+        async with trio.open_nursery() as nursery:
+            for agent in self._agents:
+                nursery.start_soon(agent.stop)
+
+    async def _run(self, name: str, told: Ready) -> None:
+        config = ClientConfig(
+            target=self._target, server_url=self._server, token=TOKEN, subdomain=name
+        )
+        async with trio.open_nursery() as tasks:
+            dispatcher = Dispatcher(Dialer(self._target), told, tasks, origin_timeout_s=600)
+            tasks.start_soon(dispatcher.sweep)
+            agent = Agent(
+                *(config, told, dispatcher),
+                version="storm",
+                instance=self._random.randbytes(16),
+                random=self._random.random,
+            )
+            self._agents.append(agent)
+            await agent.run()

@@ -1,0 +1,168 @@
+"""What visitors do under a fault: each checks every byte that it gets, and tells the ledger.
+
+They take a `Place`, so that the same goes over loopback and over a line between namespaces.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, suppress
+from random import Random
+from typing import Protocol
+
+import trio
+
+from tests.faults.ledger import FailedVisibly, GivenUp, Ledger
+from tests.system.origin import blocks, digest
+from tests.system.visitor import Answer, Visitor
+
+# No fault of the suite lasts longer than this, with the heartbeat that it takes to notice it.
+# An exchange without an end is wrong.
+STUCK_S = 60
+PIECE_BYTES = 16 << 10
+SMALL_BYTES_MAX = 20_000
+
+
+class Place(Protocol):
+    """Where visitors come from, and who notes what they saw."""
+
+    ledger: Ledger
+
+    def visit(self, name: str = ...) -> AbstractAsyncContextManager[Visitor]:
+        """A new connection to the server, for the app of this name."""
+
+
+async def good(visitor: Visitor) -> Answer:
+    """The head of a 200; an error of the tunnel's own is a failure that is told."""
+    answer = await visitor.answer()
+    if answer.error is not None:
+        raise FailedVisibly(f"{answer.status} {answer.error}")
+    assert answer.status == 200, answer
+    return answer
+
+
+async def get(place: Place, random: Random, name: str = "app") -> None:
+    """A small page."""
+    seed, size = random.randrange(1 << 30), random.randrange(SMALL_BYTES_MAX)
+    with place.ledger.exchange("get"), trio.fail_after(STUCK_S):
+        async with place.visit(name) as visitor:
+            await visitor.request(f"/bytes?seed={seed}&size={size}")
+            await whole(place.ledger, visitor, "get", seed, size)
+
+
+async def download(place: Place, random: Random, *, size_bytes: int) -> None:
+    """A large one."""
+    seed = random.randrange(1 << 30)
+    with place.ledger.exchange("download"), trio.fail_after(STUCK_S):
+        async with place.visit() as visitor:
+            await visitor.request(f"/bytes?seed={seed}&size={size_bytes}")
+            await whole(place.ledger, visitor, "download", seed, size_bytes)
+
+
+async def whole(ledger: Ledger, visitor: Visitor, kind: str, seed: int, size: int) -> None:
+    await good(visitor)
+    seen, count = hashlib.sha256(), 0
+    async for data in visitor.body():
+        seen.update(data)
+        count += len(data)
+        ledger.moved(kind, len(data))
+    assert count == size, f"{count} bytes of {size}, and a proper end"
+    assert seen.hexdigest() == digest(blocks(seed, size)), f"other bytes, seed {seed}"
+    ledger.checked_bytes += size
+
+
+async def upload(place: Place, random: Random, *, size_bytes: int, kind: str = "upload") -> None:
+    """A POST; the app answers with the digest of what it got."""
+    seed, number = random.randrange(1 << 30), f"{random.randrange(1 << 60):x}"
+    body = blocks(seed, size_bytes)
+    with place.ledger.exchange(kind), trio.fail_after(STUCK_S):
+        async with place.visit() as visitor:
+            length = [("Content-Length", str(size_bytes))]
+            await visitor.request(f"/post?id={number}", "POST", length)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(send, place.ledger, visitor, body, kind)
+                await good(visitor)
+                got = b"".join([data async for data in visitor.body()])
+                nursery.cancel_scope.cancel()
+        assert got.decode() == digest(body), f"other bytes, seed {seed}"
+        place.ledger.checked_bytes += size_bytes
+
+
+async def send(ledger: Ledger, visitor: Visitor, body: list[bytes], kind: str) -> None:
+    with suppress(trio.BrokenResourceError):  # whoever reads the answer is told how it ended
+        for block in body:
+            for start in range(0, len(block), PIECE_BYTES):
+                piece = block[start : start + PIECE_BYTES]
+                await visitor.send(piece)
+                ledger.moved(kind, len(piece))
+        await visitor.end()
+
+
+async def post(place: Place, random: Random) -> None:
+    """A small one, which the app must never see twice."""
+    await upload(place, random, size_bytes=random.randrange(1, SMALL_BYTES_MAX), kind="post")
+
+
+async def events(
+    place: Place, random: Random, *, count: int, every_ms: int, name: str = "app"
+) -> None:
+    """A stream of server-sent events, with their numbers."""
+    with place.ledger.exchange("events"), trio.fail_after(STUCK_S):
+        async with place.visit(name) as visitor:
+            await visitor.request(f"/count?events={count}&every_ms={every_ms}")
+            await good(visitor)
+            expected = 0
+            async for event in lines(visitor):
+                assert event == b"id: %d\ndata: %d" % (expected, expected), (event, expected)
+                expected += 1
+                place.ledger.moved("events")
+            assert expected == count, f"{expected} events of {count}, and a proper end"
+
+
+async def lines(visitor: Visitor) -> AsyncIterator[bytes]:
+    rest = b""
+    async for data in visitor.body():
+        *whole_ones, rest = (rest + data).split(b"\n\n")
+        for event in whole_ones:
+            yield event
+    assert not rest, f"{rest!r}, and a proper end"
+
+
+async def gated(place: Place, name: str) -> None:
+    """An answer in two halves, of which the second comes when the gate of the app is opened."""
+    with place.ledger.exchange("gated"), trio.fail_after(STUCK_S):
+        async with place.visit(name) as visitor:
+            await visitor.request("/gate")
+            await good(visitor)
+            assert await anext(visitor.body()) == b"first,"
+            place.ledger.moved("gated")
+            assert b"".join([data async for data in visitor.body()]) == b"second"
+
+
+async def give_up(place: Place, random: Random) -> None:
+    """A visitor who leaves in the middle of a request or of an answer."""
+    size = random.randrange(1, 600_000)
+    with place.ledger.exchange("given up"), trio.fail_after(STUCK_S):
+        async with place.visit() as visitor:
+            if random.random() < 0.5:
+                length = [("Content-Length", str(size))]
+                await visitor.request("/sink", "POST", length)
+                await visitor.send(bytes(random.randrange(size)))
+            else:
+                await visitor.request(f"/bytes?seed=1&size={size}")
+                await read_some(visitor, random.randrange(size))
+            if random.random() < 0.5:
+                visitor.abort()
+            raise GivenUp
+
+
+async def read_some(visitor: Visitor, left: int) -> None:
+    if left % 3 == 0:
+        return  # not even the head
+    await good(visitor)
+    with trio.move_on_after(STUCK_S):
+        async for data in visitor.body():
+            left -= len(data)
+            if left <= 0:
+                return
