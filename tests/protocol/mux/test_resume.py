@@ -153,7 +153,9 @@ async def test_a_session_that_still_seems_attached_is_taken_at_once(
         assert "resumed by another connection" in ends.reasons
 
 
-async def test_a_message_in_the_old_readers_hands_is_not_taken_twice() -> None:
+async def test_a_message_in_the_old_readers_hands_is_not_taken_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async with two_ends() as ends:
         stream, other = await ends.open()
         await other.send_head(OK)
@@ -161,15 +163,24 @@ async def test_a_message_in_the_old_readers_hands_is_not_taken_twice() -> None:
         await wait_all_tasks_blocked()
         assert await stream.receive_head() == OK
         assert await stream.receive_some() == b"once"
+        old = ends.lines[0]
+        receive = old.receive
 
-        await other.send_all(b"twice")
-        # The client's writer runs, and then the server's reader is woken; both before it runs.
-        while not ends.lines[0]._lines:
-            await trio.lowlevel.cancel_shielded_checkpoint()
-        ends.resume()
+        async def receive_and_lose() -> bytes:
+            message = await receive()
+            if ends.lines[0] is old:
+                ends.resume()
+            return message
+
+        monkeypatch.setattr(old, "receive", receive_and_lose)
+        await other.send_all(b"passed on")  # by the wait that was there before
         await wait_all_tasks_blocked()
-        assert await stream.receive_some() == b"twice"
-        assert stream._record.receiving.window.received == stream._record.receiving.window.consumed
+        await other.send_all(b", twice")
+        await wait_all_tasks_blocked()
+        assert ends.lines[0] is not old
+        assert await stream.receive_some() == b"passed on, twice"
+        window = stream._record.receiving.window
+        assert window.received == window.consumed
 
 
 async def test_events_of_a_message_are_told_when_the_session_is_taken_among_them(
