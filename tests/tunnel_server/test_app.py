@@ -13,12 +13,13 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from tunnel_server import listening
-from tunnel_server.app import Server, _place_of, run
+from tunnel_server.app import Server, _place_of, _take_over, run
 from tunnel_server.auth import Authenticator
 from tunnel_server.config import ConfigError, ServerConfig
 from tunnel_server.edge import Edge
 from tunnel_server.handover import HandoverError
 from tunnel_server.listening import bind, with_address_of
+from tunnel_server.offer import Offer
 from tunnel_server.output import Output
 from tunnel_server.registry import Registry
 from tunnel_server.takeover import Takeover, take_over
@@ -194,6 +195,23 @@ async def test_the_old_server_stops_once_the_new_one_accepts(
             assert await new.ready() == 200
             assert capsys.readouterr().out.count("listening") == 2
             assert os.listdir(config.state_dir) == [_place_of(old.config).name]
+
+
+async def test_sockets_of_another_address_are_given_back(config: ServerConfig) -> None:
+    """Whether clients need a token was decided by --bind."""
+    asked = replace(config, bind_port=1, replace=True)
+    with socket.create_server(("0.0.0.0", 0)) as public:
+        offer = Offer(_place_of(asked), [public], lambda: None)
+        offer.open()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(offer.run)
+            with pytest.raises(
+                HandoverError, match=r"listens on 0\.0\.0\.0:.*not on 127\.0\.0\.1:1"
+            ):
+                await _take_over(asked)
+            await wait_all_tasks_blocked()
+            assert not offer.taken.is_set()
+            nursery.cancel_scope.cancel()
 
 
 async def test_a_new_server_that_came_too_late_stops_with_1(
