@@ -197,6 +197,41 @@ async def test_the_old_server_stops_once_the_new_one_accepts(
             assert os.listdir(config.state_dir) == [_place_of(old.config).name]
 
 
+@pytest.fixture
+def order(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """When names were noted, and when a server drained."""
+    seen: list[str] = []
+
+    async def drained(*_: object) -> None:
+        seen.append("drained")
+        await trio.lowlevel.checkpoint()
+
+    monkeypatch.setattr("tunnel_server.app.write_note", lambda *_: seen.append("noted"))
+    monkeypatch.setattr("tunnel_server.app.drain", drained)
+    return seen
+
+
+async def test_names_are_noted_as_a_stop_begins_and_when_it_has_drained(
+    config: ServerConfig, order: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second signal may end it before it has, and a long drain makes the first note old."""
+    monkeypatch.setattr(Server, "_stop_asked", at_once)
+    async with serving(config, None) as server:
+        await server.ended.wait()
+    assert order == ["noted", "drained", "noted"]
+
+
+async def test_names_are_noted_once_for_a_server_that_takes_over(
+    config: ServerConfig, order: list[str]
+) -> None:
+    async with serving(config, None) as old:
+        takeover = await taken(old.config)
+        assert order == ["noted"]
+        async with serving(old.config, takeover):
+            await old.ended.wait()
+    assert order == ["noted", "drained"]
+
+
 async def test_sockets_of_another_address_are_given_back(config: ServerConfig) -> None:
     """Whether clients need a token was decided by --bind."""
     asked = replace(config, bind_port=1, replace=True)

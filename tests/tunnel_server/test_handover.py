@@ -365,6 +365,7 @@ async def strange(place: Place, said: bytes, *descriptors: int) -> AsyncIterator
         (b"hello\n", 1, "said 'hello'"),
         (b"\xff\xfe\n", 1, "running server said"),
         (b"sockets 17\n", 17, "running server said"),
+        (b"sockets 16\n", 17, "running server said"),
         (b"", 0, "has closed the connection"),
     ],
 )
