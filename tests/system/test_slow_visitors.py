@@ -17,7 +17,7 @@ from protocol.limits import (
 from tests.memory import MIB, Memory, stands_still
 from tests.programs import Address, Tunnel
 from tests.system.origin import BLOCK_BYTES, Origin, blocks
-from tests.system.visitor import fetch, health, visit
+from tests.system.visitor import SMALL_S, fetch, health, visit
 
 VISITORS = 50
 ENDLESS_BYTES = 1 << 40
@@ -35,6 +35,13 @@ async def others_are_served(address: Address) -> None:
     body = b"".join(blocks(6, 4 * BLOCK_BYTES))
     for _ in range(4):
         assert (await fetch(address, "/echo", "POST", body)).body == body
+
+
+async def no_stream_is_left(port: int) -> None:
+    while True:
+        if (await health(port))["streams"] == 0:
+            return
+        await trio.sleep(0.05)
 
 
 @pytest.mark.timeout(120)
@@ -58,7 +65,6 @@ async def test_fifty_visitors_that_never_read_cost_flat_memory(
         await others_are_served(tunnel.address)
         for program in memory.programs:
             assert memory.grown_bytes(program) < full[program.name] + LATER_MAX_BYTES
-    with trio.fail_after(20):
-        while (await health(tunnel.address.port))["streams"]:
-            await trio.sleep(0.05)
+    with trio.fail_after(SMALL_S):
+        await no_stream_is_left(tunnel.address.port)
     await others_are_served(tunnel.address)
