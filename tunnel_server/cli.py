@@ -164,6 +164,9 @@ def serve(
     proxy_protocol: Annotated[
         bool, typer.Option("--proxy-protocol", help="Take connections with a PROXY header only.")
     ] = False,
+    max_connections: Annotated[
+        str | None, _flag("--max-connections", "N", "Of visitors. [by the limit of open files]")
+    ] = None,
     drain_timeout: Annotated[
         str, _flag("--drain-timeout", "SECONDS", "How long a stop waits for open requests.")
     ] = "8",
@@ -191,6 +194,7 @@ def serve(
     host, port = flags.parse_bind(bind)
     paths = {"--tls-cert": tls_cert, "--tls-key": tls_key, "--auth-file": auth_file}
     path = {flag: flags.parse_path(flag, text) for flag, text in paths.items() if text is not None}
+    most = None if max_connections is None else flags.parse_max_connections(max_connections)
     ping_interval_s, timeout_s = flags.parse_heartbeat(heartbeat)
     folder = default_state_dir()
     if state_dir is not None:
@@ -206,6 +210,7 @@ def serve(
         tls_key=path.get("--tls-key"),
         trusted_proxies=() if trusted_proxies is None else flags.parse_networks(trusted_proxies),
         proxy_protocol=proxy_protocol,
+        max_connections=most,
         drain_timeout_s=flags.parse_drain_timeout(drain_timeout),
         hold_s=flags.parse_hold(hold),
         ping_interval_s=ping_interval_s,

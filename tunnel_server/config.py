@@ -23,6 +23,7 @@ DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 # Names that no public DNS answers for (RFC 6761; RFC 6762 for .local).
 _LOCAL_SUFFIXES: Final = (".localhost", ".test", ".example", ".invalid", ".local")
 _CLIENT_DEFAULT_SERVER: Final = "http://localhost:8080"
+MAX_CONNECTIONS: Final = 1_000_000  # more than a process can have
 MAX_DRAIN_TIMEOUT_S: Final = 24 * 3600.0  # longer is a slip of the keyboard
 MAX_WIRE_S: Final = 86_400  # what the wire's welcome can say
 
@@ -32,6 +33,7 @@ PUBLIC_URL: Final = "takes http:// or https://, a domain and maybe a port, witho
 DOMAIN: Final = f"takes a domain name of at most {MAX_DOMAIN_LENGTH} characters, no IP address"
 HOLD: Final = f"takes whole seconds, 0 to {MAX_WIRE_S}"
 HEARTBEAT: Final = f"takes two whole numbers of seconds, INTERVAL,TIMEOUT, 1 to {MAX_WIRE_S}"
+CONNECTIONS: Final = f"takes a whole number, 1 to {MAX_CONNECTIONS:,}"
 DRAIN: Final = f"takes seconds, 0 to {MAX_DRAIN_TIMEOUT_S:.0f}"
 
 Network = IPv4Network | IPv6Network
@@ -87,6 +89,7 @@ class ServerConfig:
         tls_key: PEM with its key.
         trusted_proxies: whose forwarding fields are believed.
         proxy_protocol: every connection is one of theirs, and begins with a PROXY header.
+        max_connections: of visitors; None: what descriptors there are.
         drain_timeout_s: how long a stop waits for what is in flight.
         hold_s: how long a session is kept whose connection was lost.
         ping_interval_s: how often both ends of a session ping.
@@ -109,6 +112,7 @@ class ServerConfig:
     tls_key: Path | None = None
     trusted_proxies: tuple[Network, ...] = ()
     proxy_protocol: bool = False
+    max_connections: int | None = None
     drain_timeout_s: float = 8.0
     hold_s: int = HOLD_S
     ping_interval_s: int = PING_INTERVAL_S
@@ -134,6 +138,7 @@ class ServerConfig:
             raise ConfigError(
                 "--replace", "needs the port of the server that it replaces in --bind"
             )
+        _check_max_connections(self.max_connections)
         if not 0 <= self.drain_timeout_s <= MAX_DRAIN_TIMEOUT_S:
             refuse("--drain-timeout", DRAIN, str(self.drain_timeout_s))
         if not 0 <= self.hold_s <= MAX_WIRE_S:
@@ -237,6 +242,11 @@ def _check_bind(host: str, port: int) -> None:
         refuse("--bind", BIND, f"{host}:{port}")
     if not 0 <= port <= 65535:
         refuse("--bind", f"{BIND}; a port is 0 to 65535", f"{host}:{port}")
+
+
+def _check_max_connections(most: int | None) -> None:
+    if most is not None and not 1 <= most <= MAX_CONNECTIONS:
+        refuse("--max-connections", CONNECTIONS, str(most))
 
 
 def _check_public_url(url: PublicUrl, domain: str) -> None:

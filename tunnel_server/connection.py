@@ -24,6 +24,7 @@ import trio
 from protocol.limits import READ_BYTES
 from protocol.mux.gate import Gate
 from protocol.sockets import drop, is_readable, socket_below
+from tunnel_server.crowd import Place
 from tunnel_server.edge import Edge
 from tunnel_server.exchange import Exchange
 
@@ -55,7 +56,6 @@ class Connection:
         exchange: the request that is served now, or was last.
         expired: the visitor owed something for too long; `reading` was cancelled for it.
         head_begun: a part of a request's head is there.
-        is_control: it carries a session.
         half_closed: the visitor ended its direction.
         reading: around the reading of requests and frames; cancelled when no more are wanted.
         scope: around both tasks; cancelling it ends the connection.
@@ -70,6 +70,7 @@ class Connection:
         address: str,
         trusted: bool = False,
         secure: bool = False,
+        place: Place | None = None,
     ) -> None:
         self.edge = edge
         self.address = address
@@ -77,12 +78,13 @@ class Connection:
         self.secure = secure
         self.stream = stream
         self.exchange: Exchange | None = None
-        self.read_deadline = math.inf
+        self._read_deadline = math.inf
+        self._place = place
         self.write_deadline = math.inf
         self.expired = False
         self.half_closed = False
         self.head_begun = False
-        self.is_control = False
+        self._is_control = False
         self.reading = trio.CancelScope()
         self.scope = trio.CancelScope()
         self.answers = Gate()
@@ -98,6 +100,31 @@ class Connection:
     def __repr__(self) -> str:
         kind = "control" if self.is_control else "visitor"
         return f"<Connection {kind} {self.address} {self.exchange!r}>"
+
+    @property
+    def read_deadline(self) -> float:
+        """Until when the visitor has to send what he owes us; infinite when he owes nothing."""
+        return self._read_deadline
+
+    @read_deadline.setter
+    def read_deadline(self, deadline: float) -> None:
+        self._read_deadline = deadline
+        if self._place is not None:
+            if deadline < math.inf:
+                self._place.owe()
+            else:
+                self._place.serve()
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it carries a session; then it stays so, and is no visitor's."""
+        return self._is_control
+
+    @is_control.setter
+    def is_control(self, is_control: bool) -> None:
+        self._is_control = is_control
+        if is_control and self._place is not None:
+            self._place.leave()
 
     # --- bytes ---
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import resource
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final, NamedTuple, Protocol
@@ -13,6 +14,7 @@ from protocol.mux.session import Session
 from tunnel_server.answers import Answer, HealthDetails, error_answer, offline_answer
 from tunnel_server.auth import Authenticator, bearer_token
 from tunnel_server.config import ServerConfig
+from tunnel_server.crowd import Crowd, connections_for
 from tunnel_server.parking import Parking
 from tunnel_server.registry import Registry
 from tunnel_server.resumes import Resumes
@@ -61,6 +63,7 @@ class Edge:
         public_url: the apex, as visitors see it.
         sessions: the live ones, those without a connection among them.
         resumes: which of them another connection may have.
+        crowd: the places of visitors' connections.
         parking: requests that wait for a client to come back.
         draining: the server stops; every answer closes its connection.
     """
@@ -86,6 +89,7 @@ class Edge:
         self._expected: dict[str, float] = {}
         """Names whose clients should come back, and until when."""
         self.connections: set[Swept] = set()
+        self.crowd = Crowd(config.max_connections or connections_for(_open_files_max()))
         self.draining = False
 
     def __repr__(self) -> str:
@@ -187,3 +191,8 @@ class Edge:
             return error_answer("tunnel-not-found", "", accept, name=name)
         since = datetime.fromtimestamp(left_at, UTC)
         return offline_answer(name, since, datetime.now(UTC), accept, method=method)
+
+
+def _open_files_max() -> int:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1 << 30 if soft == resource.RLIM_INFINITY else soft

@@ -13,6 +13,7 @@ from typing import Final
 from protocol.names import is_legal_domain
 from tunnel_server.config import (
     BIND,
+    CONNECTIONS,
     DEFAULT_PORTS,
     DRAIN,
     HEARTBEAT,
@@ -60,6 +61,13 @@ def parse_networks(value: str) -> tuple[Network, ...]:
         return tuple(ip_network(entry.strip()) for entry in value.split(","))
     except ValueError as error:
         raise ConfigError("--trusted-proxies", f"{NETWORKS} ({error})") from None
+
+
+def parse_max_connections(value: str) -> int:
+    """A whole number; its range is ServerConfig's matter."""
+    if not re.fullmatch(r"[0-9]{1,9}", value):
+        refuse("--max-connections", CONNECTIONS, value)
+    return int(value)
 
 
 def parse_drain_timeout(value: str) -> float:

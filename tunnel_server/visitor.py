@@ -15,6 +15,7 @@ from tunnel_server.answering import AnswerWriter
 from tunnel_server.config import ServerConfig
 from tunnel_server.connection import Connection, VisitorGoneError
 from tunnel_server.control import Control
+from tunnel_server.crowd import Place, crowd_key
 from tunnel_server.edge import Edge
 from tunnel_server.proxy_protocol import (
     MAX_HEADER_BYTES,
@@ -42,12 +43,45 @@ async def serve_visitor(
     edge: Edge, control: Control, tls: ssl.SSLContext | None, stream: trio.SocketStream
 ) -> None:
     """Serve one connection that was accepted. Only Cancelled leaves this function."""
+    with trio.CancelScope() as scope:
+        place = _take_place(edge, stream.socket, scope)
+        if place is None:
+            await trio.aclose_forcefully(stream)
+            return
+        try:
+            await _serve_at(place, edge, control, tls, stream)
+        finally:
+            place.leave()
+
+
+def _take_place(edge: Edge, peer: trio.socket.SocketType, scope: trio.CancelScope) -> Place | None:
+    """A place for the connection, or None: too many are there, or its peer is gone."""
+    try:
+        address = peer.getpeername()[0]
+    except OSError:
+        return None
+    key = None if edge.config.trusts(address) else crowd_key(address)
+    place = edge.crowd.enter(key, scope.cancel)
+    if (news := edge.crowd.news(trio.current_time())) is not None:
+        log.warning("%s", news)
+    return place
+
+
+async def _serve_at(
+    place: Place,
+    edge: Edge,
+    control: Control,
+    tls: ssl.SSLContext | None,
+    stream: trio.SocketStream,
+) -> None:
     try:
         keep_alive(stream)
         source = await _source_of(edge.config, stream.socket)
         if source is None:
             await trio.aclose_forcefully(stream)
             return
+        if edge.config.proxy_protocol and not edge.config.trusts(source.address):
+            edge.crowd.move(place, crowd_key(source.address))
         if tls is None:
             below: trio.abc.Stream = TcpStream(stream)
         else:
@@ -59,15 +93,23 @@ async def serve_visitor(
         log.debug("no TLS handshake: %r", error)
         await trio.aclose_forcefully(stream)
         return
-    await serve_stream(edge, control, below, source, secure=tls is not None)
+    await serve_stream(edge, control, below, source, secure=tls is not None, place=place)
 
 
 async def serve_stream(
-    edge: Edge, control: Control, stream: trio.abc.Stream, source: Source, *, secure: bool = False
+    edge: Edge,
+    control: Control,
+    stream: trio.abc.Stream,
+    source: Source,
+    *,
+    secure: bool = False,
+    place: Place | None = None,
 ) -> None:
     """Serve HTTP on a stream, to its end. Only Cancelled leaves this function."""
     address, trusted = source
-    connection = Connection(edge, stream, address=address, trusted=trusted, secure=secure)
+    connection = Connection(
+        edge, stream, address=address, trusted=trusted, secure=secure, place=place
+    )
     edge.connections.add(connection)
     try:
         with connection.scope:

@@ -99,6 +99,7 @@ def test_serve_may_be_said_or_left_out(served: Callable[..., ServerConfig]) -> N
             ["--trusted-proxies", "::1", "--proxy-protocol"],
             ServerConfig(trusted_proxies=(ip_network("::1"),), proxy_protocol=True),
         ),
+        (["--max-connections", "100"], ServerConfig(max_connections=100)),
         (["--drain-timeout", "0.5"], ServerConfig(drain_timeout_s=0.5)),
         (["--hold", "0"], ServerConfig(hold_s=0)),
         (["--heartbeat", "5,9"], ServerConfig(ping_interval_s=5, timeout_s=9)),
@@ -134,6 +135,7 @@ def test_each_flag_has_its_setting(
         (["--tls-cert", "", "--tls-key", "/k"], "--tls-cert: takes a path"),
         (["--trusted-proxies", "proxy"], "--trusted-proxies: takes networks"),
         (["--proxy-protocol"], "--trusted-proxies: is needed beside --proxy-protocol"),
+        (["--max-connections", "1e3"], "--max-connections: takes a whole number, 1 to 1,000,000"),
         (["--drain-timeout", "-1"], "--drain-timeout: takes seconds, 0 to 86400, not '-1'"),
         (["--drain-timeout", "86401"], "--drain-timeout: takes seconds, 0 to 86400"),
         (["--hold", "1.5"], "--hold: takes whole seconds, 0 to 86400, not '1.5'"),
@@ -161,6 +163,7 @@ def test_bad_value_is_one_line_that_names_the_flag_and_what_it_takes(
         ("--tls-cert", "FILE"),
         ("--tls-key", "FILE"),
         ("--trusted-proxies", "CIDR,..."),
+        ("--max-connections", "N"),
         ("--drain-timeout", "SECONDS"),
         ("--hold", "SECONDS"),
         ("--heartbeat", "S,S"),
@@ -242,8 +245,8 @@ def test_help_shows_every_flag_and_the_other_command(
     flags = re.findall(r"^  (--[a-z-]+)", shown, re.MULTILINE)
     assert flags == [
         *("--bind", "--domain", "--public-url", "--auth-file", "--open", "--tls-cert", "--tls-key"),
-        *("--trusted-proxies", "--proxy-protocol", "--drain-timeout", "--hold", "--heartbeat"),
-        *("--replace", "--state-dir", "--json", "--version"),
+        *("--trusted-proxies", "--proxy-protocol", "--max-connections", "--drain-timeout"),
+        *("--hold", "--heartbeat", "--replace", "--state-dir", "--json", "--version"),
     ]
     assert "tunnel-server token create NAME" in shown
     assert app.configs == []

@@ -10,6 +10,7 @@ from tunnel_server.flags import (
     parse_bind,
     parse_domain,
     parse_drain_timeout,
+    parse_max_connections,
     parse_networks,
     parse_path,
     parse_public_url,
@@ -142,3 +143,13 @@ def test_path_may_begin_in_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> N
 def test_path_that_cannot_be_one_is_refused(value: str) -> None:
     with pytest.raises(ConfigError, match=r"^--tls-key: takes a path, not "):
         parse_path("--tls-key", value)
+
+
+def test_max_connections_is_a_whole_number() -> None:
+    assert parse_max_connections("0100") == 100
+
+
+@pytest.mark.parametrize("value", ["", "-1", "+1", "1.0", "1_000", "1e3", " 1", "1234567890", "٣"])
+def test_max_connections_that_is_no_plain_number_is_refused(value: str) -> None:
+    with pytest.raises(ConfigError, match=r"^--max-connections: takes a whole number, 1 to "):
+        parse_max_connections(value)
