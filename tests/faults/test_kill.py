@@ -52,6 +52,7 @@ async def test_a_client_that_is_killed_and_started_anew_has_its_name_at_once(
         async with trio.open_nursery() as nursery:
             await everything(site, nursery, random := Random(33))
             await site.client.kill()
+            await site.until_held()
             small_ones(site, nursery, random, 5)
             site.client = await site.start_client()
             await site.client.event("ready")
