@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from random import Random
 
 import h11
@@ -109,6 +108,7 @@ class Talk:
         self.pause_s = pause_s
         self.rest = rest
         self.answered = 0
+        self._was_reset = False
         self._all_answered = trio.Event()
 
     def __repr__(self) -> str:
@@ -121,7 +121,7 @@ class Talk:
             await self._receive(connection)
 
     async def _send(self, connection: Connection) -> None:
-        with suppress(trio.BrokenResourceError):  # whoever receives is told how it ended
+        try:
             for number, fragments in enumerate(self.sent, start=1):
                 if number == len(self.sent):
                     await self.rest()
@@ -131,6 +131,8 @@ class Talk:
                     await self._send_frame(frame)
             await self._all_answered.wait()  # behind a Close no app has to answer
             await self.visitor.stream.send_all(connection.send(CloseConnection(code=1000)))
+        except trio.BrokenResourceError:
+            self._was_reset = True  # whoever receives says how it ended
 
     async def _send_frame(self, frame: bytes) -> None:
         """In two parts, so that a fault may find it half sent."""
@@ -150,7 +152,8 @@ class Talk:
             if event.message_finished:
                 self._take(came)
                 came = b""
-        raise FailedVisibly("end without Close")
+        # The kernel tells of a reset once: to whoever sends, if he is first.
+        raise FailedVisibly("cut" if self._was_reset else "end without Close")
 
     def _take(self, came: bytes) -> None:
         assert self.answered < len(self.sent), "one more than was sent"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -86,6 +86,12 @@ class Site:
     def reconnects(self) -> int:
         """How often the client told that it lost its connection."""
         return sum(event["event"] == "reconnecting" for event in self.client.events)
+
+    async def until_held(self) -> None:
+        """Wait until the server has noticed that the client is away."""
+        await eventually(
+            "a session that is held", self.health, lambda facts: facts["held_sessions"]
+        )
 
     async def start_server(self) -> None:
         """Another one on the port of the one before, which has ended."""
@@ -193,14 +199,24 @@ class Baseline:
 
 
 async def no_stream(site: Site) -> None:
-    """The server has none open."""
-    facts = await site.health()
+    """The server has none open, and nothing waits or is kept for a resume."""
+    await eventually("an idle server", site.health, is_idle)
+
+
+def is_idle(facts: dict[str, Any]) -> bool:
+    return not any(facts[what] for what in ("streams", "held_sessions", "parked_requests"))
+
+
+async def eventually(
+    what: str, look: Callable[[], Awaitable[dict[str, Any]]], condition: Callable[[Any], bool]
+) -> None:
+    facts = await look()
     for _ in range(POLLS):
-        if facts["streams"] == 0:
+        if condition(facts):
             return
         await trio.sleep(POLL_S)
-        facts = await site.health()
-    raise AssertionError(f"streams are left: {facts}")
+        facts = await look()
+    raise AssertionError(f"{what} did not come true: {facts}")
 
 
 async def until(what: str, condition: Callable[[], bool]) -> None:

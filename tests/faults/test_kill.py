@@ -44,11 +44,15 @@ async def test_a_server_that_is_killed_loses_what_was_in_the_middle_and_the_clie
 async def test_a_client_that_is_killed_and_started_anew_has_its_name_at_once(
     tmp_path: Path,
 ) -> None:
-    """May be lost: what was in the middle. Requests in between wait, and the new one has them."""
-    async with open_site(tmp_path, hold_s=60) as site:
+    """May be lost: what was in the middle, visibly, when the hold ends.
+
+    Requests that came in between wait, and the new client has them.
+    """
+    async with open_site(tmp_path, hold_s=HOLD_S) as site:
         async with trio.open_nursery() as nursery:
             await everything(site, nursery, random := Random(33))
             await site.client.kill()
+            await site.until_held()
             small_ones(site, nursery, random, 5)
             site.client = await site.start_client()
             await site.client.event("ready")

@@ -9,6 +9,7 @@ from functools import partial
 
 import pytest
 import trio
+import trio.testing
 
 from tests.edge_fakes import make_edge
 from tests.faults.agents import Agents
@@ -73,6 +74,7 @@ async def test_after_resets_under_load_there_are_the_tasks_that_there_were_befor
     app = await serve(App(), nursery)
     agents = Agents(box.port, app.port, seed=91)
     await agents.start(nursery, 1)
+    await trio.testing.wait_all_tasks_blocked()
     before = tasks()
     place = InProcess(port)
     async with trio.open_nursery() as visitors:
