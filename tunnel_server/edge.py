@@ -144,7 +144,7 @@ class Edge:
 
     def sweep(self, now: float) -> None:
         """Once a second: end what has waited for its time."""
-        self.resumes.sweep(now)
+        self.resumes.sweep(now, self.registry.holders())
         for name in [name for name, until in self._expected.items() if now >= until]:
             del self._expected[name]
             self.parking.release(name)

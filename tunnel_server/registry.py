@@ -6,7 +6,7 @@ in this process's memory alone.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Final
 
@@ -18,11 +18,14 @@ from protocol.options import OptionError, Options, read_options
 # Names that were held, for the answer that says since when one is offline.
 REMEMBERED_NAMES_MAX: Final = 10_000
 
+# Clients that a name was taken from, each by the start of another: more machines than one has.
+DISPLACED_MAX: Final = 16
+
 
 class Tunnel:
     """A name and the session that holds it."""
 
-    __slots__ = ("claim", "instance", "name", "options", "owner", "session")
+    __slots__ = ("claim", "displaced", "instance", "name", "options", "owner", "session")
 
     def __init__(
         self, name: str, owner: str, claim: Claim, options: Options, session: Session
@@ -33,6 +36,8 @@ class Tunnel:
         self.instance = claim.instance
         self.claim = claim.claim
         self.session = session
+        self.displaced: deque[bytes] = deque(maxlen=DISPLACED_MAX)
+        """The instances that it was taken from, the last of them."""
 
     def __repr__(self) -> str:
         return f"<Tunnel {self.name} claim {self.claim} {self.session!r}>"
@@ -86,15 +91,23 @@ class Registry:
         if holder is not None:
             same = holder.owner == owner and (claim.start or holder.instance == claim.instance)
             if not same:
-                return Refused(claim.claim, "name-taken", f"{name} is in use by another client")
+                return _name_taken(holder, owner, claim)
             _tell_taken_over(holder)
         self._left.pop(name, None)
-        self._tunnels[name] = Tunnel(name, owner, claim, options, session)
+        tunnel = Tunnel(name, owner, claim, options, session)
+        if holder is not None:
+            before = (*holder.displaced, holder.instance)
+            tunnel.displaced.extend(one for one in before if one != claim.instance)
+        self._tunnels[name] = tunnel
         return Claimed(claim.claim, name, self._url_of(name))
 
     def names_of(self, session: Session) -> list[str]:
         """The names that a session holds."""
         return [tunnel.name for tunnel in self._tunnels.values() if tunnel.session is session]
+
+    def holders(self) -> set[Session]:
+        """The sessions that hold a name."""
+        return {tunnel.session for tunnel in self._tunnels.values()}
 
     def release(self, session: Session, claim: int | None, now: float) -> list[str]:
         """Free one claim of a session, or all; returns the names."""
@@ -123,6 +136,16 @@ class Registry:
                 return name
 
 
+def _name_taken(holder: Tunnel, owner: str, claim: Claim) -> Refused:
+    """Who had it once, and was away when it was taken, hears so now, and asks no more."""
+    if holder.owner == owner and claim.instance in holder.displaced:
+        return Refused(claim.claim, "taken-over", _taken_over(holder))
+    return Refused(claim.claim, "name-taken", f"{holder.name} is in use by another client")
+
+
+def _taken_over(holder: Tunnel) -> str:
+    return f"another client of yours has taken {holder.name}"
+
+
 def _tell_taken_over(holder: Tunnel) -> None:
-    text = f"another client of yours has taken {holder.name}"
-    holder.session.release(holder.claim, "taken-over", text)
+    holder.session.release(holder.claim, "taken-over", _taken_over(holder))

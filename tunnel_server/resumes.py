@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +21,11 @@ from protocol.mux.session import Session
 # Sessions held without a connection, all together. Each may keep 16 MiB that were not acknowledged;
 # one whose client is idle keeps about 10 KiB.
 HELD_MAX: Final = 1024
+
+# For a session without a name: another client has taken it, or its own client is stopping. Nobody
+# waits for it but visitors in the middle of something, and a client that was killed and started
+# anew never comes back; one that lost its line for a moment does.
+NAMELESS_HOLD_S: Final = 10
 
 
 @dataclass
@@ -75,13 +82,19 @@ class Resumes:
         waiting = [session for session in self._ids if session.detached_at is not None]
         return sorted(waiting, key=lambda session: session.detached_at or 0.0)
 
-    def sweep(self, now: float) -> None:
-        """Once a second: end what was held for its time, and the longest held beyond HELD_MAX."""
+    def sweep(self, now: float, named: Container[Session]) -> None:
+        """Once a second: end what was held for its time, and the longest held beyond HELD_MAX.
+
+        Args:
+            named: the sessions that hold a name.
+        """
         held = self.held()
         for place, session in enumerate(held):
             assert session.detached_at is not None
-            if now - session.detached_at >= session.hold_s:
-                session.close(f"not resumed within {session.hold_s:g} s")
+            longest_s = math.inf if session in named else NAMELESS_HOLD_S
+            hold_s = min(session.hold_s, longest_s)
+            if now - session.detached_at >= hold_s:
+                session.close(f"not resumed within {hold_s:g} s")
             elif place < len(held) - HELD_MAX:
                 session.close("too many sessions wait for their clients")
 

@@ -29,7 +29,7 @@ from tests.tunnel_server.control_client import (
 from tunnel_server.auth import add_token
 from tunnel_server.edge import EXPECT_S
 from tunnel_server.parking import PARKED_OF_ONE_NAME_MAX
-from tunnel_server.resumes import HELD_MAX
+from tunnel_server.resumes import HELD_MAX, NAMELESS_HOLD_S
 
 BEARER = bearer("ti_alice")
 HOLD_S = 60
@@ -363,6 +363,22 @@ async def test_a_start_of_the_same_owner_takes_the_name_of_a_held_session_at_onc
 
 
 @pytest.mark.parametrize("start", [True, False])
+async def test_a_held_session_whose_name_was_taken_ends_soon(
+    world: World, autojump_clock: MockClock
+) -> None:
+    await away(world)
+    [old] = world.edge.sessions
+    newer = await connected(world, BEARER)
+    await claim(newer, APP._replace(instance=b"j" * 16))
+    await trio.sleep(NAMELESS_HOLD_S - 1)
+    assert old.closed_reason is None
+    await trio.sleep(2.5)
+    assert old.closed_reason == f"not resumed within {NAMELESS_HOLD_S} s"
+    # Whose session it was asks for the name again, and is told for good.
+    client = await connected(world, BEARER)
+    assert (await claim(client, APP._replace(start=False)))["code"] == "taken-over"
+
+
 async def test_another_owner_never_gets_a_name_that_is_held(world: World, start: bool) -> None:
     await away(world)
     stranger = await connected(world, bearer("ti_mallory"))

@@ -7,7 +7,7 @@ import pytest
 
 from protocol.mux.messages import Claim, Claimed, Refused
 from protocol.mux.session import Session
-from tunnel_server.registry import REMEMBERED_NAMES_MAX, Registry
+from tunnel_server.registry import DISPLACED_MAX, REMEMBERED_NAMES_MAX, Registry
 
 
 class FakeSession(Session):
@@ -135,6 +135,29 @@ def test_a_reconnect_never_takes_from_another_instance(registry: Registry) -> No
     answer = registry.claim(FakeSession(), "alice", claim(instance=b"2", start=False))
     assert code(answer) == "name-taken"
     assert holder(registry) is first
+
+
+def test_who_was_displaced_while_he_was_away_hears_so_when_he_comes_back(
+    registry: Registry,
+) -> None:
+    registry.claim(FakeSession(), "alice", claim())
+    for number in range(DISPLACED_MAX):
+        registry.claim(FakeSession(), "alice", claim(instance=b"new %d" % number))
+    answer = registry.claim(FakeSession(), "alice", claim(start=False))
+    assert code(answer) == "taken-over"
+    assert code(registry.claim(FakeSession(), "bob", claim(start=False))) == "name-taken"
+    registry.claim(FakeSession(), "alice", claim(instance=b"one more"))
+    assert code(registry.claim(FakeSession(), "alice", claim(start=False))) == "name-taken"
+
+
+def test_who_takes_his_name_back_is_displaced_no_more(registry: Registry) -> None:
+    registry.claim(FakeSession(), "alice", claim())
+    registry.claim(FakeSession(), "alice", claim(instance=b"2"))
+    registry.claim(FakeSession(), "alice", claim())
+    assert code(registry.claim(FakeSession(), "alice", claim(start=False))) == "claimed"
+    assert code(registry.claim(FakeSession(), "alice", claim(instance=b"2", start=False))) == (
+        "taken-over"
+    )
 
 
 def test_a_reconnect_takes_a_free_name(registry: Registry) -> None:
