@@ -81,6 +81,13 @@ class Agent:
         self._stopping = True
         await self._finish_links()
 
+    async def end(self) -> None:
+        """End everything now, with a Close to the server if it takes one, and connect no more."""
+        self._stopping = True
+        async with trio.open_nursery() as nursery:
+            for link in tuple(self._links):
+                nursery.start_soon(link.end)
+
     async def _keep_connected(self, nursery: trio.Nursery) -> Refused | Release | None:
         """Connect again and again, until the server refuses for good; returns how.
 

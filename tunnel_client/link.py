@@ -150,6 +150,17 @@ class Link:
                 self._scope.cancel()  # it waits to connect
         await self.ended.wait()
 
+    async def end(self) -> None:
+        """End the session now, with a Close to the server if it takes one; `run` has returned then.
+
+        A server that does not read keeps this for CLOSE_TIMEOUT_S; cancel it, and then `run`.
+        """
+        if self.session is None or not self.session.attached:
+            self._scope.cancel()
+        else:
+            self.session.close("the client was told to stop at once")
+        await self.ended.wait()
+
     # --- a connection ---
 
     @property
