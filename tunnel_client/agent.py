@@ -16,6 +16,7 @@ from tunnel_client.config import ClientConfig
 from tunnel_client.dispatch import Dispatcher
 from tunnel_client.link import Link
 from tunnel_client.report import Report
+from tunnel_client.report_lines import duration
 from tunnel_client.sleep import watch_for_sleep
 
 EXIT_STOPPED = 0
@@ -67,14 +68,15 @@ class Agent:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(watch_for_sleep, self._woke)
             refused = await self._keep_connected(nursery)
-            if refused is None:
-                self._report.stopped(self._attempts.gave_up)
-            else:
+            if refused is not None:
                 self._report.refused(refused.code, refused.message)
             # What another session, or one whose name was taken over, still has in flight.
             await self._finish_links()
             nursery.cancel_scope.cancel()
-        return EXIT_GAVE_UP if refused is None else EXIT_REFUSED
+        if refused is not None:
+            return EXIT_REFUSED
+        self._report.stopped(self._attempts.gave_up)  # the last event, whatever happens
+        return EXIT_GAVE_UP
 
     async def stop(self) -> None:
         """Finish what is in flight, to the deadline, and connect no more."""
@@ -126,7 +128,7 @@ class Agent:
         """The machine slept; connections from before are not believed in any more."""
         self._attempts.wake()
         for link in self._links:
-            link.drop_connection()
+            link.drop_connection(f"this machine slept for {duration(slept_s)}")
 
     async def _serve(self, link: Link) -> None:
         try:

@@ -96,13 +96,14 @@ class Link:
         """How long the newest connection has lived; 0 if there was none."""
         return max(trio.current_time() - self._attached_at, 0.0)
 
-    def drop_connection(self) -> None:
+    def drop_connection(self, reason: str) -> None:
         """Do not believe in the connection any more, if there is one: make another.
 
         But for that of a server that stops: no other would have its session.
         """
         session = self.session
         if session is not None and session.attached and not session.core.control.server_stops:
+            self.reason = reason
             session.drop_connection()
 
     async def run(self, name: str, instance: bytes, *, start: bool) -> None:

@@ -123,8 +123,7 @@ async def test_after_sleep_a_connection_is_made_anew_at_once(
     assert life.attempts == 1
     life.slept_s = 7200
     assert await life.next_attempt() <= LOOK_EVERY_S
-    [told] = life.events("reconnecting")
-    assert told[:2] == (1, 0.0)
+    assert life.events("reconnecting") == [(1, 0.0, "this machine slept for 2 h", None)]
     await life.network.serve(life.nursery)
     await trio.sleep(60)
     assert life.attempts == 2
@@ -240,6 +239,24 @@ async def test_giving_up_ends_a_session_that_waits_to_be_resumed(
     await server.stream.aclose()
     assert await app.is_reset()
     assert trio.current_time() == pytest.approx(60)
+    await life.over.wait()
+    assert life.exit_code == 4
+    assert [kind for kind, _ in life.told.events][-2:] == ["request", "stopped"]
+
+
+async def test_what_an_old_session_serves_is_finished_before_it_stops(
+    life: Life, autojump_clock: trio.testing.MockClock
+) -> None:
+    server = await life.connected(give_up_after_s=5)
+    stream, app = await life.request(server)
+    assert server.session is not None
+    life.network.down = DOWN
+    server.session.goaway("shutting-down", "an update", 60)
+    await trio.sleep(6)
+    assert not life.over.is_set()
+    await app.send(OK)
+    assert (await stream.receive_head()).status == 200
+    assert await stream.receive_some() == b"ok"
     await life.over.wait()
     assert life.exit_code == 4
     assert [kind for kind, _ in life.told.events][-2:] == ["request", "stopped"]
