@@ -16,6 +16,7 @@ from tunnel_client.config import ClientConfig
 from tunnel_client.dispatch import Dispatcher
 from tunnel_client.link import Link
 from tunnel_client.report import Report
+from tunnel_client.report_lines import duration
 from tunnel_client.sleep import watch_for_sleep
 
 EXIT_STOPPED = 0
@@ -67,19 +68,27 @@ class Agent:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(watch_for_sleep, self._woke)
             refused = await self._keep_connected(nursery)
-            if refused is None:
-                self._report.stopped(self._attempts.gave_up)
-            else:
+            if refused is not None:
                 self._report.refused(refused.code, refused.message)
             # What another session, or one whose name was taken over, still has in flight.
             await self._finish_links()
             nursery.cancel_scope.cancel()
-        return EXIT_GAVE_UP if refused is None else EXIT_REFUSED
+        if refused is not None:
+            return EXIT_REFUSED
+        self._report.stopped(self._attempts.gave_up)  # the last event, whatever happens
+        return EXIT_GAVE_UP
 
     async def stop(self) -> None:
         """Finish what is in flight, to the deadline, and connect no more."""
         self._stopping = True
         await self._finish_links()
+
+    async def end(self) -> None:
+        """End everything now, with a Close to the server if it takes one, and connect no more."""
+        self._stopping = True
+        async with trio.open_nursery() as nursery:
+            for link in tuple(self._links):
+                nursery.start_soon(link.end)
 
     async def _keep_connected(self, nursery: trio.Nursery) -> Refused | Release | None:
         """Connect again and again, until the server refuses for good; returns how.
@@ -119,7 +128,7 @@ class Agent:
         """The machine slept; connections from before are not believed in any more."""
         self._attempts.wake()
         for link in self._links:
-            link.drop_connection()
+            link.drop_connection(f"this machine slept for {duration(slept_s)}")
 
     async def _serve(self, link: Link) -> None:
         try:

@@ -24,6 +24,9 @@ from tunnel_client.report import Report, open_report
 from tunnel_client.upgrade import CLOSE_ANSWER_S, CLOSE_S
 from tunnel_client.waiting import PatientDialer
 
+# "At once" to a person, and time for a Close to come back from the other side of the world.
+LAST_WORD_S: Final = 0.2
+
 log = logging.getLogger(__name__)
 
 # When the session is closed, apps are told by a Close, and have this long to answer it.
@@ -114,14 +117,19 @@ async def _stop_on_signal(
         said = "%d under way, given %g s to finish; Ctrl-C again drops it all"
         log.info(said, under_way, patience_s)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_cancel_on_signal, signals, scope)
+        nursery.start_soon(_end_on_signal, signals, agent, scope)
         await agent.stop()
         await _say_goodbye(dispatcher)
         scope.cancel()
 
 
-async def _cancel_on_signal(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+async def _end_on_signal(
+    signals: AsyncIterator[int], agent: Agent, scope: trio.CancelScope
+) -> None:
+    """Drop everything, and tell the server: it would hold the session for a client that is gone."""
     await anext(signals)
+    with trio.move_on_after(LAST_WORD_S):
+        await agent.end()
     scope.cancel()
 
 

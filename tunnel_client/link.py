@@ -96,13 +96,14 @@ class Link:
         """How long the newest connection has lived; 0 if there was none."""
         return max(trio.current_time() - self._attached_at, 0.0)
 
-    def drop_connection(self) -> None:
+    def drop_connection(self, reason: str) -> None:
         """Do not believe in the connection any more, if there is one: make another.
 
         But for that of a server that stops: no other would have its session.
         """
         session = self.session
         if session is not None and session.attached and not session.core.control.server_stops:
+            self.reason = reason
             session.drop_connection()
 
     async def run(self, name: str, instance: bytes, *, start: bool) -> None:
@@ -148,6 +149,17 @@ class Link:
             session.close("the client has stopped")
             if self._nursery is None:
                 self._scope.cancel()  # it waits to connect
+        await self.ended.wait()
+
+    async def end(self) -> None:
+        """End the session now, with a Close to the server if it takes one; `run` has returned then.
+
+        A server that does not read keeps this for CLOSE_TIMEOUT_S; cancel it, and then `run`.
+        """
+        if self.session is None or not self.session.attached:
+            self._scope.cancel()
+        else:
+            self.session.close("the client was told to stop at once")
         await self.ended.wait()
 
     # --- a connection ---

@@ -143,6 +143,23 @@ async def test_a_second_client_takes_over_while_the_first_one_finishes(
     assert (await fetch(tunnel.address)).body == b"the second"
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_second_signal_stops_it_at_once_and_the_server_is_told(
+    programs: Programs, origin: Origin, number: signal.Signals
+) -> None:
+    tunnel = await programs.tunnel(origin.port, "--drain-timeout", "3600")
+    async with half_an_answer(tunnel.address, origin) as visitor:
+        tunnel.client.process.send_signal(number)
+        await eventually(tunnel.address, 503)  # the first one has been heard
+        tunnel.client.process.send_signal(number)
+        assert await tunnel.client.exit_code() == 0
+        with pytest.raises((h11.RemoteProtocolError, trio.BrokenResourceError)):
+            await the_rest(visitor)
+    assert tunnel.client.events[-1]["event"] == "stopped"
+    assert await tunnel.server.stop() == 0
+    assert "session ended: the WebSocket was closed (1000" in tunnel.server.stderr
+
+
 # --- giving up ----------------------------------------------------------------------------------
 
 

@@ -17,7 +17,8 @@ from tests.origin_fakes import OK, App, RawOrigin, Told, listen
 from tests.server_fakes import Network, Server, a_config
 from tunnel_client import app as app_module, link as link_module, sleep as sleep_module
 from tunnel_client.addresses import ServerUrl
-from tunnel_client.app import serve
+from tunnel_client.agent import Agent
+from tunnel_client.app import LAST_WORD_S, serve
 from tunnel_client.config import ClientConfig
 from tunnel_client.proxy import Proxy
 from tunnel_client.sleep import LOOK_EVERY_S
@@ -122,8 +123,7 @@ async def test_after_sleep_a_connection_is_made_anew_at_once(
     assert life.attempts == 1
     life.slept_s = 7200
     assert await life.next_attempt() <= LOOK_EVERY_S
-    [told] = life.events("reconnecting")
-    assert told[:2] == (1, 0.0)
+    assert life.events("reconnecting") == [(1, 0.0, "this machine slept for 2 h", None)]
     await life.network.serve(life.nursery)
     await trio.sleep(60)
     assert life.attempts == 2
@@ -242,3 +242,59 @@ async def test_giving_up_ends_a_session_that_waits_to_be_resumed(
     await life.over.wait()
     assert life.exit_code == 4
     assert [kind for kind, _ in life.told.events][-2:] == ["request", "stopped"]
+
+
+async def test_what_an_old_session_serves_is_finished_before_it_stops(
+    life: Life, autojump_clock: trio.testing.MockClock
+) -> None:
+    server = await life.connected(give_up_after_s=5)
+    stream, app = await life.request(server)
+    assert server.session is not None
+    life.network.down = DOWN
+    server.session.goaway("shutting-down", "an update", 60)
+    await trio.sleep(6)
+    assert not life.over.is_set()
+    await app.send(OK)
+    assert (await stream.receive_head()).status == 200
+    assert await stream.receive_some() == b"ok"
+    await life.over.wait()
+    assert life.exit_code == 4
+    assert [kind for kind, _ in life.told.events][-2:] == ["request", "stopped"]
+
+
+# --- a second signal -----------------------------------------------------------------------------
+
+
+async def test_a_second_signal_tells_the_server_that_the_session_has_ended(
+    life: Life, mock_clock: trio.testing.MockClock
+) -> None:
+    server = await life.connected()
+    _, app = await life.request(server)
+    life.stop()
+    await server.event()
+    life.stop()
+    assert await app.is_reset()
+    await life.over.wait()  # the clock stands still
+    await server.ended.wait()
+    assert server.ended_because.startswith("the WebSocket was closed (1000)")
+    assert life.exit_code == 0
+
+
+async def test_a_server_that_does_not_answer_the_goodbye_is_not_waited_for(
+    life: Life, monkeypatch: pytest.MonkeyPatch, mock_clock: trio.testing.MockClock
+) -> None:
+    async def end(agent: Agent) -> None:
+        await trio.sleep_forever()
+
+    monkeypatch.setattr(Agent, "end", end)
+    server = await life.connected()
+    await life.request(server)
+    life.stop()
+    await server.event()
+    life.stop()
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    mock_clock.jump(LAST_WORD_S - 0.01)
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    assert not life.over.is_set()
+    mock_clock.jump(0.01)
+    await life.over.wait()

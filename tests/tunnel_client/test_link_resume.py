@@ -169,10 +169,11 @@ async def test_a_connection_that_is_not_believed_in_is_replaced(
     await server.open(nursery, hold_s=HOLD_S)
     await server.claimed("app")
     await settled()
-    client.link.drop_connection()
+    client.link.drop_connection("this machine slept")
     newer = await network.accept()
     assert (await newer.resume_asked(nursery)).attempt == 1
-    client.link.drop_connection()  # there is none
+    client.link.drop_connection("again")  # there is none
+    assert [reason for _, reason in client.pauses] == ["this machine slept"]
     nursery.cancel_scope.cancel()
 
 
