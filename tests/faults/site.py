@@ -159,7 +159,7 @@ async def open_line_site(
         app = App()
         listener = listen(line.home)
         app.port = listener.socket.getsockname()[1]
-        nursery.start_soon(trio.serve_listeners, app.handle, [listener])
+        await nursery.start(trio.serve_listeners, app.handle, [listener])
         async with open_programs(folder) as programs:
             server, port = await programs.server(*flags, bind=f"{line.edge_ip}:0", netns=line.edge)
             url = f"http://{line.edge_ip}:{port}"

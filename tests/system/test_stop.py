@@ -192,14 +192,18 @@ async def test_a_client_waits_for_a_server_that_is_not_there_yet(
     await client.event("ready")
 
 
-async def test_when_a_client_was_killed_its_visitors_are_told(
-    tunnel: Tunnel, programs: Programs, origin: Origin
+async def test_when_a_client_was_killed_its_visitors_are_told_after_the_hold(
+    programs: Programs, origin: Origin
 ) -> None:
-    async with half_an_answer(tunnel.address, origin) as visitor:
-        await tunnel.client.kill()
+    _, port = await programs.server("--hold", "1")
+    client = await programs.client(origin.port, port, "--subdomain", "app")
+    await client.event("ready")
+    address = Address(port, "app.localhost")
+    async with half_an_answer(address, origin) as visitor:
+        await client.kill()
         with pytest.raises((h11.RemoteProtocolError, trio.BrokenResourceError)):
             await the_rest(visitor)
-    assert (await eventually(tunnel.address, 503)).error == "tunnel-offline"
-    again = await programs.client(origin.port, tunnel.address.port, "--subdomain", "app")
+    assert (await eventually(address, 503)).error == "tunnel-offline"
+    again = await programs.client(origin.port, port, "--subdomain", "app")
     await again.event("ready")
-    assert (await fetch(tunnel.address)).body == b"hello"
+    assert (await fetch(address)).body == b"hello"
