@@ -212,6 +212,8 @@ class Session:
         self._attachment = Attachment(self, transport, first)
         self.detached_at = None
         self._begun = 0
+        if self.closed_reason is not None:
+            self._attachment.end()  # it has ended while it was asked for: `run` tells the peer
 
     # --- what the attachment calls ---
 

@@ -300,6 +300,20 @@ async def test_closing_a_detached_session_wakes_who_waits_and_tells_once() -> No
         assert told == ["closed"]
 
 
+async def test_a_session_that_ended_while_it_was_asked_for_is_closed_on_the_new_connection(
+    autojump_clock: MockClock,
+) -> None:
+    async with two_ends() as ends:
+        stream, _ = await ends.open()
+        ends.lines[0].cut()
+        await wait_all_tasks_blocked()
+        ends.client.close("given up")
+        ends.resume()
+        with pytest.raises(SessionClosed):
+            await stream.receive_head()
+        assert ends.server.closed_reason is not None
+
+
 async def test_the_first_message_goes_before_anything_else() -> None:
     async with two_ends() as ends:
         ends.lines[0].cut()
