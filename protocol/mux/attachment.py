@@ -105,8 +105,8 @@ class Attachment:
         A message that is being sent may go first. Cut off, it would leave no place for a Close
         frame, and the peer would keep the session for a connection that never comes.
         """
+        self._ending = True
         if self.sending:
-            self._ending = True
             self._scope.deadline = trio.current_time() + CLOSE_TIMEOUT_S
         else:
             self._scope.cancel()
