@@ -207,6 +207,7 @@ class Programs:
             cwd=self.folder,
             env={**isolated(self.folder / home), **(env or {})},
             pass_fds=pass_fds,
+            process_group=0,  # Ctrl-C in a terminal is for whoever runs them, and he ends them
         )
         program = Program(name, process)
         self.all.append(program)

@@ -57,8 +57,11 @@ class Ledger:
 
     def __init__(self) -> None:
         self.tallies: dict[str, Tally] = {}
+        self.unexcused: Counter[str] = Counter()  # failures that met no lossy fault
         self.checked_bytes = 0  # that were compared, or hashed
         self.echoes = 0  # messages that came back right
+        self._lossy_now = False
+        self._lossy_faults = 0  # their beginnings and ends
         self._moved: Counter[str] = Counter()
         self._news = trio.Event()
 
@@ -73,14 +76,29 @@ class Ledger:
         """Count what the block does. Whatever it raises is judged; only Cancelled gets out."""
         tally = self.tallies.setdefault(kind, Tally())
         tally.sent += 1
+        began_at = self._lossy_faults
         try:
             yield
         except Exception as error:  # noqa: BLE001  # a failure of the product's is what we look for
-            judge(tally, error)
+            how = judge(tally, error)
+            if how and not self._lossy_now and began_at == self._lossy_faults:
+                self.unexcused[f"{kind}: {how}"] += 1
         else:
             tally.answered += 1
         finally:
             self._tell()
+
+    @contextmanager
+    def lossy(self) -> Iterator[None]:
+        """While a fault lasts by which something may be lost: what meets it is excused."""
+        assert not self._lossy_now
+        self._lossy_now = True
+        self._lossy_faults += 1
+        try:
+            yield
+        finally:
+            self._lossy_now = False
+            self._lossy_faults += 1
 
     def moved(self, kind: str, count: int = 1) -> None:
         """An exchange is under way: so many bytes, events or messages more have arrived."""
@@ -124,8 +142,12 @@ class Ledger:
         self._news = trio.Event()
 
 
-def judge(tally: Tally, error: Exception) -> None:
-    """Count a failure; of several at once, one that is wrong counts."""
+def judge(tally: Tally, error: Exception) -> str:
+    """Count a failure; of several at once, one that is wrong counts.
+
+    Returns:
+        How it failed visibly; empty if that is not what it did.
+    """
     errors = list(leaves(error))
     wrong = [e for e in errors if not isinstance(e, (FailedVisibly, GivenUp, *CUT))]
     if wrong:
@@ -133,8 +155,10 @@ def judge(tally: Tally, error: Exception) -> None:
     elif any(isinstance(e, GivenUp) for e in errors):
         tally.given_up += 1
     else:
-        told = [str(e) for e in errors if isinstance(e, FailedVisibly)]
-        tally.failed[told[0] if told else "cut"] += 1
+        how = next((str(e) for e in errors if isinstance(e, FailedVisibly)), "cut")
+        tally.failed[how] += 1
+        return how
+    return ""
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:

@@ -23,14 +23,19 @@ KINDS = ("download", "upload", "events", "echo", "idle")
 
 async def everything(place: Place, nursery: trio.Nursery, random: Random) -> None:
     """Start one of each kind; returns when all are in the middle."""
+    large_ones(place, nursery, random)
+    await place.ledger.until_moved(download=100_000, upload=100_000, events=2, echo=2, idle=1)
+    in_the_middle(place)
+
+
+def large_ones(place: Place, nursery: trio.Nursery, random: Random) -> None:
+    """Start one of each kind."""
     nursery.start_soon(partial(download, place, random, size_bytes=DOWNLOAD_BYTES))
     nursery.start_soon(partial(upload, place, random, size_bytes=UPLOAD_BYTES))
     nursery.start_soon(partial(events, place, random, count=EVENTS, every_ms=EVERY_MS))
     nursery.start_soon(partial(echo, place, random, count=MESSAGES, pause_s=PAUSE_S))
     rest = partial(trio.sleep, EVENTS * EVERY_MS / 1000)
     nursery.start_soon(partial(idle, place, random, rest=rest))
-    await place.ledger.until_moved(download=100_000, upload=100_000, events=2, echo=2, idle=1)
-    in_the_middle(place)
 
 
 def in_the_middle(place: Place) -> None:

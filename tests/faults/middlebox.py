@@ -84,7 +84,7 @@ class Crossing:
         self.down = Pipe(server, client, rate)
         self._life = trio.CancelScope()
         self._copying = trio.CancelScope()
-        self._half_open = False
+        self.half_open = False
 
     def __repr__(self) -> str:
         return f"<Crossing up {self.up!r} down {self.down!r}>"
@@ -98,16 +98,17 @@ class Crossing:
             pipe.flow()
 
     def reset(self) -> None:
-        """RST to both sides."""
-        abort(self.client)
-        abort(self.server)
+        """RST to both sides, or to the one that is left."""
+        for stream in (self.client, self.server):
+            if stream.socket.fileno() >= 0:
+                abort(stream)
         self._life.cancel()
 
     def reset_one(self, side: trio.SocketStream) -> None:
         """RST to one side; the other is left open, and neither read nor written any more."""
         abort(side)
         side.socket.close()
-        self._half_open = True
+        self.half_open = True
         self._copying.cancel()
 
     async def run(self) -> None:
@@ -115,7 +116,7 @@ class Crossing:
         try:
             with self._life:
                 await self._copy()
-                if self._half_open:
+                if self.half_open:
                     await trio.sleep_forever()
         finally:
             # No aclose: where we are cancelled, the first one would raise.
@@ -129,7 +130,7 @@ class Crossing:
                     nursery.start_soon(self.up.run)
                     nursery.start_soon(self.down.run)
         except* GONE:
-            if not self._half_open:
+            if not self.half_open:
                 self.reset()
 
 
@@ -163,6 +164,11 @@ class Middlebox:
         listeners = await nursery.start(listen)
         self.port = listeners[0].socket.getsockname()[1]
         return self
+
+    @property
+    def whole(self) -> list[Crossing]:
+        """Connections that are not half open."""
+        return [crossing for crossing in self.crossings if not crossing.half_open]
 
     @property
     def only(self) -> Crossing:

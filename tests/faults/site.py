@@ -174,28 +174,23 @@ class Baseline:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._server, self._server_files = site.server, site.server.open_files()
-        self._client, self._client_files = site.client, site.client.open_files()
+        self._server_files = site.server.open_files()
+        self._client_files = site.client.open_files()
 
     def __repr__(self) -> str:
         return f"<Baseline server {self._server_files} files, client {self._client_files}>"
 
     async def check(self) -> None:
-        """No stream, and no descriptor more than before, in the programs that still run."""
+        """No stream, and no descriptor more than before, be it in programs that came after them."""
         site = self._site
         await no_stream(site)
-        if site.server is self._server:
-            await until(
-                "descriptors of the server", lambda: site.server.open_files() <= self._server_files
-            )
-        if site.client is self._client:
-            await until(
-                "descriptors of the client", lambda: self._files_of_client() <= self._client_files
-            )
+        server, client = site.server.open_files, self._files_of_client
+        await until("descriptors of the server", lambda: server() <= self._server_files)
+        await until("descriptors of the client", lambda: client() <= self._client_files)
 
     def _files_of_client(self) -> int:
         """Without idle connections to the app, which are kept for a minute whatever happens."""
-        return self._client.open_files() - self._site.app.connections
+        return self._site.client.open_files() - self._site.app.connections
 
 
 async def no_stream(site: Site) -> None:

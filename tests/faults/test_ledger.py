@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 import pytest
 import trio
 
@@ -58,3 +60,21 @@ async def test_what_has_not_ended_is_not_forgotten() -> None:
         await trio.sleep_forever()
     with pytest.raises(AssertionError, match="1 sent, 0 answered"):
         ledger.check()
+
+
+def fail(ledger: Ledger, kind: str, meets: AbstractContextManager[None] | None = None) -> None:
+    with ledger.exchange(kind):
+        if meets is not None:
+            with meets:
+                pass
+        raise trio.BrokenResourceError
+
+
+def test_what_met_a_lossy_fault_is_excused_and_nothing_else() -> None:
+    ledger = Ledger()
+    fail(ledger, "before")
+    with ledger.lossy():
+        fail(ledger, "within")
+    fail(ledger, "across", ledger.lossy())
+    fail(ledger, "after")
+    assert ledger.unexcused == {"before: cut": 1, "after: cut": 1}
