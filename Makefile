@@ -21,7 +21,7 @@ PY_FILES := find . -name '*.py' -not -path './.*' -not -path './build/*' -not -p
 
 PYTEST := $(BIN)/python -bb -m pytest
 
-.PHONY: demo check test lint unit format bench conformance fuzz references line long-line
+.PHONY: demo check test lint unit format bench conformance fuzz references line long-line soak
 
 # Shares the app on TARGET, or a small one of our own, until Ctrl-C.
 demo: $(RUN)
@@ -62,6 +62,12 @@ line: $(DEV)
 # How much of a fast and long line one stream fills; as root, a minute.
 long-line: $(DEV)
 	$(BIN)/python -m tests.faults.long_line 100 100 10
+
+# Faults at random under a load, without root; exits 1 if something was lost that no fault allows.
+MINUTES ?= 20
+SEED ?= 1
+soak: $(DEV)
+	$(BIN)/python -m tests.faults.soak $(MINUTES) $(SEED)
 
 # The table of benchmarks/README.md; ARGS="--rounds 2 --measures gets" for a part of it.
 bench: $(DEV) | benchmarks/peers/node_modules
