@@ -87,6 +87,13 @@ class Site:
         """How often the client told that it lost its connection."""
         return sum(event["event"] == "reconnecting" for event in self.client.events)
 
+    def show(self) -> None:
+        """What docs/reliability.md says was measured; pytest -rP prints it."""
+        print(*self.ledger.lines(), sep="\n")
+        print(f"{self.ledger.checked_bytes / 1e6:.1f} MB checked, {self.ledger.echoes} echoes")
+        away = [event["away_s"] for event in self.client.events if event["event"] == "resumed"]
+        print(f"resumed after {away} s")
+
     async def until_held(self) -> None:
         """Wait until the server has noticed that the client is away."""
         await eventually(
@@ -145,7 +152,9 @@ async def open_site(
                 target or app.port, box.port, "--subdomain", "app", *client_flags
             )
             await client.event("ready")
-            yield Site(programs, server, client, app, "127.0.0.1", port, flags, box=box)
+            site = Site(programs, server, client, app, "127.0.0.1", port, flags, box=box)
+            yield site
+            site.show()
         nursery.cancel_scope.cancel()
 
 
@@ -165,7 +174,9 @@ async def open_line_site(
             url = f"http://{line.edge_ip}:{port}"
             client = await programs.client(app.port, url, "--subdomain", "app", netns=line.home)
             await client.event("ready")
-            yield Site(programs, server, client, app, line.edge_ip, port, flags, line=line)
+            site = Site(programs, server, client, app, line.edge_ip, port, flags, line=line)
+            yield site
+            site.show()
         nursery.cancel_scope.cancel()
 
 

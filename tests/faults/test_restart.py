@@ -45,7 +45,7 @@ async def test_1000_requests_across_a_restart_are_answered_or_fail_visibly(
             done = site.ledger.ended()
             await restart(site, how)
             came = mixed.started
-        print(*site.ledger.lines(), sep="\n")
+        site.show()
         site.ledger.check(may_fail=RESTARTED)
         assert site.ledger.ended() == ACROSS
         assert site.ledger.failed() <= came - done
