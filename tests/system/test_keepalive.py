@@ -50,6 +50,7 @@ class End:
         self._news = trio.Event()
         self._stream: trio.abc.Stream | None = None
         self._frames: Connection | None = None
+        self._sending = trio.StrictFIFOLock()  # a pong and a word of the test may meet
 
     async def listen(self, stream: trio.abc.Stream, frames: Connection) -> None:
         self._stream, self._frames = stream, frames
@@ -68,7 +69,8 @@ class End:
     async def say(self, event: Event) -> None:
         assert self._stream is not None
         assert self._frames is not None
-        await self._stream.send_all(self._frames.send(event))
+        async with self._sending:
+            await self._stream.send_all(self._frames.send(event))
 
     async def heard(self, *, pings: int = 0, pongs: int = 0, texts: int = 0) -> None:
         """Wait until there are so many of each."""
