@@ -6,6 +6,7 @@ what is in flight. The program ends only when a person stops it or the server re
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import trio
@@ -111,7 +112,9 @@ class Agent:
             refused = link.refused
             if refused is not None and not self._is_for_now(refused):
                 return refused
-            if not await self._attempts.pause(link.lived_s(), link.reason):
+            # To be sent away is no failure, however soon it comes: the next wait is a first one.
+            lived_s = math.inf if link.sent_away else link.lived_s()
+            if not await self._attempts.pause(lived_s, link.reason):
                 return None
             await self._stay_if_stopping()
 

@@ -51,6 +51,7 @@ class Link:
             look why, and make another link.
         ended: set when `run` has returned.
         reason: why, for people.
+        sent_away: the server stops, and another is there or will be.
         refused: why the server does not take us for good, or not give us the name.
     """
 
@@ -67,6 +68,7 @@ class Link:
         self.leaving = trio.Event()
         self.ended = trio.Event()
         self.reason = ""
+        self.sent_away = False
         self.refused: Refused | Release | None = None
         self._config = config
         self._version = version
@@ -272,6 +274,7 @@ class Link:
         assert self._nursery is not None
         self._goaway_answered.set()
         if not self._finishing:
+            self.sent_away = True
             self.reason = f"the server said: {goaway.message}"
             self._nursery.start_soon(self._end_after, goaway.deadline_s)
         self.leaving.set()

@@ -27,6 +27,7 @@ from tunnel_server.config import ConfigError
 TOKEN_RANDOM_BYTES: Final = 32
 NAME_RULE: Final = "1 to 64 of letters, digits, . _ @ and -, beginning with a letter or digit"
 # A name never has a colon, so that it cannot be taken for the `key:` owner of an open server.
+_SHORTAGES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _LINE: Final = re.compile(rf"({_NAME.pattern})[ \t]+sha256:([0-9A-Fa-f]{{64}})")
 _BEARER: Final = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/-]+=*) *")  # RFC 6750, 2.1
@@ -132,11 +133,15 @@ class Authenticator:
         seen = _signature(path)
         if seen == self._seen:
             return
-        self._seen = seen  # a bad file is complained about once, not at each call
+        before, self._seen = self._seen, seen  # a bad file is complained about once
         try:
             self._owners = _load(path)
         except ConfigError as error:
-            logger.error("%s; the tokens read before still hold", error)
+            cause = error.__cause__
+            if isinstance(cause, OSError) and cause.errno in _SHORTAGES:
+                self._seen = before  # nothing is wrong with the file: read it the next time
+            else:
+                logger.error("%s; the tokens read before still hold", error)
         else:
             logger.info("%s has changed: %d tokens", path, len(self._owners))
 
@@ -166,7 +171,7 @@ def _load(path: Path) -> _Owners:
     except FileNotFoundError:
         return ()
     except OSError as error:
-        raise _unusable(path, error) from None
+        raise _unusable(path, error) from error
 
 
 def _read(file: int, path: Path) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import resource
-from collections.abc import Iterable
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final, NamedTuple, Protocol
 
@@ -130,10 +130,15 @@ class Edge:
         for name in self.registry.names_of(session):
             self.parking.release(name)
 
-    def expect(self, names: Iterable[str]) -> None:
-        """These names were live a moment ago, on a server before this one: park their requests."""
+    def expect(self, names: Mapping[str, str]) -> None:
+        """These names were live a moment ago, on a server before this one.
+
+        For a while their requests are parked, and nobody else but their owners gets them.
+        """
         until = trio.current_time() + EXPECT_S
-        self._expected.update(dict.fromkeys(names, until))
+        for name, owner in names.items():
+            self._expected[name] = until
+            self.registry.reserve(name, owner)
 
     def is_away(self, name: str) -> bool:
         """Whether the client of this name is away and should come back."""
@@ -147,6 +152,7 @@ class Edge:
         self.resumes.sweep(now, self.registry.holders())
         for name in [name for name, until in self._expected.items() if now >= until]:
             del self._expected[name]
+            self.registry.unreserve(name)
             self.parking.release(name)
 
     def drain(self) -> None:

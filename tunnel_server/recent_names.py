@@ -1,9 +1,10 @@
 """Which names were live just before: a note from a server that stops to the one that follows it.
 
-    {"names": {"app": 1764170423.1}}    seconds since the epoch, when the name was last held
+    {"names": {"app": [1764170423.1, "alice"]}}    when it was last held, and by whom
 
-The one that follows waits a while for these names before it says that a tunnel is offline. It takes
-the note away as it reads it, so that none is read twice; a server that crashes leaves none.
+The one that follows waits a while for these names before it says that a tunnel is offline, and
+gives them to their owners alone. It takes the note away as it reads it, so that none is read twice;
+a server that crashes leaves none.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from pathlib import Path
 from typing import Final
 
 from protocol.names import is_legal_name
+from tunnel_server.registry import Held
 
 log = logging.getLogger(__name__)
 
 RECENT_S: Final = 60.0  # a client that has not come back for so long is not about to
 NAMES_MAX: Final = 10_000  # as many as the registry remembers
-NOTE_MAX_BYTES: Final = 1024 * 1024  # NAMES_MAX of the longest, with their times, have 870,000
+OWNER_MAX_CHARS: Final = 80  # the hash of an install key has 68, the name of a token 64
+NOTE_MAX_BYTES: Final = 2 * 1024 * 1024  # NAMES_MAX of the longest, with the rest, have 1,760,000
 
 
 def note_path(state_dir: Path, bind: str) -> Path:
@@ -32,12 +35,12 @@ def note_path(state_dir: Path, bind: str) -> Path:
     return state_dir / f"names-{bind}.json"
 
 
-def write_note(path: Path, names: Mapping[str, float]) -> None:
+def write_note(path: Path, names: Mapping[str, Held]) -> None:
     """Leave a note, whole or not at all, that this user alone can read. Failure is logged.
 
     Args:
         path: its folder is made if need be.
-        names: when each was last held, the newest first; those beyond NAMES_MAX are left out.
+        names: the newest first; those beyond NAMES_MAX are left out.
     """
     if not names:
         return
@@ -58,8 +61,8 @@ def write_note(path: Path, names: Mapping[str, float]) -> None:
         log.warning("the next server will not know which names to expect: %s", error)
 
 
-def take_note(path: Path, now: float) -> list[str]:
-    """The names that were held within RECENT_S before `now`; the note is gone afterwards.
+def take_note(path: Path, now: float) -> dict[str, str]:
+    """The names that were held within RECENT_S before `now`, and by whom; then the note is gone.
 
     What is no note of ours, or is too long, has no names, and is logged.
     """
@@ -67,15 +70,16 @@ def take_note(path: Path, now: float) -> list[str]:
         data = _read(path)
         path.unlink()
     except FileNotFoundError:
-        return []
+        return {}
     except OSError as error:
         log.warning("%s cannot be read: %s", path, error.strerror or error)
-        return []
+        return {}
     names = _parse(data)
     if names is None:
         log.warning("%s is no list of names; nothing is expected", path)
-        return []
-    return [name for name, held_at in names.items() if 0 <= now - held_at <= RECENT_S]
+        return {}
+    recent = ((name, held.owner) for name, held in names.items() if 0 <= now - held.at <= RECENT_S)
+    return dict(recent)
 
 
 def _read(path: Path) -> bytes:
@@ -91,7 +95,7 @@ def _read(path: Path) -> bytes:
         os.close(file)
 
 
-def _parse(data: bytes) -> dict[str, float] | None:
+def _parse(data: bytes) -> dict[str, Held] | None:
     names: object = None
     # RecursionError: brackets without end.
     with suppress(ValueError, RecursionError):
@@ -99,9 +103,16 @@ def _parse(data: bytes) -> dict[str, float] | None:
         names = note.get("names") if isinstance(note, dict) else None
     if not isinstance(names, dict) or len(names) > NAMES_MAX:
         return None
-    if not all(is_legal_name(name) and _is_time(held_at) for name, held_at in names.items()):
+    if not all(is_legal_name(name) and _is_held(held) for name, held in names.items()):
         return None
-    return {name: float(held_at) for name, held_at in names.items()}
+    return {name: Held(float(at), owner) for name, (at, owner) in names.items()}
+
+
+def _is_held(value: object) -> bool:
+    if not isinstance(value, list) or len(value) != 2:
+        return False
+    at, owner = value
+    return _is_time(at) and isinstance(owner, str) and len(owner) <= OWNER_MAX_CHARS
 
 
 def _is_time(value: object) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from protocol.mux.messages import Claim, Claimed, Refused
 from protocol.mux.session import Session
@@ -20,6 +20,13 @@ REMEMBERED_NAMES_MAX: Final = 10_000
 
 # Clients that a name was taken from, each by the start of another: more machines than one has.
 DISPLACED_MAX: Final = 16
+
+
+class Held(NamedTuple):
+    """When a name was last held, in seconds since the epoch, and by whom."""
+
+    at: float
+    owner: str
 
 
 class Tunnel:
@@ -55,7 +62,9 @@ class Registry:
         self._url_of = url_of
         self._random_bytes = random_bytes
         self._tunnels: dict[str, Tunnel] = {}
-        self._left: OrderedDict[str, float] = OrderedDict()
+        self._left: OrderedDict[str, Held] = OrderedDict()
+        self._reserved: dict[str, str] = {}
+        """Names that nobody holds and one owner alone may claim."""
 
     def __repr__(self) -> str:
         return f"<Registry {len(self._tunnels)} held, {len(self._left)} remembered>"
@@ -66,7 +75,16 @@ class Registry:
 
     def left_at(self, name: str) -> float | None:
         """When a name that nobody holds was last held, on the clock given to `release`."""
-        return self._left.get(name)
+        left = self._left.get(name)
+        return left.at if left is not None else None
+
+    def reserve(self, name: str, owner: str) -> None:
+        """Until `unreserve`, or until it is claimed, only this owner may claim the name."""
+        self._reserved[name] = owner
+
+    def unreserve(self, name: str) -> None:
+        """Nothing when it is not reserved."""
+        self._reserved.pop(name, None)
 
     def claim(self, session: Session, owner: str, claim: Claim) -> Claimed | Refused:
         """Give a name to a session, if it may have it.
@@ -93,7 +111,10 @@ class Registry:
             if not same:
                 return _name_taken(holder, owner, claim)
             _tell_taken_over(holder)
+        elif self._reserved.get(name, owner) != owner:
+            return Refused(claim.claim, "name-taken", f"{name} was another client's until just now")
         self._left.pop(name, None)
+        self._reserved.pop(name, None)
         tunnel = Tunnel(name, owner, claim, options, session)
         if holder is not None:
             before = (*holder.displaced, holder.instance)
@@ -117,22 +138,24 @@ class Registry:
             if tunnel.session is session and claim in (None, tunnel.claim)
         ]
         for name in names:
-            del self._tunnels[name]
-            self._left[name] = now
+            self._left[name] = Held(now, self._tunnels.pop(name).owner)
             self._left.move_to_end(name)
         while len(self._left) > REMEMBERED_NAMES_MAX:
             self._left.popitem(last=False)
         return names
 
-    def held_within(self, seconds: float, now: float) -> dict[str, float]:
-        """The names that were held so shortly before `now`, and when last; the newest first."""
-        left = ((name, at) for name, at in reversed(self._left.items()) if now - at <= seconds)
-        return {**dict.fromkeys(self._tunnels, now), **dict(left)}
+    def held_within(self, seconds: float, now: float) -> dict[str, Held]:
+        """The names that were held so shortly before `now`; the newest first."""
+        held = {name: Held(now, tunnel.owner) for name, tunnel in self._tunnels.items()}
+        left = {
+            name: left for name, left in reversed(self._left.items()) if now - left.at <= seconds
+        }
+        return {**held, **left}
 
     def _free_name(self) -> str:
         while True:
             name = generate_name(self._random_bytes(7))
-            if name not in self._tunnels:
+            if name not in self._tunnels and name not in self._reserved:
                 return name
 
 

@@ -352,6 +352,24 @@ async def test_after_a_goaway_a_new_connection_is_made_at_once_while_the_old_one
     nursery.cancel_scope.cancel()
 
 
+async def test_being_sent_away_again_and_again_makes_the_pauses_no_longer(
+    network: Network, nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    client = Client(nursery, network)
+    for _ in range(5):
+        server = await network.accept()
+        await server.open(nursery)
+        await server.claimed()
+        await settled()
+        assert server.session is not None
+        server.session.goaway("shutting-down", "an upgrade", 8)
+    await network.accept()
+    waits = [float(str(fields[1])) for fields in client.events("reconnecting")]
+    assert len(waits) == 5
+    assert max(waits) < FIRST_SPAN_S
+    nursery.cancel_scope.cancel()
+
+
 async def test_a_final_refusal_lets_the_old_session_finish_what_it_serves(
     network: Network, nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:

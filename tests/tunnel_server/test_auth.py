@@ -173,6 +173,23 @@ def test_file_of_the_same_size_and_time_at_its_path_is_read_anew(
     assert authenticator.owner_of(BOB) == "alice"
 
 
+def test_file_that_could_not_be_opened_for_want_of_descriptors_is_read_the_next_time(
+    auth_file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    authenticator = Authenticator(auth_file)
+    auth_file.write_text(line("bob", BOB))
+
+    def fail(*arguments: object) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as shortage:
+        shortage.setattr(os, "open", fail)
+        assert authenticator.owner_of(ALICE) == "alice"
+    assert authenticator.owner_of(ALICE) is None
+    assert authenticator.owner_of(BOB) == "bob"
+    assert "Too many open files" not in caplog.text
+
+
 def test_file_that_has_not_changed_is_not_read_again(
     auth_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

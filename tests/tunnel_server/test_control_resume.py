@@ -332,7 +332,7 @@ async def test_a_server_that_stops_answers_what_is_parked(world: World) -> None:
 async def test_names_that_are_expected_after_a_start_are_waited_for(
     world: World, autojump_clock: MockClock
 ) -> None:
-    world.edge.expect(["app", "other"])
+    world.edge.expect({"app": "alice", "other": "alice"})
     visitor, late, stranger = world.visit(), world.visit(), world.visit()
     await visitor.send(get())
     await stranger.send(get(host=b"nobody.localhost:8080"))
@@ -345,6 +345,22 @@ async def test_names_that_are_expected_after_a_start_are_waited_for(
     before = trio.current_time()
     assert await told(late) == "tunnel-not-found"
     assert 0 < trio.current_time() - before <= EXPECT_S + 1
+
+
+async def test_names_that_are_expected_are_kept_for_their_owners(
+    world: World, autojump_clock: MockClock
+) -> None:
+    await online(world)
+    [login] = world.edge.sessions.values()
+    world.edge.expect({"other": login.owner})
+    stranger = await connected(world, bearer("ti_mallory"))
+    asked = APP._replace(name="other", instance=b"j" * 16)
+    assert (await claim(stranger, asked))["code"] == "name-taken"
+    owner = await connected(world, BEARER)
+    assert (await claim(owner, asked))["name"] == "other"
+    world.edge.expect({"third": login.owner})
+    await trio.sleep(EXPECT_S + 1.5)
+    assert (await claim(stranger, asked._replace(name="third")))["name"] == "third"
 
 
 # --- names ---------------------------------------------------------------------------------------

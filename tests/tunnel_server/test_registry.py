@@ -7,7 +7,7 @@ import pytest
 
 from protocol.mux.messages import Claim, Claimed, Refused
 from protocol.mux.session import Session
-from tunnel_server.registry import DISPLACED_MAX, REMEMBERED_NAMES_MAX, Registry
+from tunnel_server.registry import DISPLACED_MAX, REMEMBERED_NAMES_MAX, Held, Registry
 
 
 class FakeSession(Session):
@@ -230,4 +230,20 @@ def test_names_held_within_a_minute_the_newest_first(registry: Registry) -> None
     registry.release(sessions[1], None, 40.0)
     registry.release(sessions[3], None, 99.0)
     held = registry.held_within(60.0, 100.0)
-    assert list(held.items()) == [("live", 100.0), ("later", 99.0), ("left", 40.0)]
+    times = [("live", 100.0), ("later", 99.0), ("left", 40.0)]
+    assert list(held.items()) == [(name, Held(at, "alice")) for name, at in times]
+
+
+def test_a_reserved_name_is_its_owners_until_it_is_claimed_or_free_again(
+    registry: Registry,
+) -> None:
+    registry.reserve("app", "alice")
+    assert code(registry.claim(FakeSession(), "bob", claim())) == "name-taken"
+    session = FakeSession()
+    assert code(registry.claim(session, "alice", claim(start=False))) == "claimed"
+    registry.release(session, None, 0.0)
+    assert code(registry.claim(FakeSession(), "bob", claim())) == "claimed"
+    registry.reserve("other", "alice")
+    registry.unreserve("other")
+    registry.unreserve("other")
+    assert code(registry.claim(FakeSession(), "bob", claim("other"))) == "claimed"
