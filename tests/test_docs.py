@@ -1,4 +1,4 @@
-"""What the documents say of the tests is true: each test that docs/checklist.md names exists."""
+"""What the documents say of the tests is true: each test that they name exists."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 CHECKLIST = ROOT / "docs" / "checklist.md"
+RELIABILITY = ROOT / "docs" / "reliability.md"
 
 # `tests/protocol/mux/test_core.py::test_name` in code marks; what follows in a cell is prose.
 NAME = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
@@ -43,8 +44,10 @@ def rows(text: str) -> list[str]:
     ]
 
 
-def test_every_test_that_the_checklist_names_exists() -> None:
-    assert missing(CHECKLIST.read_text()) == []
+@pytest.mark.parametrize("path", [CHECKLIST, RELIABILITY], ids=lambda path: path.name)
+def test_every_test_that_is_named_exists(path: Path) -> None:
+    assert NAME.search(path.read_text())
+    assert missing(path.read_text()) == []
 
 
 def test_every_clause_of_the_checklist_names_a_test() -> None:

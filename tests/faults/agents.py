@@ -18,15 +18,22 @@ TOKEN = "ti_" + "a" * 43  # an install key, the same for all, so that they are o
 
 
 class Ready(Told):
-    """Sets an event when its client is ready for the first time."""
+    """Counts how often its client was ready: once for each session."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.is_ready = trio.Event()
+        self.sessions = 0
+        self._news = trio.Event()
 
     def ready(self, url: str, name: str, server: str) -> None:
         super().ready(url, name, server)
-        self.is_ready.set()
+        self.sessions += 1
+        self._news.set()
+        self._news = trio.Event()
+
+    async def until_sessions(self, count: int) -> None:
+        while self.sessions < count:
+            await self._news.wait()
 
 
 class Agents:
@@ -38,6 +45,7 @@ class Agents:
 
     def __init__(self, server_port: int, app_port: int, seed: int) -> None:
         self.names: list[str] = []
+        self._told: list[Ready] = []
         self._agents: list[Agent] = []
         self._server = ServerUrl("http", "127.0.0.1", server_port)
         self._target = Target.parse(str(app_port))
@@ -52,7 +60,13 @@ class Agents:
             told = Ready()
             self.names.append(f"app-{number}")
             nursery.start_soon(self._run, self.names[-1], told)
-            await told.is_ready.wait()
+            self._told.append(told)
+            await told.until_sessions(1)
+
+    async def until_sessions(self, count: int) -> None:
+        """Wait until each has had so many sessions."""
+        for told in self._told:
+            await told.until_sessions(count)
 
     async def stop(self) -> None:
         """As a signal does: each says goodbye, and connects no more."""
