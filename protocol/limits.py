@@ -53,6 +53,8 @@ ADDRESS_MAX_CHARS: Final = 100
 # Streams at once on a session. Each is promised FIRST_CREDIT_BYTES, half the budget in all.
 STREAMS_MAX: Final = 1024
 CLAIMS_MAX: Final = 16
+# A client claims once, and again when it was refused for now. Each claim is a line in the log.
+CLAIMS_PER_MINUTE_MAX: Final = 60
 
 # A stream id has 64 bits on the wire, and msgpack's largest integer has 64 as well.
 STREAM_ID_MAX: Final = 2**63 - 1

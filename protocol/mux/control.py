@@ -13,7 +13,7 @@ import math
 from collections import OrderedDict
 
 from protocol.errors import LocalProtocolError, RemoteProtocolError
-from protocol.limits import CLAIMS_MAX, PINGS_PER_SECOND_MAX
+from protocol.limits import CLAIMS_MAX, CLAIMS_PER_MINUTE_MAX, PINGS_PER_SECOND_MAX
 from protocol.mux.codec import (
     pack,
     pack_map,
@@ -96,6 +96,8 @@ class Control:
         """What this end released, and the peer may not know. It holds CLAIMS_MAX at most, and hears
         of releases in their order, so those are the last CLAIMS_MAX."""
         self._slots: dict[tuple[FrameType, int], bytes] = {}
+        self._minute_at = -math.inf
+        self._in_minute = 0  # claims that were asked
 
     def __repr__(self) -> str:
         state = "leaving" if self.leaving or self.peer_leaving else "open"
@@ -210,7 +212,7 @@ class Control:
         elif kind == FrameType.RELEASE:
             return self._released(read_release(body))
         elif self.is_server and kind == FrameType.CLAIM:
-            return self._claim_asked(read_claim(body))
+            return self._claim_asked(read_claim(body), now)
         elif not self.is_server and kind == FrameType.CLAIMED:
             return self._claim_answered(read_claimed(body))
         elif not self.is_server and kind == FrameType.REFUSED:
@@ -222,7 +224,12 @@ class Control:
     def _no_place_for(self, claim: Claim) -> bool:
         return claim.claim in self.claims or len(self.claims) >= CLAIMS_MAX
 
-    def _claim_asked(self, claim: Claim) -> Event:
+    def _claim_asked(self, claim: Claim, now: float) -> Event:
+        if now - self._minute_at >= 60:
+            self._minute_at, self._in_minute = now, 0
+        self._in_minute += 1
+        if self._in_minute > CLAIMS_PER_MINUTE_MAX:
+            raise RemoteProtocolError("too many claims")
         unsent = {(FrameType.CLAIMED, 0), (FrameType.REFUSED, 0)} & self._slots.keys()
         if self._asked is not None or unsent:
             raise RemoteProtocolError("a second claim before the answer")

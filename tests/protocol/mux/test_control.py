@@ -5,7 +5,7 @@ import math
 import pytest
 
 from protocol.errors import LocalProtocolError, RemoteProtocolError
-from protocol.limits import CLAIMS_MAX, PINGS_PER_SECOND_MAX
+from protocol.limits import CLAIMS_MAX, CLAIMS_PER_MINUTE_MAX, PINGS_PER_SECOND_MAX
 from protocol.mux.codec import pack, pack_map
 from protocol.mux.control import Control, Heartbeat
 from protocol.mux.events import ClaimAnswered, ClaimAsked, Event, GoingAway, Released
@@ -353,3 +353,19 @@ def test_resume_drops_pings_and_what_was_measured_on_the_old_line() -> None:
     assert not server
     client.ping(20.5)
     assert client
+
+
+def test_claims_at_the_limit_and_one_more_in_a_minute() -> None:
+    server = end(is_server=True)
+    body = pack_map(CLAIM)
+
+    def ask(now: float) -> None:
+        assert server.receive(FrameType.CLAIM, body, now) == ClaimAsked(CLAIM)
+        server.answer_claim(REFUSED)
+        kinds(server)
+
+    for minute in (0.0, 60.0):
+        for _ in range(CLAIMS_PER_MINUTE_MAX):
+            ask(minute)
+    with pytest.raises(RemoteProtocolError, match="too many claims"):
+        ask(119.9)
