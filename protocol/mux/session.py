@@ -7,7 +7,6 @@ queues, and nothing is numbered. `resume` attaches it to the next connection.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable
 
@@ -31,8 +30,6 @@ from protocol.mux.gate import Gate
 from protocol.mux.messages import Claim, Claimed, Goaway, Open, Refused
 from protocol.mux.stream import TunnelStream
 from protocol.mux.transport import Transport
-
-log = logging.getLogger(__name__)
 
 SessionEvent = ClaimAsked | ClaimAnswered | Released | GoingAway
 
@@ -254,7 +251,6 @@ class Session:
 
     def fail(self, error: RemoteProtocolError) -> None:
         """See Owner."""
-        log.warning("the peer broke the protocol: %s", error)
         self.core.fail(error.code, str(error))
         self._end(f"the peer broke the protocol: {error}")
 

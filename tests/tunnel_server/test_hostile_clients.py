@@ -15,6 +15,7 @@ import trio.testing
 
 from protocol.limits import (
     CLAIMS_MAX,
+    CLAIMS_PER_MINUTE_MAX,
     INFORMATIONAL_HEADS_MAX,
     MESSAGE_MAX_BYTES,
     PINGS_PER_SECOND_MAX,
@@ -173,6 +174,14 @@ async def too_many_claims(peer: Hostile) -> None:
             await peer.until(FrameType.CLAIMED)
 
 
+async def claims_without_end(peer: Hostile) -> None:
+    """One after the other, each refused, each a line in the log; the first was granted."""
+    for number in range(1, CLAIMS_PER_MINUTE_MAX + 1):
+        await peer.message(claim(2, "Not Legal"))
+        if number < CLAIMS_PER_MINUTE_MAX:
+            await peer.until(FrameType.REFUSED)
+
+
 async def pings_that_fill_a_message(peer: Hostile) -> None:
     await peer.message(*[ping(1)] * 4_000)
 
@@ -219,6 +228,7 @@ AT_ONCE: dict[str, tuple[Attack, str]] = {
     "a flood of pings": (pings_that_fill_a_message, "too many pings"),
     "two claims at once": (said(claim(2, "a"), claim(3, "b")), "second claim before the answer"),
     "17 claims": (too_many_claims, "claim 17 is one too many"),
+    "claims without end": (claims_without_end, "too many claims"),
     "a second hello": (said(HELLO_MESSAGE), "a frame of type 32 where none belongs"),
     "a frame of the server": (a_frame(FrameType.WELCOME, 0, b""), "a frame of type 33 where none"),
     "a type that is none": (said(frame(99, 0)), "a frame of type 99"),
@@ -280,6 +290,7 @@ async def test_who_breaks_a_rule_is_cut_off_alone(
         await peer.done.wait()
     (line,) = [line for line in logged(caplog.records) if line.startswith(LOCAL)]
     assert re.search(why, line), line
+    assert not [record for record in caplog.records if record.levelname != "INFO"]
     await others_are_served(world)
     await trio.testing.wait_all_tasks_blocked()
     assert list(world.edge.sessions) == [other.server]
