@@ -82,6 +82,7 @@ class Link:
         self._claim_answered = trio.Event()
         self._goaway_answered = trio.Event()
         self._finishing = False
+        self._leave_at = math.inf
         self._nursery: trio.Nursery | None = None
         self._scope = trio.CancelScope()
 
@@ -235,7 +236,10 @@ class Link:
     async def _sweep(self) -> None:
         while True:
             await trio.sleep(_SWEEP_EVERY_S)
-            self._keeper.sweep(trio.current_time())
+            now = trio.current_time()
+            self._keeper.sweep(now)
+            if now >= self._leave_at and self.session is not None:
+                self.session.close("the server's deadline has passed")
 
     # --- the session ---
 
@@ -270,17 +274,14 @@ class Link:
         self.session.close(answer.message)
 
     def _server_leaves(self, goaway: Goaway) -> None:
-        """The server drains, or answers our goaway; it ends the session when it is empty."""
-        assert self._nursery is not None
+        """The server drains, or answers our goaway; it ends the session when it is empty.
+
+        One that is gone at its deadline, and did not close, must not keep us: the sweep looks.
+        """
         self._goaway_answered.set()
         if not self._finishing:
             self.sent_away = True
             self.reason = f"the server said: {goaway.message}"
-            self._nursery.start_soon(self._end_after, goaway.deadline_s)
+            patience_s = min(goaway.deadline_s, _LONGEST_DRAIN_S) + 2 * CLOSE_TIMEOUT_S
+            self._leave_at = trio.current_time() + patience_s
         self.leaving.set()
-
-    async def _end_after(self, deadline_s: int) -> None:
-        """A server that is gone at its deadline, and did not close, must not keep us."""
-        await trio.sleep(min(deadline_s, _LONGEST_DRAIN_S) + 2 * CLOSE_TIMEOUT_S)
-        assert self.session is not None
-        self.session.close("the server's deadline has passed")
