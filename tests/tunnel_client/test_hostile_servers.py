@@ -386,6 +386,7 @@ async def test_a_flood_that_breaks_no_rule_holds_nobody_up_and_fills_nothing(
     await peer.message(opening(1, "chunked", START_WINDOW_BYTES))
     message = FLOODS[name] * (MESSAGE_MAX_BYTES // len(FLOODS[name]))
     rounds = 0
+    tasks_before = trio.lowlevel.current_statistics().tasks_living
     async with trio.open_nursery() as tasks:
 
         @tasks.start_soon
@@ -406,6 +407,7 @@ async def test_a_flood_that_breaks_no_rule_holds_nobody_up_and_fills_nothing(
     assert not client.bad.ended.is_set()
     session = client.bad.session
     assert session is not None
+    assert trio.lowlevel.current_statistics().tasks_living <= tasks_before
     assert len(session.core.control) == 0
     assert len(session.core.streams) == 1
     assert rounds >= MESSAGES * len(pieces_of(message))
