@@ -60,13 +60,14 @@ class Pipe:
         await self.sink.send_eof()
 
     async def _pass(self, data: bytes) -> None:
-        data = data if self._left_bytes is None else data[: self._left_bytes]
+        left = self._left_bytes  # `after` may be called while this passes: it is for what follows
+        data = data if left is None else data[:left]
         await self.sink.send_all(data)
         self.moved_bytes += len(data)
         await trio.sleep(len(data) / self.rate)
-        if self._left_bytes is None or self._at_end is None:
+        if left is None or self._at_end is None:
             return
-        self._left_bytes -= len(data)
+        self._left_bytes = left - len(data)
         if self._left_bytes == 0:
             self._at_end()
             await trio.sleep_forever()  # what ends here is cancelled by what was called

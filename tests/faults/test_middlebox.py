@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -28,11 +29,11 @@ class Ends:
 
 
 @asynccontextmanager
-async def ends() -> AsyncIterator[Ends]:
+async def ends(rate: float = math.inf) -> AsyncIterator[Ends]:
     listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
     port = listener.socket.getsockname()[1]
     async with listener, trio.open_nursery() as nursery:
-        box = Middlebox(partial(trio.open_tcp_stream, "127.0.0.1", port))
+        box = Middlebox(partial(trio.open_tcp_stream, "127.0.0.1", port), rate)
         await box.serve(nursery)
         async with await trio.open_tcp_stream("127.0.0.1", box.port) as client:
             async with await listener.accept() as server:
@@ -76,6 +77,18 @@ async def test_a_reset_comes_behind_the_byte_that_was_named(count: int) -> None:
         with pytest.raises(trio.BrokenResourceError):
             await received(opened.client)
         assert crossing.down.moved_bytes == count
+
+
+async def test_what_is_passing_when_a_count_is_named_is_not_counted() -> None:
+    async with ends(rate=100_000) as opened:
+        crossing = opened.box.only
+        await opened.server.send_all(bytes(20_000))
+        assert len(await opened.client.receive_some(20_000))
+        crossing.down.after(10, crossing.reset)  # the box rests from what it has passed
+        await opened.server.send_all(bytes(50))
+        with pytest.raises(trio.BrokenResourceError):
+            await received(opened.client)
+        assert crossing.down.moved_bytes == 20_010
 
 
 async def test_of_a_half_open_connection_one_side_hears_nothing() -> None:
