@@ -188,19 +188,19 @@ class Soak:
 async def main(minutes: float, seed: int) -> int:
     """The exit code: 0 if nothing was lost."""
     print(f"{minutes:g} minutes, seed {seed}", flush=True)
+    lost = ""
     with TemporaryDirectory() as folder:
         async with open_site(Path(folder), hold_s=HOLD_S) as site:
             before = Baseline(site)
             soak = Soak(site, seed)
             await soak.run(minutes * 60)
-            print(soak.totals(), flush=True)
             try:
                 await soak.check(before)
             except AssertionError as error:
-                print(f"LOST (seed {seed}): {error}", flush=True)
-                return 1
-    print("nothing was lost that no fault allows")
-    return 0
+                lost = f"{error}"
+    print(soak.totals())
+    print(f"LOST (seed {seed}): {lost}" if lost else "nothing was lost that no fault allows")
+    return 1 if lost else 0
 
 
 if __name__ == "__main__":
