@@ -17,7 +17,7 @@ import trio
 from protocol.errors import HandshakeRefused
 from protocol.limits import CLOSE_TIMEOUT_S, HANDSHAKE_TIMEOUT_S
 from protocol.mux.events import ClaimAnswered, GoingAway, Released
-from protocol.mux.messages import Claim, Claimed, Goaway, Refused, Release, Welcome
+from protocol.mux.messages import Claim, Claimed, Goaway, Refused, Release, Resumed, Welcome
 from protocol.mux.session import Session, SessionEvent
 from protocol.mux.stream import TunnelStream
 from protocol.options import Options
@@ -150,8 +150,8 @@ class Link:
                     await self._goaway_answered.wait()
                 await session.wait_quiet()
             session.close("the client has stopped")
-            if self._nursery is None:
-                self._scope.cancel()  # it waits to connect
+            if not self._opened:
+                self._scope.cancel()  # it waits to connect, or is just connecting
         await self.ended.wait()
 
     async def end(self) -> None:
@@ -190,10 +190,10 @@ class Link:
                 await self._run_on(stream)
             finally:
                 self._nursery = None
+                self._opened = False
                 await trio.aclose_forcefully(stream)
 
     async def _run_on(self, stream: trio.abc.Stream) -> None:
-        self._opened = False
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
@@ -219,6 +219,9 @@ class Link:
         transport, answer = await open_transport(
             nursery, stream, self._config, self._version, self._keeper.resume()
         )
+        if not self._is_wanted(answer):
+            await transport.aclose()  # politely, so that the server holds it no longer
+            return
         if isinstance(answer, Welcome):
             session = self._keeper.begin(transport, answer)
             self._claim_answered = trio.Event()
@@ -232,6 +235,16 @@ class Link:
         nursery.start_soon(self._wait_for_claim, self.session)
         said = await self.session.run()
         self.reason = self.reason or said
+
+    def _is_wanted(self, answer: Welcome | Resumed) -> bool:
+        """Whether there is still a use for the session that the server gives.
+
+        That one which was asked for may have ended meanwhile; and when the server has it no more
+        there is nothing left to finish.
+        """
+        if self._finishing and isinstance(answer, Welcome) and self.session is not None:
+            self.session.close("the server does not have the session any more")
+        return not self._finishing if isinstance(answer, Welcome) else self._is_held
 
     async def _sweep(self) -> None:
         while True:

@@ -214,3 +214,57 @@ async def test_finish_without_a_connection_gives_up_at_its_deadline(
     before = trio.current_time()
     await lost.client.link.finish(8)
     assert trio.current_time() - before == pytest.approx(8)
+
+
+async def test_finish_begins_no_new_session_where_the_old_one_is_unknown(
+    network: Network, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    lost = await held(network, nursery)
+    async with trio.open_nursery() as finishing:
+        finishing.start_soon(lost.client.link.finish, 8)
+        await settled()
+        lost.go_on()
+        server = await network.accept()
+        await server.resume_asked(nursery)
+        await server.refuse_resume()
+        await server.welcome(nursery, hold_s=HOLD_S)
+        nursery.start_soon(server.claimed)  # it would be granted
+        with trio.fail_after(1):
+            await lost.client.link.ended.wait()
+            await server.ended.wait()
+    with pytest.raises(SessionClosed):
+        await lost.at_client.send_all(b"x")
+    assert len(lost.client.claimed) == 1
+    nursery.cancel_scope.cancel()
+
+
+async def test_finish_ends_in_the_middle_of_a_handshake(
+    network: Network, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    lost = await held(network, nursery)
+    async with trio.open_nursery() as finishing:
+        finishing.start_soon(lost.client.link.finish, 8)
+        await settled()
+        lost.go_on()
+        server = await network.accept()
+        asked = await server.resume_asked(nursery)
+        await trio.sleep(9)  # the deadline has passed
+        server.give_back(nursery, lost.session, asked)
+        with trio.fail_after(20):
+            await lost.client.link.ended.wait()
+
+
+async def test_a_session_that_ends_while_it_is_given_back_is_not_taken(
+    network: Network, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    lost = await held(network, nursery)
+    lost.go_on()
+    server = await network.accept()
+    asked = await server.resume_asked(nursery)
+    assert lost.client.link.session is not None
+    lost.client.link.session.close("not resumed within 90 s")
+    server.give_back(nursery, lost.session, asked)
+    with trio.fail_after(5):
+        await lost.client.link.ended.wait()
+        await server.ended.wait()
+    assert lost.session.closed_reason is not None
