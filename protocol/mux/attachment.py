@@ -196,7 +196,7 @@ class Attachment:
                 self._scope.cancel()
                 return
             else:
-                if not core.streams:
+                if not core.streams and not core.sent.owes_again:
                     self._owner.sent_all()
                 await self.output.wait()
 

@@ -49,7 +49,8 @@ class Session:
 
     Attributes:
         closed_reason: why it has ended; None before.
-        detached_at: since when it has no connection, in trio's time; None while it has one.
+        detached_at: since when it waits for a connection, in trio's time; None while it has one,
+            and when it has ended.
         heard_at: when the last byte came by a connection that was lost.
     """
 
@@ -202,8 +203,11 @@ class Session:
                 call, with no await between.
 
         Raises:
+            SessionClosed: it has ended meanwhile.
             RemoteProtocolError: the peer cannot have that number; nothing has changed.
         """
+        if self.closed_reason is not None:
+            raise SessionClosed(self.closed_reason)
         self.core.resume(received, trio.current_time())
         self._attachment.supersede()
         self._attachment = Attachment(self, transport, first)
@@ -272,6 +276,7 @@ class Session:
         if self.closed_reason is not None:
             return
         self.closed_reason = reason
+        self.detached_at = None
         for record in list(self.core.streams.values()):
             if record.driver is not None:
                 record.driver.wake_reader()

@@ -28,6 +28,7 @@ from tests.tunnel_server.control_client import (
     welcomed,
 )
 from tunnel_server.auth import add_token
+from tunnel_server.connection import IDLE_TIMEOUT_S
 from tunnel_server.edge import EXPECT_S
 from tunnel_server.parking import PARKED_OF_ONE_NAME_MAX
 from tunnel_server.resumes import HELD_MAX, NAMELESS_HOLD_S
@@ -420,3 +421,18 @@ async def test_a_client_that_gives_its_name_up_twice_is_no_fault(world: World) -
     client, _ = await resumed(world, asking(welcome), BEARER)
     await client.send(message(release))
     assert (await claim(client, APP))["name"] == "app"
+
+
+async def test_deadlines_of_visitors_run_again_after_the_hold(
+    world: World, autojump_clock: MockClock
+) -> None:
+    client, _ = await online(world)
+    visitor = world.visit()
+    await visitor.send(get())
+    await stream_opened(client)
+    await client.stream.aclose()
+    assert await told(visitor) == "tunnel-lost"  # after the hold
+    before = trio.current_time()
+    with trio.fail_after(2 * IDLE_TIMEOUT_S):
+        await visitor.rest()  # he says no more, and his connection is closed
+    assert trio.current_time() - before >= IDLE_TIMEOUT_S

@@ -14,6 +14,7 @@ from protocol.errors import RemoteProtocolError, SessionClosed
 from protocol.limits import CLOSE_TIMEOUT_S, PING_INTERVAL_S, TIMEOUT_S
 from protocol.mux.control import Heartbeat
 from protocol.mux.core import Core
+from protocol.mux.inflight import InFlight
 from protocol.mux.session import Session
 from protocol.mux.stream import TunnelStream
 from tests.fakes import transport_pair
@@ -339,3 +340,54 @@ async def test_a_silent_connection_is_dropped_and_the_session_kept(
             assert session.detached_at is not None
             assert TIMEOUT_S <= session.detached_at - before <= TIMEOUT_S + PING_INTERVAL_S + 1
             assert session.heard_at <= before + 1
+
+
+async def test_a_session_that_has_ended_is_not_given_a_connection() -> None:
+    async with two_ends() as ends:
+        ends.client.close("the client has stopped")
+        line = transport_pair()[0]
+        with pytest.raises(SessionClosed, match="the client has stopped"):
+            ends.client.resume(line, 0)
+
+
+async def test_a_session_that_ends_while_it_is_detached_is_detached_no_more() -> None:
+    async with two_ends() as ends:
+        stream, _ = await ends.open()
+        ends.lines[0].cut()
+        await wait_all_tasks_blocked()
+        assert stream.detached
+        ends.server.close("nobody came")
+        assert not stream.detached
+
+
+async def test_quiet_waits_for_what_goes_again(autojump_clock: MockClock) -> None:
+    async with two_ends() as ends:
+        stream, other = await ends.open()
+        stream.send_eof()
+        await other.send_head(OK)
+        await wait_all_tasks_blocked()
+        assert await other.receive_some() == b""
+        ends.lines[1].delay_s = 10
+        await write(other, b"the end of an answer")
+        await wait_all_tasks_blocked()
+        assert not ends.client.core.streams  # all of it has left, and is lost
+        await ends.cut_and_resume()
+        sent = ends.client.core.sent
+        line, sent.in_flight = sent.in_flight, Full()
+        with trio.move_on_after(5) as early:
+            await ends.client.wait_quiet()
+        assert early.cancelled_caught
+        sent.in_flight = line
+        await ends.client.wait_quiet()
+        ends.client.close("the client has stopped")
+        assert await stream.receive_head() == OK
+        assert await stream.receive_some() == b"the end of an answer"
+        assert await stream.receive_some() == b""
+
+
+class Full(InFlight):
+    """A line that takes nothing."""
+
+    @property
+    def has_room(self) -> bool:
+        return False
