@@ -212,7 +212,9 @@ class Connection:
         return trio.current_time() < idle_since + SETTLE_S or is_readable(self.stream)
 
     def sweep(self, now: float) -> None:
-        """See Swept."""
+        """See Swept. One that carries a session has deadlines of its own there."""
+        if self.is_control:
+            return
         if self._waits_for_client:
             self.read_deadline += now - self._swept_at
             self.write_deadline += now - self._swept_at

@@ -283,3 +283,14 @@ async def test_the_first_abort_says_how(reset: bool) -> None:
                 await visitor.receive_some()
         else:
             assert await visitor.receive_some() == b""
+
+
+async def test_a_reset_control_connection_is_left_to_its_session() -> None:
+    """Its own tasks notice, and the session is held; a sweep that is faster must not end it."""
+    async with sockets() as (ours, theirs):
+        connection = new(theirs)
+        connection.is_control = True
+        drop(ours, reset=True)
+        await trio.lowlevel.wait_readable(theirs.socket)
+        connection.sweep(trio.current_time())
+        assert not connection.scope.cancel_called
