@@ -72,9 +72,8 @@ class RequestReader:
                 exchange = Exchange(head, answer=login)
                 exchange.close = True
             else:
-                if name is not None and connection.edge.is_away(name):
-                    await self._park(name)
-                await pace(connection.edge, name)
+                if name is not None:
+                    await self._wait_for_turn(name)
                 exchange = begin(connection, head, name)
             connection.hand_over(exchange)
             await self._read_body(exchange, head)
@@ -126,23 +125,30 @@ class RequestReader:
         elif connection.head_begun:
             await self._refuse(HttpError("request-timeout", ""))
 
-    # --- while the tunnel's client is away ---
+    # --- before a request begins ---
 
-    async def _park(self, name: str) -> None:
-        """Wait until it is back, or will not come, or there is no place to wait.
+    async def _wait_for_turn(self, name: str) -> None:
+        """Wait while its session has enough to send, and while the tunnel's client is away."""
+        edge = self._connection.edge
+        await pace(edge, name)
+        while edge.is_away(name) and await self._park(name):
+            await pace(edge, name)
+
+    async def _park(self, name: str) -> bool:
+        """Wait until the client is back, or will not come; false: there is no place to wait.
 
         It goes on reading: what the visitor sends is read ahead, and that he leaves is noticed.
         """
-        edge = self._connection.edge
-        while edge.is_away(name):
-            spot = edge.parking.enter(name)
-            if spot is None:
-                return
-            try:
-                while not spot.over:
-                    await self._read_while_parked(spot)
-            finally:
-                edge.parking.leave(name, spot)
+        parking = self._connection.edge.parking
+        spot = parking.enter(name)
+        if spot is None:
+            return False
+        try:
+            while not spot.over:
+                await self._read_while_parked(spot)
+        finally:
+            parking.leave(name, spot)
+        return True
 
     async def _read_while_parked(self, spot: Spot) -> None:
         connection = self._connection

@@ -85,9 +85,9 @@ def _refused(head: RequestHead, name: str, code: str, cause: str) -> Exchange:
     return Exchange(head, name=name, answer=answer)
 
 
-async def pace(edge: Edge, name: str | None) -> None:
+async def pace(edge: Edge, name: str) -> None:
     """Before `begin`: wait while the session that this goes to has enough to send."""
-    tunnel = edge.registry.find(name) if name else None
+    tunnel = edge.registry.find(name)
     if tunnel is not None and tunnel.session.is_crowded:
         await tunnel.session.pace()
 

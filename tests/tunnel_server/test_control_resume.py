@@ -436,3 +436,23 @@ async def test_deadlines_of_visitors_run_again_after_the_hold(
     with trio.fail_after(2 * IDLE_TIMEOUT_S):
         await visitor.rest()  # he says no more, and his connection is closed
     assert trio.current_time() - before >= IDLE_TIMEOUT_S
+
+
+async def test_a_request_that_waits_its_turn_when_the_connection_is_lost_is_parked(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, welcome = await online(world)
+
+    async def lose(session: Session) -> None:
+        session.drop_connection()
+        await trio.lowlevel.checkpoint()
+
+    with monkeypatch.context() as crowded:
+        crowded.setattr(Session, "is_crowded", property(lambda session: session.attached))
+        crowded.setattr(Session, "pace", lose)
+        visitor = world.visit()
+        await visitor.send(get())
+        await wait_all_tasks_blocked()
+        assert world.edge.parking.count == 1
+    client, _ = await resumed(world, asking(welcome), BEARER)
+    assert await stream_opened(client) == 1
