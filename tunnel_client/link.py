@@ -139,7 +139,7 @@ class Link:
     async def finish(self, drain_timeout_s: float) -> None:
         """Let what is in flight end, for at most this long, then close; returns when `run` has."""
         session = self.session
-        if session is None or not (session.attached or session.stream_count):
+        if session is None or (session.core.is_quiet and not session.attached):
             self._scope.cancel()  # nothing is in flight
         elif not self._finishing:
             self._finishing = True

@@ -48,12 +48,12 @@ class Owner(Protocol):
     def packed(self) -> None:
         """The writer has packed what there was."""
 
-    def sent_all(self) -> None:
-        """The writer has nothing more to send."""
+    def quiet(self) -> None:
+        """The writer has nothing more to send, and the peer has what was sent."""
 
     @property
     def quiet_awaited(self) -> bool:
-        """Whether somebody waits for `sent_all`."""
+        """Whether somebody waits for `quiet`."""
 
     def fail(self, error: RemoteProtocolError) -> None:
         """The peer broke the protocol: the session ends, and its last message says why."""
@@ -196,8 +196,8 @@ class Attachment:
                 self._scope.cancel()
                 return
             else:
-                if not core.streams and not core.sent.owes_again:
-                    self._owner.sent_all()
+                if core.is_quiet:
+                    self._owner.quiet()
                 await self.output.wait()
 
     async def _send(self, message: bytes) -> None:

@@ -271,6 +271,11 @@ class Core:
         return due or self.failed or bool(self.control) or self._outgoing.may_have_more
 
     @property
+    def is_quiet(self) -> bool:
+        """Whether no stream is open, and the peer has all that was sent."""
+        return not self.streams and self.sent.acked == self.sent.count
+
+    @property
     def ack_due_at(self) -> float:
         """When `next_message` must be asked again, if nothing else happens before."""
         return self.received.due_at

@@ -155,7 +155,10 @@ class Session:
             await trio.lowlevel.checkpoint()
 
     async def wait_quiet(self) -> None:
-        """Wait until no stream is open and everything has been sent, or the session is gone."""
+        """Wait until no stream is open and the peer has all that was sent, or the session is gone.
+
+        What was only sent may still be lost with the connection, and goes again by the next.
+        """
         if self.closed_reason is None:
             if self._quiet is None:
                 self._quiet = trio.Event()
@@ -247,7 +250,7 @@ class Session:
         """See Owner."""
         return self._quiet is not None
 
-    def sent_all(self) -> None:
+    def quiet(self) -> None:
         """See Owner."""
         if self._quiet is not None:
             self._quiet.set()
@@ -281,6 +284,6 @@ class Session:
             if record.driver is not None:
                 record.driver.wake_reader()
                 record.driver.peer_stopped()
-        self.sent_all()
+        self.quiet()
         if self.on_closed is not None:
             self.on_closed()

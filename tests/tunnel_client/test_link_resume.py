@@ -8,7 +8,7 @@ from trio.testing import MockClock
 
 from protocol.errors import SessionClosed
 from protocol.mux.handshake import resumed_message
-from protocol.mux.messages import Claim, Refused
+from protocol.mux.messages import Claim, Head, Refused
 from protocol.mux.session import Session
 from protocol.mux.stream import TunnelStream
 from tests.server_fakes import WELCOME, Network, Server
@@ -268,3 +268,28 @@ async def test_a_session_that_ends_while_it_is_given_back_is_not_taken(
         await lost.client.link.ended.wait()
         await server.ended.wait()
     assert lost.session.closed_reason is not None
+
+
+async def test_finish_waits_for_the_end_of_an_answer_that_was_sent_and_lost(
+    network: Network, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    client = Client(nursery)
+    server = await network.accept()
+    await server.open(nursery, hold_s=HOLD_S)
+    await server.claimed("app")
+    assert server.session is not None
+    session, stream = server.session, server.request()
+    await settled()
+    session.drop_connection()  # the client has not missed it
+    await client.streams[0].send_head(Head(204, b"No Content", (), None))
+    client.streams[0].send_eof()
+    await settled()
+    assert client.link.session is not None
+    assert client.link.session.stream_count == 0
+    async with trio.open_nursery() as finishing:
+        finishing.start_soon(client.link.finish, 8)
+        await settled()
+        client.go_on.set()
+        server = await network.accept()
+        server.give_back(nursery, session, await server.resume_asked(nursery))
+    assert (await stream.receive_head()).status == 204
