@@ -205,8 +205,8 @@ class Control:
         return session
 
     def _end_if_idle(self, session: Session) -> None:
-        """Without a connection, a name and a stream there is nothing to hold it for."""
-        idle = not session.core.streams and not self._edge.registry.names_of(session)
+        """Without a connection, a name and something under way there is nothing to hold it for."""
+        idle = session.core.is_quiet and not self._edge.registry.names_of(session)
         if session.detached_at is not None and idle:
             session.close(session.detached_reason)
 

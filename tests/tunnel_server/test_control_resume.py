@@ -8,9 +8,9 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from protocol.mux.codec import pack_map
+from protocol.mux.codec import pack_head, pack_map
 from protocol.mux.handshake import resume_message
-from protocol.mux.messages import Goaway, Release, Resume, Resumed, Welcome
+from protocol.mux.messages import Goaway, Head, Release, Resume, Resumed, Welcome
 from protocol.mux.session import Session
 from protocol.mux.wire import FrameType, frame, split_message
 from tests.edge_fakes import HELLO, Visitor, World, echo, get, hello, open_world, tunnel_error
@@ -456,3 +456,22 @@ async def test_a_request_that_waits_its_turn_when_the_connection_is_lost_is_park
         assert world.edge.parking.count == 1
     client, _ = await resumed(world, asking(welcome), BEARER)
     assert await stream_opened(client) == 1
+
+
+async def test_a_nameless_session_is_held_for_what_its_client_lacks(world: World) -> None:
+    client, welcome = await online(world)
+    visitor = world.visit()
+    await visitor.send(get())
+    assert await stream_opened(client) == 1
+    answered = frame(FrameType.HEAD, 1, pack_head(Head(204, b"No Content", (), None)))
+    answered += frame(FrameType.END, 1, b"")
+    released = frame(FrameType.RELEASE, 0, pack_map(Release(1, "given-up", "")))
+    await client.send(message(answered + released))
+    assert (await visitor.head()).startswith(b"HTTP/1.1 204 ")
+    [session] = world.edge.sessions
+    assert not session.core.streams
+    await client.stream.aclose()
+    await client.done.wait()
+    assert await is_held(world)
+    _, answer = await resumed(world, asking(welcome, received=1), BEARER)
+    assert answer == Resumed(2)
