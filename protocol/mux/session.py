@@ -206,11 +206,8 @@ class Session:
                 call, with no await between.
 
         Raises:
-            SessionClosed: it has ended meanwhile.
             RemoteProtocolError: the peer cannot have that number; nothing has changed.
         """
-        if self.closed_reason is not None:
-            raise SessionClosed(self.closed_reason)
         self.core.resume(received, trio.current_time())
         self._attachment.supersede()
         self._attachment = Attachment(self, transport, first)

@@ -342,14 +342,6 @@ async def test_a_silent_connection_is_dropped_and_the_session_kept(
             assert session.heard_at <= before + 1
 
 
-async def test_a_session_that_has_ended_is_not_given_a_connection() -> None:
-    async with two_ends() as ends:
-        ends.client.close("the client has stopped")
-        line = transport_pair()[0]
-        with pytest.raises(SessionClosed, match="the client has stopped"):
-            ends.client.resume(line, 0)
-
-
 async def test_a_session_that_ends_while_it_is_detached_is_detached_no_more() -> None:
     async with two_ends() as ends:
         stream, _ = await ends.open()
