@@ -10,6 +10,7 @@ import trio
 from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair, wait_all_tasks_blocked
 
 from protocol.http.heads import parse_request
+from protocol.mux.stream import TunnelStream
 from protocol.sockets import drop
 from tests.edge_fakes import VISITOR, get, make_edge
 from tunnel_server.connection import (
@@ -294,3 +295,26 @@ async def test_a_reset_control_connection_is_left_to_its_session() -> None:
         await trio.lowlevel.wait_readable(theirs.socket)
         connection.sweep(trio.current_time())
         assert not connection.scope.cancel_called
+
+
+async def test_what_a_visitor_owes_is_not_counted_while_the_client_is_away() -> None:
+    connection, stream = new(memory_stream_pair()[0]), Away()
+    connection.exchange = Exchange(parse_request(get()), stream=stream)
+    began = connection._swept_at
+    connection.read_deadline = connection.write_deadline = began + 10
+    connection.sweep(began + 60)
+    assert connection.read_deadline == connection.write_deadline == began + 70
+    stream.is_away = False
+    connection.sweep(began + 71)
+    assert connection.scope.cancel_called
+
+
+class Away(TunnelStream):
+    """A stream whose session has no connection for a while."""
+
+    def __init__(self) -> None:
+        self.is_away = True
+
+    @property
+    def detached(self) -> bool:
+        return self.is_away

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ from tests.tunnel_server.control_client import (
     said,
     welcomed,
 )
-from tunnel_server.auth import add_token
+from tunnel_server.auth import add_token, make_token
 from tunnel_server.connection import IDLE_TIMEOUT_S
 from tunnel_server.edge import EXPECT_S
 from tunnel_server.parking import PARKED_OF_ONE_NAME_MAX
@@ -142,6 +143,23 @@ async def test_a_held_session_ends_when_its_token_is_taken_away(tmp_path: Path) 
         world.edge.end_revoked_sessions()
         assert not world.edge.sessions
         assert world.edge.registry.find("app") is None
+
+
+async def test_a_session_depends_on_the_token_by_which_it_was_resumed(tmp_path: Path) -> None:
+    tokens, other = tmp_path / "tokens", make_token(bytes(range(32)))
+    add_token(tokens, "alice", TOKEN)
+    async with open_world(tokens) as world:
+        client, welcome = await welcomed(world, bearer())
+        await claim(client, APP)
+        tokens.write_text(tokens.read_text().replace(hash_of(TOKEN), hash_of(other)))
+        _, answer = await resumed(world, asking(welcome), bearer(other))
+        assert answer is not None
+        world.edge.end_revoked_sessions()
+        assert world.edge.registry.find("app") is not None
+
+
+def hash_of(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
 
 
 async def test_an_attached_session_is_taken_at_once_and_the_old_connection_dropped(

@@ -355,6 +355,21 @@ def test_resume_drops_pings_and_what_was_measured_on_the_old_line() -> None:
     assert client
 
 
+def test_what_waited_to_be_sent_is_dropped_by_a_resume() -> None:
+    server, client = ends()
+    client.ping(0.0)
+    client.claim(CLAIM)
+    carry(client, server)
+    server.answer_claim(GRANTED)
+    assert len(server) == 2  # a pong and the answer wait
+    server.resume()
+    client.resume()
+    assert not server
+    assert carry(client, server) == [ClaimAsked(CLAIM)]  # and that is no second claim
+    server.answer_claim(GRANTED)
+    assert carry(server, client) == [ClaimAnswered(GRANTED)]
+
+
 def test_claims_at_the_limit_and_one_more_in_a_minute() -> None:
     server = end(is_server=True)
     body = pack_map(CLAIM)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -184,6 +185,29 @@ async def test_a_message_in_the_old_readers_hands_is_not_taken_twice(
         assert window.received == window.consumed
 
 
+async def test_an_old_writer_that_was_in_a_send_numbers_nothing_more(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    async with two_ends() as ends:
+        stream, other = await ends.open()
+        old = ends.lines[0]
+        send = old.send
+
+        async def send_and_lose(message: bytes) -> None:
+            await send(message)
+            if ends.lines[0] is old:
+                await stream.send_all(b"second")  # what the old writer would find next
+                ends.resume()
+
+        monkeypatch.setattr(old, "send", send_and_lose)
+        await stream.send_all(b"first, ")
+        stream_data = b""
+        with trio.fail_after(5):
+            while stream_data != b"first, second":
+                stream_data += await other.receive_some()
+        assert ends.lines[0] is not old
+
+
 async def test_events_of_a_message_are_told_when_the_session_is_taken_among_them(
     autojump_clock: MockClock,
 ) -> None:
@@ -350,6 +374,19 @@ async def test_a_session_that_ends_while_it_is_detached_is_detached_no_more() ->
         assert stream.detached
         ends.server.close("nobody came")
         assert not stream.detached
+
+
+async def test_an_ack_that_waited_is_dropped_by_a_resume() -> None:
+    async with two_ends() as ends:
+        stream, _ = await ends.open()
+        await stream.send_all(b"x")
+        await trio.lowlevel.checkpoint()
+        core = ends.client.core
+        core.received.received(0, trio.current_time())
+        assert core.ack_due_at < math.inf
+        core.resume(core.sent.count, trio.current_time())  # the other end was told by `resume`
+        assert core.ack_due_at == math.inf
+        assert not core.received.news
 
 
 async def test_quiet_waits_for_what_goes_again(autojump_clock: MockClock) -> None:
