@@ -163,6 +163,10 @@ class Control:
         if granted:
             self.claims.add(answer.claim)
 
+    def awaits_answer(self, claim: Claim) -> bool:
+        """Whether the client awaits the answer to this claim: after a resume it asks it again."""
+        return self._asked is claim
+
     def release(self, claim: int, code: str, message: str) -> None:
         """End a claim; nothing when it has ended already."""
         if claim in self.claims:

@@ -232,6 +232,8 @@ class Session:
             stream = TunnelStream(self, event.stream)
             if self._on_stream is not None:
                 self._on_stream(stream)
+        elif isinstance(event, ClaimAsked) and not self.core.control.awaits_answer(event.claim):
+            return  # the session was resumed before this was told
         elif self.on_event is not None:
             self.on_event(event)
 

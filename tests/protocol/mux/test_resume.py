@@ -13,13 +13,17 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from protocol.errors import RemoteProtocolError, SessionClosed
 from protocol.limits import CLOSE_TIMEOUT_S, PING_INTERVAL_S, TIMEOUT_S
+from protocol.mux.codec import pack_map
 from protocol.mux.control import Heartbeat
 from protocol.mux.core import Core
+from protocol.mux.events import GoingAway
 from protocol.mux.inflight import InFlight
-from protocol.mux.session import Session
+from protocol.mux.messages import Goaway
+from protocol.mux.session import Session, SessionEvent
 from protocol.mux.stream import TunnelStream
+from protocol.mux.wire import FrameType, frame
 from tests.fakes import transport_pair
-from tests.protocol.mux.pair import OK, kinds_of, post
+from tests.protocol.mux.pair import CLAIM, OK, kinds_of, post
 
 HOLD_S = 60
 
@@ -230,6 +234,28 @@ async def test_events_of_a_message_are_told_when_the_session_is_taken_among_them
         ends.start()
         await wait_all_tasks_blocked()
         assert [stream.id for stream in taken] == list(range(1, streams + 1))
+
+
+async def test_a_claim_that_was_lost_with_its_connection_is_not_told(
+    autojump_clock: MockClock,
+) -> None:
+    """It stands behind many other frames, and the client asks again on the new connection."""
+    told: list[SessionEvent] = []
+    async with two_ends() as ends:
+
+        def take(event: SessionEvent) -> None:
+            told.append(event)
+            if len(told) == 1:
+                ends.resume()
+
+        ends.server.on_event = take
+        leaving = Goaway("shutting-down", "", 8)
+        frames = [frame(FrameType.GOAWAY, 0, pack_map(leaving))] * 100
+        frames.append(frame(FrameType.CLAIM, 0, pack_map(CLAIM)))
+        await ends.lines[1].send(b"".join(frames))
+        await wait_all_tasks_blocked()
+        assert told == [GoingAway(leaving)] * 100
+        assert ends.server.attached
 
 
 async def test_a_polite_close_ends_it_and_a_lost_connection_does_not(
