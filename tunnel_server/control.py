@@ -221,7 +221,8 @@ class Control:
                 session.close("its token is not valid any more")
         elif isinstance(event, GoingAway):
             edge.release(session)
-            session.goaway("no-error", "nothing more will be opened", 0)
+            if not session.core.control.server_stops:  # the newest holds, and would take that back
+                session.goaway("no-error", "nothing more will be opened", 0)
         elif isinstance(event, Released):
             edge.release(session, event.release.claim)
 

@@ -493,3 +493,17 @@ async def test_a_nameless_session_is_held_for_what_its_client_lacks(world: World
     assert await is_held(world)
     _, answer = await resumed(world, asking(welcome, received=1), BEARER)
     assert answer == Resumed(2)
+
+
+async def test_a_client_that_leaves_a_server_that_stops_does_not_make_it_resumable(
+    world: World,
+) -> None:
+    client, _ = await online(world)
+    [session] = world.edge.sessions
+    session.goaway("shutting-down", "the server stops", 8)
+    assert (await said(client, FrameType.GOAWAY))["code"] == "shutting-down"
+    leaving = Goaway("shutting-down", "the client stops", 8)
+    await client.send(message(frame(FrameType.GOAWAY, 0, pack_map(leaving))))
+    await wait_all_tasks_blocked()
+    assert world.edge.registry.find("app") is None
+    assert not session.resumable
