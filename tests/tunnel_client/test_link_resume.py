@@ -290,6 +290,7 @@ async def test_finish_waits_for_the_end_of_an_answer_that_was_sent_and_lost(
         finishing.start_soon(client.link.finish, 8)
         await settled()
         client.go_on.set()
-        server = await network.accept()
-        server.give_back(nursery, session, await server.resume_asked(nursery))
+        with trio.fail_after(5):
+            server = await network.accept()
+            server.give_back(nursery, session, await server.resume_asked(nursery))
     assert (await stream.receive_head()).status == 204

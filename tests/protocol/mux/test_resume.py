@@ -271,6 +271,16 @@ async def test_a_polite_close_ends_it_and_a_lost_connection_does_not(
         assert ends.server.closed_reason is not None
 
 
+async def test_a_connection_that_is_dropped_says_no_close() -> None:
+    async with two_ends() as ends:
+        await wait_all_tasks_blocked()
+        ends.client.drop_connection()
+        await wait_all_tasks_blocked()
+        assert ends.lines[1].closed
+        assert not ends.lines[1].politely
+        assert ends.server.detached_at is not None  # and not ended
+
+
 async def test_a_session_that_ends_in_the_middle_of_a_message_is_closed_behind_it(
     autojump_clock: MockClock,
 ) -> None:
