@@ -6,8 +6,8 @@ They take a `Place`, so that the same goes over loopback and over a line between
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from random import Random
 from typing import Protocol
 
@@ -45,28 +45,58 @@ async def good(visitor: Visitor) -> Answer:
 async def get(place: Place, random: Random, name: str = "app") -> None:
     """A small page."""
     seed, size = random.randrange(1 << 30), random.randrange(SMALL_BYTES_MAX)
-    with place.ledger.exchange("get"), trio.fail_after(STUCK_S):
+    progress = Progress()
+    with place.ledger.exchange("get"), patience(progress):
         async with place.visit(name) as visitor:
             await visitor.request(f"/bytes?seed={seed}&size={size}")
-            await whole(place.ledger, visitor, "get", seed, size)
+            await whole(place.ledger, visitor, "get", seed, size, progress)
 
 
 async def download(place: Place, random: Random, *, size_bytes: int) -> None:
     """A large one."""
     seed = random.randrange(1 << 30)
-    with place.ledger.exchange("download"), trio.fail_after(STUCK_S):
+    progress = Progress()
+    with place.ledger.exchange("download"), patience(progress):
         async with place.visit() as visitor:
             await visitor.request(f"/bytes?seed={seed}&size={size_bytes}")
-            await whole(place.ledger, visitor, "download", seed, size_bytes)
+            await whole(place.ledger, visitor, "download", seed, size_bytes, progress)
 
 
-async def whole(ledger: Ledger, visitor: Visitor, kind: str, seed: int, size: int) -> None:
+@contextmanager
+def patience(progress: Progress) -> Iterator[None]:
+    """STUCK_S for the block; then AssertionError says how far it came."""
+    with trio.move_on_after(STUCK_S) as scope:
+        yield
+    assert not scope.cancelled_caught, f"stuck at {progress!r}"
+
+
+class Progress:
+    """How far a download came, and since when it stands."""
+
+    def __init__(self) -> None:
+        self.count_bytes = 0
+        self._began_at = self._moved_at = trio.current_time()
+
+    def __repr__(self) -> str:
+        now = trio.current_time()
+        came = f"{self.count_bytes} bytes in {self._moved_at - self._began_at:.0f} s"
+        return f"{came}, then nothing for {now - self._moved_at:.0f} s"
+
+    def moved(self, count_bytes: int) -> None:
+        self.count_bytes += count_bytes
+        self._moved_at = trio.current_time()
+
+
+async def whole(
+    ledger: Ledger, visitor: Visitor, kind: str, seed: int, size: int, progress: Progress
+) -> None:
     await good(visitor)
-    seen, count = hashlib.sha256(), 0
+    seen = hashlib.sha256()
     async for data in visitor.body():
         seen.update(data)
-        count += len(data)
+        progress.moved(len(data))
         ledger.moved(kind, len(data))
+    count = progress.count_bytes
     assert count == size, f"{count} bytes of {size}, and a proper end"
     assert seen.hexdigest() == digest(blocks(seed, size)), f"other bytes, seed {seed}"
     ledger.checked_bytes += size

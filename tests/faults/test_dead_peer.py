@@ -95,3 +95,21 @@ async def test_an_app_that_is_stopped_and_goes_on_has_lost_nothing(tmp_path: Pat
             app.send_signal(signal.SIGCONT)
         site.ledger.check()
         assert site.middlebox.accepted == 1
+
+
+@pytest.mark.timeout(120)
+async def test_a_reset_while_the_server_is_stopped_loses_nothing(tmp_path: Path) -> None:
+    """May be lost: nothing, whichever of the server's tasks sees the reset first."""
+    async with open_site(tmp_path) as site:
+        before = Baseline(site)
+        async with trio.open_nursery() as nursery:
+            await everything(site, nursery, random := Random(25))
+            site.server.process.send_signal(signal.SIGSTOP)
+            try:
+                small_ones(site, nursery, random, 20)
+                site.middlebox.reset()
+                await trio.sleep(SILENCE_S)
+                in_the_middle(site)
+            finally:
+                site.server.process.send_signal(signal.SIGCONT)
+        await nothing_lost(site, before)
