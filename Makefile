@@ -17,6 +17,9 @@ SLOW_FOLDERS := tests/system tests/e2e tests/conformance tests/faults
 # What ruff's ASYNC rules lack: cancellation swallowed, await in finally, yield inside a nursery.
 FLAKE8_ASYNC := ASYNC100,ASYNC101,ASYNC102,ASYNC103,ASYNC104,ASYNC113,ASYNC119
 
+# It takes 0.2 s a file, so it is given those alone in which it may find something.
+ASYNC_WORDS := async |await |BaseException|Cancelled|except:
+
 PY_FILES := find . -name '*.py' -not -path './.*' -not -path './build/*' -not -path '*/node_modules/*'
 
 PYTEST := $(BIN)/python -bb -m pytest
@@ -35,7 +38,8 @@ test: lint $(E2E)  ## check and everything else
 lint: $(DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(PY_FILES) -print0 | xargs -0 $(BIN)/python -m flake8_async --enable=$(FLAKE8_ASYNC)
+	$(PY_FILES) -print0 | xargs -0 grep --null -lE '$(ASYNC_WORDS)' | \
+	  xargs -0 -P 0 -n 40 $(BIN)/python -m flake8_async --enable=$(FLAKE8_ASYNC)
 	$(BIN)/mypy
 
 unit: $(DEV)
