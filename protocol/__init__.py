@@ -1,9 +1,9 @@
 """What both ends of the tunnel agree on.
 
-Two wings: `protocol.mux` is ours (sessions, streams, credit: docs/protocol.md), `protocol.http` is
-the web's (heads, bodies, WebSocket frames). Both are plain: bytes in, events out, bytes to send,
-with time and randomness as arguments. Only the drivers touch tasks and sockets: `mux.gate`,
-`mux.stream`, `mux.session`, `mux.transport` and `sockets`. ARCHITECTURE.md has the picture.
+Two wings are plain: `protocol.mux` is ours (sessions, streams, credit: docs/protocol.md),
+`protocol.http` is the web's (heads, bodies, WebSocket frames); bytes in, events out, bytes to send,
+with time and randomness as arguments. Only `protocol.drivers` touches tasks and sockets.
+`protocol.program` is what both programs are beside the wire. ARCHITECTURE.md has the picture.
 """
 
 VERSION = 1

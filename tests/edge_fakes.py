@@ -19,22 +19,22 @@ import trio
 import trio.testing
 import trustme
 
+from protocol.drivers.session import Session, SessionEvent
+from protocol.drivers.sockets import drop
+from protocol.drivers.stream import TunnelStream
+from protocol.drivers.transport import TransportClosed
 from protocol.errors import SessionClosed, StreamReset, StreamStopped, TunnelError
 from protocol.mux.control import Heartbeat
 from protocol.mux.core import Core
 from protocol.mux.events import ClaimAnswered, GoingAway, Released
 from protocol.mux.messages import BodyForm, Claim, Claimed, Fields, Goaway, Head, Refused, Release
-from protocol.mux.session import Session, SessionEvent
-from protocol.mux.stream import TunnelStream
-from protocol.mux.transport import TransportClosed
-from protocol.sockets import drop
 from tunnel_server.app import sweep
-from tunnel_server.auth import Authenticator
-from tunnel_server.config import ServerConfig
-from tunnel_server.control import Control
-from tunnel_server.edge import Edge, Login
-from tunnel_server.registry import Registry
-from tunnel_server.visitor import Source, serve_stream
+from tunnel_server.owners.tokens import Authenticator
+from tunnel_server.settings.config import ServerConfig
+from tunnel_server.tunnels.control import Control
+from tunnel_server.tunnels.registry import Registry
+from tunnel_server.visitors.edge import Edge, Login
+from tunnel_server.visitors.serving import Source, serve_stream
 
 AUTHORITY = trustme.CA()
 CERTIFICATE = AUTHORITY.issue_cert("app.localhost")

@@ -7,7 +7,7 @@ from collections import deque
 
 import trio
 
-from protocol.mux.transport import TransportClosed
+from protocol.drivers.transport import TransportClosed
 
 
 class MemoryTransport:

@@ -13,18 +13,18 @@ from pathlib import Path
 
 import trio
 
+from protocol.drivers.session import Session
+from protocol.drivers.sockets import drop
+from protocol.drivers.stream import TunnelStream
+from protocol.drivers.transport import TransportClosed
 from protocol.errors import StreamReset
 from protocol.mux.control import Heartbeat
 from protocol.mux.core import Core
 from protocol.mux.messages import BodyForm, Fields, Open
-from protocol.mux.session import Session
-from protocol.mux.stream import TunnelStream
-from protocol.mux.transport import TransportClosed
-from protocol.sockets import drop
-from tunnel_client.dial import Dialer
-from tunnel_client.dispatch import Dispatcher
-from tunnel_client.report import Report
-from tunnel_client.target import Target
+from tunnel_client.observing.report import Report
+from tunnel_client.origin.dial import Dialer
+from tunnel_client.origin.dispatch import Dispatcher
+from tunnel_client.settings.target import Target
 
 HOST: Fields = ((b"Host", b"app.localhost"),)
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -8,6 +8,9 @@ from pathlib import Path
 import trio
 import trio.testing
 
+from protocol.drivers.session import Session, SessionEvent
+from protocol.drivers.stream import TunnelStream
+from protocol.drivers.transport import WebSocketTransport, accept_websocket
 from protocol.mux.control import Heartbeat
 from protocol.mux.core import Core
 from protocol.mux.events import ClaimAsked, GoingAway
@@ -18,14 +21,11 @@ from protocol.mux.handshake import (
     welcome_message,
 )
 from protocol.mux.messages import Claim, Claimed, Hello, Open, Refused, Resume, Welcome
-from protocol.mux.session import Session, SessionEvent
-from protocol.mux.stream import TunnelStream
-from protocol.mux.transport import WebSocketTransport, accept_websocket
-from tunnel_client.addresses import ServerUrl
-from tunnel_client.config import ClientConfig
 from tunnel_client.errors import ConnectFailed
-from tunnel_client.proxy import Proxy
-from tunnel_client.target import Target
+from tunnel_client.settings.addresses import ServerUrl
+from tunnel_client.settings.config import ClientConfig
+from tunnel_client.settings.proxy import Proxy
+from tunnel_client.settings.target import Target
 
 WELCOME = Welcome((), "a fake", bytes(16), bytes(32), 15, 30, 0)
 
@@ -165,7 +165,7 @@ class Server:
 
 
 class Network:
-    """Stands in for `tunnel_client.connect.open_stream`.
+    """Stands in for `tunnel_client.uplink.connect.open_stream`.
 
     Attributes:
         down: why no connection can be made now.

@@ -6,7 +6,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from protocol.mux.stream import TunnelStream
+from protocol.drivers.stream import TunnelStream
 from tests.origin_fakes import SWITCHED, App, MemoryTunnel, RawOrigin, a_shared_app
 
 HELLO = b"\x81\x02hi"  # of the app

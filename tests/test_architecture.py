@@ -27,13 +27,14 @@ OURS = {*MAY_IMPORT, "tests", "benchmarks", "examples"}
 # The modules of protocol/ that run tasks. All others there are plain, every __init__ included, so
 # no package hands out a driver's names.
 DRIVERS = {
-    "protocol.mux.gate",
-    "protocol.mux.transport",
-    "protocol.mux.stream",
-    "protocol.mux.attachment",
-    "protocol.mux.session",
-    "protocol.sockets",
-    "protocol.tcp",
+    "protocol.drivers.latch",
+    "protocol.drivers.transport",
+    "protocol.drivers.stream",
+    "protocol.drivers.attachment",
+    "protocol.drivers.session",
+    "protocol.drivers.sockets",
+    "protocol.drivers.tcp",
+    "protocol.program.process",
 }
 
 # A plain module is given bytes, the time and random numbers, and asks nobody for them.
@@ -98,16 +99,16 @@ def test_project_keeps_the_rules() -> None:
 @pytest.mark.parametrize(
     ("module", "statement"),
     [
-        ("protocol.mux.session", "import tunnel_server"),
-        ("protocol.mux.stream", "from tunnel_client.agent import Agent"),
+        ("protocol.drivers.session", "import tunnel_server"),
+        ("protocol.drivers.stream", "from tunnel_client.uplink.agent import Agent"),
         ("tunnel_server.app", "from tunnel_client import agent"),
-        ("tunnel_client.agent", "import tunnel_server.registry as registry"),
-        ("tunnel_client.agent", "from tests.needs import needs"),
-        ("protocol.mux.core", "import protocol.mux.session"),
-        ("protocol.mux.core", "from protocol.mux import session"),
-        ("protocol.http.http1", "from protocol.mux.transport import Transport"),
-        ("protocol.mux", "from protocol.mux.session import Session"),
-        ("protocol", "from protocol.mux.stream import TunnelStream"),
+        ("tunnel_client.uplink.agent", "import tunnel_server.tunnels.registry as registry"),
+        ("tunnel_client.uplink.agent", "from tests.needs import needs"),
+        ("protocol.mux.core", "import protocol.drivers.session"),
+        ("protocol.mux.core", "from protocol.drivers import session"),
+        ("protocol.http.http1", "from protocol.drivers.transport import Transport"),
+        ("protocol.mux", "from protocol.drivers.session import Session"),
+        ("protocol", "from protocol.drivers.stream import TunnelStream"),
         ("protocol.mux.core", "from . import wire"),
         ("protocol.mux.core", "from ..mux import wire"),
         ("protocol.mux.core", "import protocol.mux.core"),
@@ -138,8 +139,8 @@ def test_allowed_imports_pass() -> None:
         "protocol.mux": "from protocol.mux.core import Core",
         "protocol.mux.core": "import struct\nimport h11\nfrom protocol.mux import wire",
         "protocol.mux.wire": "from protocol import VERSION",
-        "protocol.mux.session": "import trio\nfrom protocol.mux import core, transport",
-        "protocol.mux.transport": "import trio_websocket",
-        "tunnel_server.app": "import os, trio\nfrom protocol.mux.session import Session",
+        "protocol.drivers.session": "import trio\nfrom protocol.mux import core, transport",
+        "protocol.drivers.transport": "import trio_websocket",
+        "tunnel_server.app": "import os, trio\nfrom protocol.drivers.session import Session",
     }
     assert violations(sources) == []

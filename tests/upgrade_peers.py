@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from trio.testing import wait_all_tasks_blocked
 
+from protocol.drivers.stream import TunnelStream
 from protocol.errors import SessionClosed, StreamReset
 from protocol.http.websocket import accept_for
-from protocol.mux.stream import TunnelStream
 from tests.edge_fakes import FakeClient, Visitor, World, get, head
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="

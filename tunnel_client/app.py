@@ -14,15 +14,15 @@ from typing import Final
 
 import trio
 
-from protocol.logs import set_up_logging
-from tunnel_client.agent import EXIT_STOPPED, Agent
-from tunnel_client.config import ClientConfig
-from tunnel_client.dispatch import Dispatcher
-from tunnel_client.identity import Identity
-from tunnel_client.lookups import Lookups
-from tunnel_client.report import Report, open_report
-from tunnel_client.upgrade import CLOSE_ANSWER_S, CLOSE_S
-from tunnel_client.waiting import PatientDialer
+from protocol.program.logs import set_up_logging
+from tunnel_client.identity.rewriting import Identity
+from tunnel_client.observing.report import Report, open_report
+from tunnel_client.origin.dispatch import Dispatcher
+from tunnel_client.origin.upgrade import CLOSE_ANSWER_S, CLOSE_S
+from tunnel_client.origin.waiting import PatientDialer
+from tunnel_client.settings.config import ClientConfig
+from tunnel_client.uplink.agent import EXIT_STOPPED, Agent
+from tunnel_client.uplink.lookups import Lookups
 
 # "At once" to a person, and time for a Close to come back from the other side of the world.
 LAST_WORD_S: Final = 0.2

@@ -16,9 +16,9 @@ from typing import Annotated, Any
 import platformdirs
 import typer
 
-from tunnel_client.config import ClientConfig, Flags, load
+from protocol.program.text import printable
 from tunnel_client.errors import ConfigError
-from tunnel_client.printable import printable
+from tunnel_client.settings.config import ClientConfig, Flags, load
 
 PROGRAM = "tunnel-client"
 FOLDER = "trio-tunnel"  # in the user's folders for config and state; the server's too

@@ -22,23 +22,23 @@ from typing import Final
 
 import trio
 
-from protocol.logs import set_up_logging
-from tunnel_server.accepting import Acceptor
-from tunnel_server.auth import Authenticator
-from tunnel_server.config import ConfigError, ServerConfig
-from tunnel_server.control import Control
-from tunnel_server.descriptors import raise_limit
-from tunnel_server.draining import drain
-from tunnel_server.edge import Edge
-from tunnel_server.handover import HandoverError, Place
-from tunnel_server.listening import ListenError, bind, passed_sockets, with_address_of
-from tunnel_server.offer import Offer
-from tunnel_server.output import Output, bind_address
-from tunnel_server.program import EXIT_FAILED, EXIT_STOPPED, PROGRAM, version
-from tunnel_server.recent_names import RECENT_S, note_path, take_note, write_note
-from tunnel_server.registry import Registry
-from tunnel_server.takeover import Takeover, take_over
-from tunnel_server.visitor import serve_visitor
+from protocol.program.logs import set_up_logging
+from protocol.program.process import EXIT_FAILED, EXIT_STOPPED, PROGRAM, version
+from tunnel_server.listening.accepting import Acceptor
+from tunnel_server.listening.descriptors import raise_limit
+from tunnel_server.listening.handover import HandoverError, Place
+from tunnel_server.listening.offer import Offer
+from tunnel_server.listening.sockets import ListenError, bind, passed_sockets, with_address_of
+from tunnel_server.listening.takeover import Takeover, take_over
+from tunnel_server.observing.output import Output, bind_address
+from tunnel_server.owners.tokens import Authenticator
+from tunnel_server.settings.config import ConfigError, ServerConfig
+from tunnel_server.tunnels.control import Control
+from tunnel_server.tunnels.recent_names import RECENT_S, note_path, take_note, write_note
+from tunnel_server.tunnels.registry import Registry
+from tunnel_server.visitors.draining import drain
+from tunnel_server.visitors.edge import Edge
+from tunnel_server.visitors.serving import serve_visitor
 
 log = logging.getLogger(__name__)
 

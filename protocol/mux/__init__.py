@@ -3,5 +3,5 @@
 In reading order: `wire` (frames), `messages` (what they say), `codec` (their bodies), `handshake`,
 `windows` (credit), `sending` (a stream's queue), `streams` (the states of one stream), `scheduler`
 (whose turn it is), `acks`, `outgoing` (what goes next), `control` (heartbeat, claims, goaway),
-`core` (one session without I/O), then the drivers `gate`, `transport`, `stream` and `session`.
+`core` (one session without I/O). `protocol/drivers` runs them.
 """

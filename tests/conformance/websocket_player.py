@@ -9,7 +9,7 @@ from typing import Final, Protocol
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from protocol.sockets import drop
+from protocol.drivers.sockets import drop
 from tests.conformance.websocket_script import Case, Script, Side, Step
 
 STEP_S: Final = 10.0  # a step on loopback takes milliseconds

@@ -11,11 +11,11 @@ import trio
 
 from tests.edge_fakes import hello, open_world
 from tests.origin_fakes import Told
-from tunnel_client.dial import Dialer
-from tunnel_client.dispatch import Dispatcher
-from tunnel_client.identity import Identity
-from tunnel_client.target import Target
-from tunnel_server.visitor import serve_visitor
+from tunnel_client.identity.rewriting import Identity
+from tunnel_client.origin.dial import Dialer
+from tunnel_client.origin.dispatch import Dispatcher
+from tunnel_client.settings.target import Target
+from tunnel_server.visitors.serving import serve_visitor
 
 
 class LoopbackWay:

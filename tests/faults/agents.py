@@ -7,12 +7,12 @@ from random import Random
 import trio
 
 from tests.origin_fakes import Told
-from tunnel_client.addresses import ServerUrl
-from tunnel_client.agent import Agent
-from tunnel_client.config import ClientConfig
-from tunnel_client.dial import Dialer
-from tunnel_client.dispatch import Dispatcher
-from tunnel_client.target import Target
+from tunnel_client.origin.dial import Dialer
+from tunnel_client.origin.dispatch import Dispatcher
+from tunnel_client.settings.addresses import ServerUrl
+from tunnel_client.settings.config import ClientConfig
+from tunnel_client.settings.target import Target
+from tunnel_client.uplink.agent import Agent
 
 TOKEN = "ti_" + "a" * 43  # an install key, the same for all, so that they are one owner's
 

@@ -22,8 +22,8 @@ from tests.programs import Address
 from tests.system.origin import serve
 from tests.system.visitor import Visitor
 from tunnel_server.app import sweep
-from tunnel_server.control import Control
-from tunnel_server.visitor import serve_visitor
+from tunnel_server.tunnels.control import Control
+from tunnel_server.visitors.serving import serve_visitor
 
 VISITORS = 250
 RESETS = 3

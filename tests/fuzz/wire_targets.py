@@ -18,12 +18,12 @@ from protocol.mux.messages import Claim, Head, Open
 from protocol.mux.wire import frame, split_message
 from protocol.names import APEX, is_legal_name, tunnel_key
 from protocol.options import OptionError, read_options
-from tunnel_client.identity import Identity, Visited
-from tunnel_client.no_http import why_no_http
-from tunnel_client.printable import printable
-from tunnel_client.target import Target
-from tunnel_server.auth import bearer_token
-from tunnel_server.negotiation import is_ping, preferred_form
+from protocol.program.text import printable
+from tunnel_client.identity.rewriting import Identity, Visited
+from tunnel_client.origin.no_http import why_no_http
+from tunnel_client.settings.target import Target
+from tunnel_server.answers.negotiation import is_ping, preferred_form
+from tunnel_server.owners.tokens import bearer_token
 
 APP: Final = Target.parse("3000")
 

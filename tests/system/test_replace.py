@@ -13,8 +13,8 @@ from tests.system.origin import Origin
 from tests.system.test_stop import half_an_answer, the_rest
 from tests.system.upgrades import PAUSE_S, upgrade_under_load
 from tests.system.visitor import SMALL_S, Visitor, fetch, visit
-from tunnel_server.handover import HandoverError, Place
-from tunnel_server.takeover import take_over
+from tunnel_server.listening.handover import HandoverError, Place
+from tunnel_server.listening.takeover import take_over
 
 # More of them: `python -m tests.system.upgrades` measures, with a pause between two.
 UPGRADES = int(os.environ.get("UPGRADES", "3"))

@@ -21,17 +21,17 @@ import trio
 from tests.programs import Address
 from tests.system.origin import Origin
 from tests.system.visitor import visit
-from tunnel_client.addresses import ServerUrl
 from tunnel_client.app import serve as serve_client
-from tunnel_client.config import ClientConfig
-from tunnel_client.report import Report
-from tunnel_client.target import Target
-from tunnel_server.auth import Authenticator
-from tunnel_server.config import ServerConfig
-from tunnel_server.control import Control
-from tunnel_server.edge import Edge
-from tunnel_server.registry import Registry
-from tunnel_server.visitor import serve_visitor
+from tunnel_client.observing.report import Report
+from tunnel_client.settings.addresses import ServerUrl
+from tunnel_client.settings.config import ClientConfig
+from tunnel_client.settings.target import Target
+from tunnel_server.owners.tokens import Authenticator
+from tunnel_server.settings.config import ServerConfig
+from tunnel_server.tunnels.control import Control
+from tunnel_server.tunnels.registry import Registry
+from tunnel_server.visitors.edge import Edge
+from tunnel_server.visitors.serving import serve_visitor
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PACKAGES = ("protocol", "tunnel_server", "tunnel_client")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tunnel_client.__main__ import main
-from tunnel_client.config import ClientConfig
+from tunnel_client.settings.config import ClientConfig
 
 
 @pytest.fixture(autouse=True)

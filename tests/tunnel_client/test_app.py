@@ -8,15 +8,16 @@ import pytest
 import trio
 import trio.testing
 
+from protocol.drivers.stream import TunnelStream
 from protocol.errors import StreamReset
 from protocol.mux.events import GoingAway
-from protocol.mux.stream import TunnelStream
 from tests.origin_fakes import KEY, OK, SWITCHED, App, RawOrigin, Told, listen
 from tests.server_fakes import Network, Server, a_config
-from tunnel_client import app as app_module, link as link_module
+from tunnel_client import app as app_module
 from tunnel_client.app import serve
-from tunnel_client.config import ClientConfig
-from tunnel_client.lookups import Lookups
+from tunnel_client.settings.config import ClientConfig
+from tunnel_client.uplink import link as link_module
+from tunnel_client.uplink.lookups import Lookups
 
 
 class Program:

@@ -12,16 +12,17 @@ import pytest
 import trio
 import trio.testing
 
-from protocol.mux.stream import TunnelStream
+from protocol.drivers.stream import TunnelStream
 from tests.origin_fakes import OK, App, RawOrigin, Told, listen
 from tests.server_fakes import Network, Server, a_config
-from tunnel_client import app as app_module, link as link_module, sleep as sleep_module
-from tunnel_client.addresses import ServerUrl
-from tunnel_client.agent import Agent
+from tunnel_client import app as app_module
 from tunnel_client.app import LAST_WORD_S, serve
-from tunnel_client.config import ClientConfig
-from tunnel_client.proxy import Proxy
-from tunnel_client.sleep import LOOK_EVERY_S
+from tunnel_client.settings.addresses import ServerUrl
+from tunnel_client.settings.config import ClientConfig
+from tunnel_client.settings.proxy import Proxy
+from tunnel_client.uplink import link as link_module, sleep as sleep_module
+from tunnel_client.uplink.agent import Agent
+from tunnel_client.uplink.sleep import LOOK_EVERY_S
 
 DOWN = "nobody is there"
 

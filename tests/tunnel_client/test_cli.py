@@ -9,8 +9,8 @@ import pytest
 import trustme
 
 from tunnel_client.cli import config_from
-from tunnel_client.config import ClientConfig
-from tunnel_client.install_key import FILE_NAME as INSTALL_KEY
+from tunnel_client.settings.config import ClientConfig
+from tunnel_client.settings.install_key import FILE_NAME as INSTALL_KEY
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,8 @@ import pytest
 import trio
 import trio.testing
 
+from protocol.drivers.stream import TunnelStream
+from protocol.drivers.tcp import TcpStream
 from protocol.http.websocket import accept_for
 from protocol.limits import (
     CLAIMS_MAX,
@@ -28,9 +30,7 @@ from protocol.mux.codec import pack_open
 from protocol.mux.handshake import welcome_message
 from protocol.mux.messages import BodyForm, Head, Open
 from protocol.mux.pieces import pieces_of
-from protocol.mux.stream import TunnelStream
 from protocol.mux.wire import FrameType, frame
-from protocol.tcp import TcpStream
 from tests.hostile_peers import (
     BOMBS,
     CLOSED,
@@ -54,9 +54,9 @@ from tests.hostile_peers import (
 )
 from tests.origin_fakes import Told
 from tests.server_fakes import WELCOME, Network, Server, a_config
-from tunnel_client import link as link_module
-from tunnel_client.attempts import Attempts
-from tunnel_client.link import Link
+from tunnel_client.uplink import link as link_module
+from tunnel_client.uplink.attempts import Attempts
+from tunnel_client.uplink.link import Link
 
 WELCOME_MESSAGE = welcome_message(WELCOME)
 

@@ -14,7 +14,7 @@ from protocol.mux.handshake import (
 from protocol.mux.messages import Claim, Hello, Resume, Resumed, Welcome
 from protocol.mux.wire import FrameType, frame, split_message
 from tests.edge_fakes import Visitor, World, get
-from tunnel_server.auth import make_token
+from tunnel_server.owners.tokens import make_token
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 TOKEN = make_token(bytes(32))

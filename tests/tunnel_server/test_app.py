@@ -12,17 +12,17 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from tunnel_server import listening
 from tunnel_server.app import Server, _place_of, _take_over, run
-from tunnel_server.auth import Authenticator
-from tunnel_server.config import ConfigError, ServerConfig
-from tunnel_server.edge import Edge
-from tunnel_server.handover import HandoverError
-from tunnel_server.listening import bind, with_address_of
-from tunnel_server.offer import Offer
-from tunnel_server.output import Output
-from tunnel_server.registry import Registry
-from tunnel_server.takeover import Takeover, take_over
+from tunnel_server.listening import sockets as listening
+from tunnel_server.listening.handover import HandoverError
+from tunnel_server.listening.offer import Offer
+from tunnel_server.listening.sockets import bind, with_address_of
+from tunnel_server.listening.takeover import Takeover, take_over
+from tunnel_server.observing.output import Output
+from tunnel_server.owners.tokens import Authenticator
+from tunnel_server.settings.config import ConfigError, ServerConfig
+from tunnel_server.tunnels.registry import Registry
+from tunnel_server.visitors.edge import Edge
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from types import ModuleType
 
 import pytest
 
-from tunnel_server.auth import Authenticator
+from protocol.program.process import version
 from tunnel_server.cli import main
-from tunnel_server.config import ConfigError, PublicUrl, ServerConfig
-from tunnel_server.program import version
+from tunnel_server.owners.tokens import Authenticator
+from tunnel_server.settings.config import ConfigError, PublicUrl, ServerConfig
 
 
 class App(ModuleType):

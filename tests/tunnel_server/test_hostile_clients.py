@@ -13,6 +13,7 @@ import pytest
 import trio
 import trio.testing
 
+from protocol.drivers.tcp import TcpStream
 from protocol.limits import (
     CLAIMS_MAX,
     CLAIMS_PER_MINUTE_MAX,
@@ -28,7 +29,6 @@ from protocol.mux.handshake import hello_message
 from protocol.mux.messages import Hello
 from protocol.mux.pieces import pieces_of
 from protocol.mux.wire import FrameType, frame
-from protocol.tcp import TcpStream
 from tests.edge_fakes import HELLO, VISITOR, Visitor, World, get, hello, logged
 from tests.hostile_peers import (
     BOMBS,

@@ -11,6 +11,8 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from protocol.drivers.session import Session, SessionEvent
+from protocol.drivers.stream import TunnelStream
 from protocol.errors import RemoteProtocolError, SessionClosed
 from protocol.limits import CLOSE_TIMEOUT_S, PING_INTERVAL_S, TIMEOUT_S
 from protocol.mux.codec import pack_map
@@ -19,8 +21,6 @@ from protocol.mux.core import Core
 from protocol.mux.events import GoingAway
 from protocol.mux.inflight import InFlight
 from protocol.mux.messages import Goaway
-from protocol.mux.session import Session, SessionEvent
-from protocol.mux.stream import TunnelStream
 from protocol.mux.wire import FrameType, frame
 from tests.fakes import transport_pair
 from tests.protocol.mux.pair import CLAIM, OK, kinds_of, post

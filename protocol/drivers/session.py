@@ -1,0 +1,288 @@
+"""DRIVER. One session: what the programs do with it, over one connection after the other.
+
+While it is attached, the tasks of an `Attachment` run its core. When the connection is lost and the
+session may be resumed, it is *detached*: streams stay, what they have to send waits in their
+queues, and nothing is numbered. `resume` attaches it to the next connection.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import trio
+
+from protocol.drivers.attachment import Attachment
+from protocol.drivers.latch import Gate
+from protocol.drivers.stream import TunnelStream
+from protocol.drivers.transport import Transport
+from protocol.errors import RemoteProtocolError, SessionClosed
+from protocol.limits import BEGUN_MAX
+from protocol.mux.core import Core
+from protocol.mux.events import (
+    ClaimAnswered,
+    ClaimAsked,
+    Event,
+    GoingAway,
+    Opened,
+    Readable,
+    Released,
+    Stopped,
+)
+from protocol.mux.messages import Claim, Claimed, Goaway, Open, Refused
+
+SessionEvent = ClaimAsked | ClaimAnswered | Released | GoingAway
+
+
+class Session:
+    """One session of a tunnel, at either end.
+
+    Args:
+        core: fresh from the handshake.
+        transport: carries it first; the session closes it.
+        hold_s: how long the server keeps it without a connection; 0: it ends with its first one.
+        on_stream: called for each stream that the server opens (client only).
+        on_event: called for what concerns claims and leaving.
+        on_closed: called once, when the session has ended.
+
+    The callbacks must neither raise nor block; the first two run in the reader.
+
+    Attributes:
+        closed_reason: why it has ended; None before.
+        detached_at: since when it waits for a connection, in trio's time; None while it has one,
+            and when it has ended.
+        heard_at: when the last byte came by a connection that was lost.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        transport: Transport,
+        *,
+        hold_s: float = 0,
+        on_stream: Callable[[TunnelStream], None] | None = None,
+        on_event: Callable[[SessionEvent], None] | None = None,
+        on_closed: Callable[[], None] | None = None,
+    ) -> None:
+        self.core = core
+        self.hold_s = hold_s
+        self.closed_reason: str | None = None
+        self.detached_at: float | None = None
+        self.detached_reason = ""
+        self.heard_at = -math.inf
+        self.on_event = on_event
+        self.on_closed = on_closed
+        self._on_stream = on_stream
+        self._begun = 0
+        self._quiet: trio.Event | None = None
+        self._attachment = Attachment(self, transport)
+
+    def __repr__(self) -> str:
+        state = self.closed_reason or ("attached" if self.attached else "detached")
+        return f"<Session {state} {self.core!r}>"
+
+    @property
+    def attached(self) -> bool:
+        """Whether it has a connection."""
+        return self.closed_reason is None and self.detached_at is None
+
+    @property
+    def stream_count(self) -> int:
+        """Streams that still have frames to come or go."""
+        return len(self.core.streams)
+
+    # --- what the programs do ---
+
+    def open(self, opened: Open, readable: Gate | None = None) -> TunnelStream:
+        """Open a stream (server only).
+
+        Args:
+            opened: the request; its `credit` is filled in.
+            readable: opened when there is something to read; a program that serves one stream
+                after the other waits at one gate for all of them.
+
+        Raises:
+            SessionClosed: the session is gone.
+            LocalProtocolError: the peer's number of streams is reached, or the head is too long.
+        """
+        if self.closed_reason is not None:
+            raise SessionClosed(self.closed_reason)
+        record = self.core.open(opened, trio.current_time())
+        self.begun()
+        return TunnelStream(self, record, readable)
+
+    def claim(self, claim: Claim) -> None:
+        """Ask for a name (client only); a ClaimAnswered follows. Raises LocalProtocolError."""
+        self.core.control.claim(claim)
+        self.flush()
+
+    def answer_claim(self, answer: Claimed | Refused) -> None:
+        """Answer the ClaimAsked that came (server only)."""
+        self.core.control.answer_claim(answer)
+        self.flush()
+
+    def release(self, claim: int, code: str, message: str) -> None:
+        """End a claim."""
+        self.core.control.release(claim, code, message)
+        self.flush()
+
+    def goaway(self, code: str, message: str, deadline_s: int) -> None:
+        """Say that this end stops."""
+        self.core.control.goaway(Goaway(code, message, deadline_s))
+        self.flush()
+
+    def flush(self) -> None:
+        """Let the writer look for something to send."""
+        self._attachment.output.open()
+
+    def begun(self) -> None:
+        """Like `flush`, when a stream has begun something; see `pace`."""
+        self._begun += 1
+        self._attachment.output.open()
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether so many streams have begun something that the writer should send it first."""
+        return self._begun >= BEGUN_MAX and self.attached and not self._attachment.sending
+
+    async def pace(self) -> None:
+        """Before a stream begins something: let the writer send what the others have begun.
+
+        Tasks that become ready together all run before the writer does. The other end would wait
+        for the last of them and then have all at once, and this end would wait in turn.
+        """
+        while self.is_crowded:
+            await trio.lowlevel.checkpoint()
+
+    async def wait_quiet(self) -> None:
+        """Wait until no stream is open and the peer has all that was sent, or the session is gone.
+
+        What was only sent may still be lost with the connection, and goes again by the next.
+        """
+        if self.closed_reason is None:
+            if self._quiet is None:
+                self._quiet = trio.Event()
+            self.flush()
+            await self._quiet.wait()
+
+    def close(self, reason: str) -> None:
+        """End the session now: every stream gets SessionClosed. `run` returns soon after."""
+        self._end(reason)
+        self._attachment.end()
+
+    # --- running ---
+
+    async def run(self) -> str:
+        """Run on the connection that it has, until that is lost or the session ends; returns why.
+
+        Afterwards `closed_reason` or `detached_at` is set, or `resume` was called meanwhile. Only
+        Cancelled is raised; then the connection is dropped, and the session has ended.
+        """
+        attachment = self._attachment
+        await attachment.run()
+        if attachment is not self._attachment:
+            return "resumed by another connection"
+        return self.closed_reason or self.detached_reason
+
+    def drop_connection(self) -> None:
+        """Let go of the connection as if it were lost."""
+        self.lost(self._attachment, "this end dropped the connection", final=False)
+        self._attachment.drop()
+
+    @property
+    def resumable(self) -> bool:
+        """Whether another connection may have it. A server that stops gives no session back."""
+        return self.hold_s > 0 and self.closed_reason is None and not self.core.control.server_stops
+
+    def resume(self, transport: Transport, received: int, first: bytes = b"") -> None:
+        """Go on over a new connection, also while there seems to be an old one; then `run`.
+
+        All in one step. An old connection is dropped, with what its tasks hold.
+
+        Args:
+            transport: whose peer has asked for the session, or has given it back.
+            received: the number of our frames that the peer has.
+            first: a message that goes before anything else. The count in it is read before the
+                call, with no await between.
+
+        Raises:
+            RemoteProtocolError: the peer cannot have that number; nothing has changed.
+        """
+        self.core.resume(received, trio.current_time())
+        self._attachment.supersede()
+        self._attachment = Attachment(self, transport, first)
+        self.detached_at = None
+        self._begun = 0
+        if self.closed_reason is not None:
+            self._attachment.end()  # it has ended while it was asked for: `run` tells the peer
+
+    # --- what the attachment calls ---
+
+    def dispatch(self, event: Event) -> None:
+        """See Owner."""
+        if self.closed_reason is not None:
+            return
+        if isinstance(event, Readable):
+            if event.stream.driver is not None:
+                event.stream.driver.wake_reader()
+        elif isinstance(event, Stopped):
+            if event.stream.driver is not None:
+                event.stream.driver.peer_stopped()
+        elif isinstance(event, Opened):
+            stream = TunnelStream(self, event.stream)
+            if self._on_stream is not None:
+                self._on_stream(stream)
+        elif isinstance(event, ClaimAsked) and not self.core.control.awaits_answer(event.claim):
+            return  # the session was resumed before this was told
+        elif self.on_event is not None:
+            self.on_event(event)
+
+    def packed(self) -> None:
+        """See Owner."""
+        self._begun = 0
+        for record in self.core.take_made_room():
+            if record.driver is not None:
+                record.driver.wake_writer()
+
+    @property
+    def quiet_awaited(self) -> bool:
+        """See Owner."""
+        return self._quiet is not None
+
+    def quiet(self) -> None:
+        """See Owner."""
+        if self._quiet is not None:
+            self._quiet.set()
+            self._quiet = None
+
+    def fail(self, error: RemoteProtocolError) -> None:
+        """See Owner."""
+        self.core.fail(error.code, str(error))
+        self._end(f"the peer broke the protocol: {error}")
+
+    def lost(self, attachment: Attachment, reason: str, *, final: bool) -> None:
+        """See Owner."""
+        if attachment is not self._attachment or not self.attached:
+            return
+        self.heard_at = attachment.heard_at
+        leaving = self.core.control.peer_leaving
+        said = f" after it had said {leaving.code}: {leaving.message}" if leaving else ""
+        if final or not self.resumable:
+            self._end(f"{reason}{said}")
+        else:
+            self.detached_reason = f"{reason}{said}"
+            self.detached_at = trio.current_time()
+
+    def _end(self, reason: str) -> None:
+        """Tell every stream, once."""
+        if self.closed_reason is not None:
+            return
+        self.closed_reason = reason
+        self.detached_at = None
+        for record in list(self.core.streams.values()):
+            if record.driver is not None:
+                record.driver.wake_reader()
+                record.driver.peer_stopped()
+        self.quiet()
+        if self.on_closed is not None:
+            self.on_closed()

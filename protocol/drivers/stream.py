@@ -1,0 +1,248 @@
+"""DRIVER. One stream, as the two programs use it.
+
+One task may read and one may write at a time. A method that finds what it needs does not make a
+checkpoint: each loop over a stream also awaits a socket, and that is where the others get their
+turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import trio
+
+from protocol.drivers.latch import Gate
+from protocol.errors import SessionClosed, StreamReset, StreamStopped
+from protocol.mux.core import Core
+from protocol.mux.messages import Fields, Head, Open
+from protocol.mux.streams import HalfState, Stream
+
+
+class Owner(Protocol):
+    """What a stream needs of its session."""
+
+    core: Core
+    closed_reason: str | None
+    detached_at: float | None
+
+    def flush(self) -> None:
+        """Let the writer look for something to send."""
+
+    def begun(self) -> None:
+        """Like `flush`, when a stream has begun something."""
+
+    async def pace(self) -> None:
+        """Let others have their turn when many streams have begun something."""
+
+
+class TunnelStream:
+    """One request and its answer.
+
+    Attributes:
+        opened: the request, as the server sent it.
+        on_stopped: called, in the session's reader, when the peer wants no more of the half that
+            we write, or when the session is lost. It must not raise or block.
+    """
+
+    __slots__ = ("_owner", "_readable", "_record", "_writable", "on_stopped", "opened")
+
+    def __init__(self, owner: Owner, record: Stream, readable: Gate | None = None) -> None:
+        self._owner = owner
+        self._record = record
+        self._readable = readable or Gate()
+        self._writable = Gate()
+        self.opened: Open = record.opened
+        self.on_stopped: Callable[[], None] | None = None
+        record.driver = self
+
+    def __repr__(self) -> str:
+        return f"<TunnelStream {self._record!r}>"
+
+    @property
+    def id(self) -> int:
+        return self._record.id
+
+    @property
+    def trailers(self) -> Fields:
+        """The trailers of the peer's half, once it has ended."""
+        return self._record.receiving.trailers
+
+    @property
+    def receive_ended(self) -> bool:
+        """Whether the peer ended its half and all of it was taken."""
+        receiving = self._record.receiving
+        whole = receiving.reset is None and not receiving.cut
+        return receiving.state is HalfState.ENDED and whole and receiving.drained
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something to read, or will never be."""
+        receiving = self._record.receiving
+        over = receiving.state >= HalfState.ENDED or receiving.stopped or receiving.cut
+        return not receiving.drained or over or self._owner.closed_reason is not None
+
+    @property
+    def detached(self) -> bool:
+        """Whether the session has no connection now: nothing comes, and nothing is owed."""
+        return self._owner.detached_at is not None
+
+    @property
+    def stopped(self) -> str | None:
+        """The code with which the peer stopped our half."""
+        return self._record.sending.stopped
+
+    # --- reading ---
+
+    async def receive_head(self) -> Head:
+        """The next head of the answer: informational ones, then the final one.
+
+        Cancelling loses nothing.
+
+        Raises:
+            StreamReset: the answer ended badly; the code says why.
+            SessionClosed: the session is gone.
+        """
+        while True:
+            head = self._owner.core.take_head(self._record, trio.current_time())
+            if head is not None:
+                self._state_credit()
+                return head
+            self._raise_if_over()
+            await self._readable.wait()
+
+    async def receive_some(self) -> bytes:
+        """What has come of the body, up to 64 KiB, or b"" at its end. Cancelling loses nothing.
+
+        Raises:
+            StreamReset: the half ended badly; what came before was returned first.
+            SessionClosed: the session is gone.
+        """
+        while True:
+            data = self.take_some()
+            if data or self.receive_ended:
+                return data
+            self._raise_if_over()
+            await self._readable.wait()
+
+    async def wait_news(self) -> None:
+        """Wait until `take_some` may find something, or `wake_reader` is called.
+
+        For who has other things to do as well. It may return for nothing, and raises as
+        `receive_some`. Cancelling loses nothing.
+        """
+        self._raise_if_over()
+        await self._readable.wait()
+
+    def take_some(self) -> bytes:
+        """What has come of the body, up to 64 KiB; b"" if nothing is there now."""
+        data = self._owner.core.take_data(self._record, trio.current_time())
+        if data:
+            self._state_credit()
+        return data
+
+    def _state_credit(self) -> None:
+        """What was taken may have made credit due."""
+        if self._owner.core.owes_statements:
+            self._owner.flush()
+
+    # --- writing ---
+
+    async def send_head(self, head: Head) -> None:
+        """Queue a head, once less than 64 KiB are unsent. Raises as `send_all`."""
+        await self._owner.pace()
+        await self._wait_for_room()
+        self._owner.core.send_head(self._record, head)
+        self._owner.begun()
+
+    async def send_all(self, data: bytes) -> None:
+        """Queue data; wait while 64 KiB of this stream are unsent.
+
+        A cancelled call has queued a part of the data: cancel the stream.
+
+        Raises:
+            StreamStopped: the peer wants no more, or this end gave the half up.
+            SessionClosed: the session is gone.
+        """
+        core = self._owner.core
+        at = 0
+        while at < len(data):
+            room = await self._wait_for_room()
+            piece = data if room >= len(data) and not at else data[at : at + room]
+            core.send_data(self._record, piece)
+            self._owner.flush()
+            at += len(piece)
+
+    def send_eof(self, trailers: Fields = ()) -> None:
+        """Queue the end of our half; nothing when it was stopped or reset, or the session is gone.
+
+        Raises:
+            LocalProtocolError: it has ended already, may not end yet, or is short of its length.
+        """
+        reset = self._record.sending.state is HalfState.RESET
+        if not reset and self._owner.closed_reason is None:
+            self._owner.core.send_end(self._record, trailers)
+            self._owner.flush()
+
+    def reset(self, code: str, message: str = "") -> None:
+        """End our half badly, after what was queued; nothing when it has ended."""
+        self._owner.core.reset(self._record, code, message)
+        self._owner.flush()
+
+    def stop_sending(self, code: str) -> None:
+        """Want no more of the peer's half; what came and was not taken is dropped.
+
+        A task that waits for more of it gets StreamReset.
+        """
+        self._owner.core.stop_sending(self._record, code)
+        self._readable.open()
+        self._owner.flush()
+
+    def cancel(self, code: str) -> None:
+        """Give up both halves: what was not sent and what was not taken is dropped.
+
+        Tasks that wait at the stream get StreamStopped and StreamReset. Nothing when both halves
+        have ended and were taken. Whoever is done with a stream before that must call this: what
+        the session lends the stream is given back here.
+        """
+        self._owner.core.cancel(self._record, code)
+        self._readable.open()
+        self._writable.open()
+        self._owner.flush()
+
+    # --- what the session calls ---
+
+    def wake_reader(self) -> None:
+        """Let who waits look again; programs may call it too."""
+        self._readable.open()
+
+    def wake_writer(self) -> None:
+        self._writable.open()
+
+    def peer_stopped(self) -> None:
+        """The peer wants no more, or the session is gone."""
+        self._writable.open()
+        if self.on_stopped is not None:
+            self.on_stopped()
+
+    def _raise_if_over(self) -> None:
+        receiving = self._record.receiving
+        if receiving.cut:
+            raise StreamReset("cancelled")
+        if receiving.reset is not None:
+            raise StreamReset(*receiving.reset)
+        if self._owner.closed_reason is not None:
+            raise SessionClosed(self._owner.closed_reason)
+
+    async def _wait_for_room(self) -> int:
+        sending = self._record.sending
+        while True:
+            if sending.state is HalfState.RESET:
+                raise StreamStopped(sending.stopped or "cancelled")
+            if self._owner.closed_reason is not None:
+                raise SessionClosed(self._owner.closed_reason)
+            room = self._owner.core.room(self._record)
+            if room > 0:
+                return room
+            sending.wants_room = True
+            await self._writable.wait()

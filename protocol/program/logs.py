@@ -1,0 +1,89 @@
+"""Logging of both programs: one handler, on stderr, and records that say whose they are.
+
+    2025-11-21T10:24:03.123Z WARNING tunnel_server.tunnels.control: session 4f1c stream 12: lost
+
+Times are UTC. A record is one line: what visitors and peers send ends up in messages, so control
+characters are escaped there, and can neither start a line of their own nor move a terminal's
+cursor. Only a traceback, which is ours, stands on lines of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from datetime import UTC, datetime
+from typing import Final, TextIO
+
+# Ours at INFO, libraries only when something is wrong: wsproto and its like log each connection.
+_OURS: Final = ("protocol", "tunnel_server", "tunnel_client")
+_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(ids)s%(message)s"
+# C0 but HTAB, DEL, C1, and the two separators that some viewers break lines at.
+_CONTROLS: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+class OneLineFormatter(logging.Formatter):
+    """The format above; `ids` is filled in by SessionLog and empty for other records."""
+
+    def __init__(self) -> None:
+        super().__init__(_FORMAT, defaults={"ids": ""})
+
+    def formatTime(  # noqa: N802  (logging's own name)
+        self, record: logging.LogRecord, datefmt: str | None = None
+    ) -> str:
+        moment = datetime.fromtimestamp(record.created, UTC)
+        return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (logging's own name)
+        return escape_controls(super().formatMessage(record))
+
+
+class SessionLog(logging.LoggerAdapter[logging.Logger]):
+    """A logger whose records carry the ids of a session and, if given, of a stream.
+
+    Args:
+        logger: the module's own.
+        session: the session's public id; never its secret.
+        stream: the id of one of its streams.
+    """
+
+    def __init__(self, logger: logging.Logger, session: str, stream: int | None = None) -> None:
+        ids = f"session {session}" if stream is None else f"session {session} stream {stream}"
+        super().__init__(logger, {"ids": f"{ids}: "})
+        self.session = session
+
+    def for_stream(self, stream: int) -> SessionLog:
+        return SessionLog(self.logger, self.session, stream)
+
+
+class _StderrHandler(logging.StreamHandler[TextIO]):
+    """Looks sys.stderr up for each record, so that whoever replaces it gets what follows."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)  # StreamHandler's own would set the stream once and for all
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]  # an attribute there; nobody sets it here
+        return sys.stderr
+
+
+def set_up_logging(level: int = logging.INFO) -> None:
+    """Sends all records to stderr: ours from `level` on, those of libraries from WARNING on.
+
+    Called again it replaces its own handler and leaves those of others (a test's) alone.
+    """
+    root = logging.getLogger()
+    for handler in root.handlers[:]:
+        if isinstance(handler, _StderrHandler):
+            root.removeHandler(handler)
+    handler = _StderrHandler()
+    handler.setFormatter(OneLineFormatter())
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+    for name in _OURS:
+        logging.getLogger(name).setLevel(level)
+
+
+def escape_controls(text: str) -> str:
+    """The text on one line: control characters as `\\x1b` and the like, all others as they are."""
+    return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)

@@ -1,0 +1,179 @@
+"""TcpStream on real sockets of this machine."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from protocol.drivers.tcp import TcpStream
+
+
+class Pair(NamedTuple):
+    """Our stream, and trio's own at the other end."""
+
+    ours: TcpStream
+    peer: trio.SocketStream
+
+
+async def connected() -> Pair:
+    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with listener:
+        peer = await trio.testing.open_stream_to_socket_listener(listener)
+        return Pair(TcpStream(await listener.accept()), peer)
+
+
+@pytest.fixture
+async def pair() -> AsyncIterator[Pair]:
+    made = await connected()
+    async with made.ours, made.peer:
+        yield made
+
+
+async def test_bytes_cross_both_ways(pair: Pair) -> None:
+    await pair.ours.send_all(b"to the peer")
+    assert await pair.peer.receive_some(100) == b"to the peer"
+    await pair.peer.send_all(b"to us")
+    assert await pair.ours.receive_some() == b"to us"
+
+
+async def test_a_read_is_cut_at_max_bytes_and_the_rest_follows(pair: Pair) -> None:
+    await pair.peer.send_all(b"abcdef")
+    assert await pair.ours.receive_some(4) == b"abcd"
+    assert await pair.ours.receive_some(4) == b"ef"
+
+
+async def test_a_full_read_with_nothing_behind_it_waits(pair: Pair) -> None:
+    await pair.peer.send_all(b"abcd")
+    assert await pair.ours.receive_some(4) == b"abcd"
+    async with trio.open_nursery() as nursery:
+        got: list[bytes] = []
+
+        async def read() -> None:
+            got.append(await pair.ours.receive_some(4))
+
+        nursery.start_soon(read)
+        await wait_all_tasks_blocked()
+        assert got == []
+        await pair.peer.send_all(b"e")
+    assert got == [b"e"]
+
+
+async def test_a_large_write_waits_for_the_peer_and_arrives_whole(pair: Pair) -> None:
+    data = bytes(range(256)) * 40_000  # 10 MB: more than any socket buffer
+    got = bytearray()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pair.ours.send_all, data)
+        await wait_all_tasks_blocked()
+        while len(got) < len(data):
+            got += await pair.peer.receive_some(1_000_000)
+    assert got == data
+
+
+async def test_a_cancelled_read_loses_nothing(pair: Pair) -> None:
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await pair.ours.receive_some()
+    assert scope.cancelled_caught
+    await pair.peer.send_all(b"still here")
+    assert await pair.ours.receive_some() == b"still here"
+
+
+async def test_the_peers_end_reads_as_no_bytes_and_ours_can_follow(pair: Pair) -> None:
+    await pair.peer.send_eof()
+    assert await pair.ours.receive_some() == b""
+    await pair.ours.send_all(b"last words")
+    await pair.ours.send_eof()
+    assert await pair.peer.receive_some(100) == b"last words"
+    assert await pair.peer.receive_some(100) == b""
+
+
+async def test_a_reset_breaks_reading_and_writing(pair: Pair) -> None:
+    pair.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    await pair.peer.aclose()
+    with pytest.raises(trio.BrokenResourceError):
+        await pair.ours.receive_some()
+    with pytest.raises(trio.BrokenResourceError):
+        await pair.ours.send_all(b"x")
+
+
+@pytest.mark.parametrize("reset", [False, True])
+async def test_closing_wakes_a_reader_and_the_peer_sees_how(pair: Pair, reset: bool) -> None:
+    async def read() -> None:
+        with pytest.raises(trio.ClosedResourceError):
+            await pair.ours.receive_some()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read)
+        await wait_all_tasks_blocked()
+        pair.ours.close(reset=reset)
+    if reset:
+        with pytest.raises(trio.BrokenResourceError):
+            await pair.peer.receive_some(1)
+    else:
+        assert await pair.peer.receive_some(1) == b""
+
+
+async def test_a_blocked_writer_is_woken_by_closing(pair: Pair) -> None:
+    async def write() -> None:
+        with pytest.raises(trio.ClosedResourceError):
+            await pair.ours.send_all(bytes(10_000_000))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(write)
+        await wait_all_tasks_blocked()
+        pair.ours.close()
+
+
+async def test_after_closing_everything_says_so(pair: Pair) -> None:
+    await pair.ours.aclose()
+    await pair.ours.aclose()
+    assert pair.ours.is_closed
+    assert pair.ours.is_readable()
+    assert repr(pair.ours) == "<TcpStream closed>"
+    with pytest.raises(trio.ClosedResourceError):
+        await pair.ours.receive_some()
+    with pytest.raises(trio.ClosedResourceError):
+        await pair.ours.send_all(b"x")
+    with pytest.raises(trio.ClosedResourceError):
+        await pair.ours.send_eof()
+    with pytest.raises(trio.ClosedResourceError):
+        await pair.ours.wait_send_all_might_not_block()
+
+
+async def test_waiting_on_one_closed_stream_does_not_disturb_another() -> None:
+    for _ in range(2):
+        pair = await connected()
+        await pair.ours.aclose()
+        for wait in (pair.ours.receive_some, pair.ours.wait_send_all_might_not_block):
+            with pytest.raises(trio.ClosedResourceError):
+                await wait()
+        await pair.peer.aclose()
+
+
+async def test_readable_means_bytes_or_an_end(pair: Pair) -> None:
+    assert not pair.ours.is_readable()
+    await pair.peer.send_all(b"x")
+    assert pair.ours.is_readable()
+    assert await pair.ours.receive_some() == b"x"
+    assert not pair.ours.is_readable()
+    await pair.peer.send_eof()
+    assert pair.ours.is_readable()
+
+
+async def test_a_unix_socket_does_as_well(tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    listening = trio.socket.socket(socket.AF_UNIX)
+    await listening.bind(path)
+    listening.listen()
+    async with trio.SocketListener(listening) as listener:
+        peer = await trio.open_unix_socket(path)
+        ours = TcpStream(await listener.accept())
+    async with ours, peer:
+        await ours.send_all(b"x")
+        assert await peer.receive_some(1) == b"x"

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from protocol.program.logs import SessionLog, escape_controls, set_up_logging
+
+
+@pytest.fixture
+def stderr(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
+    """What the program wrote to stderr since it was last asked; logging is reset afterwards."""
+    root = logging.getLogger()
+    loggers = [root, *map(logging.getLogger, ("protocol", "tunnel_server", "tunnel_client"))]
+    before = [(logger, logger.level) for logger in loggers]
+    handlers = root.handlers[:]
+    set_up_logging()
+    yield lambda: capsys.readouterr().err
+    root.handlers[:] = handlers
+    for logger, level in before:
+        logger.setLevel(level)
+
+
+def test_record_is_time_level_logger_and_message(stderr: Callable[[], str]) -> None:
+    logging.getLogger("tunnel_server.visitors.edge").info("listening on %s", "[::1]:80")
+    time, _, rest = stderr().partition(" ")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", time)
+    assert rest == "INFO tunnel_server.visitors.edge: listening on [::1]:80\n"
+
+
+def test_time_is_utc(stderr: Callable[[], str]) -> None:
+    record = logging.LogRecord("protocol.x", logging.INFO, "", 0, "m", None, None)
+    record.created = 1763720643.1239
+    logging.getLogger("protocol.x").handle(record)
+    assert stderr() == "2025-11-21T10:24:03.123Z INFO protocol.x: m\n"
+
+
+def test_record_of_a_session_and_of_its_stream_carry_their_ids(stderr: Callable[[], str]) -> None:
+    log = SessionLog(logging.getLogger("tunnel_server.visitors.edge"), "4f1c")
+    log.warning("slow")
+    log.for_stream(12).warning("took %d %%", 50)
+    lines = [line.partition("WARNING ")[2] for line in stderr().splitlines()]
+    assert lines == [
+        "tunnel_server.visitors.edge: session 4f1c: slow",
+        "tunnel_server.visitors.edge: session 4f1c stream 12: took 50 %",
+    ]
+
+
+def test_ids_may_have_a_percent_sign(stderr: Callable[[], str]) -> None:
+    SessionLog(logging.getLogger("protocol"), "100%d").info("of %s", "it")
+    assert "session 100%d: of it" in stderr()
+
+
+def test_what_a_stranger_sends_cannot_begin_a_line_or_drive_a_terminal(
+    stderr: Callable[[], str],
+) -> None:
+    logging.getLogger("tunnel_server").info("path %s", "/\r\n2025 ERROR forged\x1b[2J\x9b1m\u2028é")
+    line = stderr()
+    assert line.count("\n") == 1
+    assert "/\\r\\n2025 ERROR forged\\x1b[2J\\x9b1m\\u2028é\n" in line
+
+
+def test_traceback_stands_on_lines_of_its_own(stderr: Callable[[], str]) -> None:
+    try:
+        raise RuntimeError("broken")
+    except RuntimeError:
+        logging.getLogger("tunnel_server").exception("one connection ended")
+    first, *rest = stderr().splitlines()
+    assert first.endswith("ERROR tunnel_server: one connection ended")
+    assert rest[0] == "Traceback (most recent call last):"
+    assert rest[-1] == "RuntimeError: broken"
+
+
+def test_libraries_are_heard_from_warning_on_and_ours_from_info_on(
+    stderr: Callable[[], str],
+) -> None:
+    for name in ("trio-websocket", "protocol.mux", "tunnel_client"):
+        logging.getLogger(name).info("%s info", name)
+        logging.getLogger(name).debug("%s debug", name)
+    logging.getLogger("trio-websocket").warning("library warning")
+    messages = [line.partition(": ")[2] for line in stderr().splitlines()]
+    assert messages == ["protocol.mux info", "tunnel_client info", "library warning"]
+
+
+def test_level_of_ours_can_be_another(stderr: Callable[[], str]) -> None:
+    set_up_logging(logging.DEBUG)
+    logging.getLogger("protocol").debug("seen")
+    assert "DEBUG protocol: seen" in stderr()
+
+
+def test_setting_up_twice_prints_each_record_once(stderr: Callable[[], str]) -> None:
+    set_up_logging()
+    logging.getLogger("protocol").info("once")
+    assert stderr().count("once") == 1
+
+
+def test_records_go_to_the_stderr_of_their_moment(stderr: Callable[[], str]) -> None:
+    later = io.StringIO()
+    with contextlib.redirect_stderr(later):
+        logging.getLogger("protocol").info("later")
+    assert "later" in later.getvalue()
+    assert stderr() == ""
+
+
+@pytest.mark.parametrize("text", ["", "plain", "tab\tkept", "ünïcödé 漢字 🚇"])
+def test_text_without_controls_stays_as_it_is(text: str) -> None:
+    assert escape_controls(text) == text
+
+
+def test_each_control_character_is_escaped() -> None:
+    controls = [*range(32), *range(127, 160)]
+    controls.remove(9)
+    for code in controls:
+        assert escape_controls(chr(code)).isprintable(), code

@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tunnel_client.observing.lines import (
+    SHOWN_PATH_CHARS,
+    Event,
+    JsonLines,
+    PlainLines,
+    duration,
+    size,
+)
+
+CLOCK = "12:03:04"
+REQUEST = (7, b"GET", b"/a?b=c", 200, 0, 1234, 12.3, None, 2)
+
+
+def event(kind: str, *fields: Any) -> Event:
+    return Event(kind, CLOCK, fields)
+
+
+def plain(kind: str, *fields: Any) -> str:
+    return PlainLines("http://localhost:3000").text(event(kind, *fields), 0)
+
+
+@pytest.mark.parametrize(
+    ("told", "record"),
+    [
+        (
+            event("ready", "http://a.example", "a", "https://example"),
+            {
+                "event": "ready",
+                "url": "http://a.example",
+                "name": "a",
+                "server": "https://example",
+            },
+        ),
+        (
+            event("request", *REQUEST),
+            {
+                "event": "request",
+                "id": 7,
+                "method": "GET",
+                "path": "/a?b=c",
+                "status": 200,
+                "bytes_in": 0,
+                "bytes_out": 1234,
+                "ms": 12.3,
+                "error": None,
+                "open_streams": 2,
+            },
+        ),
+        (
+            event("reconnecting", 3, 1.25, "why", None),
+            {
+                "event": "reconnecting",
+                "attempt": 3,
+                "wait_s": 1.25,
+                "reason": "why",
+                "give_up_in_s": None,
+            },
+        ),
+        (event("resumed", 12.5), {"event": "resumed", "away_s": 12.5}),
+        (
+            event("refused", "unauthorized", "no"),
+            {"event": "refused", "code": "unauthorized", "message": "no"},
+        ),
+        (event("stopped", "Ctrl-C"), {"event": "stopped", "reason": "Ctrl-C"}),
+    ],
+)
+def test_json_is_one_object_a_line_with_the_fixed_fields(
+    told: Event, record: dict[str, Any]
+) -> None:
+    line = JsonLines().text(told, 0)
+    assert line.endswith("\n")
+    assert line.count("\n") == 1
+    assert json.loads(line) == record
+
+
+def test_json_says_how_many_requests_were_not_told() -> None:
+    assert json.loads(JsonLines().text(event("request", *REQUEST), 17))["dropped"] == 17
+
+
+def test_json_is_ascii_whatever_stands_in_it() -> None:
+    fields = (7, b"GET", b"/\xff\x1b\n\xc3", None, 0, 0, 1.0, "gr\u00fc\u00dfe \u202e \udc80", 0)
+    line = JsonLines().text(event("request", *fields), 0)
+    assert line.isascii()
+    assert line[:-1].isprintable()
+    assert json.loads(line)["path"] == "/\\xff\x1b\n\\xc3"
+
+
+def test_ready_shows_url_target_server_and_how_to_stop() -> None:
+    shown = plain("ready", "http://a.example", "a", "https://example")
+    assert shown.splitlines() == [
+        "",
+        "  Public URL   http://a.example",
+        "  leads to     http://localhost:3000",
+        "  through      https://example",
+        "",
+        "  Ctrl-C stops it. Requests:",
+        "",
+    ]
+
+
+def test_ready_again_with_the_same_url_is_one_line() -> None:
+    lines = PlainLines("3000")
+    first = event("ready", "http://a.example", "a", "https://example")
+    other = event("ready", "http://b.example", "b", "https://example")
+    lines.text(first, 0)
+    assert lines.text(first, 0) == "12:03:04 connected again: http://a.example\n"
+    assert "Public URL   http://b.example" in lines.text(other, 0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "shown"),
+    [
+        (REQUEST, "12:03:04 GET /a?b=c 200, 1.2 kB, 12 ms\n"),
+        (
+            (7, b"POST", b"/up", 201, 64_000_000, 15, 1200.4, None, 0),
+            "12:03:04 POST /up 201, 64.0 MB up, 15 B down, 1200 ms\n",
+        ),
+        (
+            (7, b"GET", b"/", 502, 0, 0, 3.0, "the app refused", 0),
+            "12:03:04 GET / 502, 0 B, 3 ms: the app refused\n",
+        ),
+        (
+            (7, b"GET", b"/", None, 0, 0, 0.4, "the visitor went away", 0),
+            "12:03:04 GET / failed, 0 B, 0 ms: the visitor went away\n",
+        ),
+    ],
+)
+def test_request_is_one_line(fields: tuple[Any, ...], shown: str) -> None:
+    assert plain("request", *fields) == shown
+
+
+def test_news_of_the_tunnel_is_one_line() -> None:
+    assert plain("resumed", 12.34) == "12:03:04 resumed after 12 s; nothing was lost\n"
+    assert plain("refused", "unauthorized", "no such token") == (
+        "12:03:04 refused by the server (unauthorized): no such token\n"
+    )
+    assert plain("stopped", "Ctrl-C") == "12:03:04 stopped: Ctrl-C\n"
+
+
+@pytest.mark.parametrize(
+    ("wait_s", "give_up_in_s", "said"),
+    [
+        (1.25, None, "trying again in 1.2 s (attempt 3), until it works"),
+        (1.25, 57.3, "trying again in 1.2 s (attempt 3), for 57 s more"),
+        (0.0, None, "trying again now (attempt 3), until it works"),
+    ],
+)
+def test_people_read_why_there_is_no_connection_and_how_long_it_is_tried(
+    wait_s: float, give_up_in_s: float | None, said: str
+) -> None:
+    line = plain("reconnecting", 3, wait_s, "it is down", give_up_in_s)
+    assert line == f"12:03:04 it is down; {said}\n"
+
+
+def test_that_the_app_is_down_and_back_is_for_people_alone() -> None:
+    assert plain("origin_down", "nothing listens on http://localhost:3000", 3.0) == (
+        "12:03:04 nothing listens on http://localhost:3000; requests wait for it, 3 s each\n"
+    )
+    assert plain("origin_down", "nothing listens there", 0.0) == "12:03:04 nothing listens there\n"
+    assert plain("origin_up") == "12:03:04 http://localhost:3000 is back\n"
+    assert JsonLines().text(event("origin_down", "why", 3.0), 0) == ""
+    assert JsonLines().text(event("origin_up"), 0) == ""
+
+
+def test_requests_that_were_not_told_are_counted_in_a_line_before() -> None:
+    first, second = PlainLines("x").text(event("request", *REQUEST), 17).splitlines()
+    assert "(17 requests are not shown" in first
+    assert second.startswith("12:03:04 GET")
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("request", (7, b"GET\x1b", b"/\x1b[2J\r\n\x9b\xe2\x80\xae", 200, 0, 0, 1.0, "\x1b\n", 0)),
+        ("ready", ("http://\x1b", "\n", "\u202e\r")),
+        ("reconnecting", (1, 1.0, "\x1b]0;title\x07\n", None)),
+        ("refused", ("\x1b", "\x1b\r\n")),
+        ("stopped", ("\x1b\n",)),
+        ("origin_down", ("\x1b\n", 1.0)),
+    ],
+)
+def test_nothing_that_a_terminal_acts_on_gets_through(kind: str, fields: tuple[Any, ...]) -> None:
+    harmless = tuple("x" if isinstance(field, str) else field for field in fields)
+    shown = plain(kind, *fields)
+    assert all(line.isprintable() for line in shown.split("\n"))
+    assert shown.count("\n") == plain(kind, *harmless).count("\n")
+
+
+def test_long_path_is_shortened_for_people_alone() -> None:
+    def shown(length: int) -> str:
+        return plain("request", 7, b"GET", b"/" * length, 200, 0, 0, 1.0, None, 0)
+
+    assert "/ 200" in shown(SHOWN_PATH_CHARS)
+    assert "/... 200" in shown(SHOWN_PATH_CHARS + 1)
+    assert len(shown(8000)) < 250
+    long = event("request", 7, b"GET", b"/" * 8000, 200, 0, 0, 1.0, None, 0)
+    assert "/" * 8000 in JsonLines().text(long, 0)
+
+
+@pytest.mark.parametrize(
+    ("count_bytes", "shown"),
+    [
+        *((0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (999_949, "999.9 kB")),
+        *((999_950, "1.0 MB"), (64 * 2**20, "67.1 MB"), (10**9, "1.0 GB"), (10**12, "1.0 TB")),
+        (5 * 10**15, "5000.0 TB"),
+    ],
+)
+def test_size_is_readable(count_bytes: int, shown: str) -> None:
+    assert size(count_bytes) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds_s", "said"),
+    [
+        *((0.04, "0.0 s"), (0.4, "0.4 s"), (9.94, "9.9 s"), (9.96, "10 s"), (119, "119 s")),
+        *((120, "2 min"), (7100, "118 min"), (7200, "2 h"), (100 * 3600, "100 h")),
+    ],
+)
+def test_a_duration_is_readable(seconds_s: float, said: str) -> None:
+    assert duration(seconds_s) == said

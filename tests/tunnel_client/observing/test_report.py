@@ -1,0 +1,389 @@
+"""Worker threads write here, and a virtual clock does not wait for them: so these tests run on the
+real one, and wait for what was written (`Written`), never for time to pass."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from tunnel_client.observing import report as module
+from tunnel_client.observing.report import (
+    LONGEST_PATH_BYTES,
+    LONGEST_QUEUE,
+    Report,
+    local_time,
+    open_report,
+    write_stdout,
+)
+
+
+class Written:
+    """Where a report writes to: keeps the chunks; blocks while `open` is not set."""
+
+    def __init__(self) -> None:
+        self.chunks: list[bytes] = []
+        self.open = threading.Event()
+        self.open.set()
+        self.errors: list[OSError] = []
+        self._news = trio.Event()
+        self._one_at_a_time = threading.Lock()
+
+    def write(self, data: bytes) -> None:
+        assert self._one_at_a_time.acquire(blocking=False)
+        try:
+            self._write(data)
+        finally:
+            self._one_at_a_time.release()
+
+    def _write(self, data: bytes) -> None:
+        trio.from_thread.run_sync(self._tell)
+        self.open.wait()
+        if self.errors:
+            raise self.errors.pop(0)
+        self.chunks.append(data)
+        trio.from_thread.run_sync(self._tell)
+
+    def _tell(self) -> None:
+        self._news.set()
+        self._news = trio.Event()
+
+    async def until(self, count: int) -> None:
+        """Wait for that many lines, and for the report to rest."""
+        while len(self.lines) < count:
+            await self._news.wait()
+
+    async def news(self) -> None:
+        await self._news.wait()
+
+    @property
+    def lines(self) -> list[str]:
+        return b"".join(self.chunks).decode().splitlines()
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.lines]
+
+
+@pytest.fixture
+def written() -> Iterator[Written]:
+    written = Written()
+    yield written
+    written.open.set()  # no thread is left behind
+
+
+def json_report(written: Written) -> Report:
+    return Report(json=True, target="3000", write=written.write, clock=lambda: "12:00:00")
+
+
+def request(report: Report, number: int = 0) -> None:
+    report.request(number, b"GET", b"/", 200, 0, 0, 1.26, None, 0)
+
+
+async def test_event_is_written_at_once(written: Written, nursery: trio.Nursery) -> None:
+    report = json_report(written)
+    nursery.start_soon(report.run)
+    report.ready("http://a", "a", "http://s")
+    await written.until(1)
+    assert written.records[0]["event"] == "ready"
+    report.request(5, b"PUT", b"/x", None, 1, 2, 3.456, "why", 4)
+    await written.until(2)
+    assert written.records[1] == {
+        "event": "request",
+        "id": 5,
+        "method": "PUT",
+        "path": "/x",
+        "status": None,
+        "bytes_in": 1,
+        "bytes_out": 2,
+        "ms": 3.5,
+        "error": "why",
+        "open_streams": 4,
+    }
+
+
+async def test_every_kind_of_event_is_told_in_order(
+    written: Written, nursery: trio.Nursery
+) -> None:
+    report = json_report(written)
+    report.reconnecting(1, 0.123456, "down", 59.87654)
+    report.resumed(12.34567)
+    report.ready("http://a", "a", "http://s")
+    request(report)
+    report.refused("unauthorized", "no")
+    report.stopped("why")
+    nursery.start_soon(report.run)
+    await written.until(6)
+    told = [record["event"] for record in written.records]
+    assert told == ["reconnecting", "resumed", "ready", "request", "refused", "stopped"]
+    assert written.records[0]["wait_s"] == 0.123
+    assert written.records[0]["give_up_in_s"] == 59.877
+    assert written.records[1]["away_s"] == 12.346
+
+
+async def test_lines_for_people_carry_the_time_of_the_event(
+    written: Written, nursery: trio.Nursery
+) -> None:
+    times = iter(["12:00:01", "12:00:02"])
+    report = Report(json=False, target="3000", write=written.write, clock=lambda: next(times))
+    request(report)
+    request(report)
+    nursery.start_soon(report.run)
+    await written.until(2)
+    assert [line.partition(" ")[0] for line in written.lines] == ["12:00:01", "12:00:02"]
+
+
+async def test_what_comes_together_is_one_write(written: Written, nursery: trio.Nursery) -> None:
+    report = json_report(written)
+    for number in range(100):
+        request(report, number)
+    nursery.start_soon(report.run)
+    await written.until(100)
+    assert len(written.chunks) == 1
+
+
+async def test_writes_keep_a_pace(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
+    rests: list[float] = []
+    resting = trio.Event()
+    go_on = trio.Event()
+
+    async def rest(seconds: float) -> None:
+        rests.append(seconds)
+        resting.set()
+        await go_on.wait()
+
+    report = json_report(written)
+    monkeypatch.setattr(trio, "sleep", rest)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(report.run)
+        request(report)
+        await resting.wait()
+        for _ in range(10):
+            request(report)
+        await wait_all_tasks_blocked()
+        assert (len(written.chunks), rests) == (1, [module.PACE_S])
+        go_on.set()
+        await written.until(11)
+        assert len(written.chunks) == 2
+        nursery.cancel_scope.cancel()
+
+
+async def test_reader_that_stops_blocks_nobody_and_loses_the_oldest_requests(
+    written: Written, nursery: trio.Nursery
+) -> None:
+    report = json_report(written)
+    nursery.start_soon(report.run)
+    written.open.clear()
+    request(report, 0)
+    await written.news()  # the thread is in its write, with request 0
+    for number in range(1, LONGEST_QUEUE + 1):
+        request(report, number)
+    assert report.dropped == 0
+    for number in range(LONGEST_QUEUE + 1, LONGEST_QUEUE + 18):
+        request(report, number)
+    assert report.dropped == 17
+    written.open.set()
+    await written.until(LONGEST_QUEUE + 1)
+    told = written.records
+    assert [record["id"] for record in told] == [0, *range(18, LONGEST_QUEUE + 18)]
+    assert [record.get("dropped") for record in told[:3]] == [None, 17, None]
+    assert report.dropped == 0
+
+
+async def test_news_of_the_tunnel_outlive_a_flood_of_requests(
+    written: Written, nursery: trio.Nursery
+) -> None:
+    report = json_report(written)
+    for number in range(LONGEST_QUEUE):
+        request(report, number)
+    report.reconnecting(1, 0.5, "down")
+    report.ready("http://a", "a", "http://s")
+    for number in range(2 * LONGEST_QUEUE):
+        request(report, number)
+    nursery.start_soon(report.run)
+    await written.until(LONGEST_QUEUE)
+    told = [record["event"] for record in written.records]
+    assert told[:3] == ["reconnecting", "ready", "request"]
+    assert len(told) == LONGEST_QUEUE
+    assert sum(record.get("dropped", 1) for record in written.records) - 2 == 3 * LONGEST_QUEUE - 1
+
+
+async def test_queue_has_an_end_for_news_of_the_tunnel_too(
+    written: Written, nursery: trio.Nursery
+) -> None:
+    report = json_report(written)
+    for attempt in range(LONGEST_QUEUE + 5):
+        report.reconnecting(attempt, 0.5, "down")
+    nursery.start_soon(report.run)
+    await written.until(LONGEST_QUEUE)
+    assert [record["attempt"] for record in written.records] == list(range(5, LONGEST_QUEUE + 5))
+
+
+async def test_long_path_is_cut_so_that_the_queue_stays_small(
+    written: Written, nursery: trio.Nursery
+) -> None:
+    report = json_report(written)
+    for length in (LONGEST_PATH_BYTES, LONGEST_PATH_BYTES + 1):
+        report.request(0, b"GET", b"/" * length, 200, 0, 0, 1.0, None, 0)
+    nursery.start_soon(report.run)
+    await written.until(2)
+    assert [len(record["path"]) for record in written.records] == [LONGEST_PATH_BYTES] * 2
+
+
+async def test_last_words_are_told_when_cancelled(written: Written) -> None:
+    report = json_report(written)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(report.run)
+        report.ready("http://a", "a", "http://s")
+        await written.until(1)
+        request(report)
+        report.stopped("Ctrl-C")
+        nursery.cancel_scope.cancel()
+    assert [record["event"] for record in written.records] == ["ready", "request", "stopped"]
+
+
+async def test_cancelled_before_it_ran_it_tells_what_there_is(written: Written) -> None:
+    report = json_report(written)
+    report.stopped("why")
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await report.run()
+    assert [record["event"] for record in written.records] == ["stopped"]
+
+
+async def test_write_under_way_when_cancelled_is_finished_first(
+    written: Written, nursery: trio.Nursery
+) -> None:
+    report = json_report(written)
+    written.open.clear()
+    async with trio.open_nursery() as inner:
+        inner.start_soon(report.run)
+        request(report)
+        await written.news()
+        report.stopped("why")
+        inner.cancel_scope.cancel()
+        nursery.start_soon(open_when_blocked, written)
+    assert [record["event"] for record in written.records] == ["request", "stopped"]
+    assert len(written.chunks) == 2
+
+
+async def open_when_blocked(written: Written) -> None:
+    with trio.CancelScope(shield=True):
+        await wait_all_tasks_blocked()
+        written.open.set()
+
+
+async def test_stdout_that_never_moves_holds_the_end_up_no_longer_than_the_deadline(
+    written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LAST_WORDS_S", 0.01)
+    report = json_report(written)
+    written.open.clear()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(report.run)
+        request(report)
+        await written.news()
+        nursery.cancel_scope.cancel()
+    assert written.chunks == []
+
+
+@pytest.mark.parametrize("number", [errno.EPIPE, errno.EIO, errno.EBADF])
+async def test_without_a_reader_it_ends_quietly(written: Written, number: int) -> None:
+    report = json_report(written)
+    written.errors = [OSError(number, "gone")]
+    request(report)
+    await report.run()
+    assert report.closed
+    request(report)
+    assert repr(report) == "<Report closed>"
+    await report.run()
+
+
+async def test_full_disk_costs_lines_and_not_the_tunnel(
+    written: Written, nursery: trio.Nursery
+) -> None:
+    report = json_report(written)
+    nursery.start_soon(report.run)
+    written.errors = [OSError(errno.ENOSPC, "full")]
+    request(report, 1)
+    await written.news()
+    request(report, 2)
+    await written.until(1)
+    assert [record["id"] for record in written.records] == [2]
+    assert not report.closed
+
+
+async def test_repr_says_where_it_stands(written: Written) -> None:
+    report = json_report(written)
+    request(report)
+    assert repr(report) == "<Report queued=1 dropped=0>"
+
+
+def test_time_is_that_of_the_wall_clock_here() -> None:
+    assert len(local_time()) == len("12:00:00")
+
+
+# In another process, because it needs that one's descriptor 1.
+TELL = """
+import sys
+import trio
+import trio.testing
+from tunnel_client.observing.report import open_report
+
+async def tell(report):
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(report.run)
+        report.stopped("why")
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+
+other = open(sys.argv[1], "wb")  # gets descriptor 1 where that is closed
+trio.run(tell, open_report(json=True, target="x"))
+print(other.fileno(), file=sys.stderr)
+"""
+
+
+def test_process_tells_on_its_stdout(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", TELL, str(tmp_path / "other")]
+    done = subprocess.run(command, capture_output=True, check=True)
+    assert json.loads(done.stdout) == {"event": "stopped", "reason": "why"}
+
+
+def test_process_started_without_stdout_writes_into_no_other_file(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    command = ["sh", "-c", '"$0" -c "$1" "$2" >&-', sys.executable, TELL, str(other)]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (0, "1\n")
+    assert other.read_bytes() == b""
+
+
+def test_everything_goes_out_through_a_pipe_that_is_full_and_non_blocking(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out, into = os.pipe()
+    os.set_blocking(into, False)
+    monkeypatch.setattr(module, "STDOUT", into)
+    data = b"x" * 300_000
+    writer = threading.Thread(target=write_stdout, args=[data])
+    writer.start()
+    received = 0
+    while received < len(data):
+        received += len(os.read(out, 65536))
+    writer.join()
+    os.close(out)
+    os.close(into)
+    assert received == len(data)
+
+
+def test_report_of_the_process_is_a_report() -> None:
+    assert not open_report(json=False, target="x").closed

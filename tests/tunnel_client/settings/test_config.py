@@ -1,0 +1,356 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from tunnel_client.errors import ConfigError
+from tunnel_client.settings.addresses import ServerUrl
+from tunnel_client.settings.config import ClientConfig, Flags, Loaded, load
+from tunnel_client.settings.config_file import FILE_NAME
+from tunnel_client.settings.header_edits import HeaderEdits
+from tunnel_client.settings.target import Target
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """For config and state, and a CA in `ca.pem`."""
+    trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
+    return tmp_path
+
+
+def loaded(folder: Path, environ: Mapping[str, str] | None = None, **flags: Any) -> Loaded:
+    return load(Flags(**{"target": "3000"} | flags), environ or {}, folder, folder / "state")
+
+
+def config(folder: Path, environ: Mapping[str, str] | None = None, **flags: Any) -> ClientConfig:
+    return loaded(folder, environ, **flags).config
+
+
+def refusal(folder: Path, environ: Mapping[str, str] | None = None, **flags: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        loaded(folder, environ, **flags)
+    return str(caught.value)
+
+
+def write(folder: Path, content: str) -> str:
+    """Write the config file; how its keys are named in errors."""
+    (folder / FILE_NAME).write_text(content)
+    return str(folder / FILE_NAME)
+
+
+def test_defaults_are_those_of_the_design(folder: Path) -> None:
+    found = config(folder)
+    assert found.target == Target.parse("3000")
+    assert str(found.server_url) == "http://localhost:8080"
+    assert (found.origin_timeout_s, found.drain_timeout_s) == (600, 8)
+    assert (found.ws_keepalive_s, found.give_up_after_s) == (0, 0)
+    assert found.origin_wait_s == 3
+    assert (found.origin_insecure, found.json) == (False, False)
+    assert (found.server_ca, found.proxy, found.subdomain, found.origin_ca) == (None,) * 4
+
+
+def test_every_flag_is_taken(folder: Path) -> None:
+    ca = folder / "ca.pem"
+    found = config(
+        folder,
+        target="https://localhost:8443",
+        server="https://example.com",
+        server_ca=str(ca),
+        subdomain="MyApp",
+        token="tt_x",
+        origin_timeout="30",
+        origin_wait="20",
+        origin_ca=str(ca),
+        drain_timeout="0",
+        give_up_after="90",
+        identity="public",
+        host_header="app.test:81",
+        request_header=("A: 1", "a: 2"),
+        request_header_remove=("Cookie",),
+        response_header=("B: 3",),
+        response_header_remove=("Server",),
+        ws_keepalive="20",
+        json=True,
+    )
+    assert found == ClientConfig(
+        target=Target.parse("https://localhost:8443"),
+        server_url=ServerUrl.parse("https://example.com"),
+        server_ca=ca,
+        subdomain="myapp",
+        token="tt_x",
+        token_source="--token",
+        origin_timeout_s=30,
+        origin_wait_s=20,
+        origin_ca=ca,
+        drain_timeout_s=0,
+        give_up_after_s=90,
+        identity="public",
+        host_header="app.test:81",
+        request_edits=HeaderEdits(((b"A", b"1"), (b"a", b"2")), frozenset({b"cookie"})),
+        answer_edits=HeaderEdits(((b"B", b"3"),), frozenset({b"server"})),
+        ws_keepalive_s=20,
+        json=True,
+    )
+
+
+def test_every_key_of_the_file_is_taken(folder: Path) -> None:
+    path = write(
+        folder,
+        """
+        server = "https://example.com"
+        server_ca = "ca.pem"
+        subdomain = "myapp"
+        token = "tt_x"
+        origin_timeout = 30
+        origin_wait = 20
+        origin_ca = "ca.pem"
+        drain_timeout = 0
+        give_up_after = 90
+        identity = "public"
+        host_header = "app.test:81"
+        request_header = ["A: 1", "a: 2"]
+        request_header_remove = ["Cookie"]
+        response_header = ["B: 3"]
+        response_header_remove = ["Server"]
+        ws_keepalive = 20
+        """,
+    )
+    assert config(folder, target="https://localhost:8443") == ClientConfig(
+        target=Target.parse("https://localhost:8443"),
+        server_url=ServerUrl.parse("https://example.com"),
+        server_ca=folder / "ca.pem",
+        subdomain="myapp",
+        token="tt_x",
+        token_source=f"{path}: token",
+        origin_timeout_s=30,
+        origin_wait_s=20,
+        origin_ca=folder / "ca.pem",
+        drain_timeout_s=0,
+        give_up_after_s=90,
+        identity="public",
+        host_header="app.test:81",
+        request_edits=HeaderEdits(((b"A", b"1"), (b"a", b"2")), frozenset({b"cookie"})),
+        answer_edits=HeaderEdits(((b"B", b"3"),), frozenset({b"server"})),
+        ws_keepalive_s=20,
+    )
+
+
+def test_flags_win_over_environment_over_file(folder: Path) -> None:
+    environ: dict[str, str] = {}
+    flags: dict[str, str] = {}
+    assert config(folder, environ, **flags).server_url.host == "localhost"
+    write(folder, 'server = "http://file.example"')
+    assert config(folder, environ, **flags).server_url.host == "file.example"
+    environ["TUNNEL_SERVER"] = "http://environment.example"
+    assert config(folder, environ, **flags).server_url.host == "environment.example"
+    flags["server"] = "http://flag.example"
+    assert config(folder, environ, **flags).server_url.host == "flag.example"
+
+
+def test_token_comes_from_the_first_place_that_has_one(folder: Path) -> None:
+    def found() -> tuple[str, str]:
+        loaded = config(folder, environ, **flags)
+        return loaded.token, loaded.token_source
+
+    environ: dict[str, str] = {}
+    flags: dict[str, str] = {}
+    (folder / "token").write_text("tt_file\n")
+    (folder / "token2").write_text("tt_config_file\n")
+    assert found()[1] == "the install key"
+    path = write(folder, 'token_file = "token2"')
+    assert found() == ("tt_config_file", f"{path}: token_file")
+    write(folder, 'token = "tt_config"\ntoken_file = "token2"')
+    assert found() == ("tt_config", f"{path}: token")
+    environ["TUNNEL_TOKEN"] = "tt_environment"
+    assert found() == ("tt_environment", "TUNNEL_TOKEN")
+    flags["token_file"] = str(folder / "token")
+    assert found() == ("tt_file", "--token-file")
+    flags["token"] = "tt_flag"
+    assert found() == ("tt_flag", "--token")
+
+
+def test_empty_variable_is_an_unset_one(folder: Path) -> None:
+    found = config(folder, {"TUNNEL_TOKEN": "", "TUNNEL_SERVER": ""})
+    assert found.token_source == "the install key"
+    assert found.server_url.host == "localhost"
+
+
+def test_install_key_stays_the_same_and_is_made_only_without_a_token(folder: Path) -> None:
+    config(folder, token="tt_x")
+    assert not (folder / "state").exists()
+    refusal(folder, subdomain="-")
+    assert not (folder / "state").exists()
+    assert config(folder).token == config(folder).token != ""
+
+
+def test_token_on_the_command_line_is_warned_about(folder: Path) -> None:
+    assert "process list" in loaded(folder, token="tt_x").warnings[0]
+    assert loaded(folder, {"TUNNEL_TOKEN": "tt_x"}).warnings == ()
+    assert loaded(folder).warnings == ()
+
+
+def test_install_key_that_cannot_be_kept_is_warned_about(folder: Path) -> None:
+    (folder / "state").touch()
+    assert "no install key" in loaded(folder).warnings[0]
+
+
+def test_secrets_are_in_no_repr(folder: Path) -> None:
+    environ = {"https_proxy": "http://user:hunter2@p"}
+    found = config(folder, environ, token="hunter2", server="https://example.com")
+    assert found.proxy is not None
+    assert found.token == "hunter2"
+    shown = repr(found) + repr(Flags(token="hunter2"))
+    assert "hunter2" not in shown
+    assert "dXNlcjpodW50ZXIy" not in shown
+
+
+def test_proxy_of_the_environment_is_for_servers_elsewhere(folder: Path) -> None:
+    environ = {"ALL_PROXY": "http://p:3128"}
+    assert config(folder, environ).proxy is None
+    assert str(config(folder, environ, server="http://example.com").proxy) == "p:3128"
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ({"target": None}, "TARGET: is missing; allowed: 3000, "),
+        ({"target": "0"}, "TARGET: a port is a number from 1 to 65535; "),
+        ({"server": "example.com"}, "--server: a URL starts with http:// or https://; allowed: "),
+        ({"server": "https://a/b"}, "--server: no path, query or fragment; "),
+        ({"server": ""}, "--server: a URL starts with"),
+        ({"subdomain": "a.b"}, "--subdomain: a DNS label: 1 to 63 of a-z, 0-9 and -, "),
+        ({"subdomain": ""}, "--subdomain: a DNS label"),
+        ({"token": "a b"}, "--token: a token is 1 to 1024 "),
+        ({"token": ""}, "--token: a token is 1 to 1024 "),
+        ({"token_file": "/none"}, "--token-file: /none cannot be read: No such file"),
+        ({"origin_timeout": "0"}, "--origin-timeout: a number of seconds from 0.001 to 86400"),
+        ({"origin_timeout": "86400.1"}, "--origin-timeout: a number of seconds from 0.001 to"),
+        ({"origin_wait": "-1"}, "--origin-wait: a number of seconds from 0 to 600"),
+        ({"origin_wait": "600.1"}, "--origin-wait: a number of seconds from 0 to 600"),
+        ({"origin_timeout": "x"}, "--origin-timeout: a number of seconds from 0.001 to 86400"),
+        ({"drain_timeout": "-1"}, "--drain-timeout: a number of seconds from 0 to 3600"),
+        ({"drain_timeout": "3600.1"}, "--drain-timeout: a number of seconds from 0 to 3600"),
+        ({"give_up_after": "0.9"}, "--give-up-after: a number of seconds from 1 to 604800, or 0"),
+        ({"give_up_after": "604800.1"}, "--give-up-after: a number of seconds from 1 to 604800"),
+        ({"give_up_after": "never"}, "--give-up-after: a number of seconds from 1 to 604800"),
+        ({"ws_keepalive": "0.9"}, "--ws-keepalive: a number of seconds from 1 to 86400, or 0"),
+        ({"ws_keepalive": "86400.1"}, "--ws-keepalive: a number of seconds from 1 to 86400, or"),
+        (
+            {"ws_keepalive": "x"},
+            "--ws-keepalive: a number of seconds from 1 to 86400, or 0 for off",
+        ),
+        ({"origin_ca": "/none", "target": "https://a"}, "--origin-ca: /none cannot be read: "),
+        ({"server_ca": "/none", "server": "https://a"}, "--server-ca: /none cannot be read: "),
+    ],
+)
+def test_bad_flag_is_refused_by_name_with_what_is_allowed(
+    folder: Path, flags: dict[str, Any], said: str
+) -> None:
+    assert refusal(folder, **flags).startswith(said)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {
+            "origin_timeout": "0.001",
+            "drain_timeout": "0",
+            "ws_keepalive": "1",
+            "give_up_after": "1",
+        },
+        {"origin_timeout": "86400", "drain_timeout": "3600", "ws_keepalive": "86400"},
+        {"give_up_after": "604800", "origin_wait": "0"},
+        {"origin_wait": "600"},
+    ],
+)
+def test_numbers_are_taken_up_to_their_limits(folder: Path, flags: dict[str, Any]) -> None:
+    config(folder, **flags)
+
+
+def test_what_the_file_turns_on_is_turned_off_by_a_flag(folder: Path) -> None:
+    write(folder, "ws_keepalive = 20\ngive_up_after = 90")
+    on = config(folder)
+    assert (on.ws_keepalive_s, on.give_up_after_s) == (20, 90)
+    off = config(folder, ws_keepalive="0", give_up_after="0")
+    assert (off.ws_keepalive_s, off.give_up_after_s) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"TUNNEL_SERVER": "ws://a"}, "TUNNEL_SERVER: a URL starts with"),
+        ({"TUNNEL_TOKEN": "a\n"}, "TUNNEL_TOKEN: a token is"),
+        ({"TUNNEL_SERVER": "http://a", "ALL_PROXY": "socks5://p"}, "ALL_PROXY: only http and"),
+    ],
+)
+def test_bad_variable_is_refused_by_name(folder: Path, environ: dict[str, str], said: str) -> None:
+    assert refusal(folder, environ).startswith(said)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'server = "ftp://a"',
+        'server_ca = "none.pem"\nserver = "https://a"',
+        'subdomain = "a_b"',
+        'token = ""',
+        'token_file = "none"',
+        "origin_timeout = 0",
+        'origin_ca = "none.pem"',
+        "drain_timeout = -1",
+        "give_up_after = 0.5",
+        "identity = 'both'",
+        "host_header = 'a b'",
+        "request_header = ['secret']",
+        "request_header = 'A: secret'",
+        "request_header_remove = ['Host']",
+        "response_header = ['Tunnel-Error: secret']",
+        "ws_keepalive = 0.5",
+    ],
+)
+def test_bad_key_of_the_file_is_refused_by_name(folder: Path, line: str) -> None:
+    path = write(folder, line)
+    key = line.partition(" ")[0]
+    assert refusal(folder, target="https://localhost:8443").startswith(f"{path}: {key}: ")
+
+
+def test_flag_about_a_certificate_is_refused_where_there_is_none(folder: Path) -> None:
+    ca = str(folder / "ca.pem")
+    assert refusal(folder, server_ca=ca) == (
+        "--server-ca: only for an https:// server, and this is http://localhost:8080"
+    )
+    http = "only for an https:// TARGET, and this is http://localhost:3000"
+    assert refusal(folder, origin_ca=ca) == f"--origin-ca: {http}"
+    assert refusal(folder, origin_insecure=True) == f"--origin-insecure: {http}"
+
+
+def test_keys_about_certificates_are_passed_over_where_there_is_none(folder: Path) -> None:
+    write(folder, 'server_ca = "ca.pem"\norigin_insecure = true')
+    found = config(folder)
+    assert (found.server_ca, found.origin_insecure) == (None, False)
+    write(folder, 'origin_ca = "ca.pem"')
+    assert config(folder).origin_ca is None
+
+
+def test_app_is_not_both_verified_and_unverified(folder: Path) -> None:
+    said = refusal(
+        folder, target="https://a", origin_insecure=True, origin_ca=str(folder / "ca.pem")
+    )
+    assert said.startswith("--origin-insecure: not together with")
+
+
+def test_trust_given_by_flag_wins_over_the_other_kind_in_the_file(folder: Path) -> None:
+    write(folder, "origin_insecure = true")
+    found = config(folder, target="https://a", origin_ca=str(folder / "ca.pem"))
+    assert (found.origin_insecure, found.origin_ca) == (False, folder / "ca.pem")
+    write(folder, 'origin_ca = "ca.pem"')
+    found = config(folder, target="https://a", origin_insecure=True)
+    assert (found.origin_insecure, found.origin_ca) == (True, None)
+    write(folder, "origin_insecure = true")
+    assert config(folder, target="https://a").origin_insecure
+    write(folder, 'origin_insecure = false\norigin_ca = "ca.pem"')
+    assert config(folder, target="https://a").origin_ca == folder / "ca.pem"

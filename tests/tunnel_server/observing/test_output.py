@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+from pathlib import Path
+
+import pytest
+
+from tunnel_server.observing.output import Output, bind_address
+from tunnel_server.settings.config import PublicUrl, ServerConfig
+
+
+class Flushed(io.StringIO):
+    """Knows how much of it was flushed."""
+
+    flushed = ""
+
+    def flush(self) -> None:
+        self.flushed = self.getvalue()
+
+
+def printed(config: ServerConfig, port: int = 41233) -> str:
+    stdout = Flushed()
+    Output(config, "1.2.3", stdout).listening(port)
+    assert stdout.flushed == stdout.getvalue()
+    return stdout.flushed
+
+
+def test_json_is_one_object_on_one_line_flushed_at_once() -> None:
+    text = printed(ServerConfig(json=True))
+    assert text.count("\n") == 1
+    assert json.loads(text) == {
+        "event": "listening",
+        "bind": "127.0.0.1:41233",
+        "url": "http://localhost:41233",
+    }
+
+
+def test_url_is_the_public_one_where_it_is_given() -> None:
+    config = ServerConfig(
+        bind_host="::1", public_url=PublicUrl("https", "example.com", 443), json=True
+    )
+    assert json.loads(printed(config, 80)) == {
+        "event": "listening",
+        "bind": "[::1]:80",
+        "url": "https://example.com",
+    }
+
+
+def test_people_read_where_it_listens_who_may_connect_and_how() -> None:
+    assert printed(ServerConfig(), 8080).splitlines() == [
+        "tunnel-server 1.2.3 listens on 127.0.0.1:8080",
+        "  service  http://localhost:8080",
+        "  tunnels  http://NAME.localhost:8080",
+        "  access   no token is needed",
+        "  connect  tunnel-client http 3000",
+        "Ctrl-C stops it.",
+    ]
+
+
+def test_people_read_where_tokens_are_if_they_are_needed() -> None:
+    text = printed(ServerConfig(domain="example.com", auth_file=Path("/etc/tokens")))
+    assert "  access   with a token of /etc/tokens\n" in text
+    command = "tunnel-client http 3000 --server http://example.com:41233 --token-file FILE"
+    assert f"  connect  {command}\n" in text
+
+
+def test_server_open_to_strangers_is_warned_of_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    printed(ServerConfig())
+    assert not caplog.records
+    printed(ServerConfig(bind_host="0.0.0.0", open=True, json=True))
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert "no token is needed" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("streams", "words"), [(0, "0 requests"), (1, "1 request"), (3, "3 requests")]
+)
+def test_people_read_what_a_stop_waits_for_and_programs_do_not(streams: int, words: str) -> None:
+    stdout = Flushed()
+    Output(ServerConfig(), "1", stdout).draining(streams, replaced=False)
+    assert stdout.flushed == f"Stopping: waiting up to 8 s for {words}. Ctrl-C stops at once.\n"
+    silent = Flushed()
+    Output(ServerConfig(json=True), "1", silent).draining(streams, replaced=False)
+    assert silent.getvalue() == ""
+
+
+def test_a_server_that_is_replaced_says_so() -> None:
+    stdout = Flushed()
+    Output(ServerConfig(), "1", stdout).draining(1, replaced=True)
+    assert stdout.flushed.startswith("Replaced by another server: waiting up to 8 s for 1 request.")
+
+
+def test_reader_that_has_gone_away_does_not_matter() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    stdout = os.fdopen(write, "w")
+    output = Output(ServerConfig(json=True), "1", stdout)
+    output.listening(80)
+    output.listening(80)
+    assert repr(output) == "<Output json gone>"
+    stdout.close()  # as Python does at exit: what is left in the buffer must not raise
+
+
+def test_closed_stdout_does_not_matter() -> None:
+    stdout = io.StringIO()
+    stdout.close()
+    output = Output(ServerConfig(), "1", stdout)
+    assert repr(output) == "<Output text>"
+    output.listening(80)
+    assert repr(output) == "<Output text gone>"
+
+
+def test_ipv6_addresses_are_written_in_brackets() -> None:
+    assert bind_address("127.0.0.1", 80) == "127.0.0.1:80"
+    assert bind_address("::1", 80) == "[::1]:80"

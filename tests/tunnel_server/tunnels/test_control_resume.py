@@ -1,0 +1,509 @@
+"""Sessions whose connection was lost: who gets them back, and what visitors see meanwhile."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from protocol.drivers.session import Session
+from protocol.mux.codec import pack_head, pack_map
+from protocol.mux.handshake import resume_message
+from protocol.mux.messages import Goaway, Head, Release, Resume, Resumed, Welcome
+from protocol.mux.wire import FrameType, frame, split_message
+from tests.edge_fakes import HELLO, Visitor, World, echo, get, hello, open_world, tunnel_error
+from tests.tunnel_server.control_client import (
+    APP,
+    TOKEN,
+    bearer,
+    claim,
+    connected,
+    message,
+    opened,
+    received,
+    resumed,
+    said,
+    welcomed,
+)
+from tunnel_server.owners.tokens import add_token, make_token
+from tunnel_server.tunnels.parking import PARKED_OF_ONE_NAME_MAX
+from tunnel_server.tunnels.resumes import HELD_MAX, NAMELESS_HOLD_S
+from tunnel_server.visitors.connection import IDLE_TIMEOUT_S
+from tunnel_server.visitors.edge import EXPECT_S
+
+BEARER = bearer("ti_alice")
+HOLD_S = 60
+
+
+async def online(world: World) -> tuple[Visitor, Welcome]:
+    """A client that holds `app`."""
+    client, welcome = await welcomed(world, BEARER)
+    assert (await claim(client, APP))["name"] == "app"
+    return client, welcome
+
+
+async def away(world: World) -> Welcome:
+    """A client that held `app` when its connection was lost."""
+    client, welcome = await online(world)
+    await client.stream.aclose()
+    await client.done.wait()
+    return welcome
+
+
+async def told(visitor: Visitor) -> str | None:
+    """The Tunnel-Error of the answer."""
+    return tunnel_error(await visitor.head())[1]
+
+
+def asking(welcome: Welcome, attempt: int = 1, received: int = 0) -> Resume:
+    return Resume(welcome.session, welcome.secret, attempt, received)
+
+
+async def is_held(world: World) -> bool:
+    await wait_all_tasks_blocked()
+    return bool(world.edge.resumes.held())
+
+
+# --- who gets a session back ---------------------------------------------------------------------
+
+
+async def test_a_lost_session_is_held_with_its_name_and_given_back(
+    world: World, autojump_clock: MockClock
+) -> None:
+    welcome = await away(world)
+    assert welcome.hold_s == HOLD_S
+    tunnel = world.edge.registry.find("app")
+    assert tunnel is not None
+    await trio.sleep(HOLD_S - 1)
+    client, answer = await resumed(world, asking(welcome), BEARER)
+    assert answer == Resumed(0)
+    assert tunnel.session.attached
+    assert world.edge.registry.find("app") is tunnel
+    assert not world.edge.resumes.held()
+    await client.stream.aclose()
+
+
+async def test_after_the_hold_the_name_is_free_and_the_session_unknown(
+    world: World, autojump_clock: MockClock
+) -> None:
+    welcome = await away(world)
+    await trio.sleep(HOLD_S + 2)
+    assert world.edge.registry.find("app") is None
+    assert not world.edge.sessions
+    _, answer = await resumed(world, asking(welcome), BEARER)
+    assert answer is None
+
+
+@pytest.mark.parametrize("wrong", ["session", "secret", "owner", "no owner", "attempt", "draining"])
+async def test_a_resume_that_is_not_right_in_every_point_is_refused_and_changes_nothing(
+    wrong: str, world: World
+) -> None:
+    welcome = await away(world)
+    right = asking(welcome, attempt=5)
+    asked = right
+    fields: tuple[bytes, ...] = (BEARER,)
+    if wrong == "session":
+        asked = right._replace(session=bytes(16))
+    elif wrong == "secret":
+        asked = right._replace(secret=bytes(32))
+    elif wrong == "owner":
+        fields = (bearer("ti_mallory"),)
+    elif wrong == "no owner":
+        fields = ()
+    elif wrong == "attempt":
+        client, answer = await resumed(world, right, BEARER)
+        assert answer is not None
+        await client.stream.aclose()
+        await client.done.wait()
+    elif wrong == "draining":
+        [session] = world.edge.sessions
+        session.core.control.goaway(Goaway("shutting-down", "", 8))
+    _, answer = await resumed(world, asked, *fields)
+    assert answer is None
+    assert await is_held(world)
+    if wrong != "draining":
+        _, answer = await resumed(world, right._replace(attempt=6), BEARER)
+        assert answer is not None
+
+
+async def test_a_held_session_ends_when_its_token_is_taken_away(tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens"
+    add_token(tokens, "alice", TOKEN)
+    async with open_world(tokens) as world:
+        client = await connected(world, bearer())
+        await claim(client, APP)
+        await client.stream.aclose()
+        await client.done.wait()
+        world.edge.end_revoked_sessions()
+        assert await is_held(world)
+        tokens.write_text("")
+        world.edge.end_revoked_sessions()
+        assert not world.edge.sessions
+        assert world.edge.registry.find("app") is None
+
+
+async def test_a_session_depends_on_the_token_by_which_it_was_resumed(tmp_path: Path) -> None:
+    tokens, other = tmp_path / "tokens", make_token(bytes(range(32)))
+    add_token(tokens, "alice", TOKEN)
+    async with open_world(tokens) as world:
+        client, welcome = await welcomed(world, bearer())
+        await claim(client, APP)
+        tokens.write_text(tokens.read_text().replace(hash_of(TOKEN), hash_of(other)))
+        _, answer = await resumed(world, asking(welcome), bearer(other))
+        assert answer is not None
+        world.edge.end_revoked_sessions()
+        assert world.edge.registry.find("app") is not None
+
+
+def hash_of(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+async def test_an_attached_session_is_taken_at_once_and_the_old_connection_dropped(
+    world: World,
+) -> None:
+    client, welcome = await online(world)
+    newer, answer = await resumed(world, asking(welcome), BEARER)
+    assert answer == Resumed(0)
+    await client.done.wait()
+    assert not await is_held(world)
+    visitor = world.visit()
+    await visitor.send(get())
+    await stream_opened(newer)
+
+
+async def stream_opened(client: Visitor) -> int:
+    """The id of the stream that is opened next, on this connection."""
+    while True:
+        _, payload = await received(client)
+        for kind, stream_id, _ in split_message(payload):
+            if kind == FrameType.OPEN:
+                return stream_id
+
+
+async def test_a_count_that_cannot_be_ends_the_session(world: World) -> None:
+    welcome = await away(world)
+    client = await opened(world, BEARER)
+    await client.send(message(resume_message(asking(welcome, received=99))))
+    assert (await said(client, FrameType.GOAWAY))["code"] == "protocol-error"
+    assert not world.edge.sessions
+    assert world.edge.registry.find("app") is None
+
+
+async def test_what_was_not_received_goes_again(world: World) -> None:
+    client, welcome = await online(world)
+    visitor = world.visit()
+    await visitor.send(get())
+    assert await stream_opened(client) == 1
+    await client.stream.aclose()
+    await client.done.wait()
+    client, answer = await resumed(world, asking(welcome, received=0), BEARER)
+    assert answer is not None
+    assert await stream_opened(client) == 1
+
+
+async def test_a_claim_whose_answer_was_lost_is_answered_again(world: World) -> None:
+    welcome = await away(world)
+    client, answer = await resumed(world, asking(welcome), BEARER)
+    assert answer is not None
+    assert (await claim(client, APP))["name"] == "app"
+    assert world.edge.registry.find("app") is not None
+
+
+# --- what is not held ----------------------------------------------------------------------------
+
+
+async def test_a_session_without_a_name_and_streams_is_not_held(world: World) -> None:
+    client, _ = await welcomed(world, BEARER)
+    await client.stream.aclose()
+    await client.done.wait()
+    assert not world.edge.sessions
+
+
+async def test_a_client_that_shows_nothing_could_not_show_it_again(world: World) -> None:
+    client, welcome = await welcomed(world)
+    assert welcome.hold_s == 0
+    await claim(client, APP)
+    await client.stream.aclose()
+    await client.done.wait()
+    assert not world.edge.sessions
+
+
+async def test_a_client_that_closes_its_websocket_is_not_waited_for(world: World) -> None:
+    client, _ = await online(world)
+    await client.send(b"\x88\x82\x00\x00\x00\x00\x03\xe8")  # Close, 1000
+    await client.receive(4)
+    await client.stream.aclose()
+    await client.done.wait()
+    assert not world.edge.sessions
+    assert world.edge.registry.find("app") is None
+
+
+async def test_of_too_many_held_sessions_the_longest_held_ends(
+    world: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert HELD_MAX == 1024
+    monkeypatch.setattr("tunnel_server.tunnels.resumes.HELD_MAX", 2)
+    for name in ("one", "two", "three"):
+        client = await connected(world, BEARER)
+        await claim(client, APP._replace(name=name))
+        await client.stream.aclose()
+        await client.done.wait()
+        await trio.sleep(0.1)
+    await trio.sleep(1)
+    held = [name for name in ("one", "two", "three") if world.edge.registry.find(name)]
+    assert held == ["two", "three"]
+
+
+async def test_a_server_that_stops_holds_nothing(world: World) -> None:
+    await away(world)
+    world.edge.drain()
+    assert not world.edge.sessions
+
+
+# --- visitors meanwhile --------------------------------------------------------------------------
+
+
+async def test_a_request_in_the_gap_is_parked_and_goes_afterwards(world: World) -> None:
+    welcome = await away(world)
+    visitor = world.visit()
+    await visitor.send(get())
+    await wait_all_tasks_blocked()
+    assert world.edge.parking.count == 1
+    details = world.edge.health(None)
+    assert details is not None
+    assert (details.held_sessions, details.parked_requests) == (1, 1)
+    client, _ = await resumed(world, asking(welcome), BEARER)
+    assert await stream_opened(client) == 1
+    assert world.edge.parking.count == 0
+
+
+async def test_what_follows_a_parked_head_is_read_and_goes_with_it(world: World) -> None:
+    await away(world)
+    visitor = world.visit()
+    await visitor.send(b"POST / HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: 6\r\n\r\nab")
+    await wait_all_tasks_blocked()
+    await visitor.send(b"cdef")
+    await wait_all_tasks_blocked()
+    [login] = world.edge.sessions.values()
+    await world.client(echo, login=login)
+    await visitor.expect(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabcdef")
+
+
+async def test_parked_requests_move_to_another_client_that_takes_the_name(world: World) -> None:
+    await away(world)
+    visitor = world.visit()
+    await visitor.send(get())
+    await wait_all_tasks_blocked()
+    newer = await connected(world, BEARER)
+    await claim(newer, APP._replace(instance=b"j" * 16))
+    await wait_all_tasks_blocked()
+    tunnel = world.edge.registry.find("app")
+    assert tunnel is not None
+    assert tunnel.session.stream_count == 1
+
+
+async def test_after_the_hold_a_parked_request_is_told_that_the_tunnel_is_offline(
+    world: World, autojump_clock: MockClock
+) -> None:
+    await away(world)
+    visitor = world.visit()
+    await visitor.send(get())
+    assert await told(visitor) == "tunnel-offline"
+    assert world.edge.parking.count == 0
+
+
+async def test_a_visitor_who_leaves_a_parked_request_is_noticed(world: World) -> None:
+    await away(world)
+    visitor = world.visit()
+    await visitor.send(get())
+    await wait_all_tasks_blocked()
+    await visitor.stream.aclose()
+    await wait_all_tasks_blocked()
+    assert world.edge.parking.count == 1  # he may only have ended his direction
+    client = await connected(world, BEARER)
+    await claim(client, APP._replace(instance=b"j" * 16))
+    await wait_all_tasks_blocked()
+    assert world.edge.parking.count == 0
+
+
+async def test_so_many_requests_of_a_name_are_parked_and_the_next_is_told(world: World) -> None:
+    await away(world)
+    for _ in range(PARKED_OF_ONE_NAME_MAX):
+        assert world.edge.parking.enter("app") is not None
+    visitor = world.visit()
+    await visitor.send(get())
+    assert await told(visitor) == "overloaded"
+
+
+async def test_a_server_that_stops_answers_what_is_parked(world: World) -> None:
+    await away(world)
+    visitor = world.visit()
+    await visitor.send(get())
+    await wait_all_tasks_blocked()
+    world.edge.drain()
+    assert await told(visitor) == "tunnel-offline"
+
+
+async def test_names_that_are_expected_after_a_start_are_waited_for(
+    world: World, autojump_clock: MockClock
+) -> None:
+    world.edge.expect({"app": "alice", "other": "alice"})
+    visitor, late, stranger = world.visit(), world.visit(), world.visit()
+    await visitor.send(get())
+    await stranger.send(get(host=b"nobody.localhost:8080"))
+    assert await told(stranger) == "tunnel-not-found"
+    await wait_all_tasks_blocked()
+    assert world.edge.parking.count == 1
+    await world.client(hello)
+    await visitor.expect(HELLO)
+    await late.send(get(host=b"other.localhost:8080"))
+    before = trio.current_time()
+    assert await told(late) == "tunnel-not-found"
+    assert 0 < trio.current_time() - before <= EXPECT_S + 1
+
+
+async def test_names_that_are_expected_are_kept_for_their_owners(
+    world: World, autojump_clock: MockClock
+) -> None:
+    await online(world)
+    [login] = world.edge.sessions.values()
+    world.edge.expect({"other": login.owner})
+    stranger = await connected(world, bearer("ti_mallory"))
+    asked = APP._replace(name="other", instance=b"j" * 16)
+    assert (await claim(stranger, asked))["code"] == "name-taken"
+    owner = await connected(world, BEARER)
+    assert (await claim(owner, asked))["name"] == "other"
+    world.edge.expect({"third": login.owner})
+    await trio.sleep(EXPECT_S + 1.5)
+    assert (await claim(stranger, asked._replace(name="third")))["name"] == "third"
+
+
+# --- names ---------------------------------------------------------------------------------------
+
+
+async def test_a_start_of_the_same_owner_takes_the_name_of_a_held_session_at_once(
+    world: World,
+) -> None:
+    welcome = await away(world)
+    newer = await connected(world, BEARER)
+    assert (await claim(newer, APP._replace(instance=b"j" * 16)))["name"] == "app"
+    # Who had it is told as soon as he is back, and does not get it again.
+    client, _ = await resumed(world, asking(welcome), BEARER)
+    assert (await said(client, FrameType.RELEASE))["code"] == "taken-over"
+    again = APP._replace(claim=2, start=False)
+    assert (await claim(client, again))["code"] == "taken-over"
+
+
+async def test_a_held_session_whose_name_was_taken_ends_soon(
+    world: World, autojump_clock: MockClock
+) -> None:
+    await away(world)
+    old: Session = next(iter(world.edge.sessions))
+    newer = await connected(world, BEARER)
+    await claim(newer, APP._replace(instance=b"j" * 16))
+    await trio.sleep(NAMELESS_HOLD_S - 1)
+    assert old in world.edge.sessions
+    await trio.sleep(2.5)
+    assert old.closed_reason == f"not resumed within {NAMELESS_HOLD_S} s"
+    # Whose session it was asks for the name again, and is told for good.
+    client = await connected(world, BEARER)
+    assert (await claim(client, APP._replace(start=False)))["code"] == "taken-over"
+
+
+@pytest.mark.parametrize("start", [True, False])
+async def test_another_owner_never_gets_a_name_that_is_held(world: World, start: bool) -> None:
+    await away(world)
+    stranger = await connected(world, bearer("ti_mallory"))
+    asked = APP._replace(instance=b"j" * 16, start=start)
+    assert (await claim(stranger, asked))["code"] == "name-taken"
+
+
+async def test_a_release_that_was_lost_is_said_again(world: World) -> None:
+    client, welcome = await online(world)
+    newer = await connected(world, BEARER)
+    await claim(newer, APP._replace(instance=b"j" * 16))
+    await said(client, FrameType.RELEASE)
+    client, _ = await resumed(world, asking(welcome), BEARER)
+    assert (await said(client, FrameType.RELEASE))["claim"] == 1
+
+
+async def test_a_client_that_gives_its_name_up_twice_is_no_fault(world: World) -> None:
+    client, welcome = await online(world)
+    release = frame(FrameType.RELEASE, 0, pack_map(Release(1, "given-up", "")))
+    await client.send(message(release))
+    await wait_all_tasks_blocked()
+    client, _ = await resumed(world, asking(welcome), BEARER)
+    await client.send(message(release))
+    assert (await claim(client, APP))["name"] == "app"
+
+
+async def test_deadlines_of_visitors_run_again_after_the_hold(
+    world: World, autojump_clock: MockClock
+) -> None:
+    client, _ = await online(world)
+    visitor = world.visit()
+    await visitor.send(get())
+    await stream_opened(client)
+    await client.stream.aclose()
+    assert await told(visitor) == "tunnel-lost"  # after the hold
+    before = trio.current_time()
+    with trio.fail_after(2 * IDLE_TIMEOUT_S):
+        await visitor.rest()  # he says no more, and his connection is closed
+    assert trio.current_time() - before >= IDLE_TIMEOUT_S
+
+
+async def test_a_request_that_waits_its_turn_when_the_connection_is_lost_is_parked(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, welcome = await online(world)
+
+    async def lose(session: Session) -> None:
+        session.drop_connection()
+        await trio.lowlevel.checkpoint()
+
+    with monkeypatch.context() as crowded:
+        crowded.setattr(Session, "is_crowded", property(lambda session: session.attached))
+        crowded.setattr(Session, "pace", lose)
+        visitor = world.visit()
+        await visitor.send(get())
+        await wait_all_tasks_blocked()
+        assert world.edge.parking.count == 1
+    client, _ = await resumed(world, asking(welcome), BEARER)
+    assert await stream_opened(client) == 1
+
+
+async def test_a_nameless_session_is_held_for_what_its_client_lacks(world: World) -> None:
+    client, welcome = await online(world)
+    visitor = world.visit()
+    await visitor.send(get())
+    assert await stream_opened(client) == 1
+    answered = frame(FrameType.HEAD, 1, pack_head(Head(204, b"No Content", (), None)))
+    answered += frame(FrameType.END, 1, b"")
+    released = frame(FrameType.RELEASE, 0, pack_map(Release(1, "given-up", "")))
+    await client.send(message(answered + released))
+    assert (await visitor.head()).startswith(b"HTTP/1.1 204 ")
+    [session] = world.edge.sessions
+    assert not session.core.streams
+    await client.stream.aclose()
+    await client.done.wait()
+    assert await is_held(world)
+    _, answer = await resumed(world, asking(welcome, received=1), BEARER)
+    assert answer == Resumed(2)
+
+
+async def test_a_client_that_leaves_a_server_that_stops_does_not_make_it_resumable(
+    world: World,
+) -> None:
+    client, _ = await online(world)
+    [session] = world.edge.sessions
+    session.goaway("shutting-down", "the server stops", 8)
+    assert (await said(client, FrameType.GOAWAY))["code"] == "shutting-down"
+    leaving = Goaway("shutting-down", "the client stops", 8)
+    await client.send(message(frame(FrameType.GOAWAY, 0, pack_map(leaving))))
+    await wait_all_tasks_blocked()
+    assert world.edge.registry.find("app") is None
+    assert not session.resumable

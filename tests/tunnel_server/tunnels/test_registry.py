@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from protocol.drivers.session import Session
+from protocol.mux.messages import Claim, Claimed, Refused
+from tunnel_server.tunnels.registry import DISPLACED_MAX, REMEMBERED_NAMES_MAX, Held, Registry
+
+
+class FakeSession(Session):
+    """Only its identity and `release` matter here."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[int, str]] = []
+
+    def __repr__(self) -> str:
+        return "<FakeSession>"
+
+    def release(self, claim: int, code: str, message: str) -> None:
+        self.told.append((claim, code))
+
+
+def claim(
+    name: str = "app",
+    *,
+    number: int = 1,
+    instance: bytes = b"1",
+    start: bool = True,
+    options: dict[str, Any] | None = None,
+) -> Claim:
+    return Claim(number, name, instance * 16, start, options or {})
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return Registry(lambda name: f"https://{name}.example.com", lambda size: bytes(range(size)))
+
+
+def holder(registry: Registry, name: str = "app") -> Session | None:
+    tunnel = registry.find(name)
+    return tunnel.session if tunnel else None
+
+
+def code(answer: Claimed | Refused) -> str:
+    return answer.code if isinstance(answer, Refused) else "claimed"
+
+
+def test_a_free_name_is_given_with_its_url(registry: Registry) -> None:
+    session = FakeSession()
+    answer = registry.claim(session, "alice", claim())
+    assert answer == Claimed(1, "app", "https://app.example.com")
+    assert holder(registry) is session
+    assert repr(registry) == "<Registry 1 held, 0 remembered>"
+    assert "app claim 1" in repr(registry.find("app"))
+
+
+def test_without_a_name_one_is_made_that_nobody_holds() -> None:
+    made = iter([bytes(7), bytes(7), bytes([1] * 7)])
+    registry = Registry(lambda name: name, lambda size: next(made))
+    first, second = (registry.claim(FakeSession(), "alice", claim("")) for _ in range(2))
+    assert isinstance(first, Claimed)
+    assert isinstance(second, Claimed)
+    assert first.name != second.name
+    assert re.fullmatch(r"[a-z]+-[a-z]+-[a-z2-7]{8}", second.name)
+
+
+@pytest.mark.parametrize(
+    "name", ["App", "-app", "app-", "a.b", "a_b", "a" * 64, "\xe9", "app\n", " ", "*"]
+)
+def test_a_name_that_is_no_label_is_refused(registry: Registry, name: str) -> None:
+    answer = registry.claim(FakeSession(), "alice", claim(name))
+    assert code(answer) == "name-invalid"
+    assert registry.find(name) is None
+
+
+def test_an_unknown_option_is_refused_by_its_name(registry: Registry) -> None:
+    answer = registry.claim(FakeSession(), "alice", claim(options={"basic-auth": "x", "zz": 1}))
+    assert isinstance(answer, Refused)
+    assert answer.code == "unknown-option"
+    assert "'basic-auth'" in answer.message
+    assert registry.find("app") is None
+
+
+def test_keepalive_is_kept_with_the_name(registry: Registry) -> None:
+    registry.claim(FakeSession(), "alice", claim(options={"ws-keepalive": 20}))
+    registry.claim(FakeSession(), "alice", claim("other"))
+    tunnels = registry.find("app"), registry.find("other")
+    assert [tunnel and tunnel.options.ws_keepalive_s for tunnel in tunnels] == [20, 0]
+
+
+def test_a_bad_option_is_refused_by_its_name(registry: Registry) -> None:
+    answer = registry.claim(FakeSession(), "alice", claim(options={"ws-keepalive": 0}))
+    assert answer == Refused(
+        1, "option-invalid", "'ws-keepalive' is a whole number of seconds, 1 to 86400"
+    )
+    assert registry.find("app") is None
+
+
+def test_another_owner_never_gets_a_name_that_is_held(registry: Registry) -> None:
+    first = FakeSession()
+    registry.claim(first, "alice", claim())
+    for start in (True, False):
+        answer = registry.claim(FakeSession(), "bob", claim(start=start))
+        assert code(answer) == "name-taken"
+    assert holder(registry) is first
+    assert first.told == []
+
+
+@pytest.mark.parametrize("instance", [b"1", b"2"])
+def test_a_start_takes_the_name_from_any_session_of_its_owner(
+    registry: Registry, instance: bytes
+) -> None:
+    first, second = FakeSession(), FakeSession()
+    registry.claim(first, "alice", claim(number=7))
+    assert code(registry.claim(second, "alice", claim(instance=instance))) == "claimed"
+    assert holder(registry) is second
+    assert (first.told, second.told) == ([(7, "taken-over")], [])
+
+
+def test_a_reconnect_takes_a_name_of_its_own_instance(registry: Registry) -> None:
+    first, second = FakeSession(), FakeSession()
+    registry.claim(first, "alice", claim())
+    assert code(registry.claim(second, "alice", claim(start=False))) == "claimed"
+    assert holder(registry) is second
+    assert first.told == [(1, "taken-over")]
+
+
+def test_a_reconnect_never_takes_from_another_instance(registry: Registry) -> None:
+    """Two laptops with one token would else evict one another for ever."""
+    first = FakeSession()
+    registry.claim(first, "alice", claim())
+    answer = registry.claim(FakeSession(), "alice", claim(instance=b"2", start=False))
+    assert code(answer) == "name-taken"
+    assert holder(registry) is first
+
+
+def test_who_was_displaced_while_he_was_away_hears_so_when_he_comes_back(
+    registry: Registry,
+) -> None:
+    registry.claim(FakeSession(), "alice", claim())
+    for number in range(DISPLACED_MAX):
+        registry.claim(FakeSession(), "alice", claim(instance=b"new %d" % number))
+    answer = registry.claim(FakeSession(), "alice", claim(start=False))
+    assert code(answer) == "taken-over"
+    assert code(registry.claim(FakeSession(), "bob", claim(start=False))) == "name-taken"
+    registry.claim(FakeSession(), "alice", claim(instance=b"one more"))
+    assert code(registry.claim(FakeSession(), "alice", claim(start=False))) == "name-taken"
+
+
+def test_who_takes_his_name_back_is_displaced_no_more(registry: Registry) -> None:
+    registry.claim(FakeSession(), "alice", claim())
+    registry.claim(FakeSession(), "alice", claim(instance=b"2"))
+    registry.claim(FakeSession(), "alice", claim())
+    assert code(registry.claim(FakeSession(), "alice", claim(start=False))) == "claimed"
+    assert code(registry.claim(FakeSession(), "alice", claim(instance=b"2", start=False))) == (
+        "taken-over"
+    )
+
+
+def test_a_reconnect_takes_a_free_name(registry: Registry) -> None:
+    assert code(registry.claim(FakeSession(), "alice", claim(start=False))) == "claimed"
+
+
+def test_a_session_that_claims_its_own_name_again_is_told_of_the_old_claim(
+    registry: Registry,
+) -> None:
+    session = FakeSession()
+    registry.claim(session, "alice", claim(number=1))
+    registry.claim(session, "alice", claim(number=2))
+    assert session.told == [(1, "taken-over")]
+    assert registry.release(session, 1, 0.0) == []
+    assert registry.release(session, 2, 0.0) == ["app"]
+
+
+def test_a_release_frees_one_claim_or_all_of_a_session(registry: Registry) -> None:
+    session, other = FakeSession(), FakeSession()
+    for number, name in enumerate(["a", "b", "c"]):
+        registry.claim(session, "alice", claim(name, number=number))
+    registry.claim(other, "alice", claim("d"))
+    assert registry.release(session, 1, 10.0) == ["b"]
+    assert (registry.left_at("a"), registry.left_at("b")) == (None, 10.0)
+    assert registry.release(session, None, 20.0) == ["a", "c"]
+    assert (registry.find("a"), holder(registry, "d")) == (None, other)
+    assert code(registry.claim(other, "bob", claim("a", number=2))) == "claimed"
+
+
+def test_the_one_who_lost_a_name_frees_it_no_more(registry: Registry) -> None:
+    first, second = FakeSession(), FakeSession()
+    registry.claim(first, "alice", claim())
+    registry.claim(second, "alice", claim())
+    assert registry.release(first, None, 10.0) == []
+    assert holder(registry) is second
+
+
+def test_a_name_that_was_held_is_remembered_until_it_is_held_again(registry: Registry) -> None:
+    session = FakeSession()
+    assert registry.left_at("app") is None
+    registry.claim(session, "alice", claim())
+    registry.release(session, None, 10.0)
+    assert registry.left_at("app") == 10.0
+    registry.claim(session, "alice", claim())
+    assert registry.left_at("app") is None
+    registry.release(session, None, 20.0)
+    assert registry.left_at("app") == 20.0
+
+
+def test_the_last_10000_names_are_remembered(registry: Registry) -> None:
+    for number in range(REMEMBERED_NAMES_MAX + 1):
+        session = FakeSession()
+        registry.claim(session, "alice", claim(f"n{number}"))
+        registry.release(session, None, float(number))
+        if number == 1:  # n0 was left again since
+            registry.claim(session, "alice", claim("n0"))
+            registry.release(session, None, 1.5)
+    assert registry.left_at("n1") is None
+    assert registry.left_at("n0") == 1.5
+    assert registry.left_at("n2") == 2.0
+    assert registry.left_at(f"n{REMEMBERED_NAMES_MAX}") == REMEMBERED_NAMES_MAX
+    assert REMEMBERED_NAMES_MAX == 10_000
+
+
+def test_names_held_within_a_minute_the_newest_first(registry: Registry) -> None:
+    sessions = [FakeSession() for _ in range(4)]
+    for session, name in zip(sessions, ("old", "left", "live", "later"), strict=True):
+        registry.claim(session, "alice", claim(name))
+    registry.release(sessions[0], None, 39.9)
+    registry.release(sessions[1], None, 40.0)
+    registry.release(sessions[3], None, 99.0)
+    held = registry.held_within(60.0, 100.0)
+    times = [("live", 100.0), ("later", 99.0), ("left", 40.0)]
+    assert list(held.items()) == [(name, Held(at, "alice")) for name, at in times]
+
+
+def test_a_reserved_name_is_its_owners_until_it_is_claimed_or_free_again(
+    registry: Registry,
+) -> None:
+    registry.reserve("app", "alice")
+    assert code(registry.claim(FakeSession(), "bob", claim())) == "name-taken"
+    session = FakeSession()
+    assert code(registry.claim(session, "alice", claim(start=False))) == "claimed"
+    registry.release(session, None, 0.0)
+    assert code(registry.claim(FakeSession(), "bob", claim())) == "claimed"
+    registry.reserve("other", "alice")
+    registry.unreserve("other")
+    registry.unreserve("other")
+    assert code(registry.claim(FakeSession(), "bob", claim("other"))) == "claimed"

@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, strategies as st
+
+from tunnel_server.visitors.crowd import (
+    DEFAULT_MAX,
+    DEFAULT_MIN,
+    NEWS_EVERY_S,
+    OWING_MAX,
+    Crowd,
+    Place,
+    connections_for,
+    crowd_key,
+)
+
+
+class People:
+    """A crowd, and who was closed in which order."""
+
+    def __init__(self, most: int) -> None:
+        self.crowd = Crowd(most)
+        self.closed: list[str] = []
+
+    def enter(self, name: str, key: str | None = "a") -> Place | None:
+        return self.crowd.enter(key, lambda: self.closed.append(name))
+
+    def serve(self, name: str, key: str | None = "a") -> Place:
+        place = self.enter(name, key)
+        assert place is not None
+        place.serve()
+        return place
+
+
+# --- who has to go -------------------------------------------------------------------------------
+
+
+def test_of_an_address_as_many_may_owe_as_there_may_and_one_more_closes_the_first() -> None:
+    people = People(64)
+    assert people.crowd.most_owing == 16
+    for number in range(16):
+        people.enter(f"{number}")
+    assert people.closed == []
+    assert people.enter("one more") is not None
+    assert people.closed == ["0"]
+    assert people.enter("of another address", "b") is not None
+    assert people.closed == ["0"]
+    assert people.crowd.count == 17
+
+
+def test_who_owes_again_is_the_last_to_go() -> None:
+    people = People(12)
+    first, second = people.enter("first"), people.enter("second")
+    assert first is not None
+    assert second is not None
+    first.serve()
+    first.owe()
+    people.enter("third")
+    people.enter("fourth")
+    assert people.closed == ["second"]
+
+
+def test_who_owes_already_keeps_its_turn() -> None:
+    people = People(12)
+    first = people.enter("first")
+    people.enter("second")
+    assert first is not None
+    first.owe()
+    people.enter("third")
+    people.enter("fourth")
+    assert people.closed == ["first"]
+
+
+def test_who_is_served_is_not_counted_until_he_owes_again() -> None:
+    people = People(12)
+    served = [people.serve(f"{number}") for number in range(5)]
+    assert people.closed == []
+    for place in served:
+        place.owe()
+    assert people.closed == ["0", "1"]
+
+
+def test_proxies_and_this_machine_are_not_counted_apart() -> None:
+    people = People(12)
+    for number in range(12):
+        assert people.enter(f"{number}", None) is not None
+    assert people.closed == []
+
+
+def test_of_all_as_many_come_in_as_may_and_then_the_first_who_owes_goes() -> None:
+    people = People(4)
+    people.serve("0", "a")
+    for number in (1, 2, 3):
+        people.enter(f"{number}", f"{number}")
+    assert people.closed == []
+    assert people.enter("one more", "x") is not None
+    assert people.closed == ["1"]
+    assert people.crowd.count == 4
+
+
+def test_an_address_pays_for_itself_when_all_places_are_taken() -> None:
+    people = People(8)
+    people.enter("somebody", "b")
+    for number in range(7):
+        people.serve(f"{number}") if number < 6 else people.enter("own")
+    people.enter("one more")
+    assert people.closed == ["own"]
+
+
+def test_where_nobody_owes_the_newcomer_has_to_go() -> None:
+    people = People(2)
+    kept = people.serve("0")
+    people.serve("1")
+    assert people.enter("one more", "b") is None
+    assert people.closed == []
+    assert people.crowd.closed == 1
+    kept.leave()
+    assert people.enter("now", "b") is not None
+
+
+def test_who_left_or_was_closed_is_counted_once() -> None:
+    people = People(4)
+    first = people.enter("first")
+    people.enter("second")
+    assert first is not None
+    assert people.closed == ["first"]
+    for _ in range(2):
+        first.leave()
+        first.owe()
+        first.serve()
+    assert people.crowd.count == 1
+
+
+def test_whose_connection_it_is_may_turn_out_later() -> None:
+    people = People(8)
+    for number in range(3):
+        place = people.enter(f"{number}", None)
+        assert place is not None
+        people.crowd.move(place, "a")
+    assert people.closed == ["0"]
+
+
+steps = st.tuples(
+    st.sampled_from(["enter", "owe", "serve", "leave"]),
+    st.integers(0, 7),
+    st.sampled_from(["a", "b", "c", None]),
+)
+
+
+@given(most=st.integers(1, 12), steps=st.lists(steps, max_size=80))
+def test_neither_bound_is_ever_passed(most: int, steps: list[tuple[str, int, str | None]]) -> None:
+    people = People(most)
+    places: list[Place] = []
+    for what, number, key in steps:
+        if what == "enter":
+            place = people.enter("", key)
+            places += [place] if place else []
+        elif places:
+            getattr(places[number % len(places)], what)()
+        there = [place for place in places if not place.gone]
+        assert people.crowd.count == len(there) <= most
+        crowd = people.crowd
+        assert set(crowd._owing) <= set(there)
+        owing_of = {key: set(own) for key, own in crowd._owing_of.items()}
+        assert all(0 < len(own) <= crowd.most_owing for own in owing_of.values())
+        assert {p for own in owing_of.values() for p in own} == {
+            place for place in crowd._owing if place.key is not None
+        }
+
+
+# --- numbers and names ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("descriptors", "connections"),
+    [
+        (40, DEFAULT_MIN),
+        (128, 64),
+        (129, 65),
+        (1024, 896),
+        (4096, 3584),
+        (65_536, DEFAULT_MAX),
+        (1 << 30, DEFAULT_MAX),
+    ],
+)
+def test_connections_leave_descriptors_for_the_rest(descriptors: int, connections: int) -> None:
+    assert connections_for(descriptors) == connections
+
+
+@pytest.mark.parametrize(("most", "owing"), [(1, 1), (7, 1), (1024, 256), (16_384, OWING_MAX)])
+def test_an_address_may_have_a_quarter_and_256_at_most(most: int, owing: int) -> None:
+    assert Crowd(most).most_owing == owing
+
+
+@pytest.mark.parametrize(
+    ("address", "key"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:0db8:0001:0002"),
+        ("2001:db8:1:2::1", "2001:0db8:0001:0002"),
+        ("fe80::1%eth0", "fe80:0000:0000:0000"),
+        ("127.0.0.1", None),
+        ("127.9.9.9", None),
+        ("::1", None),
+        ("unknown", "unknown"),
+    ],
+)
+def test_a_network_of_64_bits_is_one_address(address: str, key: str | None) -> None:
+    assert crowd_key(address) == key
+
+
+def test_news_are_told_once_a_minute() -> None:
+    people = People(1)
+    assert people.crowd.news(0.0) is None
+    people.enter("0")
+    people.enter("1")
+    assert people.crowd.news(5.0) == (
+        "closed 1 connections that waited for longest: <Crowd 1 of 1, 1 owe>"
+    )
+    people.enter("2")
+    people.enter("3")
+    assert people.crowd.news(5.0 + NEWS_EVERY_S - 1) is None
+    said = people.crowd.news(5.0 + NEWS_EVERY_S)
+    assert said is not None
+    assert said.startswith("closed 2 connections")
+
+
+def test_a_place_says_whose_it_is() -> None:
+    place = People(1).enter("0", "192.0.2.1")
+    assert place is not None
+    assert repr(place) == "<Place of 192.0.2.1>"
+    place.leave()
+    assert repr(place) == "<Place of 192.0.2.1, gone>"

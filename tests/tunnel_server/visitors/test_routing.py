@@ -1,0 +1,307 @@
+from __future__ import annotations
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from protocol.drivers.stream import TunnelStream
+from protocol.http.heads import parse_request
+from protocol.mux.messages import Open
+from tests.edge_fakes import (
+    FORWARDING,
+    VISITOR,
+    World,
+    get,
+    hello,
+    make_edge,
+    open_world,
+    tunnel_error,
+)
+from tunnel_server.settings.flags import parse_networks, parse_public_url
+from tunnel_server.visitors.routing import accept_of, authorization_of, is_control, name_of
+
+
+async def opened(world: World, sent: bytes, *, secure: bool = False) -> Open:
+    """What the client of `app` is told of a request."""
+    client = await world.client(hello)
+    visitor = world.visit(secure=secure)
+    await visitor.send(sent)
+    assert (await visitor.head()).startswith(b"HTTP/1.1 200 OK\r\n")
+    return client.streams[0].opened
+
+
+async def status(world: World, sent: bytes) -> tuple[int, str | None]:
+    visitor = world.visit()
+    await visitor.send(sent)
+    return tunnel_error(await visitor.head())
+
+
+# --- what the client is told ---------------------------------------------------------------------
+
+
+async def test_a_request_crosses_as_it_came(world: World) -> None:
+    sent = (
+        b"DELETE /a%2f/../b?q=%zz;x HTTP/1.1\r\nhost: APP.localhost\r\nX-b: 1\r\nx-A: \xe9\r\n"
+        b"X-b: 2\r\nConnection: x-hop, close\r\nX-Hop: 1\r\nKeep-Alive: 5\r\nTE: trailers, gzip\r\n"
+        b"Proxy-Connection: x\r\nUpgrade: h2c\r\n\r\n"
+    )
+    told = await opened(world, sent)
+    assert told == Open(
+        "http",
+        1,
+        b"DELETE",
+        b"/a%2f/../b?q=%zz;x",
+        b"1.1",
+        (
+            (b"host", b"APP.localhost"),
+            (b"X-b", b"1"),
+            (b"x-A", b"\xe9"),
+            (b"X-b", b"2"),
+            *FORWARDING,
+            (b"TE", b"trailers"),
+        ),
+        None,
+        "http",
+        "app.localhost",
+        VISITOR,
+        told.credit,
+    )
+
+
+async def test_absolute_form_goes_on_as_origin_form(world: World) -> None:
+    told = await opened(
+        world, b"GET http://app.localhost/a%2F?b HTTP/1.1\r\nHost: app.localhost\r\n\r\n"
+    )
+    assert told.target == b"/a%2F?b"
+
+
+async def test_the_version_of_the_visitor_is_told(world: World) -> None:
+    told = await opened(world, b"GET / HTTP/1.0\r\nHost: app.localhost\r\n\r\n")
+    assert told.version == b"1.0"
+
+
+FORGED = (
+    b"X-Forwarded-For: 10.0.0.1",
+    b"X_Forwarded_For: 10.0.0.2",
+    b"Forwarded: for=10.0.0.3",
+    b"X-Real-Ip: 10.0.0.4",
+    b"X-Forwarded-Proto: https",
+    b"Connection: X-Forwarded-For",
+)
+
+
+async def test_a_visitor_cannot_say_who_it_is(world: World) -> None:
+    told = await opened(world, get(b"/", *FORGED))
+    assert told.fields == ((b"Host", b"app.localhost"), *FORWARDING)
+    assert told.scheme == "http"
+
+
+async def test_a_trusted_proxy_can() -> None:
+    trusted = parse_networks(VISITOR)
+    async with open_world(trusted_proxies=trusted) as world:
+        told = await opened(
+            world,
+            get(
+                b"/",
+                b"X-Forwarded-For: 198.51.100.7",
+                b"X-Forwarded-Proto: https",
+                b"X_Forwarded_For: evil",
+            ),
+        )
+        assert told.scheme == "https"
+        assert told.fields == (
+            (b"Host", b"app.localhost"),
+            (b"X-Forwarded-Proto", b"https"),
+            (b"X-Forwarded-For", b"198.51.100.7, " + VISITOR.encode()),
+            (b"X-Forwarded-Host", b"app.localhost"),
+            (b"X-Forwarded-Port", b"443"),
+        )
+
+
+@pytest.mark.parametrize("said", [b"ftp", b"https, http", b"https\r\nX-Forwarded-Proto: http"])
+async def test_a_proxys_scheme_that_is_none_is_not_believed(said: bytes) -> None:
+    async with open_world(trusted_proxies=parse_networks(VISITOR)) as world:
+        told = await opened(world, get(b"/", b"X-Forwarded-Proto: " + said))
+        assert told.scheme == "http"
+
+
+@pytest.mark.parametrize(
+    ("host", "secure", "scheme", "port"),
+    [
+        (b"app.localhost", False, "http", b"80"),
+        (b"app.localhost:8080", False, "http", b"8080"),
+        (b"app.localhost", True, "https", b"443"),
+    ],
+)
+async def test_the_public_origin_is_the_listeners_scheme_and_the_port_of_host(
+    world: World, host: bytes, secure: bool, scheme: str, port: bytes
+) -> None:
+    told = await opened(world, get(b"/", host=host), secure=secure)
+    assert told.scheme == scheme
+    assert told.fields[-2:] == (
+        (b"X-Forwarded-Proto", scheme.encode()),
+        (b"X-Forwarded-Port", port),
+    )
+
+
+async def test_a_public_url_says_it_for_all() -> None:
+    async with open_world(public_url=parse_public_url("https://example.com:8443")) as world:
+        told = await opened(world, get(b"/", host=b"app.example.com"))
+        assert (told.scheme, told.host) == ("https", "app.example.com:8443")
+        assert told.fields[-1] == (b"X-Forwarded-Port", b"8443")
+
+
+@pytest.mark.parametrize(
+    ("host", "url", "spelled"),
+    [
+        (b"App.Example.com:443", "https://example.com", "app.example.com"),
+        (b"app.example.com:80", "https://example.com", "app.example.com"),
+        (b"app.example.com", "http://example.com:8080", "app.example.com:8080"),
+        (b"APP.localhost:080", None, "app.localhost"),
+        (b"app.localhost.:8080", None, "app.localhost.:8080"),
+    ],
+)
+async def test_the_public_host_is_spelled_as_browsers_do(
+    host: bytes, url: str | None, spelled: str
+) -> None:
+    async with open_world(public_url=parse_public_url(url) if url else None) as world:
+        told = await opened(world, get(b"/", host=host))
+        assert told.host == spelled
+        assert told.fields[0] == (b"Host", host)
+        assert (b"X-Forwarded-Host", spelled.encode()) in told.fields
+
+
+# --- where a request goes ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "host", [b"a.app.localhost", b"example.com", b"localhost.", b"-.localhost"]
+)
+async def test_host_decides(world: World, host: bytes) -> None:
+    await world.client(hello)
+    expected = (200, None) if host == b"localhost." else (421, "unknown-host")
+    assert await status(world, get(b"/", host=host)) == expected
+
+
+@pytest.mark.parametrize("host", [b"localhost", b"LOCALHOST:99", b"127.0.0.1", b"[::1]:8080"])
+async def test_the_apex_is_the_service(world: World, host: bytes) -> None:
+    assert await status(world, get(b"/", host=host)) == (200, None)
+    assert await status(world, get(b"/_tunnel/health", host=host)) == (200, None)
+    assert await status(world, get(b"/_tunnel/health?x", host=host)) == (200, None)
+    assert await status(world, get(b"/_tunnel/ready", host=host)) == (200, None)
+    assert await status(world, get(b"/other", host=host)) == (404, "tunnel-not-found")
+
+
+async def test_every_path_of_a_subdomain_is_its_tunnels(world: World) -> None:
+    own = (b"health", b"ready", b"tls-check", b"control")
+    for path in (b"/", *(b"/_tunnel/" + name for name in own)):
+        assert (await opened(world, get(path))).target == path
+
+
+async def test_the_service_takes_get_and_head_only(world: World) -> None:
+    visitor = world.visit()
+    await visitor.send(b"DELETE / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    raw = await visitor.head()
+    assert tunnel_error(raw) == (405, "method-not-supported")
+    assert b"\r\nAllow: GET, HEAD\r\n" in raw
+    visitor = world.visit()
+    await visitor.send(b"HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert (await visitor.head()).startswith(b"HTTP/1.1 200 OK\r\n")
+    await visitor.nothing_comes()
+
+
+async def test_ready_is_503_on_a_server_that_stops(world: World) -> None:
+    visitor = world.visit()
+    await wait_all_tasks_blocked()
+    world.edge.draining = True
+    await visitor.send(get(b"/_tunnel/ready", host=b"localhost"))
+    raw = await visitor.rest()
+    assert tunnel_error(raw) == (503, "draining")
+    assert raw.endswith(b'"unacked_bytes": 0, "held_sessions": 0, "parked_requests": 0}')
+
+
+async def test_a_name_that_was_never_held_is_404(world: World) -> None:
+    assert await status(world, get()) == (404, "tunnel-not-found")
+
+
+async def test_a_name_that_was_held_is_503_and_says_since_when(world: World) -> None:
+    client = await world.client(hello)
+    client.session.close("gone")
+    visitor = world.visit()
+    await wait_all_tasks_blocked()
+    await visitor.send(get(b"/", b"Accept: application/json"))
+    raw = await visitor.head()
+    assert tunnel_error(raw) == (503, "tunnel-offline")
+    length = int(raw.partition(b"Content-Length: ")[2].partition(b"\r\n")[0])
+    assert b'"since": "20' in await visitor.receive(length)
+
+
+async def test_a_session_that_is_just_closing_is_offline_already(world: World) -> None:
+    client = await world.client(hello)
+    visitor = world.visit()
+    client.server._end("closing")  # and its transport takes a while
+    await visitor.send(get())
+    assert tunnel_error(await visitor.head()) == (503, "tunnel-offline")
+    assert world.edge.registry.find("app") is None
+
+
+async def test_visitors_beyond_what_the_client_serves_at_once_are_told_so(world: World) -> None:
+    go = trio.Event()
+
+    async def app(stream: TunnelStream) -> None:
+        await go.wait()
+        await hello(stream)
+
+    client = await world.client(app, max_streams=2)
+    visitors = [world.visit() for _ in range(3)]
+    for visitor in visitors:
+        await visitor.send(get())
+        await wait_all_tasks_blocked()
+    assert tunnel_error(await visitors[2].head()) == (503, "overloaded")
+    go.set()
+    for visitor in visitors[:2]:
+        await visitor.expect(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+    await wait_all_tasks_blocked()
+    assert await status(world, get()) == (200, None)
+    assert len(client.streams) == 3
+
+
+async def test_the_largest_head_crosses(world: World) -> None:
+    fields = [b"%d: %s" % (number, b"x" * 100) for number in range(255)]
+    sent = get(b"/", *fields)
+    client = await world.client(hello)
+    visitor = world.visit()
+    await visitor.send(sent)
+    assert tunnel_error(await visitor.head()) == (200, None)
+    assert len(client.streams[0].opened.fields) == 256 + len(FORWARDING)
+
+
+# --- what a head says ----------------------------------------------------------------------------
+
+
+def test_several_accepts_are_one_and_several_authorizations_none() -> None:
+    request = parse_request(get(b"/", b"Accept: a", b"accept: b", b"Authorization: x"))
+    assert accept_of(request) == b"a,b"
+    assert accept_of(None) == b""
+    assert authorization_of(request) == b"x"
+    twice = parse_request(get(b"/", b"Authorization: x", b"Authorization: x"))
+    assert authorization_of(twice) is None
+    assert authorization_of(parse_request(get())) is None
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "expected"),
+    [
+        (b"/_tunnel/control", b"localhost", True),
+        (b"/_tunnel/control?x", b"127.0.0.1", True),
+        (b"/_tunnel/control/", b"localhost", False),
+        (b"/_tunnel/contro%6c", b"localhost", False),
+        (b"/_tunnel/control", b"app.localhost", False),
+        (b"/_tunnel/control", b"example.com", False),
+    ],
+)
+def test_the_control_endpoint_is_on_the_apex_alone(
+    target: bytes, host: bytes, expected: bool
+) -> None:
+    head = parse_request(get(target, host=host))
+    assert is_control(name_of(make_edge(), head), head) is expected

@@ -1,0 +1,167 @@
+"""Slow visitors, and many of them: on sockets, with the visitors' addresses from PROXY headers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from protocol.drivers.sockets import drop
+from tests.edge_fakes import HELLO, World, get, hello, logged, open_world
+from tunnel_server.settings.flags import parse_networks
+from tunnel_server.visitors.crowd import Crowd
+from tunnel_server.visitors.serving import serve_visitor
+
+SLOW, OTHER, PROXY = "203.0.113.9", "203.0.113.10", "203.0.113.11"
+PROXIED: dict[str, Any] = {
+    "proxy_protocol": True,
+    "trusted_proxies": parse_networks(f"127.0.0.1,{PROXY}"),
+}
+FIRST_HALF, SECOND_HALF = get()[:20], get()[20:]
+BODY_OWED = b"POST / HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: 9\r\n\r\n"
+
+
+class Crowded:
+    """A server of which one address may have two connections that owe."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    async def visit(self, address: str = SLOW, sent: bytes = b"") -> trio.SocketStream:
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        async with listeners[0]:
+            ours = await trio.testing.open_stream_to_socket_listener(listeners[0])
+            theirs = await listeners[0].accept()
+        assert isinstance(ours, trio.SocketStream)
+        self.world.streams.append(ours)
+        world = self.world
+        world.tasks.start_soon(serve_visitor, world.edge, world.control, None, theirs)
+        await ours.send_all(f"PROXY TCP4 {address} 127.0.0.1 40000 443\r\n".encode() + sent)
+        await wait_all_tasks_blocked(0.01)
+        return ours
+
+    async def is_served(self, stream: trio.SocketStream, sent: bytes) -> None:
+        await stream.send_all(sent)
+        assert await received(stream, len(HELLO)) == HELLO
+
+
+async def received(stream: trio.SocketStream, size: int) -> bytes:
+    data = b""
+    while len(data) < size and (more := await stream.receive_some(size - len(data))):
+        data += more
+    return data
+
+
+async def is_closed(stream: trio.SocketStream) -> bool:
+    """Whether the server has closed it; what was not read makes that a reset."""
+    if not stream.socket.is_readable():
+        return False
+    try:
+        return not await stream.receive_some()
+    except trio.BrokenResourceError:
+        return True
+
+
+@asynccontextmanager
+async def crowded(most: int = 8, app: Any = hello) -> AsyncIterator[Crowded]:
+    async with open_world(**PROXIED) as world:
+        world.edge.crowd = Crowd(most)
+        await world.client(app)
+        yield Crowded(world)
+        assert world.edge.crowd.count == len(world.edge.connections)
+
+
+@pytest.mark.parametrize("sent", [b"", FIRST_HALF])
+async def test_too_many_heads_of_one_address_close_the_one_that_waited_longest(
+    sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with crowded() as server:
+        other = await server.visit(OTHER, FIRST_HALF)
+        first, second = [await server.visit(SLOW, sent) for _ in range(2)]
+        assert not await is_closed(first)
+        third = await server.visit(SLOW, sent)
+        assert await is_closed(first)
+        for stream in (second, third):
+            await server.is_served(stream, SECOND_HALF if sent else get())
+        await server.is_served(other, SECOND_HALF)
+        await server.visit(OTHER)
+        (line,) = [line for line in logged(caplog.records) if "waited for longest" in line]
+        assert line.startswith("closed 1 connections")
+
+
+async def test_between_two_requests_a_connection_is_among_them() -> None:
+    async with crowded() as server:
+        idle = await server.visit()
+        await server.is_served(idle, get())
+        await wait_all_tasks_blocked(0.01)
+        for _ in range(2):
+            await server.visit()
+        assert await is_closed(idle)
+
+
+async def test_bodies_that_are_owed_are_among_them_and_the_app_is_told() -> None:
+    async with crowded(app=takes_a_body) as server:
+        first, second, _ = [await server.visit(SLOW, BODY_OWED) for _ in range(3)]
+        assert await is_closed(first)
+        await second.send_all(b"nine more")
+        assert await received(second, len(HELLO)) == HELLO
+        await wait_all_tasks_blocked(0.01)
+        session = next(iter(server.world.edge.sessions))
+        assert len(session.core.streams) == 1
+
+
+async def takes_a_body(stream: Any) -> None:
+    while await stream.receive_some():
+        pass
+    await hello(stream)
+
+
+async def test_who_gets_an_answer_owes_nothing() -> None:
+    async with crowded(app=answers_never) as server:
+        asking = [await server.visit(SLOW, get()) for _ in range(4)]
+        assert not any([await is_closed(stream) for stream in asking])
+        assert server.world.edge.crowd.count == 4
+
+
+async def answers_never(stream: Any) -> None:
+    await stream.receive_some()
+    await trio.sleep_forever()
+
+
+async def test_a_trusted_proxy_has_as_many_as_it_likes() -> None:
+    async with crowded() as server:
+        streams = [await server.visit(PROXY) for _ in range(8)]
+        assert not any([await is_closed(stream) for stream in streams])
+
+
+async def test_all_places_taken_by_requests_let_nobody_in_until_one_ends() -> None:
+    async with crowded(2, app=answers_never) as server:
+        first, _ = [await server.visit(address, get()) for address in (SLOW, OTHER)]
+        late = await server.visit(PROXY)
+        assert await is_closed(late)
+        drop(first, reset=True)
+        await wait_all_tasks_blocked(0.01)
+        assert not await is_closed(await server.visit(PROXY))
+
+
+async def test_a_session_takes_no_place() -> None:
+    async with crowded(2) as server:
+        handshake = get(
+            b"/_tunnel/control",
+            b"Connection: Upgrade",
+            b"Upgrade: websocket",
+            b"Sec-WebSocket-Version: 13",
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+            b"Sec-WebSocket-Protocol: trio-tunnel.1",
+            host=b"localhost",
+        )
+        for _ in range(3):
+            stream = await server.visit(SLOW, handshake)
+            assert (await received(stream, 12)) == b"HTTP/1.1 101"
+        crowd = server.world.edge.crowd
+        assert crowd.count == 0
+        server.world.edge.connections.clear()  # they are there all the same

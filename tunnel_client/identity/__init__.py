@@ -1,0 +1,1 @@
+"""As whom the app is asked, and how its answers are translated back."""

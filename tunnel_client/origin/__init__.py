@@ -1,0 +1,1 @@
+"""The local app: connections to it, and requests replayed on them."""

@@ -1,0 +1,104 @@
+"""A connection to the local app: bytes both ways, and how it ended.
+
+What the app did must stay what it looks like, and the kernel tells of a reset only once: when a
+write has met it, the next read returns an end as if the app had closed. So this class remembers.
+"""
+
+from __future__ import annotations
+
+import errno
+
+import trio
+
+from protocol.drivers.sockets import drop, is_readable
+from protocol.http.heads import HeadBuffer
+from protocol.limits import READ_BYTES
+from tunnel_client.origin.dial import OriginStream
+
+
+class OriginClosedError(Exception):
+    """The connection broke: the app reset it, TLS ended without close_notify, or we dropped it."""
+
+
+class OriginConnection:
+    """One connection; at most one task sends and one receives.
+
+    Args:
+        stream: connected, TLS done.
+
+    Attributes:
+        answers: what was read and not yet used.
+        dropped: we closed it.
+    """
+
+    __slots__ = ("_below_tls", "_reset_met", "_stream", "answers", "dropped")
+
+    def __init__(self, stream: OriginStream) -> None:
+        self.answers = HeadBuffer(is_request=False)
+        self.dropped = False
+        self._stream = stream
+        self._below_tls = stream.transport_stream if isinstance(stream, trio.SSLStream) else None
+        self._reset_met = False
+
+    def __repr__(self) -> str:
+        return f"<OriginConnection {'dropped' if self.dropped else 'open'} {self.answers!r}>"
+
+    @property
+    def can_half_close(self) -> bool:
+        """Whether `send_eof` works; trio's TLS has no half-close."""
+        return isinstance(self._stream, trio.abc.HalfCloseableStream)
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the app has ended an idle connection, or sent bytes that nobody asked for."""
+        return self.dropped or bool(len(self.answers)) or is_readable(self._stream)
+
+    async def send(self, data: bytes) -> None:
+        """Send all of it. A cancelled call has sent a part.
+
+        Raises:
+            OriginClosedError: the app takes no more; it may have said something all the same.
+        """
+        try:
+            await self._stream.send_all(data)
+            if self._below_tls is not None and self._below_tls.write_failure is not None:
+                raise self._below_tls.write_failure
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            # EPIPE: the app had ended its direction before, so the end that is read is a true one.
+            if getattr(error.__cause__, "errno", None) != errno.EPIPE:
+                self._reset_met = True
+            raise OriginClosedError from error
+
+    async def receive(self) -> bytes:
+        """What the app sent, up to 64 KiB; b"" when it ended its direction.
+
+        Raises:
+            OriginClosedError: it did not end it cleanly, or we dropped the connection.
+        """
+        try:
+            data = bytes(await self._stream.receive_some(READ_BYTES))
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise OriginClosedError from error
+        if self.dropped or (self._reset_met and not data):
+            raise OriginClosedError
+        return data
+
+    async def send_eof(self) -> None:
+        """End our direction. Raises OriginClosedError likewise; only if `can_half_close`."""
+        assert isinstance(self._stream, trio.abc.HalfCloseableStream)
+        try:
+            await self._stream.send_eof()
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise OriginClosedError from error
+
+    def drop(self, *, reset: bool) -> None:
+        """Close it now, with RST or FIN; tasks that use it get OriginClosedError."""
+        self.dropped = True
+        drop(self._stream, reset=reset)
+
+    async def aclose(self, within_s: float) -> None:
+        """End both directions, under TLS with a close_notify if the app takes it in time."""
+        if not self.dropped:
+            self.dropped = True
+            with trio.move_on_after(within_s, shield=True):
+                await self._stream.aclose()

@@ -1,0 +1,193 @@
+"""Makes connections to the local app."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from protocol.drivers.sockets import keep_alive
+from protocol.drivers.tcp import TcpStream
+from protocol.errors import TunnelError
+from protocol.program.text import printable
+from tunnel_client.settings.target import Target
+
+# Each address; a local app answers at once or not at all, one in another room a little later.
+CONNECT_TIMEOUT_S: Final = 5.0
+TLS_TIMEOUT_S: Final = 5.0
+
+# Of several addresses that failed, the reason of the one that says most: a bare port is tried on
+# ::1 as well, and where there is no IPv6 that fails for a reason of no interest.
+_OF_NO_INTEREST: Final = frozenset(
+    {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETUNREACH, errno.EHOSTUNREACH}
+)
+
+
+# Nobody listens: nothing was sent, and whoever starts the app mends it.
+_NOBODY_LISTENS: Final = frozenset({errno.ECONNREFUSED, errno.ENOENT})
+
+
+class OriginRefusedError(TunnelError):
+    """The app cannot be reached; the text says why, for the visitor."""
+
+
+class OriginDownError(OriginRefusedError):
+    """Nobody listens where the app should: it does not run, or restarts."""
+
+
+class TlsTransport(trio.abc.Stream):
+    """What lies under TLS: a socket whose failed writes leave it readable.
+
+    trio's TLS is of no use once a write has failed. But an app that refuses an upload answers,
+    closes, and its reset may come while we still write: its answer must be read all the same.
+
+    Attributes:
+        transport_stream: the socket's.
+        write_failure: why nothing that is written arrives any more.
+    """
+
+    def __init__(self, transport_stream: trio.SocketStream) -> None:
+        self.transport_stream = transport_stream
+        self.write_failure: trio.BrokenResourceError | None = None
+
+    def __repr__(self) -> str:
+        return f"<TlsTransport {self.transport_stream!r} {self.write_failure!r}>"
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        try:
+            await self.transport_stream.send_all(data)
+        except trio.BrokenResourceError as error:
+            self.write_failure = error
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self.transport_stream.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        return await self.transport_stream.receive_some(max_bytes)
+
+    async def aclose(self) -> None:
+        await self.transport_stream.aclose()
+
+
+OriginStream = TcpStream | trio.SSLStream[TlsTransport]
+
+
+class Dialer:
+    """Opens connections to one target.
+
+    Args:
+        target: the local app.
+        insecure: do not verify its certificate.
+        ca: PEM file of the CA that signed it; None: the system's.
+    """
+
+    def __init__(self, target: Target, *, insecure: bool = False, ca: Path | None = None) -> None:
+        self.target = target
+        self._context: ssl.SSLContext | None = None
+        if target.scheme == "https":
+            self._context = ssl.create_default_context(cafile=ca)
+            self._context.set_alpn_protocols(["http/1.1"])
+            if insecure:
+                self._context.check_hostname = False
+                self._context.verify_mode = ssl.CERT_NONE
+
+    def __repr__(self) -> str:
+        return f"<Dialer {self.target}>"
+
+    async def open(self) -> OriginStream:
+        """A new connection, TLS done. Cancelling leaves nothing open.
+
+        Raises:
+            OriginDownError: nobody listens at any address.
+            OriginRefusedError: no address takes one, for any other reason.
+        """
+        path = self.target.unix_path
+        if path is not None:
+            return TcpStream(await self._try([partial(trio.open_unix_socket, path)]))
+        addresses = self.target.addresses()
+        stream = await self._try([partial(trio.open_tcp_stream, *address) for address in addresses])
+        keep_alive(stream)
+        if self._context is None:
+            return TcpStream(stream)
+        return await self._secure(stream, self._context)
+
+    async def _try(
+        self, ways: list[Callable[[], Awaitable[trio.SocketStream]]]
+    ) -> trio.SocketStream:
+        """The first way that leads to the app."""
+        failures: list[Exception] = []
+        for way in ways:
+            try:
+                with trio.fail_after(CONNECT_TIMEOUT_S):
+                    return await way()
+            except (OSError, UnicodeError, trio.TooSlowError) as error:
+                failures.append(error)
+        causes = [cause for failure in failures for cause in _causes(failure)]
+        causes.sort(key=_is_of_no_interest)
+        kind = OriginDownError if _nobody_listens(causes) else OriginRefusedError
+        raise kind(self._why(causes[0])) from None
+
+    async def _secure(
+        self, stream: trio.SocketStream, context: ssl.SSLContext
+    ) -> trio.SSLStream[TlsTransport]:
+        secured = trio.SSLStream(TlsTransport(stream), context, server_hostname=self.target.host)
+        try:
+            with trio.fail_after(TLS_TIMEOUT_S):
+                await secured.do_handshake()
+        except (trio.BrokenResourceError, trio.TooSlowError) as error:
+            await trio.aclose_forcefully(stream)
+            raise OriginRefusedError(f"{self.target} {_why_no_tls(error)}") from None
+        except BaseException:
+            await trio.aclose_forcefully(stream)
+            raise
+        return secured
+
+    def _why(self, cause: BaseException) -> str:
+        target = str(self.target)
+        if isinstance(cause, trio.TooSlowError):
+            return f"{target} did not accept a connection within {CONNECT_TIMEOUT_S:g} s"
+        if isinstance(cause, (socket.gaierror, UnicodeError)):
+            return f"{target} cannot be reached: the name cannot be resolved"
+        number = getattr(cause, "errno", None)
+        if number == errno.ECONNREFUSED:
+            return f"nothing listens on {target}"
+        if number == errno.ENOENT:
+            return f"there is no socket at {target}"
+        reason = os.strerror(number).lower() if number else printable(str(cause))
+        return f"{target} cannot be reached: {reason}"
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """The errors of single addresses, inside trio's wrappings."""
+    if isinstance(error, BaseExceptionGroup):
+        return [cause for inner in error.exceptions for cause in _causes(inner)]
+    return [error] if error.__cause__ is None else _causes(error.__cause__)
+
+
+def _is_of_no_interest(cause: BaseException) -> bool:
+    return getattr(cause, "errno", None) in _OF_NO_INTEREST
+
+
+def _nobody_listens(causes: list[BaseException]) -> bool:
+    """Whether that is what every address said, those that this machine lacks left out."""
+    numbers = {getattr(cause, "errno", None) for cause in causes if not _is_of_no_interest(cause)}
+    return bool(numbers) and numbers <= _NOBODY_LISTENS
+
+
+def _why_no_tls(error: Exception) -> str:
+    cause = error.__cause__
+    if isinstance(error, trio.TooSlowError):
+        return f"did not finish a TLS handshake within {TLS_TIMEOUT_S:g} s"
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        hint = "--origin-insecure or --origin-ca FILE accepts it"
+        return f"shows a certificate that is not trusted ({cause.verify_message}); {hint}"
+    if isinstance(cause, ssl.SSLError) and cause.reason == "WRONG_VERSION_NUMBER":
+        return "does not speak TLS; is it an http:// app?"
+    return "broke off the TLS handshake"

@@ -1,0 +1,146 @@
+"""Which worker replays which stream.
+
+A stream starts at once: on an idle connection if there is a good one, else on a new one. Nothing
+is queued, since idle WebSockets would stop later requests silently; the server holds to the number
+of streams that our hello announced.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import trio
+
+from protocol.drivers.stream import TunnelStream
+from tunnel_client.identity.rewriting import Identity
+from tunnel_client.observing.report import Report
+from tunnel_client.origin.dial import Dialer
+from tunnel_client.origin.replay import Replay
+from tunnel_client.origin.worker import Worker
+
+KINDS: Final = frozenset({"http", "websocket"})
+SWEEP_EVERY_S: Final = 1.0  # so much later than its deadline a request may end
+IDLE_TIMEOUT_S: Final = 60.0
+IDLE_MAX: Final = 64  # connections kept; a browser opens six a host, a page of modules a few more
+# Node closes idle connections after 5 s, and a POST that met that cannot be sent again.
+FRESH_S: Final = 1.0
+
+
+class Dispatcher:
+    """Serves the streams of all sessions of one client.
+
+    Args:
+        tasks: where the workers run; it outlives the sessions.
+        report: is told of each request.
+        identity: how the app is asked; None: as itself.
+        origin_timeout_s, ws_keepalive_s: see Replay.
+    """
+
+    def __init__(
+        self,
+        dialer: Dialer,
+        report: Report,
+        tasks: trio.Nursery,
+        *,
+        origin_timeout_s: float,
+        identity: Identity | None = None,
+        ws_keepalive_s: float = 0.0,
+    ) -> None:
+        self.dialer = dialer
+        self._identity = identity or Identity(dialer.target)
+        self._tasks = tasks
+        self._origin_timeout_s = origin_timeout_s
+        self._ws_keepalive_s = ws_keepalive_s
+        self._report = report
+        self._idle: list[Worker] = []  # the one that was parked last stands last
+        self._busy: set[Replay] = set()
+        self._quiet: trio.Event | None = None
+
+    def __repr__(self) -> str:
+        return f"<Dispatcher {len(self._busy)} busy, {len(self._idle)} idle workers>"
+
+    @property
+    def busy_count(self) -> int:
+        """Requests under way."""
+        return len(self._busy)
+
+    def serve(self, stream: TunnelStream) -> None:
+        """Start to replay a stream. Called in the session's reader: never blocks or raises."""
+        replay = Replay(
+            stream,
+            self._identity,
+            timeout_s=self._origin_timeout_s,
+            tasks=self._tasks,
+            ws_keepalive_s=self._ws_keepalive_s,
+        )
+        self._busy.add(replay)
+        if stream.opened.kind not in KINDS:
+            replay.fail(
+                "unsupported", f"this client serves no streams of kind {stream.opened.kind}"
+            )
+            self.ended(replay)
+            return
+        worker = self._idle_worker(repeatable=replay.is_repeatable)
+        if worker is not None:
+            worker.assign(replay)
+        else:
+            self._tasks.start_soon(Worker(self).run, replay)
+
+    async def wait_quiet(self) -> None:
+        """Wait until no request is under way."""
+        while self._busy:
+            self._quiet = self._quiet or trio.Event()
+            await self._quiet.wait()
+
+    async def sweep(self) -> None:
+        """Once a second, for ever: end what is overdue, and connections that are of no use."""
+        while True:
+            await trio.sleep(SWEEP_EVERY_S)
+            now = trio.current_time()
+            for replay in tuple(self._busy):
+                replay.sweep(now)
+            for worker in tuple(self._idle):
+                if worker.is_stale or now - worker.idle_since > IDLE_TIMEOUT_S:
+                    self._idle.remove(worker)
+                    worker.assign(None)
+
+    def _idle_worker(self, *, repeatable: bool) -> Worker | None:
+        """The worker that was parked last, if its connection is good for this request."""
+        while self._idle:
+            worker = self._idle[-1]
+            if not repeatable and trio.current_time() - worker.idle_since >= FRESH_S:
+                return None
+            self._idle.pop()
+            if not worker.is_stale:
+                return worker
+            worker.assign(None)
+        return None
+
+    # --- what the workers call ---
+
+    def park(self, worker: Worker) -> None:
+        """See Owner."""
+        worker.idle_since = trio.current_time()
+        self._idle.append(worker)
+        if len(self._idle) > IDLE_MAX:
+            self._idle.pop(0).assign(None)
+
+    def ended(self, replay: Replay) -> None:
+        """See Owner."""
+        replay.stream.on_stopped = None
+        self._busy.discard(replay)
+        if not self._busy and self._quiet is not None:
+            self._quiet.set()
+            self._quiet = None
+        opened = replay.stream.opened
+        self._report.request(
+            replay.stream.id,
+            opened.method,
+            opened.target,
+            replay.status,
+            replay.bytes_in,
+            replay.bytes_out,
+            (trio.current_time() - replay.began_at) * 1000,
+            replay.error,
+            len(self._busy),
+        )

@@ -1,0 +1,151 @@
+"""A request on its way to the app.
+
+The head leaves together with what has come of the body; only a body that is not there yet is sent
+by a second task, since the two directions of a connection do not wait for one another. When the
+request is cut off, the app sees that as it would have without the tunnel: its end in the middle.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Final, Protocol
+
+import trio
+
+from protocol.drivers.stream import TunnelStream
+from protocol.errors import HttpError, SessionClosed, StreamReset
+from protocol.http.serialise import chunk, last_chunk
+from tunnel_client.origin.connection import OriginClosedError, OriginConnection
+
+# More of a body than this is not sent before the answer is awaited: an app may fill our side's
+# buffers with an early answer while it reads nothing. Every socket holds so much.
+SENT_AT_ONCE_BYTES: Final = 16 * 1024
+
+
+class Progress(Protocol):
+    """Who is told how far the request is."""
+
+    bytes_in: int
+    aborted: bool
+
+    def app_owes(self) -> None:
+        """The app has got something, and has its time to go on."""
+
+    def visitor_owes(self) -> None:
+        """The app waits for the visitor."""
+
+    def cut_off(self, why: str) -> None:
+        """The request ended in the middle."""
+
+    def abort(self) -> None:
+        """Reset the connection."""
+
+
+class Request:
+    """The sending of one request.
+
+    Args:
+        stream: where its body comes from.
+        connection: where it goes.
+        progress: is told of it.
+    """
+
+    __slots__ = ("_connection", "_handed_over", "_left", "_progress", "_sent", "_stream")
+
+    def __init__(
+        self, stream: TunnelStream, connection: OriginConnection, progress: Progress
+    ) -> None:
+        self._stream = stream
+        self._connection = connection
+        self._progress = progress
+        self._left: int | None = None  # of a body with a length: bytes not yet taken
+        self._handed_over = False  # the last piece is being sent
+        self._sent = False  # whole
+
+    def __repr__(self) -> str:
+        state = "sent" if self._sent else "on its way"
+        return f"<Request {state} left={self._left} {self._stream!r}>"
+
+    async def send(self, head: bytes, tasks: trio.Nursery) -> None:
+        """Send the head and what is there of the body.
+
+        A failed write is not an error: the answer may be there all the same, as an early 413.
+
+        Args:
+            tasks: where the rest is sent.
+        """
+        stream = self._stream
+        body = stream.opened.body
+        data = b"" if body in (None, 0) else stream.take_some()
+        self._progress.bytes_in += len(data)
+        whole = body is None
+        if isinstance(body, int):
+            self._left = body - len(data)
+            whole = not self._left
+        elif body == "chunked":
+            whole = stream.receive_ended
+            data = chunk(data) + (last_chunk(stream.trailers) if whole else b"")
+        self._progress.app_owes()
+        at_once = len(data) <= SENT_AT_ONCE_BYTES
+        if at_once:
+            try:
+                await self._connection.send(head + data)
+            except OriginClosedError:
+                return
+            self._sent = whole
+        if not (at_once and whole):
+            tasks.start_soon(self._send_rest, b"" if at_once else head + data, whole)
+
+    async def was_sent_whole(self) -> bool:
+        """Whether all of it has left, when the answer is there."""
+        if self._handed_over and not self._sent:
+            # The answer may be faster than the task that is just being told of its last write. It
+            # gets two rounds: the tasks of one run in any order.
+            await trio.lowlevel.checkpoint()
+            await trio.lowlevel.checkpoint()
+        return self._sent
+
+    async def _send_rest(self, first: bytes, whole: bool) -> None:
+        try:
+            self._handed_over = whole
+            if first:
+                await self._connection.send(first)
+            if not whole:
+                await self._relay()
+            self._sent = True
+            self._progress.app_owes()
+        except OriginClosedError:
+            self._stream.stop_sending("no-error")
+        except (StreamReset, HttpError) as error:
+            await self._cut_off(str(error))
+        except SessionClosed:
+            self._progress.abort()
+
+    async def _relay(self) -> None:
+        stream = self._stream
+        chunked = stream.opened.body == "chunked"
+        while chunked or self._left:
+            self._progress.visitor_owes()
+            data = await stream.receive_some()
+            if not data:
+                break
+            self._progress.bytes_in += len(data)
+            if self._left is not None:
+                self._left -= len(data)
+                self._handed_over = not self._left
+            self._progress.app_owes()
+            await self._connection.send(chunk(data) if chunked else data)
+        if chunked:
+            self._handed_over = True
+            await self._connection.send(last_chunk(stream.trailers))
+
+    async def _cut_off(self, why: str) -> None:
+        """The request ended in the middle, and must look so: an end here, where more was due."""
+        if self._progress.aborted or self._connection.dropped:
+            return  # or it is we who wanted no more of it
+        self._progress.cut_off(why)
+        if not self._connection.can_half_close:
+            self._progress.abort()
+            return
+        with contextlib.suppress(OriginClosedError):  # the app was faster; its answer is read
+            await self._connection.send_eof()

@@ -1,0 +1,115 @@
+"""Waits for an app that is not there: a dev server restarts, and the visitor sees a pause.
+
+A request whose connection is refused has sent nothing, so it is always safe to hold it and to try
+again, a POST and an upgrade too. Nothing of its body is read meanwhile: credit holds the visitor
+back. Whoever wants no more of it (visitor, session, program) cancels the waiting.
+
+However many requests wait, one of them knocks at the door, and when it is let in the others follow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Final, Protocol
+
+import trio
+
+from tunnel_client.origin.dial import Dialer, OriginDownError, OriginStream
+from tunnel_client.settings.target import Target
+
+# Between two attempts: at first as little as nobody notices; later not so often, since a name may
+# have to be resolved each time.
+FIRST_PAUSE_S: Final = 0.1
+LONGEST_PAUSE_S: Final = 0.5
+_SLOWER: Final = 1.25
+
+
+class News(Protocol):
+    """Who is told, once for each time that the app goes and comes back."""
+
+    def origin_down(self, why: str, wait_s: float) -> None:
+        """Nobody listens where the app should; requests wait so long."""
+
+    def origin_up(self) -> None:
+        """It takes connections again."""
+
+
+class PatientDialer(Dialer):
+    """A dialer that waits while nobody listens.
+
+    Args:
+        wait_s: how long for each connection; 0: not at all.
+        news: is told when the app goes and comes back, as far as requests find that out.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        wait_s: float,
+        news: News,
+        insecure: bool = False,
+        ca: Path | None = None,
+    ) -> None:
+        super().__init__(target, insecure=insecure, ca=ca)
+        self._wait_s = wait_s
+        self._news = news
+        self._is_down = False
+        self._knocking = trio.Lock()
+        self._waits: set[trio.CancelScope] = set()
+
+    def __repr__(self) -> str:
+        state = f"down, {len(self._waits)} wait" if self._is_down else "up"
+        return f"<PatientDialer {self.target} {state}>"
+
+    async def open(self) -> OriginStream:
+        """See Dialer; OriginDownError comes only after the wait.
+
+        Cancelling leaves nothing open, and another one knocks.
+        """
+        try:
+            return await self._open_now()
+        except OriginDownError as error:
+            if not self._wait_s:
+                raise
+            why = str(error)
+        with trio.move_on_after(self._wait_s) as scope:
+            self._waits.add(scope)
+            try:
+                return await self._open_when_up()
+            finally:
+                self._waits.discard(scope)
+        waited = f" (waited {self._wait_s:g} s)" if self._wait_s else ""
+        raise OriginDownError(f"{why}{waited}")
+
+    def give_up(self) -> None:
+        """Wait no more: the program ends."""
+        self._wait_s = 0.0
+        for scope in self._waits:
+            scope.cancel()
+
+    async def _open_now(self) -> OriginStream:
+        try:
+            stream = await super().open()
+        except OriginDownError as error:
+            if not self._is_down:
+                self._is_down = True
+                self._news.origin_down(str(error), self._wait_s)
+            raise
+        if self._is_down:
+            self._is_down = False
+            self._news.origin_up()
+        return stream
+
+    async def _open_when_up(self) -> OriginStream:
+        while True:
+            async with self._knocking:
+                pause_s = FIRST_PAUSE_S
+                while self._is_down:
+                    await trio.sleep(pause_s)
+                    pause_s = min(pause_s * _SLOWER, LONGEST_PAUSE_S)
+                    with contextlib.suppress(OriginDownError):
+                        return await self._open_now()
+            with contextlib.suppress(OriginDownError):
+                return await self._open_now()

@@ -1,0 +1,176 @@
+"""A task with at most one connection to the local app, for one request after the other.
+
+Between two requests it is parked with its connection. That is used again only if the request was
+sent whole, the answer was read whole (and did not end with the connection), and no byte was left
+over: left-over bytes would become the next request's answer.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Final, Protocol
+
+import trio
+
+from protocol.drivers.latch import Gate
+from protocol.errors import (
+    HttpError,
+    LocalProtocolError,
+    NoHttpError,
+    SessionClosed,
+    StreamStopped,
+)
+from tunnel_client.origin.connection import OriginClosedError, OriginConnection
+from tunnel_client.origin.dial import Dialer, OriginRefusedError
+from tunnel_client.origin.no_http import first_bytes, why_no_http
+from tunnel_client.origin.replay import Replay
+
+log = logging.getLogger(__name__)
+
+CLOSE_S: Final = 1.0  # for the close_notify of TLS
+
+
+class Owner(Protocol):
+    """What a worker needs of the dispatcher."""
+
+    dialer: Dialer
+
+    def park(self, worker: Worker) -> None:
+        """The worker waits for its next request."""
+
+    def ended(self, replay: Replay) -> None:
+        """A request is over."""
+
+
+class Worker:
+    """Replays requests.
+
+    Attributes:
+        idle_since: when it was parked, in trio's time.
+    """
+
+    def __init__(self, owner: Owner) -> None:
+        self.idle_since = math.inf
+        self._owner = owner
+        self._connection: OriginConnection | None = None
+        self._assigned = Gate()
+        self._next: Replay | None = None
+
+    def __repr__(self) -> str:
+        return f"<Worker {self._connection!r} {self._next!r}>"
+
+    # --- what the dispatcher does ---
+
+    def assign(self, replay: Replay | None) -> None:
+        """Give a parked worker its next request, or None to end it."""
+        self._next = replay
+        self._assigned.open()
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether a parked worker's connection cannot be used again."""
+        return self._connection is None or self._connection.is_stale
+
+    async def run(self, first: Replay) -> None:
+        """Serve this request and those that are assigned, while the connection can be used again.
+
+        Only Cancelled is raised; then a request under way is reset, visibly, at the app.
+        """
+        replay: Replay | None = first
+        try:
+            while replay is not None:
+                try:
+                    reusable = await self._serve(replay)
+                except BaseException:
+                    replay.abort()
+                    raise
+                finally:
+                    self._owner.ended(replay)
+                if not reusable:
+                    return
+                self._owner.park(self)
+                await self._assigned.wait()
+                replay, self._next = self._next, None
+        finally:
+            with trio.move_on_after(CLOSE_S, shield=True):
+                await self._close()
+
+    async def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.aclose(CLOSE_S)
+
+    # --- one request ---
+
+    async def _serve(self, replay: Replay) -> bool:
+        """Replay one request; whether the connection may be used again. Raises only Cancelled."""
+        try:
+            return await self._replay(replay)
+        except OriginRefusedError as error:
+            failure = "origin-refused", str(error)
+        except OriginClosedError:
+            failure = self._why_closed(replay)
+        except NoHttpError as error:
+            failure = "origin-protocol-error", await self._why_no_http(error)
+        except (HttpError, LocalProtocolError) as error:
+            failure = "origin-protocol-error", f"the answer of {self._owner.dialer.target}: {error}"
+        except (StreamStopped, SessionClosed):
+            failure = _why_gone(replay)
+        except Exception:  # one request's fault must not end the others
+            log.exception("request %d failed", replay.stream.id)
+            failure = "internal", "the tunnel's client has a fault; its log says more"
+        replay.fail(*failure)
+        return False
+
+    async def _replay(self, replay: Replay) -> bool:
+        try:
+            head = replay.head()
+        except HttpError as error:
+            replay.fail("bad-request", str(error))
+            return False
+        while True:
+            connection = self._connection
+            reused = connection is not None
+            if connection is None:
+                connection = self._connection = await self._connect(replay)
+            try:
+                return await replay.run(connection, head)
+            except OriginClosedError:
+                silent = not replay.answer_begun and not replay.aborted
+                if not (reused and silent and replay.is_repeatable):
+                    raise
+                await self._close()
+
+    async def _connect(self, replay: Replay) -> OriginConnection:
+        """Raises OriginRefusedError, and OriginClosedError if the visitor is gone."""
+        with trio.CancelScope() as replay.dialling:
+            if replay.aborted:
+                replay.dialling.cancel()
+            return OriginConnection(await self._owner.dialer.open())
+        raise OriginClosedError
+
+    async def _why_no_http(self, error: NoHttpError) -> str:
+        target = self._owner.dialer.target
+        assert self._connection is not None
+        data = await first_bytes(self._connection)
+        return f"the answer of {target}: {why_no_http(error, target, data)}"
+
+    def _why_closed(self, replay: Replay) -> tuple[str, str]:
+        target = self._owner.dialer.target
+        if replay.overdue:
+            return "origin-timeout", f"{target} did not begin to answer in {replay.timeout_s:g} s"
+        if replay.cut is not None:
+            return "bad-request", replay.cut
+        if replay.aborted:
+            return _why_gone(replay)
+        if replay.status is not None:
+            return "truncated", f"{target} closed the connection in the middle of its answer"
+        where = "in the middle of its answer's head" if replay.answer_begun else "without an answer"
+        return "origin-protocol-error", f"{target} closed the connection {where}"
+
+
+def _why_gone(replay: Replay) -> tuple[str, str]:
+    if replay.stream.stopped is None:
+        return "cancelled", "the connection to the server was lost"
+    return "cancelled", "the visitor went away"

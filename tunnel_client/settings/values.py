@@ -1,0 +1,59 @@
+"""What single settings may be. Each function takes a value and the name that an error uses."""
+
+from __future__ import annotations
+
+import math
+import ssl
+from pathlib import Path
+
+from protocol.http.grammar import HOST
+from protocol.names import NAME_RULE, is_legal_name
+from tunnel_client.errors import ConfigError
+from tunnel_client.settings.config_file import Value
+
+
+def dns_label(value: str, key: str) -> str:
+    """The label in lower case."""
+    # isascii: the lower case of the Kelvin sign is a k.
+    if not (value.isascii() and is_legal_name(label := value.lower())):
+        raise ConfigError(key, f"a DNS label: {NAME_RULE}")
+    return label
+
+
+def seconds(
+    value: Value, key: str, *, least: float, most: float, zero_is_off: bool = False
+) -> float:
+    """A number of seconds, both ends included.
+
+    Args:
+        zero_is_off: 0 is allowed too, which is how a flag takes back what the file says.
+    """
+    try:
+        number = math.nan if isinstance(value, tuple) else float(value)
+    except (ValueError, OverflowError):  # OverflowError: an int of the file with 400 digits
+        number = math.nan
+    if zero_is_off and number == 0:
+        return 0.0
+    if not least <= number <= most:  # false for nan as well
+        off = ", or 0 for off" if zero_is_off else ""
+        raise ConfigError(key, f"a number of seconds from {least:g} to {most:g}{off}")
+    return number
+
+
+def host_value(value: str, key: str) -> str:
+    """What may stand in Host."""
+    if not (value.isascii() and HOST.fullmatch(value.encode("ascii"))):
+        raise ConfigError(key, "a host, or host:port")
+    return value
+
+
+def pem_file(value: str, key: str) -> Path:
+    """A file with at least one certificate, in PEM form."""
+    path = Path(value)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError:  # an OSError too, and has to come first
+        raise ConfigError(key, f"{path} holds no certificate in PEM form") from None
+    except OSError as error:
+        raise ConfigError(key, f"{path} cannot be read: {error.strerror}") from None
+    return path

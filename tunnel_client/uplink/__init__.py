@@ -1,0 +1,1 @@
+"""The tie to the server: connecting, claiming, resuming."""

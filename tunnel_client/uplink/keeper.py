@@ -1,0 +1,92 @@
+"""The session of a link, and what is needed to have it back after its connection was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+
+from protocol.drivers.session import Session, SessionEvent
+from protocol.drivers.stream import TunnelStream
+from protocol.drivers.transport import WebSocketTransport
+from protocol.errors import RemoteProtocolError
+from protocol.mux.control import Heartbeat
+from protocol.mux.core import Core
+from protocol.mux.messages import Resume, Resumed, Welcome
+
+
+class Keeper:
+    """Keeps one session at a time.
+
+    Args:
+        on_stream, on_event: of each session.
+
+    Attributes:
+        session: the newest, once there is one; it may have ended.
+    """
+
+    def __init__(
+        self,
+        on_stream: Callable[[TunnelStream], None],
+        on_event: Callable[[SessionEvent], None],
+    ) -> None:
+        self.session: Session | None = None
+        self._on_stream = on_stream
+        self._on_event = on_event
+        self._welcome: Welcome | None = None
+        self._attempt = 0
+
+    def __repr__(self) -> str:
+        return f"<Keeper attempt {self._attempt} {self.session!r}>"
+
+    def resume(self) -> Resume | None:
+        """What to ask a server for; None without a session that it may give back.
+
+        Nothing may come by an older connection any more: the count in it would be wrong.
+        """
+        if self.session is None or self._welcome is None or not self.session.resumable:
+            return None
+        self._attempt += 1
+        received = self.session.core.received.count
+        return Resume(self._welcome.session, self._welcome.secret, self._attempt, received)
+
+    def begin(self, transport: WebSocketTransport, welcome: Welcome) -> Session:
+        """A new session; one that is still kept ends, since the server has it no more."""
+        if self.session is not None:
+            self.session.close("the server does not have the session any more")
+        heartbeat = Heartbeat(welcome.ping_interval_s, welcome.timeout_s)
+        session = Session(
+            Core(is_server=False, heartbeat=heartbeat, now=trio.current_time()),
+            transport,
+            hold_s=welcome.hold_s,
+            on_stream=self._on_stream,
+            on_event=self._on_event,
+        )
+        self.session, self._welcome, self._attempt = session, welcome, 0
+        return session
+
+    def go_on(self, transport: WebSocketTransport, resumed: Resumed) -> None:
+        """The session goes on over this connection.
+
+        Raises:
+            RemoteProtocolError: the server cannot have received that much; the session has ended.
+        """
+        session = self.session
+        assert session is not None
+        try:
+            session.resume(transport, resumed.received)
+        except RemoteProtocolError as error:
+            session.close(f"the server broke the protocol: {error}")
+            raise
+
+    def sweep(self, now: float) -> None:
+        """Once a second: end a session that the server cannot have any more.
+
+        It has missed us for at most its timeout, and held the session for as long as it said.
+        """
+        session, welcome = self.session, self._welcome
+        if session is None or welcome is None or session.detached_at is None:
+            return
+        patience_s = welcome.timeout_s + welcome.hold_s
+        if now - session.heard_at > patience_s:
+            session.close(f"not resumed within {patience_s} s")

@@ -1,0 +1,1 @@
+"""The answers that the tunnel itself makes."""

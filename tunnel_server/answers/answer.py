@@ -1,0 +1,271 @@
+"""The answers that the tunnel itself makes: errors, the landing page, health.
+
+Plain functions of their arguments: they send nothing. An `Answer` has all its end-to-end fields,
+Content-Length among them; framing and whether the connection closes are the serialiser's matter. To
+HEAD the caller sends it without the body (RFC 9110, 9.3.2).
+
+Every error carries `Tunnel-Error: CODE`, which apps cannot set, so a script can tell the tunnel's
+502 from the app's. Nothing here is ever cached: the same URL works again in a moment.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from http import HTTPStatus
+from typing import Final, NamedTuple
+
+from protocol.mux.messages import Fields
+from tunnel_server.answers import pages
+from tunnel_server.answers.negotiation import Form, preferred_form
+from tunnel_server.answers.texts import ERRORS, ErrorText
+from tunnel_server.settings.config import client_command
+
+# A cause may quote what a visitor or an app sent; nobody reads more than this.
+MAX_CAUSE_LENGTH: Final = 500
+
+
+class Answer(NamedTuple):
+    """A whole answer; `reason` is the standard one of the status."""
+
+    status: int
+    reason: bytes
+    fields: Fields
+    body: bytes
+
+
+class HealthDetails(NamedTuple):
+    """What health says to those who may know, under the names of the fields."""
+
+    version: str
+    sessions: int
+    streams: int
+    unacked_bytes: int  # kept by all sessions, to be sent again after a resume
+    held_sessions: int  # without a connection; they may be resumed
+    parked_requests: int  # wait for a client that is away
+
+
+def error_answer(
+    code: str,
+    detail: str = "",
+    accept: bytes = b"",
+    *,
+    name: str | None = None,
+    method: bytes = b"GET",
+    fields: Fields = (),
+    status: int | None = None,
+    extra: Mapping[str, object] | None = None,
+) -> Answer:
+    """The answer for one of the codes in ERRORS, as HTML, JSON or text.
+
+    Args:
+        code: which.
+        detail: what happened, in one or two sentences; the code's own cause if empty. It may quote
+            strangers: it is cut, cleaned of control characters, and escaped.
+        accept: the visitor's Accept.
+        name: the tunnel that was asked for, if there is one.
+        method: of the request; only what a GET brought loads itself again.
+        fields: more of them; one of them takes the place of a default of the same name.
+        status: another one than the code's, for the two cases below.
+        extra: more members of the JSON form.
+
+    Raises:
+        KeyError: no such code.
+    """
+    text = ERRORS[code]
+    number = HTTPStatus(text.status if status is None else status)
+    cause = _clean(detail) or text.cause
+    form = preferred_form(accept)
+    safe = method in (b"GET", b"HEAD")
+    if form is Form.HTML:
+        body = pages.error_page(code, text, number, cause, name, safe=safe)
+    elif form is Form.JSON:
+        body = _json(_error_object(code, text, number, cause, name) | dict(extra or {}))
+    else:
+        body = _error_text(code, text, number, cause)
+    given = {field.lower() for field, _ in fields}
+    defaults = [field for field in _error_fields(number, text) if field[0].lower() not in given]
+    more = ((b"Tunnel-Error", code.encode()), *defaults, *fields)
+    waits = text.passes and safe
+    policy = pages.WAITING_POLICY if waits else pages.CONTENT_SECURITY_POLICY
+    return _answer(number, form, body, more, policy)
+
+
+def version_refused(versions: Sequence[str], accept: bytes = b"") -> Answer:
+    """The refusal of a control handshake that offers no version of ours: 400, with our list.
+
+    Args:
+        versions: the subprotocols that this server speaks, newest first.
+    """
+    listed = ", ".join(versions)
+    detail = f"tunnel-client and this server speak no common version; the server speaks {listed}."
+    return error_answer(
+        "version-not-supported",
+        detail,
+        accept,
+        status=400,
+        fields=((b"Sec-WebSocket-Protocol", listed.encode()),),
+        extra={"versions": list(versions)},
+    )
+
+
+def method_not_allowed(allow: bytes, accept: bytes = b"") -> Answer:
+    """405, for a path of the service that takes only the methods in `allow` (`GET, HEAD`)."""
+    return error_answer(
+        "method-not-supported",
+        f"This address takes {allow.decode('ascii')} only.",
+        accept,
+        status=405,
+        fields=((b"Allow", allow),),
+    )
+
+
+def offline_answer(
+    name: str, since: datetime, now: datetime, accept: bytes = b"", *, method: bytes = b"GET"
+) -> Answer:
+    """503 for a tunnel that was there, with the moment it went away.
+
+    Args:
+        since: when it went away, in UTC.
+        now: for how long that is ago.
+    """
+    moment = since.strftime("%Y-%m-%d %H:%M:%S UTC")
+    ago = _duration((now - since).total_seconds())
+    return error_answer(
+        "tunnel-offline",
+        f"It has been offline since {moment}, for {ago}.",
+        accept,
+        name=name,
+        method=method,
+        extra={"since": since.isoformat()},
+    )
+
+
+def landing_page(public_url: str, accept: bytes = b"", *, token_needed: bool) -> Answer:
+    """200 for `/` on the apex: what this is, and how to share an app through it."""
+    share = client_command(public_url, token_needed=token_needed)
+    title = "A tunnel service"
+    about = (
+        f"{public_url} gives a web app on a developer's machine a public URL, for as long as the"
+        " developer shares it."
+    )
+    steps = [
+        ("1. Start your app, or any folder of files", "python3 -m http.server 3000"),
+        ("2. Share it; the URL is printed", share),
+    ]
+    footer = "Anybody may share an app here; no token is needed."
+    if token_needed:
+        footer = "Sharing needs a token. Whoever runs this service makes you one."
+    form = preferred_form(accept)
+    if form is Form.HTML:
+        body = pages.landing(title, about, steps, footer)
+    elif form is Form.JSON:
+        body = _json({"url": public_url, "share": share, "token_needed": token_needed})
+    else:
+        lines = [f"{heading}\n\n    {command}\n" for heading, command in steps]
+        body = "\n".join([f"{about}\n", *lines, f"{footer}\n"]).encode()
+    return _answer(HTTPStatus.OK, form, body, ())
+
+
+def health(details: HealthDetails | None = None) -> Answer:
+    """200 for `/_tunnel/health`; details only for those who may know them."""
+    body = _json({"status": "ok"} | (details._asdict() if details else {}))
+    return _answer(HTTPStatus.OK, Form.JSON, body, ())
+
+
+def certificate_allowed() -> Answer:
+    """200 for `/_tunnel/tls-check`."""
+    return _answer(HTTPStatus.OK, Form.JSON, _json({"status": "ok"}), ())
+
+
+def ready(details: HealthDetails | None = None, *, draining: bool) -> Answer:
+    """The same for `/_tunnel/ready`, but 503 once the server takes nothing new."""
+    if not draining:
+        return health(details)
+    body = _json({"status": "draining"} | (details._asdict() if details else {}))
+    text = ERRORS["draining"]
+    fields = ((b"Tunnel-Error", b"draining"), *_error_fields(text.status, text))
+    return _answer(text.status, Form.JSON, body, fields)
+
+
+def _answer(
+    status: HTTPStatus,
+    form: Form,
+    body: bytes,
+    more: Fields,
+    policy: bytes = pages.CONTENT_SECURITY_POLICY,
+) -> Answer:
+    fields = [
+        (b"Content-Type", form.value),
+        (b"Content-Length", b"%d" % len(body)),
+        (b"Cache-Control", b"no-store"),
+        (b"X-Content-Type-Options", b"nosniff"),
+    ]
+    if form is Form.HTML:
+        fields.append((b"Content-Security-Policy", policy))
+    return Answer(status.value, status.phrase.encode("ascii"), (*fields, *more), body)
+
+
+def _error_fields(status: HTTPStatus, text: ErrorText) -> Fields:
+    """What RFC 9110 wants beside a status: 11.6.1, 15.5.22 and 10.2.3 (RFC 6455, 4.4)."""
+    if status is HTTPStatus.UNAUTHORIZED:
+        return ((b"WWW-Authenticate", b'Bearer realm="tunnel"'),)
+    if status is HTTPStatus.UPGRADE_REQUIRED:
+        upgrade = ((b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"))
+        return (*upgrade, (b"Sec-WebSocket-Version", b"13"))
+    if text.retry_after_s is not None:
+        return ((b"Retry-After", b"%d" % text.retry_after_s),)
+    return ()
+
+
+def _error_object(
+    code: str, text: ErrorText, status: HTTPStatus, cause: str, name: str | None
+) -> dict[str, object]:
+    found: dict[str, object] = {
+        "error": code,
+        "status": status.value,
+        "title": text.title,
+        "cause": cause,
+        "side": text.side.word,
+        "next": text.next_step,
+    }
+    if text.owner_step:
+        found["next_for_owner"] = text.owner_step
+    if name:
+        found["tunnel"] = name
+    return found
+
+
+def _error_text(code: str, text: ErrorText, status: HTTPStatus, cause: str) -> bytes:
+    lines = [
+        f"{status.value} {text.title} ({code})",
+        "",
+        f"What happened:  {cause}",
+        f"Whose side:     {text.side.words}",
+        f"What to do:     {text.next_step}",
+    ]
+    if text.owner_step:
+        lines.append(f"                {text.owner_step}")
+    return "\n".join([*lines, ""]).encode("utf-8", "replace")
+
+
+def _json(members: Mapping[str, object]) -> bytes:
+    return json.dumps(members).encode("ascii")
+
+
+def _clean(detail: str) -> str:
+    """The detail on one line, without what could move a terminal's cursor, and cut to a length."""
+    words = "".join(char if char.isprintable() else " " for char in detail[:2000]).split()
+    line = " ".join(words)
+    return line if len(line) <= MAX_CAUSE_LENGTH else line[: MAX_CAUSE_LENGTH - 3] + "..."
+
+
+def _duration(seconds: float) -> str:
+    """Whole seconds, minutes, hours or days, rounded down; a clock that was set back is 0."""
+    number, unit = max(0, int(seconds)), "second"
+    for size, larger in ((60, "minute"), (60, "hour"), (24, "day")):
+        if number < size:
+            break
+        number, unit = number // size, larger
+    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"

@@ -1,0 +1,1 @@
+"""Where connections come from: sockets, accepting, and the handover between two servers."""

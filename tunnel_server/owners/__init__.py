@@ -1,0 +1,1 @@
+"""Who may connect, and whose a token is."""

@@ -1,0 +1,1 @@
+"""What an operator may set, and what follows from it."""

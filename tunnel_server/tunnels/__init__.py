@@ -1,0 +1,1 @@
+"""Sessions with clients, the names that they hold, and where requests wait for them."""

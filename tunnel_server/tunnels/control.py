@@ -1,0 +1,259 @@
+"""The control endpoint: a tunnel's client connects, and its session runs here.
+
+The handshake is checked by us, since the WebSocket library answers a bad one badly or never. The
+library gets a good one in our own words, with nothing of the visitor's but the key, under a
+deadline and in a nursery of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from functools import partial
+from typing import Final
+
+import trio
+
+from protocol import CONTROL_PATH, SUBPROTOCOL
+from protocol.drivers.session import Session, SessionEvent
+from protocol.drivers.transport import TransportClosed, WebSocketTransport, accept_websocket
+from protocol.errors import ProtocolError, RemoteProtocolError
+from protocol.http.fields import elements, values_of
+from protocol.http.heads import RequestHead
+from protocol.http.websocket import valid_key
+from protocol.limits import ACCEPT_TIMEOUT_S
+from protocol.mux.codec import pack_map
+from protocol.mux.control import Heartbeat
+from protocol.mux.core import Core
+from protocol.mux.events import ClaimAsked, GoingAway, Released
+from protocol.mux.handshake import (
+    read_first,
+    resumed_message,
+    unknown_session_message,
+    welcome_message,
+)
+from protocol.mux.messages import Claim, Goaway, Hello, Refused, Resume, Welcome
+from protocol.mux.wire import FrameType, frame
+from tunnel_server.answers.answer import Answer, error_answer, version_refused
+from tunnel_server.visitors.connection import Connection
+from tunnel_server.visitors.edge import Edge, Login
+from tunnel_server.visitors.routing import accept_of, authorization_of
+
+log = logging.getLogger(__name__)
+
+# A client whose resume was refused says hello next; more refusals are no client of ours.
+_RESUMES_MAX: Final = 3
+
+# RFC 6455, 4.2.1.
+_HANDSHAKE: Final = (
+    f"GET {CONTROL_PATH} HTTP/1.1\r\n"
+    "Host: localhost\r\n"
+    "Connection: Upgrade\r\n"
+    "Upgrade: websocket\r\n"
+    "Sec-WebSocket-Version: 13\r\n"
+    f"Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n"
+    "Sec-WebSocket-Key: "
+).encode()
+
+
+class Control:
+    """Runs the sessions of one server."""
+
+    def __init__(self, edge: Edge) -> None:
+        self._edge = edge
+
+    def __repr__(self) -> str:
+        return f"<Control {len(self._edge.sessions)} sessions>"
+
+    # --- the opening handshake ---
+
+    def check(self, connection: Connection, head: RequestHead) -> Login | Answer:
+        """Whose the session will be, or the refusal of the handshake."""
+        refusal = self._fault(head)
+        login = self._login(head)
+        if refusal is None and login is not None:
+            return login
+        if refusal is None:
+            refusal = error_answer("unauthorized", "", accept_of(head))
+        code = values_of(refusal.fields, b"tunnel-error")[0].decode("ascii")
+        log.info("%s: control handshake refused: %s", connection.address, code)
+        return refusal
+
+    def _login(self, head: RequestHead) -> Login | None:
+        """Where no token is needed, who shows none is on his own."""
+        authorization = authorization_of(head)
+        owner = self._edge.owner_of(authorization)
+        if owner is None:
+            if self._edge.config.authentication_required:
+                return None
+            owner = f"anonymous:{secrets.token_hex(16)}"
+        return Login(owner, authorization)
+
+    def _fault(self, head: RequestHead) -> Answer | None:
+        """What is wrong with the handshake (RFC 6455 4.2.1), or None."""
+        accept = accept_of(head)
+        if not head.upgrade:
+            return error_answer("upgrade-required", "", accept)
+        if values_of(head.fields, b"sec-websocket-version") != [b"13"]:
+            return error_answer("upgrade-required", "Only WebSocket version 13.", accept)
+        if not all(value.isascii() for _, value in head.fields):
+            return error_answer("bad-request", "A field of the handshake is not ASCII.", accept)
+        key = values_of(head.fields, b"sec-websocket-key")
+        if len(key) != 1 or not valid_key(key[0]):
+            return error_answer("bad-request", "Sec-WebSocket-Key is not one key.", accept)
+        offers = values_of(head.fields, b"sec-websocket-protocol")
+        if SUBPROTOCOL.encode() not in elements(b",".join(offers)):
+            return version_refused([SUBPROTOCOL], accept)
+        if self._edge.draining:
+            return error_answer("draining", "", accept)
+        return None
+
+    # --- a session ---
+
+    async def serve(
+        self, connection: Connection, login: Login, head: RequestHead, behind: bytes
+    ) -> None:
+        """Run one session on this connection; what goes wrong ends it alone, with one log line.
+
+        Args:
+            connection: whose reading task calls this.
+            login: who connects.
+            head: the handshake, which was checked.
+            behind: what came behind it.
+        """
+        connection.is_control = True
+        key = values_of(head.fields, b"sec-websocket-key")[0]
+        first = b"%b%b\r\n\r\n%b" % (_HANDSHAKE, key, behind)
+        try:
+            async with trio.open_nursery() as nursery:
+                await self._run_session(nursery, connection, login, first)
+                nursery.cancel_scope.cancel()
+        except* trio.TooSlowError:
+            log.info("%s: no hello within %d s", connection.address, ACCEPT_TIMEOUT_S)
+        except* (TransportClosed, ProtocolError) as group:
+            log.info("%s: no session: %s", connection.address, _first(group))
+        except* Exception as group:  # noqa: BLE001  # the edge of one connection: the library's own
+            log.warning("%s: session failed: %r", connection.address, _first(group))
+
+    async def _run_session(
+        self, nursery: trio.Nursery, connection: Connection, login: Login, first: bytes
+    ) -> None:
+        with trio.fail_after(ACCEPT_TIMEOUT_S):
+            transport = await accept_websocket(nursery, connection.stream, first)
+            try:
+                session, said = await self._begin(transport, login)
+            except RemoteProtocolError as error:
+                await _say_goodbye(transport, error)
+                raise
+        log.info("%s: session of %s (%s)", connection.address, _short(login.owner), said)
+        try:
+            reason = await session.run()
+        finally:
+            self._end_if_idle(session)
+        held = f"; held for {session.hold_s:g} s" if session.detached_at is not None else ""
+        what = "connection lost" if session.closed_reason is None else "session ended"
+        log.info("%s: %s: %s%s", connection.address, what, reason, held)
+
+    async def _begin(self, transport: WebSocketTransport, login: Login) -> tuple[Session, str]:
+        """The session that the client resumes or begins, and what to say of it."""
+        for _ in range(_RESUMES_MAX):
+            first = read_first(await transport.receive())
+            if isinstance(first, Hello):
+                return await self._welcome(transport, first, login), first.agent
+            session = self._resume(transport, first, login)
+            if session is not None:
+                return session, f"resumed, attempt {first.attempt}"
+            await transport.send(unknown_session_message())
+        raise RemoteProtocolError("resume was refused, and asked again")
+
+    def _resume(self, transport: WebSocketTransport, asked: Resume, login: Login) -> Session | None:
+        """Attach the session that was asked for; None if this client may not have it."""
+        edge = self._edge
+        session = edge.resumes.find(asked, login.owner)
+        if session is None:
+            return None
+        try:
+            answer = resumed_message(session.core.received.count)
+            session.resume(transport, asked.received, answer)
+        except RemoteProtocolError as error:
+            session.close(f"the peer broke the protocol: {error}")
+            raise
+        edge.sessions[session] = login
+        edge.attached(session)
+        return session
+
+    async def _welcome(self, transport: WebSocketTransport, hello: Hello, login: Login) -> Session:
+        edge, config = self._edge, self._edge.config
+        session_id, secret = secrets.token_bytes(16), secrets.token_bytes(32)
+        # Who shows nothing is on his own, and could not show that it is him again.
+        hold_s = config.hold_s if login.authorization is not None else 0
+        agent = f"trio-tunnel/{edge.version}"
+        beat = (config.ping_interval_s, config.timeout_s)
+        await transport.send(welcome_message(Welcome((), agent, session_id, secret, *beat, hold_s)))
+        core = Core(
+            is_server=True,
+            heartbeat=Heartbeat(*beat),
+            max_streams=hello.max_streams,
+            body_credit=hello.body_credit,
+            now=trio.current_time(),
+        )
+        session = Session(core, transport, hold_s=hold_s)
+        session.on_event = partial(self.on_event, session)
+        session.on_closed = partial(edge.end_session, session)
+        edge.sessions[session] = login
+        edge.resumes.add(session, login.owner, session_id, secret)
+        return session
+
+    def _end_if_idle(self, session: Session) -> None:
+        """Without a connection, a name and something under way there is nothing to hold it for."""
+        idle = session.core.is_quiet and not self._edge.registry.names_of(session)
+        if session.detached_at is not None and idle:
+            session.close(session.detached_reason)
+
+    def on_event(self, session: Session, event: SessionEvent) -> None:
+        """What a client says beside its streams; called in the session's reader."""
+        edge = self._edge
+        if isinstance(event, ClaimAsked):
+            login = edge.sessions[session]
+            if edge.is_allowed(login):
+                self._claim(session, login, event.claim)
+            else:
+                session.close("its token is not valid any more")
+        elif isinstance(event, GoingAway):
+            edge.release(session)
+            if not session.core.control.server_stops:  # the newest holds, and would take that back
+                session.goaway("no-error", "nothing more will be opened", 0)
+        elif isinstance(event, Released):
+            edge.release(session, event.release.claim)
+
+    def _claim(self, session: Session, login: Login, claim: Claim) -> None:
+        if self._edge.draining:
+            session.answer_claim(Refused(claim.claim, "draining", "the server stops"))
+            return
+        answer = self._edge.registry.claim(session, login.owner, claim)
+        session.answer_claim(answer)
+        if isinstance(answer, Refused):
+            log.info("claim of %s refused: %s", _short(login.owner), answer.code)
+        else:
+            log.info("%s is online, of %s", answer.name, _short(login.owner))
+            self._edge.claimed(answer.name)
+
+
+async def _say_goodbye(transport: WebSocketTransport, error: ProtocolError) -> None:
+    """Tell a client why there will be no session."""
+    goaway = Goaway(error.code, str(error), 0)
+    await transport.send(frame(FrameType.GOAWAY, 0, pack_map(goaway)))
+    await transport.aclose()
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first exception of a group, however deep it stands."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _short(owner: str) -> str:
+    """An owner for the log: an install key's hash says enough in ten characters."""
+    return owner if len(owner) <= 64 else f"{owner[:14]}..."

@@ -1,0 +1,174 @@
+"""Who holds which name now, and which names were held.
+
+Plain dictionaries and no await anywhere: a claim is checked and made in one step. Live claims exist
+in this process's memory alone.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from protocol.drivers.session import Session
+from protocol.mux.messages import Claim, Claimed, Refused
+from protocol.names import NAME_RULE, generate_name, is_legal_name
+from protocol.options import OptionError, Options, read_options
+
+# Names that were held, for the answer that says since when one is offline.
+REMEMBERED_NAMES_MAX: Final = 10_000
+
+# Clients that a name was taken from, each by the start of another: more machines than one has.
+DISPLACED_MAX: Final = 16
+
+
+class Held(NamedTuple):
+    """When a name was last held, in seconds since the epoch, and by whom."""
+
+    at: float
+    owner: str
+
+
+class Tunnel:
+    """A name and the session that holds it."""
+
+    __slots__ = ("claim", "displaced", "instance", "name", "options", "owner", "session")
+
+    def __init__(
+        self, name: str, owner: str, claim: Claim, options: Options, session: Session
+    ) -> None:
+        self.name = name
+        self.options = options
+        self.owner = owner
+        self.instance = claim.instance
+        self.claim = claim.claim
+        self.session = session
+        self.displaced: deque[bytes] = deque(maxlen=DISPLACED_MAX)
+        """The instances that it was taken from, the last of them."""
+
+    def __repr__(self) -> str:
+        return f"<Tunnel {self.name} claim {self.claim} {self.session!r}>"
+
+
+class Registry:
+    """The names of one server.
+
+    Args:
+        url_of: the public URL of a name.
+        random_bytes: for names that the server makes up.
+    """
+
+    def __init__(self, url_of: Callable[[str], str], random_bytes: Callable[[int], bytes]) -> None:
+        self._url_of = url_of
+        self._random_bytes = random_bytes
+        self._tunnels: dict[str, Tunnel] = {}
+        self._left: OrderedDict[str, Held] = OrderedDict()
+        self._reserved: dict[str, str] = {}
+        """Names that nobody holds and one owner alone may claim."""
+
+    def __repr__(self) -> str:
+        return f"<Registry {len(self._tunnels)} held, {len(self._left)} remembered>"
+
+    def find(self, name: str) -> Tunnel | None:
+        """The tunnel that a request for this name goes to."""
+        return self._tunnels.get(name)
+
+    def left_at(self, name: str) -> float | None:
+        """When a name that nobody holds was last held, on the clock given to `release`."""
+        left = self._left.get(name)
+        return left.at if left is not None else None
+
+    def reserve(self, name: str, owner: str) -> None:
+        """Until `unreserve`, or until it is claimed, only this owner may claim the name."""
+        self._reserved[name] = owner
+
+    def unreserve(self, name: str) -> None:
+        """Nothing when it is not reserved."""
+        self._reserved.pop(name, None)
+
+    def claim(self, session: Session, owner: str, claim: Claim) -> Claimed | Refused:
+        """Give a name to a session, if it may have it.
+
+        A person's start takes the name from any session of the same owner, which is told
+        `taken-over`. A reconnect takes only a free name or one of its own instance: two machines
+        with one token would else take it from one another for ever. Another owner never gets it.
+
+        A claim that holds is asked again by a client that missed the answer, and answered again.
+        """
+        for tunnel in self._tunnels.values():
+            if tunnel.session is session and tunnel.claim == claim.claim:
+                return Claimed(claim.claim, tunnel.name, self._url_of(tunnel.name))
+        try:
+            options = read_options(claim.options)
+        except OptionError as error:
+            return Refused(claim.claim, error.code, str(error))
+        if claim.name and not is_legal_name(claim.name):
+            return Refused(claim.claim, "name-invalid", f"a name is {NAME_RULE}")
+        name = claim.name or self._free_name()
+        holder = self._tunnels.get(name)
+        if holder is not None:
+            same = holder.owner == owner and (claim.start or holder.instance == claim.instance)
+            if not same:
+                return _name_taken(holder, owner, claim)
+            _tell_taken_over(holder)
+        elif self._reserved.get(name, owner) != owner:
+            return Refused(claim.claim, "name-taken", f"{name} was another client's until just now")
+        self._left.pop(name, None)
+        self._reserved.pop(name, None)
+        tunnel = Tunnel(name, owner, claim, options, session)
+        if holder is not None:
+            before = (*holder.displaced, holder.instance)
+            tunnel.displaced.extend(one for one in before if one != claim.instance)
+        self._tunnels[name] = tunnel
+        return Claimed(claim.claim, name, self._url_of(name))
+
+    def names_of(self, session: Session) -> list[str]:
+        """The names that a session holds."""
+        return [tunnel.name for tunnel in self._tunnels.values() if tunnel.session is session]
+
+    def holders(self) -> set[Session]:
+        """The sessions that hold a name."""
+        return {tunnel.session for tunnel in self._tunnels.values()}
+
+    def release(self, session: Session, claim: int | None, now: float) -> list[str]:
+        """Free one claim of a session, or all; returns the names."""
+        names = [
+            tunnel.name
+            for tunnel in self._tunnels.values()
+            if tunnel.session is session and claim in (None, tunnel.claim)
+        ]
+        for name in names:
+            self._left[name] = Held(now, self._tunnels.pop(name).owner)
+            self._left.move_to_end(name)
+        while len(self._left) > REMEMBERED_NAMES_MAX:
+            self._left.popitem(last=False)
+        return names
+
+    def held_within(self, seconds: float, now: float) -> dict[str, Held]:
+        """The names that were held so shortly before `now`; the newest first."""
+        held = {name: Held(now, tunnel.owner) for name, tunnel in self._tunnels.items()}
+        left = {
+            name: left for name, left in reversed(self._left.items()) if now - left.at <= seconds
+        }
+        return {**held, **left}
+
+    def _free_name(self) -> str:
+        while True:
+            name = generate_name(self._random_bytes(7))
+            if name not in self._tunnels and name not in self._reserved:
+                return name
+
+
+def _name_taken(holder: Tunnel, owner: str, claim: Claim) -> Refused:
+    """Who had it once, and was away when it was taken, hears so now, and asks no more."""
+    if holder.owner == owner and claim.instance in holder.displaced:
+        return Refused(claim.claim, "taken-over", _taken_over(holder))
+    return Refused(claim.claim, "name-taken", f"{holder.name} is in use by another client")
+
+
+def _taken_over(holder: Tunnel) -> str:
+    return f"another client of yours has taken {holder.name}"
+
+
+def _tell_taken_over(holder: Tunnel) -> None:
+    holder.session.release(holder.claim, "taken-over", _taken_over(holder))

@@ -1,0 +1,103 @@
+"""Which sessions another connection may have, and who may have them.
+
+A session is given to whoever shows its id and its secret, and is logged in as the owner of the
+session: a stolen id alone is worth nothing, nor is a secret without a valid token. The secret is
+kept as a hash for the life of the session; one that changed with every resume would lock out a
+client whose answer was lost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import math
+from collections.abc import Container
+from dataclasses import dataclass
+from typing import Final
+
+from protocol.drivers.session import Session
+from protocol.mux.messages import Resume
+
+# Sessions held without a connection, all together. Each may keep 16 MiB that were not acknowledged;
+# one whose client is idle keeps about 10 KiB.
+HELD_MAX: Final = 1024
+
+# For a session without a name: another client has taken it, or its own client is stopping. Nobody
+# waits for it but visitors in the middle of something, and a client that was killed and started
+# anew never comes back; one that lost its line for a moment does.
+NAMELESS_HOLD_S: Final = 10
+
+
+@dataclass
+class _Entry:
+    """What is needed to give one session away."""
+
+    session: Session
+    owner: str
+    secret_hash: bytes
+    attempt: int = -1
+
+    def __repr__(self) -> str:
+        return f"<_Entry of {self.owner}, attempt {self.attempt}>"
+
+
+class Resumes:
+    """The sessions of one server that can be resumed, attached ones among them."""
+
+    def __init__(self) -> None:
+        self._entries: dict[bytes, _Entry] = {}
+        self._ids: dict[Session, bytes] = {}
+
+    def __repr__(self) -> str:
+        return f"<Resumes of {len(self._entries)} sessions, {len(self.held())} held>"
+
+    def add(self, session: Session, owner: str, session_id: bytes, secret: bytes) -> None:
+        """A new session; the secret is not kept."""
+        self._entries[session_id] = _Entry(session, owner, _hash(secret))
+        self._ids[session] = session_id
+
+    def remove(self, session: Session) -> None:
+        """Nothing when it is not here."""
+        session_id = self._ids.pop(session, None)
+        if session_id is not None:
+            del self._entries[session_id]
+
+    def find(self, asked: Resume, owner: str) -> Session | None:
+        """The session that this owner may have with what was shown; then the attempt is counted.
+
+        An attempt not above the last that was accepted is a message that was late: the connection
+        that it came by is not the client's newest.
+        """
+        entry = self._entries.get(asked.session)
+        right = hmac.compare_digest(_hash(asked.secret), entry.secret_hash if entry else bytes(32))
+        if entry is None or not right or owner != entry.owner:
+            return None
+        if asked.attempt <= entry.attempt or not entry.session.resumable:
+            return None
+        entry.attempt = asked.attempt
+        return entry.session
+
+    def held(self) -> list[Session]:
+        """Those without a connection, the longest held first."""
+        waiting = [session for session in self._ids if session.detached_at is not None]
+        return sorted(waiting, key=lambda session: session.detached_at or 0.0)
+
+    def sweep(self, now: float, named: Container[Session]) -> None:
+        """Once a second: end what was held for its time, and the longest held beyond HELD_MAX.
+
+        Args:
+            named: the sessions that hold a name.
+        """
+        held = self.held()
+        for place, session in enumerate(held):
+            assert session.detached_at is not None
+            longest_s = math.inf if session in named else NAMELESS_HOLD_S
+            hold_s = min(session.hold_s, longest_s)
+            if now - session.detached_at >= hold_s:
+                session.close(f"not resumed within {hold_s:g} s")
+            elif place < len(held) - HELD_MAX:
+                session.close("too many sessions wait for their clients")
+
+
+def _hash(secret: bytes) -> bytes:
+    return hashlib.sha256(secret).digest()

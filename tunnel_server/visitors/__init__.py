@@ -1,0 +1,1 @@
+"""Visitors' connections: requests in, answers out."""

@@ -1,0 +1,210 @@
+"""The writing task of a visitor's connection: answers, in the order of the requests.
+
+What is ready of an answer leaves in one write: usually the head, the body and the end. A broken
+answer stays visibly broken.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import trio
+
+from protocol.drivers.stream import TunnelStream
+from protocol.errors import HttpError, SessionClosed, StreamReset
+from protocol.http.fields import values_of
+from protocol.http.forwarding import without_tunnel_error
+from protocol.http.serialise import (
+    Framing,
+    chunk,
+    informational_head,
+    last_chunk,
+    response_head,
+    wire_framing,
+)
+from protocol.http.websocket import accept_for
+from protocol.mux.messages import Fields, Head
+from protocol.mux.streams import SWITCHING_PROTOCOLS
+from tunnel_server.answers.answer import Answer, error_answer
+from tunnel_server.answers.negotiation import is_ping
+from tunnel_server.answers.texts import ERRORS
+from tunnel_server.visitors.connection import IDLE_TIMEOUT_S, Connection
+from tunnel_server.visitors.exchange import Exchange
+from tunnel_server.visitors.routing import accept_of
+from tunnel_server.visitors.upgrade import Upgrade
+
+_CLOSE: Final = (b"Connection", b"close")
+_KEEP_ALIVE: Final = (b"Connection", b"keep-alive")
+
+
+class AnswerWriter:
+    """Writes one connection's answers."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def __repr__(self) -> str:
+        return f"<AnswerWriter of {self._connection!r}>"
+
+    async def run(self) -> None:
+        """Write until an answer closes the connection.
+
+        Raises:
+            VisitorGoneError: the connection broke.
+        """
+        connection = self._connection
+        while True:
+            exchange = await connection.next_exchange()
+            if exchange.stream is None:
+                await self._send_own(exchange)
+            else:
+                await self._relay(exchange, exchange.stream)
+            if exchange.upgrade is not None:
+                exchange.finish()
+                return
+            if exchange.close:
+                exchange.finish()
+                connection.reading.cancel()
+                return
+            connection.read_deadline = trio.current_time() + IDLE_TIMEOUT_S
+            exchange.finish()
+
+    # --- answers of our own ---
+
+    async def _send_own(self, exchange: Exchange) -> None:
+        assert exchange.answer is not None
+        if not exchange.request_ended or exchange.asks_upgrade:
+            exchange.close = True
+        await self._send_answer(exchange, exchange.answer)
+
+    async def _send_error(self, exchange: Exchange, code: str, cause: str) -> None:
+        """An error instead of the app's answer, of which nothing has left."""
+        if exchange.failure is not None:
+            code, cause = exchange.failure
+        if code not in ERRORS:
+            code, cause = "tunnel-lost", cause or f"The tunnel's client said: {code}."
+        if not exchange.request_ended or exchange.asks_upgrade:
+            exchange.close = True
+        accept = accept_of(exchange.head)
+        answer = error_answer(code, cause, accept, name=exchange.name, method=exchange.method)
+        await self._send_answer(exchange, answer)
+
+    async def _send_answer(self, exchange: Exchange, answer: Answer) -> None:
+        exchange.close = exchange.close or self._connection.edge.draining
+        fields = answer.fields
+        if is_ping(accept_of(exchange.head)) and values_of(fields, b"tunnel-error"):
+            exchange.close = True  # without a byte: the one thing that it takes for a failure
+            return
+        if exchange.close:
+            fields = _with_connection(fields, _CLOSE)
+        elif exchange.version == b"1.0":
+            fields = _with_connection(fields, _KEEP_ALIVE)
+        lines = b"".join([b"%b: %b\r\n" % field for field in fields])
+        head = b"HTTP/1.1 %d %b\r\n%b\r\n" % (answer.status, answer.reason, lines)
+        await self._connection.send(head if exchange.method == b"HEAD" else head + answer.body)
+
+    # --- answers of an app ---
+
+    async def _relay(self, exchange: Exchange, stream: TunnelStream) -> None:
+        try:
+            head = await self._final_head(exchange, stream)
+            framing = self._framing(exchange, head)
+            raw = self._serialise(exchange, head)
+        except StreamReset as error:
+            await self._send_error(exchange, error.code, error.message)
+        except SessionClosed:
+            await self._send_error(exchange, "tunnel-lost", "")
+        except HttpError as error:
+            await self._send_error(exchange, "origin-protocol-error", str(error))
+        else:
+            await self._relay_after_head(exchange, stream, raw, framing)
+        if not (exchange.upgrade or (exchange.request_ended and stream.receive_ended)):
+            stream.cancel("no-error")  # what is left of the request, when the answer was early
+
+    async def _relay_after_head(
+        self, exchange: Exchange, stream: TunnelStream, raw: bytes, framing: Framing | None
+    ) -> None:
+        exchange.ends_by_close = framing is None or framing == "until-close"
+        try:
+            if framing is None:
+                await self._connection.send(raw)
+                upgrade = Upgrade(self._connection, exchange, stream)
+                exchange.switch(upgrade)
+                await upgrade.relay_to_visitor()
+            else:
+                await self._relay_body(stream, raw, framing)
+        except (StreamReset, SessionClosed, HttpError):
+            self._connection.abort(reset=exchange.ends_by_close)
+            await trio.sleep_forever()
+
+    async def _final_head(self, exchange: Exchange, stream: TunnelStream) -> Head:
+        """Relay informational heads, and return the final one."""
+        head = await stream.receive_head()
+        while head.status < 200 and head.status != SWITCHING_PROTOCOLS:
+            if exchange.version != b"1.0":
+                fields = without_tunnel_error(head.fields)
+                raw = informational_head(head.status, head.reason, fields)
+                await self._connection.send(raw)
+            head = await stream.receive_head()
+        if exchange.asks_upgrade and head.status != SWITCHING_PROTOCOLS:
+            stream.send_eof()  # what follows the request is the next one
+            exchange.close = exchange.close or exchange.bytes_behind
+        return head
+
+    def _framing(self, exchange: Exchange, head: Head) -> Framing | None:
+        """How the answer ends on this hop; None after a 101. Raises HttpError."""
+        if head.status == SWITCHING_PROTOCOLS:
+            _check_accept(exchange, head)
+            return None
+        framing = wire_framing(
+            head.body, visitor_version=exchange.version, method=exchange.method, status=head.status
+        )
+        if framing == "none" and head.body:
+            raise HttpError("bad-request", "the other end of the tunnel sent a body where none is")
+        early = not exchange.request_ended
+        draining = self._connection.edge.draining
+        exchange.close = exchange.close or early or draining or framing == "until-close"
+        return framing
+
+    def _serialise(self, exchange: Exchange, head: Head) -> bytes:
+        return response_head(
+            head.status,
+            head.reason,
+            without_tunnel_error(head.fields),
+            body=head.body,
+            visitor_version=exchange.version,
+            method=exchange.method,
+            close=exchange.close,
+            upgrade=head.status == SWITCHING_PROTOCOLS,
+        )
+
+    async def _relay_body(self, stream: TunnelStream, raw: bytes, framing: Framing) -> None:
+        chunked = framing == "chunked"
+        data = stream.take_some()
+        while True:
+            ended = stream.receive_ended
+            end = last_chunk(stream.trailers) if ended and chunked else b""
+            piece = raw + (chunk(data) if chunked else data) + end
+            if piece:
+                await self._connection.send(piece)
+            if ended:
+                return
+            raw = b""
+            data = await stream.receive_some()
+
+
+def _with_connection(fields: Fields, option: tuple[bytes, bytes]) -> Fields:
+    """The fields with one more connection option; 426 has `Upgrade` there already."""
+    listed = values_of(fields, b"connection")
+    if not listed:
+        return (*fields, option)
+    kept = [field for field in fields if field[0].lower() != b"connection"]
+    return (*kept, (option[0], b", ".join([*listed, option[1]])))
+
+
+def _check_accept(exchange: Exchange, head: Head) -> None:
+    """Refuse a 101 that does not answer the key: the other end is not trusted."""
+    asked = exchange.head.fields if exchange.head is not None else ()
+    key = b"".join(values_of(asked, b"sec-websocket-key"))
+    if values_of(head.fields, b"sec-websocket-accept") != [accept_for(key)]:
+        raise HttpError("bad-request", "a 101 with a wrong Sec-WebSocket-Accept")

@@ -1,0 +1,228 @@
+"""The reading task of a visitor's connection: heads, bodies, and where a WebSocket begins.
+
+It always reads, also while an answer is awaited, since that is how a visitor who goes away is
+noticed. What it reads ahead is bounded; then it waits for the answer to end.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import trio
+
+from protocol.drivers.stream import TunnelStream
+from protocol.errors import HttpError, SessionClosed, StreamStopped
+from protocol.http.bodies import body_reader
+from protocol.http.heads import HeadBuffer, RequestHead, parse_request
+from tunnel_server.answers.answer import error_answer
+from tunnel_server.tunnels.control import Control
+from tunnel_server.tunnels.parking import Spot
+from tunnel_server.visitors.connection import IDLE_TIMEOUT_S, Connection
+from tunnel_server.visitors.edge import Login
+from tunnel_server.visitors.exchange import Exchange
+from tunnel_server.visitors.routing import begin, is_control, name_of, pace
+
+HEAD_TIMEOUT_S: Final = 30.0  # from its first byte
+BODY_TIMEOUT_S: Final = 300.0  # without a byte of a body that the visitor owes
+READ_AHEAD_MAX_BYTES: Final = 32 * 1024  # one head
+
+
+class RequestReader:
+    """Reads one connection's requests, one after the other, and begins an exchange for each."""
+
+    def __init__(self, connection: Connection, control: Control) -> None:
+        self._connection = connection
+        self._control = control
+        self._buffer = HeadBuffer()
+
+    def __repr__(self) -> str:
+        return f"<RequestReader {self._buffer!r} of {self._connection!r}>"
+
+    async def run(self) -> None:
+        """Read until the connection has served its last request, and linger.
+
+        Raises:
+            VisitorGoneError: the connection broke.
+        """
+        with self._connection.reading:
+            await self._read_requests()
+        if self._connection.expired:
+            await self._give_up_waiting()
+        if not self._connection.is_control:
+            await self._connection.linger()
+
+    async def _read_requests(self) -> None:
+        connection = self._connection
+        while True:
+            try:
+                raw = await self._next_head()
+                if raw is None:
+                    return
+                head = parse_request(raw)
+            except HttpError as error:
+                await self._refuse(error)
+                return
+            name = name_of(connection.edge, head)
+            if is_control(name, head):
+                login = self._control.check(connection, head)
+                if isinstance(login, Login):
+                    await self._control.serve(connection, login, head, self._buffer.take_rest())
+                    return
+                exchange = Exchange(head, answer=login)
+                exchange.close = True
+            else:
+                if name is not None:
+                    await self._wait_for_turn(name)
+                exchange = begin(connection, head, name)
+            connection.hand_over(exchange)
+            await self._read_body(exchange, head)
+            await self._read_ahead(exchange)
+            if exchange.upgrade is not None:
+                await exchange.upgrade.relay_to_app(self._buffer.take_rest())
+                return
+            if exchange.close:
+                return
+
+    # --- heads ---
+
+    async def _next_head(self) -> bytes | None:
+        """The next head; None when the visitor is done."""
+        connection = self._connection
+        buffer = self._buffer
+        raw = buffer.next_head()
+        while raw is None:
+            if connection.half_closed:
+                return None
+            if not buffer.started:
+                connection.read_deadline = trio.current_time() + IDLE_TIMEOUT_S
+            elif not connection.head_begun:
+                connection.head_begun = True
+                connection.read_deadline = trio.current_time() + HEAD_TIMEOUT_S
+            data = await connection.receive()
+            if not data:
+                return None
+            buffer.feed(data)
+            raw = buffer.next_head()
+        connection.read_deadline = math.inf
+        return raw
+
+    async def _refuse(self, error: HttpError) -> None:
+        """Answer what is no request, and close."""
+        self._connection.read_deadline = math.inf
+        exchange = Exchange(None, answer=error_answer(error.code, str(error)))
+        self._connection.hand_over(exchange)
+        await exchange.wait_over()
+
+    async def _give_up_waiting(self) -> None:
+        """The visitor took too long: say so if a request had begun, else just close."""
+        connection = self._connection
+        exchange = connection.exchange
+        if exchange is not None and not exchange.over:
+            if exchange.upgrade is None:
+                exchange.fail("request-timeout", "The body of the request stopped coming.")
+            await exchange.wait_over()
+        elif connection.head_begun:
+            await self._refuse(HttpError("request-timeout", ""))
+
+    # --- before a request begins ---
+
+    async def _wait_for_turn(self, name: str) -> None:
+        """Wait while its session has enough to send, and while the tunnel's client is away."""
+        edge = self._connection.edge
+        await pace(edge, name)
+        while edge.is_away(name) and await self._park(name):
+            await pace(edge, name)
+
+    async def _park(self, name: str) -> bool:
+        """Wait until the client is back, or will not come; false: there is no place to wait.
+
+        It goes on reading: what the visitor sends is read ahead, and that he leaves is noticed.
+        """
+        parking = self._connection.edge.parking
+        spot = parking.enter(name)
+        if spot is None:
+            return False
+        try:
+            while not spot.over:
+                await self._read_while_parked(spot)
+        finally:
+            parking.leave(name, spot)
+        return True
+
+    async def _read_while_parked(self, spot: Spot) -> None:
+        connection = self._connection
+        held = len(self._buffer)
+        if connection.half_closed or held >= READ_AHEAD_MAX_BYTES:
+            await spot.wait()
+            return
+        data: bytes | None = None
+        with spot.until_over():
+            data = await connection.receive(READ_AHEAD_MAX_BYTES - held)
+        if data:
+            self._buffer.feed(data)
+        elif data is not None:
+            connection.visitor_half_closed()
+
+    # --- bodies ---
+
+    async def _read_body(self, exchange: Exchange, head: RequestHead) -> None:
+        if exchange.stream is None:
+            exchange.request_ended = not head.body
+        elif head.body is None or head.upgrade:
+            exchange.request_ended = True
+        else:
+            try:
+                await self._relay_body(exchange, head, exchange.stream)
+            except (StreamStopped, SessionClosed):
+                pass  # the answer says why
+            except HttpError as error:
+                exchange.fail(error.code, str(error))
+        exchange.close = exchange.close or not exchange.request_ended
+
+    async def _relay_body(
+        self, exchange: Exchange, head: RequestHead, stream: TunnelStream
+    ) -> None:
+        connection = self._connection
+        reader = body_reader(head.body)
+        data = self._buffer.take_rest()
+        while True:
+            body = reader.feed(data)
+            if body:
+                await stream.send_all(body)
+            if reader.done:
+                break
+            connection.read_deadline = trio.current_time() + BODY_TIMEOUT_S
+            data = await connection.receive()
+            connection.read_deadline = math.inf
+            if not data:
+                exchange.failure = "bad-request", "The request ended in the middle of its body."
+                stream.reset("truncated", "the visitor ended the request in the middle")
+                connection.visitor_half_closed()
+                return
+        stream.send_eof(reader.trailers)
+        exchange.request_ended = True
+        if reader.rest:
+            self._buffer.feed(reader.rest)
+
+    async def _read_ahead(self, exchange: Exchange) -> None:
+        """Keep reading until the answer is over, so that a visitor who leaves is noticed."""
+        connection = self._connection
+        buffer = self._buffer
+        while not exchange.decided:
+            held = len(buffer)
+            exchange.bytes_behind = held > 0
+            if connection.half_closed or held >= READ_AHEAD_MAX_BYTES or not exchange.request_ended:
+                await exchange.wait_decided()
+                return
+            data: bytes | None = None
+            if not held:
+                # Whatever comes next wakes us, so nobody else needs to.
+                data = await connection.receive(READ_AHEAD_MAX_BYTES)
+            else:
+                with exchange.until_decided():
+                    data = await connection.receive(READ_AHEAD_MAX_BYTES - held)
+            if data:
+                buffer.feed(data)
+            elif data is not None:
+                connection.visitor_half_closed()

@@ -1,0 +1,172 @@
+"""Whose a request is: the service's own, a tunnel's or nobody's. Host decides everything."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from protocol import CONTROL_PATH
+from protocol.errors import HttpError, LocalProtocolError, SessionClosed
+from protocol.http.fields import values_of
+from protocol.http.forwarding import with_forwarding
+from protocol.http.heads import RequestHead, end_to_end
+from protocol.mux.messages import Open
+from protocol.names import APEX, tunnel_key
+from tunnel_server.answers.answer import (
+    Answer,
+    error_answer,
+    health,
+    landing_page,
+    method_not_allowed,
+    ready,
+)
+from tunnel_server.visitors.connection import Connection
+from tunnel_server.visitors.edge import Edge
+from tunnel_server.visitors.exchange import Exchange
+from tunnel_server.visitors.tls_check import tls_check
+
+_HEALTH: Final = b"/_tunnel/health"
+_READY: Final = b"/_tunnel/ready"
+_TLS_CHECK: Final = b"/_tunnel/tls-check"
+_TE_TRAILERS: Final = (b"TE", b"trailers")
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_CONTROL: Final = CONTROL_PATH.encode()
+
+
+def name_of(edge: Edge, head: RequestHead) -> str | None:
+    """Whose the request is: a tunnel's name, APEX, or None for nobody's."""
+    return tunnel_key(head.host, edge.config.domains)
+
+
+def is_control(name: str | None, head: RequestHead) -> bool:
+    """Whether a tunnel's client connects: the control path on the service's own host."""
+    return name == APEX and head.target.partition(b"?")[0] == _CONTROL
+
+
+def begin(connection: Connection, head: RequestHead, name: str | None) -> Exchange:
+    """Start what this request asks for: open a stream, or settle the answer.
+
+    Args:
+        connection: the visitor's.
+        head: the request.
+        name: whose it is.
+    """
+    edge = connection.edge
+    if name is None:
+        return Exchange(head, answer=error_answer("unknown-host", "", accept_of(head)))
+    if name == APEX:
+        return Exchange(head, answer=_service_answer(edge, head))
+    tunnel = edge.registry.find(name)
+    if tunnel is None:
+        return Exchange(head, name=name, answer=edge.missing(name, accept_of(head), head.method))
+    core = tunnel.session.core
+    if tunnel.session.detached_at is not None:  # and there was no place to wait for it
+        return _refused(head, name, "overloaded", "Too many requests wait for its client.")
+    if len(core.streams) >= core.max_streams:
+        return _refused(head, name, "overloaded", "")
+    try:
+        opened = _opening(connection, head, tunnel.claim)
+        stream = tunnel.session.open(opened, connection.answers)
+    except SessionClosed:
+        edge.release(tunnel.session)  # it is just closing its connection
+        return Exchange(head, name=name, answer=edge.missing(name, accept_of(head), head.method))
+    except HttpError as error:
+        return _refused(head, name, error.code, str(error))
+    except LocalProtocolError as error:
+        return _refused(head, name, "head-too-large", str(error))
+    if head.body is None and not head.upgrade:
+        stream.send_eof()
+    exchange = Exchange(head, stream=stream, name=name)
+    exchange.ws_keepalive_s = tunnel.options.ws_keepalive_s
+    return exchange
+
+
+def _refused(head: RequestHead, name: str, code: str, cause: str) -> Exchange:
+    answer = error_answer(code, cause, accept_of(head), name=name, method=head.method)
+    return Exchange(head, name=name, answer=answer)
+
+
+async def pace(edge: Edge, name: str) -> None:
+    """Before `begin`: wait while the session that this goes to has enough to send."""
+    tunnel = edge.registry.find(name)
+    if tunnel is not None and tunnel.session.is_crowded:
+        await tunnel.session.pace()
+
+
+def accept_of(head: RequestHead | None) -> bytes:
+    """The visitor's Accept, for the form of an error."""
+    return b",".join(values_of(head.fields, b"accept")) if head is not None else b""
+
+
+def authorization_of(head: RequestHead) -> bytes | None:
+    """The one Authorization; several are none."""
+    values = values_of(head.fields, b"authorization")
+    return values[0] if len(values) == 1 else None
+
+
+def _opening(connection: Connection, head: RequestHead, claim: int) -> Open:
+    trusted = connection.trusted
+    fields = end_to_end(head.fields)
+    scheme, host, port = _public_origin(connection, head, trusted)
+    fields = with_forwarding(
+        fields, visitor=connection.address, scheme=scheme, host=host, port=port, trusted=trusted
+    )
+    if head.te_trailers:
+        fields = (*fields, _TE_TRAILERS)  # of this hop, but the client writes it for the next
+    return Open(
+        "websocket" if head.upgrade else "http",
+        claim,
+        head.method,
+        head.target,
+        head.version,
+        fields,
+        head.body,
+        scheme,
+        host,
+        connection.address,
+        0,
+    )
+
+
+def _public_origin(
+    connection: Connection, head: RequestHead, trusted: bool
+) -> tuple[str, str, int]:
+    """Scheme, host with port, and port, as the visitor's browser spells them.
+
+    The scheme and port are those of --public-url, else what a proxy says, else ours and Host's. A
+    proxy in front may have dropped the port from Host.
+    """
+    name, port = _split_port(head.host.decode("ascii").lower())
+    public_url = connection.edge.config.public_url
+    if public_url is not None:
+        scheme, port = public_url.scheme, public_url.port
+    else:
+        scheme = "https" if connection.secure else "http"
+        said = values_of(head.fields, b"x-forwarded-proto") if trusted else []
+        if said in ([b"http"], [b"https"]):
+            scheme = said[0].decode("ascii")
+    default = _DEFAULT_PORTS[scheme]
+    if port is None or port == default:
+        return scheme, name, default
+    return scheme, f"{name}:{port}", port
+
+
+def _split_port(host: str) -> tuple[str, int | None]:
+    name, colon, port = host.rpartition(":")
+    return (name, int(port)) if colon and port.isdigit() else (host, None)
+
+
+def _service_answer(edge: Edge, head: RequestHead) -> Answer:
+    path, _, query = head.target.partition(b"?")
+    accept = accept_of(head)
+    if head.method not in (b"GET", b"HEAD"):
+        return method_not_allowed(b"GET, HEAD", accept)
+    if path == b"/":
+        needed = edge.config.authentication_required
+        return landing_page(edge.public_url, accept, token_needed=needed)
+    if path == _HEALTH:
+        return health(edge.health(authorization_of(head)))
+    if path == _READY:
+        return ready(edge.health(authorization_of(head)), draining=edge.draining)
+    if path == _TLS_CHECK:
+        return tls_check(edge, query, accept)
+    return error_answer("tunnel-not-found", "This address is not one of the service.", accept)

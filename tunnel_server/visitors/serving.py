@@ -1,0 +1,183 @@
+"""One public connection from its PROXY header and TLS handshake to its end."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import ssl
+from typing import Final, NamedTuple
+
+import trio
+
+from protocol.drivers.sockets import keep_alive
+from protocol.drivers.tcp import TcpStream
+from tunnel_server.settings.config import ServerConfig
+from tunnel_server.tunnels.control import Control
+from tunnel_server.visitors.answering import AnswerWriter
+from tunnel_server.visitors.connection import Connection, VisitorGoneError
+from tunnel_server.visitors.crowd import Place, crowd_key
+from tunnel_server.visitors.edge import Edge
+from tunnel_server.visitors.proxy_protocol import (
+    MAX_HEADER_BYTES,
+    ProxyHeader,
+    ProxyProtocolError,
+    parse_header,
+)
+from tunnel_server.visitors.requests import RequestReader
+
+log = logging.getLogger(__name__)
+
+TLS_HANDSHAKE_S: Final = 10.0
+# A proxy sends its header at once, before anything of the visitor's: this is for a slow line.
+PROXY_HEADER_S: Final = 5.0
+
+
+class Source(NamedTuple):
+    """Who is on the other side of a connection, and whether its forwarding fields are believed."""
+
+    address: str
+    trusted: bool
+
+
+async def serve_visitor(
+    edge: Edge, control: Control, tls: ssl.SSLContext | None, stream: trio.SocketStream
+) -> None:
+    """Serve one connection that was accepted. Only Cancelled leaves this function."""
+    with trio.CancelScope() as scope:
+        place = _take_place(edge, stream.socket, scope)
+        if place is None:
+            await trio.aclose_forcefully(stream)
+            return
+        try:
+            await _serve_at(place, edge, control, tls, stream)
+        finally:
+            place.leave()
+
+
+def _take_place(edge: Edge, peer: trio.socket.SocketType, scope: trio.CancelScope) -> Place | None:
+    """A place for the connection, or None: too many are there, or its peer is gone."""
+    try:
+        address = peer.getpeername()[0]
+    except OSError:
+        return None
+    key = None if edge.config.trusts(address) else crowd_key(address)
+    place = edge.crowd.enter(key, scope.cancel)
+    if (news := edge.crowd.news(trio.current_time())) is not None:
+        log.warning("%s", news)
+    return place
+
+
+async def _serve_at(
+    place: Place,
+    edge: Edge,
+    control: Control,
+    tls: ssl.SSLContext | None,
+    stream: trio.SocketStream,
+) -> None:
+    try:
+        keep_alive(stream)
+        source = await _source_of(edge.config, stream.socket)
+        if source is None:
+            await trio.aclose_forcefully(stream)
+            return
+        if edge.config.proxy_protocol and not edge.config.trusts(source.address):
+            edge.crowd.move(place, crowd_key(source.address))
+        if tls is None:
+            below: trio.abc.Stream = TcpStream(stream)
+        else:
+            secured = trio.SSLStream(stream, tls, server_side=True, https_compatible=True)
+            below = secured
+            with trio.fail_after(TLS_HANDSHAKE_S):
+                await secured.do_handshake()
+    except (OSError, trio.BrokenResourceError, trio.TooSlowError) as error:
+        log.debug("no TLS handshake: %r", error)
+        await trio.aclose_forcefully(stream)
+        return
+    await serve_stream(edge, control, below, source, secure=tls is not None, place=place)
+
+
+async def serve_stream(
+    edge: Edge,
+    control: Control,
+    stream: trio.abc.Stream,
+    source: Source,
+    *,
+    secure: bool = False,
+    place: Place | None = None,
+) -> None:
+    """Serve HTTP on a stream, to its end. Only Cancelled leaves this function."""
+    address, trusted = source
+    connection = Connection(
+        edge, stream, address=address, trusted=trusted, secure=secure, place=place
+    )
+    edge.connections.add(connection)
+    try:
+        with connection.scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(AnswerWriter(connection).run)
+                await RequestReader(connection, control).run()
+                nursery.cancel_scope.cancel()
+    except* VisitorGoneError:
+        connection.abort()
+    except* Exception as group:  # the edge of one connection
+        log.exception("%s: a connection failed: %r", address, group.exceptions[0])
+        connection.abort()
+    finally:
+        edge.connections.discard(connection)
+        exchange = connection.exchange
+        if exchange is not None and exchange.stream is not None:
+            exchange.stream.cancel("visitor-gone")
+        await connection.aclose()
+
+
+# --- the PROXY header ---
+
+
+async def _source_of(config: ServerConfig, peer: trio.socket.SocketType) -> Source | None:
+    """Whose the connection is; None if it is refused, which was logged. Raises OSError."""
+    address: str = peer.getpeername()[0]
+    trusted = config.trusts(address)
+    if not config.proxy_protocol:
+        return Source(address, trusted)
+    if not trusted:
+        log.info("%s: refused: it is none of --trusted-proxies", address)
+        return None
+    try:
+        with trio.fail_after(PROXY_HEADER_S):
+            header = await _read_header(peer)
+    except ProxyProtocolError as error:
+        log.info("%s: refused: %s", address, error)
+        return None
+    except trio.TooSlowError:
+        log.info("%s: refused: no whole PROXY header within %g s", address, PROXY_HEADER_S)
+        return None
+    if header is None:
+        return None  # a proxy that only looked whether somebody listens
+    if header.address is None:
+        # The proxy does not see what passes: fields in its name may be anybody's.
+        return Source(address, trusted=False)
+    return Source(header.address, config.trusts(header.address))
+
+
+async def _read_header(peer: trio.socket.SocketType) -> ProxyHeader | None:
+    """Take the header from the socket, and not a byte of what follows; None: nothing came.
+
+    What is there is looked at first, and then taken as far as it belongs to the header: all of it
+    while the header is not whole.
+
+    Raises:
+        ProxyProtocolError: it is none.
+        OSError: the connection broke.
+    """
+    held = b""
+    while True:
+        seen = await peer.recv(MAX_HEADER_BYTES, socket.MSG_PEEK)
+        if not seen:
+            if not held:
+                return None
+            raise ProxyProtocolError("the connection ended within its PROXY header")
+        header = parse_header(held + seen)
+        wanted = len(seen) if header is None else header.size_bytes - len(held)
+        held += await peer.recv(wanted)
+        if header is not None:
+            return header

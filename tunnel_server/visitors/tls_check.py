@@ -1,0 +1,49 @@
+"""Whether a certificate may be made for a host: what a proxy with on-demand TLS asks first.
+
+Caddy asks `/_tunnel/tls-check?domain=HOST` before it has a certificate issued, and takes 200 for
+yes. Yes are the service's own domains, and a tunnel that is online or was since the server started
+(of those that left, the last 10,000). A name that nobody has held is no: else anybody could have
+certificates made without end, by connecting with made-up names. A tunnel that is offline for a
+moment is yes all the same, or its certificate could not be renewed then.
+
+That says no more than a request to the host itself would, 404 for a name that is not known and
+something else for one that is. So nobody has to show a token.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from protocol.names import APEX, tunnel_key
+from tunnel_server.answers.answer import Answer, certificate_allowed, error_answer
+from tunnel_server.visitors.edge import Edge
+
+# One parameter and nothing else: unreserved characters, or percent-encoded (RFC 3986, 2.1, 2.3).
+_QUERY: Final = re.compile(rb"domain=((?:[A-Za-z0-9\-._~]|%[0-9A-Fa-f]{2})++)")
+
+
+def tls_check(edge: Edge, query: bytes, accept: bytes) -> Answer:
+    """The answer for a query: 200, or 404 for a host that gets none, or 400 where none is named."""
+    match = _QUERY.fullmatch(query)
+    if match is None:
+        return error_answer("bad-request", "The query has to be domain=HOST, no more.", accept)
+    host = unquote_to_bytes(match[1])
+    if not may_have_certificate(edge, host):
+        return error_answer("tunnel-not-found", "This host gets no certificate here.", accept)
+    return certificate_allowed()
+
+
+def may_have_certificate(edge: Edge, host: bytes) -> bool:
+    """Whether a certificate may be made for this host, in any case and with one trailing dot."""
+    if b":" in host:
+        return False  # a port, which tunnel_key takes, or an IPv6 literal
+    domains = edge.config.domains
+    name = tunnel_key(host, domains)
+    if name is None:
+        return False
+    if name == APEX:  # localhost and IP literals lead there, too
+        return host.decode("ascii").lower().removesuffix(".") in domains
+    registry = edge.registry
+    return registry.find(name) is not None or registry.left_at(name) is not None

@@ -1,0 +1,241 @@
+"""A WebSocket after its 101: both directions, and how each ends.
+
+Ends cross as they came: FIN as FIN, RST as RST, and no frame is added. Only an end that the tunnel
+itself makes is announced with a Close, where one fits: between two frames, and if none has passed
+that way. A server that stops says 1012 both ways; when the session is lost, the visitor is told
+1014 (the client tells the app). The other side has 2 s to answer it, then comes FIN. In the middle
+of a frame it is RST.
+
+TLS has no half-close here. When the app ends its direction, the visitor's leg is closed as soon as
+what is on its way from there has been passed on; when the visitor ends its own, the app has a while
+to finish.
+
+The writing task is the only one that writes to the visitor: pings of ours too, and a Close. Whoever
+wants one of them wakes it where it waits for the app.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+import trio
+
+from protocol.drivers.stream import TunnelStream
+from protocol.errors import SessionClosed, StreamReset, StreamStopped
+from protocol.http.keepalive import Keepalive
+from protocol.http.websocket import FrameCutter, close_frame
+from tunnel_server.visitors.connection import Connection
+from tunnel_server.visitors.exchange import Exchange
+
+HALF_CLOSED_UPGRADE_S: Final = 60.0  # without a byte, once one direction has ended
+TLS_DRAIN_S: Final = 10.0  # for the other direction, under TLS, at most
+TLS_PAUSE_S: Final = 0.2  # of the visitor, after which nothing is on its way; a long round trip
+CLOSE_ANSWER_S: Final = 2.0  # for the answer to a Close of ours
+
+# The registry of RFC 6455, 11.7: Bad Gateway.
+SESSION_GONE: Final = 1014
+
+
+class Upgrade:
+    """One WebSocket. The reading task calls `relay_to_app`, the writing one `relay_to_visitor`."""
+
+    def __init__(self, connection: Connection, exchange: Exchange, stream: TunnelStream) -> None:
+        self._connection = connection
+        self._exchange = exchange
+        self._stream = stream
+        self._to_app = FrameCutter(masked=True)
+        self._to_visitor = FrameCutter(masked=False)
+        self._keepalive: Keepalive | None = None  # also once the visitor has ended its direction
+        if exchange.ws_keepalive_s:
+            keepalive = Keepalive(
+                exchange.ws_keepalive_s, trio.current_time(), os.urandom, masked=False
+            )
+            self._to_app, self._to_visitor = keepalive.from_peer, keepalive.to_peer
+            self._keepalive = keepalive
+        self._awaiting_visitor = False  # all that was read of the visitor has been passed on
+        self._sending_to_app = False  # a part of what the cutter gave may have left
+        self._sending_to_visitor = False
+        self._visitor_ended = False  # and the app was told
+        self._closing_code: int | None = None  # we should end it
+        self._closing = False  # we do
+
+    def __repr__(self) -> str:
+        code = f"closing {self._closing_code}" if self._closing_code else "open"
+        return f"<Upgrade {code} to app {self._to_app!r} to visitor {self._to_visitor!r}>"
+
+    def close(self, code: int) -> None:
+        """See Relay. What is being sent to the visitor just now goes first."""
+        if self._closing_code is None:
+            self._closing_code = code
+        self._stream.wake_reader()
+
+    def sweep(self, now: float) -> None:
+        """See Relay."""
+        if self._keepalive is not None and self._keepalive.is_due(now):
+            self._stream.wake_reader()
+
+    # --- the app's direction ---
+
+    async def relay_to_visitor(self) -> None:
+        """Relay to the end of this direction, or to an end that we make.
+
+        Raises:
+            StreamReset: the app's direction ended badly.
+            VisitorGoneError: the connection broke.
+        """
+        ended = False
+        try:
+            ended = await self._pump_to_visitor()
+        except SessionClosed:
+            self._closing_code = self._closing_code or SESSION_GONE
+        if ended:
+            await self._end_to_visitor()
+        else:
+            await self._close_both()
+
+    async def _pump_to_visitor(self) -> bool:
+        """Whether the app ended its direction; else we are to close."""
+        stream = self._stream
+        while self._closing_code is None:
+            data = stream.take_some()
+            if data:
+                await self._send_to_visitor(self._to_visitor.feed(data))
+            elif stream.receive_ended:
+                await self._send_to_visitor(self._to_visitor.held)
+                return True
+            elif ping := self._due_ping():
+                await self._send_to_visitor(ping)
+            else:
+                await stream.wait_news()
+        return False
+
+    async def _send_to_visitor(self, frames: bytes) -> None:
+        if frames:
+            self._sending_to_visitor = True
+            await self._connection.send(frames)
+            self._sending_to_visitor = False
+            if self._keepalive is not None:
+                self._keepalive.sent_at = trio.current_time()
+
+    def _due_ping(self) -> bytes:
+        if self._keepalive is None or self._stream.has_news:
+            return b""
+        return self._keepalive.due_ping(trio.current_time())
+
+    async def _end_to_visitor(self) -> None:
+        connection = self._connection
+        if await connection.send_eof():
+            connection.read_deadline = trio.current_time() + HALF_CLOSED_UPGRADE_S
+        elif self._awaiting_visitor:
+            connection.reading.cancel()
+        else:
+            connection.read_deadline = trio.current_time() + TLS_DRAIN_S
+
+    # --- the visitor's direction ---
+
+    async def relay_to_app(self, data: bytes) -> None:
+        """See Relay. Raises VisitorGoneError."""
+        try:
+            if await self._pump_to_app(data):
+                await self._end_to_app()
+        except (StreamStopped, SessionClosed):
+            await self._drop_from_visitor()
+        with trio.CancelScope() as patience:
+            if self._connection.half_closed and self._connection.secure:
+                patience.deadline = trio.current_time() + TLS_DRAIN_S
+            await self._exchange.wait_over()
+
+    async def _pump_to_app(self, data: bytes) -> bool:
+        """Whether the visitor ended its direction; else nothing more is wanted of it."""
+        connection = self._connection
+        while True:
+            if data and not await self._send_to_app(data):
+                return False
+            if connection.half_closed:
+                return True
+            if self._exchange.over and connection.secure:
+                return await self._drain_to_app()
+            if self._exchange.over:
+                connection.read_deadline = trio.current_time() + HALF_CLOSED_UPGRADE_S
+            self._awaiting_visitor = True
+            data = await connection.receive()
+            self._awaiting_visitor = False
+            if not data:
+                return not self._closing
+
+    async def _drain_to_app(self) -> bool:
+        """Pass on what is on its way, until the visitor pauses."""
+        while True:
+            data: bytes | None = None
+            with trio.move_on_after(TLS_PAUSE_S):
+                data = await self._connection.receive()
+            if not data:
+                return data is not None
+            await self._send_to_app(data)
+
+    async def _send_to_app(self, data: bytes) -> bool:
+        """Whether more is wanted."""
+        frames = self._to_app.feed(data)
+        if self._closing:
+            return not self._to_app.closed  # nothing goes behind our Close
+        if frames:
+            self._sending_to_app = True
+            await self._stream.send_all(frames)
+            self._sending_to_app = False
+        return True
+
+    async def _end_to_app(self) -> None:
+        if self._to_app.held:
+            await self._stream.send_all(self._to_app.held)
+        self._stream.send_eof()
+        self._visitor_ended = True
+        self._keepalive = None  # no pong can come
+        self._connection.visitor_half_closed(HALF_CLOSED_UPGRADE_S)
+
+    async def _drop_from_visitor(self) -> None:
+        """The app takes no more, but may still send; a visitor who leaves is noticed."""
+        while not (self._closing and self._to_app.closed):
+            data = await self._connection.receive()
+            if not data:
+                self._keepalive = None
+                return
+            self._to_app.feed(data)
+
+    # --- an end that we make ---
+
+    async def _close_both(self) -> None:
+        connection = self._connection
+        assert self._closing_code is not None
+        self._closing = True
+        connection.read_deadline = trio.current_time() + CLOSE_ANSWER_S
+        told = not self._sending_to_visitor and self._to_visitor.at_boundary
+        if told:
+            with trio.move_on_after(CLOSE_ANSWER_S):
+                told = self._to_visitor.closed
+                if not told:
+                    await connection.send(close_frame(self._closing_code))
+                    told = True
+                await self._close_to_app(self._closing_code)
+        if not told:
+            connection.abort()
+            await trio.sleep_forever()
+        if not self._visitor_ended:
+            self._visitor_ended = True
+            self._stream.send_eof()
+        if self._to_app.closed:  # the visitor has said all it will say
+            connection.reading.cancel()
+
+    async def _close_to_app(self, code: int) -> None:
+        """Tell the app, and wait until it has answered."""
+        stream = self._stream
+        if self._sending_to_app or not self._to_app.at_boundary:
+            stream.cancel("truncated")
+            return
+        try:
+            if not self._to_app.closed and not self._visitor_ended:
+                await stream.send_all(close_frame(code, mask=os.urandom(4)))
+            while not self._to_visitor.closed and (data := await stream.receive_some()):
+                self._to_visitor.feed(data)
+        except (StreamReset, StreamStopped, SessionClosed):
+            pass  # it is gone already, or wants to hear no more
