@@ -24,10 +24,11 @@ from protocol.drivers.sockets import drop
 from protocol.drivers.stream import TunnelStream
 from protocol.drivers.transport import TransportClosed
 from protocol.errors import SessionClosed, StreamReset, StreamStopped, TunnelError
+from protocol.http.fields import BodyForm, Fields
 from protocol.mux.control import Heartbeat
 from protocol.mux.core import Core
 from protocol.mux.events import ClaimAnswered, GoingAway, Released
-from protocol.mux.messages import BodyForm, Claim, Claimed, Fields, Goaway, Head, Refused, Release
+from protocol.mux.messages import Claim, Claimed, Goaway, Head, Refused, Release
 from tunnel_server.app import sweep
 from tunnel_server.owners.tokens import Authenticator
 from tunnel_server.settings.config import ServerConfig

@@ -18,9 +18,10 @@ from protocol.drivers.sockets import drop
 from protocol.drivers.stream import TunnelStream
 from protocol.drivers.transport import TransportClosed
 from protocol.errors import StreamReset
+from protocol.http.fields import BodyForm, Fields
 from protocol.mux.control import Heartbeat
 from protocol.mux.core import Core
-from protocol.mux.messages import BodyForm, Fields, Open
+from protocol.mux.messages import Open
 from tunnel_client.observing.report import Report
 from tunnel_client.origin.dial import Dialer
 from tunnel_client.origin.dispatch import Dispatcher

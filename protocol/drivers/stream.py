@@ -14,8 +14,9 @@ import trio
 
 from protocol.drivers.latch import Gate
 from protocol.errors import SessionClosed, StreamReset, StreamStopped
+from protocol.http.fields import Fields
 from protocol.mux.core import Core
-from protocol.mux.messages import Fields, Head, Open
+from protocol.mux.messages import Head, Open
 from protocol.mux.streams import HalfState, Stream
 
 

@@ -18,7 +18,7 @@ import re
 
 from protocol.errors import HttpError
 from protocol.http import grammar
-from protocol.http.fields import crossing_trailers
+from protocol.http.fields import BodyForm, Fields, crossing_trailers
 from protocol.http.framing import read_fields
 from protocol.http.limits import (
     CHUNK_FRAMING_FREE_BYTES,
@@ -26,7 +26,6 @@ from protocol.http.limits import (
     FIELDS_MAX,
     TRAILERS_MAX_BYTES,
 )
-from protocol.mux.messages import BodyForm, Fields
 
 
 class LengthBody:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 from protocol.errors import HttpError
-from protocol.mux.messages import Fields
+
+BodyForm = int | Literal["chunked", "until-close"] | None
+"""How a body ends on the wire it came from: its length, chunked, by closing; or there is none."""
+
+Fields = tuple[tuple[bytes, bytes], ...]
+"""Header fields in received order and case, repeats included."""
 
 HOP_BY_HOP: Final = frozenset(
     {

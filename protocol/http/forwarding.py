@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from protocol.errors import HttpError
-from protocol.http.fields import is_forwarding_name
-from protocol.mux.messages import Fields
+from protocol.http.fields import Fields, is_forwarding_name
 
 
 def with_forwarding(

@@ -6,7 +6,7 @@ from typing import Final
 
 from protocol.errors import HttpError
 from protocol.http import grammar
-from protocol.mux.messages import BodyForm, Fields
+from protocol.http.fields import BodyForm, Fields
 
 # Fields that decide about framing, the connection or the route. No other is looked into.
 _NOTABLE: Final = frozenset(

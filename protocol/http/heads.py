@@ -20,11 +20,17 @@ import h11
 
 from protocol.errors import HttpError
 from protocol.http import grammar
-from protocol.http.fields import connection_options, elements, end_to_end, values_of
+from protocol.http.fields import (
+    BodyForm,
+    Fields,
+    connection_options,
+    elements,
+    end_to_end,
+    values_of,
+)
 from protocol.http.framing import announced_body, joined, keeps_alive, notable, read_fields
 from protocol.http.head_buffer import HeadBuffer
 from protocol.http.websocket import accept_for
-from protocol.mux.messages import BodyForm, Fields
 
 __all__ = [
     "HeadBuffer",

@@ -15,8 +15,7 @@ from typing import Final, Literal
 
 from protocol.errors import HttpError
 from protocol.http import grammar
-from protocol.http.fields import HOP_BY_HOP, crossing_trailers
-from protocol.mux.messages import BodyForm, Fields
+from protocol.http.fields import HOP_BY_HOP, BodyForm, Fields, crossing_trailers
 
 Framing = Literal["none", "length", "chunked", "until-close"]
 """How a body ends on this hop."""

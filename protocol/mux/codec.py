@@ -16,6 +16,7 @@ from typing import Any, Final
 import msgpack
 
 from protocol.errors import LocalProtocolError, RemoteProtocolError
+from protocol.http.fields import Fields
 from protocol.limits import (
     ADDRESS_MAX_CHARS,
     CODE_MAX_CHARS,
@@ -27,7 +28,6 @@ from protocol.limits import (
 from protocol.mux.messages import (
     Claim,
     Claimed,
-    Fields,
     Goaway,
     Head,
     Hello,

@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import Final
 
 from protocol.errors import LocalProtocolError
+from protocol.http.fields import Fields
 from protocol.limits import (
     FIRST_CREDIT_BYTES,
     INFORMATIONAL_HEADS_MAX,
@@ -33,7 +34,7 @@ from protocol.mux.codec import (
 from protocol.mux.control import Control, Heartbeat
 from protocol.mux.events import Event
 from protocol.mux.incoming import Incoming, Opening
-from protocol.mux.messages import Fields, Goaway, Head, Open
+from protocol.mux.messages import Goaway, Head, Open
 from protocol.mux.outgoing import Outgoing
 from protocol.mux.sending import Parts
 from protocol.mux.streams import (

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-BodyForm = int | Literal["chunked", "until-close"] | None
-"""How a body ends on the wire it came from: its length, chunked, by closing; or there is none."""
-
-Fields = tuple[tuple[bytes, bytes], ...]
-"""Header fields in received order and case, repeats included."""
+from protocol.http.fields import BodyForm, Fields
 
 
 class Open(NamedTuple):

@@ -15,13 +15,14 @@ from collections import deque
 from enum import IntEnum
 from typing import Final, Protocol
 
+from protocol.http.fields import BodyForm, Fields
 from protocol.limits import (
     FIRST_CREDIT_BYTES,
     JOINED_MAX_BYTES,
     READ_BYTES,
     START_WINDOW_BYTES,
 )
-from protocol.mux.messages import BodyForm, Fields, Head, Open
+from protocol.mux.messages import Head, Open
 from protocol.mux.scheduler import Place
 from protocol.mux.sending import SendQueue
 from protocol.mux.windows import ReceiveWindow

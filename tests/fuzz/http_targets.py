@@ -6,7 +6,7 @@ from typing import Final
 
 from protocol.errors import HttpError
 from protocol.http.bodies import body_reader
-from protocol.http.fields import end_to_end
+from protocol.http.fields import BodyForm, Fields, end_to_end
 from protocol.http.forwarding import with_forwarding, without_tunnel_error
 from protocol.http.heads import HeadBuffer, parse_request, parse_response
 from protocol.http.serialise import (
@@ -16,7 +16,6 @@ from protocol.http.serialise import (
     response_head,
     wire_framing,
 )
-from protocol.mux.messages import BodyForm, Fields
 
 KEY: Final = b"dGhlIHNhbXBsZSBub25jZQ=="
 FORMS: Final[tuple[BodyForm, ...]] = (0, 1, 7, 1000, "chunked", "until-close")

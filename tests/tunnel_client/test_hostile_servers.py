@@ -16,6 +16,7 @@ import trio.testing
 
 from protocol.drivers.stream import TunnelStream
 from protocol.drivers.tcp import TcpStream
+from protocol.http.fields import BodyForm
 from protocol.http.websocket import accept_for
 from protocol.limits import (
     CLAIMS_MAX,
@@ -28,7 +29,7 @@ from protocol.limits import (
 )
 from protocol.mux.codec import pack_open
 from protocol.mux.handshake import welcome_message
-from protocol.mux.messages import BodyForm, Head, Open
+from protocol.mux.messages import Head, Open
 from protocol.mux.pieces import pieces_of
 from protocol.mux.wire import FrameType, frame
 from tests.hostile_peers import (

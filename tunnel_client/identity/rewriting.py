@@ -18,8 +18,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Literal, NamedTuple
 
-from protocol.http.fields import values_of
-from protocol.mux.messages import Fields, Open
+from protocol.http.fields import Fields, values_of
+from protocol.mux.messages import Open
 from tunnel_client.identity.own_urls import OwnUrls, spelled
 from tunnel_client.settings.header_edits import NO_EDITS, HeaderEdits
 from tunnel_client.settings.target import Target

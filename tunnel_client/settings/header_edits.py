@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from protocol.http import grammar
-from protocol.http.fields import HOP_BY_HOP
-from protocol.mux.messages import Fields
+from protocol.http.fields import HOP_BY_HOP, Fields
 from tunnel_client.errors import ConfigError
 
 _NAME: Final = grammar.METHOD  # a token, both (RFC 9110 5.1, 9.1)

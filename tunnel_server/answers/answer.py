@@ -16,7 +16,7 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
-from protocol.mux.messages import Fields
+from protocol.http.fields import Fields
 from tunnel_server.answers import pages
 from tunnel_server.answers.negotiation import Form, preferred_form
 from tunnel_server.answers.texts import ERRORS, ErrorText

@@ -12,7 +12,7 @@ import trio
 
 from protocol.drivers.stream import TunnelStream
 from protocol.errors import HttpError, SessionClosed, StreamReset
-from protocol.http.fields import values_of
+from protocol.http.fields import Fields, values_of
 from protocol.http.forwarding import without_tunnel_error
 from protocol.http.serialise import (
     Framing,
@@ -23,7 +23,7 @@ from protocol.http.serialise import (
     wire_framing,
 )
 from protocol.http.websocket import accept_for
-from protocol.mux.messages import Fields, Head
+from protocol.mux.messages import Head
 from protocol.mux.streams import SWITCHING_PROTOCOLS
 from tunnel_server.answers.answer import Answer, error_answer
 from tunnel_server.answers.negotiation import is_ping

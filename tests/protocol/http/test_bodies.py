@@ -5,6 +5,7 @@ from hypothesis import given, strategies as st
 
 from protocol.errors import HttpError
 from protocol.http.bodies import ChunkedBody, LengthBody, UntilCloseBody, body_reader
+from protocol.http.fields import BodyForm, Fields
 from protocol.http.limits import (
     CHUNK_FRAMING_FREE_BYTES,
     CHUNK_FRAMING_MAX_BYTES,
@@ -12,7 +13,6 @@ from protocol.http.limits import (
     TRAILERS_MAX_BYTES,
 )
 from protocol.http.serialise import chunk, last_chunk
-from protocol.mux.messages import BodyForm, Fields
 from tests.protocol.http.drawn import binary, each_byte, split
 
 

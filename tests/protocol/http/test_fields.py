@@ -4,6 +4,7 @@ import pytest
 
 from protocol.errors import HttpError
 from protocol.http.fields import (
+    Fields,
     connection_options,
     crossing_trailers,
     elements,
@@ -11,7 +12,6 @@ from protocol.http.fields import (
     is_forwarding_name,
     values_of,
 )
-from protocol.mux.messages import Fields
 
 
 def test_elements_of_a_list_are_in_lower_case_and_without_whitespace() -> None:

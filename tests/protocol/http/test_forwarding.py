@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from protocol.errors import HttpError
+from protocol.http.fields import Fields
 from protocol.http.forwarding import with_forwarding, without_tunnel_error
-from protocol.mux.messages import Fields
 
 OURS = (
     (b"X-Forwarded-For", b"203.0.113.5"),

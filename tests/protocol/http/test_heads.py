@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, strategies as st
 
 from protocol.errors import HttpError
+from protocol.http.fields import BodyForm
 from protocol.http.heads import RequestHead, ResponseHead, parse_request, parse_response
 from protocol.http.websocket import accept_for
-from protocol.mux.messages import BodyForm
 from tests.protocol.http.drawn import binary
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from protocol.errors import HttpError
+from protocol.http.fields import BodyForm, Fields
 from protocol.http.heads import end_to_end, parse_request, parse_response
 from protocol.http.serialise import (
     chunk,
@@ -13,7 +14,6 @@ from protocol.http.serialise import (
     response_head,
     wire_framing,
 )
-from protocol.mux.messages import BodyForm, Fields
 from tests.protocol.http.drawn import binary
 
 HOST = (b"Host", b"a")

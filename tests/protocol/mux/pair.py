@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from typing import Final, NamedTuple
 
+from protocol.http.fields import BodyForm
 from protocol.limits import FIRST_CREDIT_BYTES, MESSAGE_MAX_BYTES, STREAMS_MAX
 from protocol.mux.control import Heartbeat
 from protocol.mux.core import Core
 from protocol.mux.events import Event, Opened
 from protocol.mux.inflight import InFlight
-from protocol.mux.messages import BodyForm, Claim, Head, Open
+from protocol.mux.messages import Claim, Head, Open
 from protocol.mux.streams import Stream
 from protocol.mux.wire import FrameType, split_message
 

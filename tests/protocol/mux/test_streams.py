@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from protocol.http.fields import BodyForm
 from protocol.limits import JOINED_MAX_BYTES, READ_BYTES
-from protocol.mux.messages import BodyForm
 from protocol.mux.streams import BodyLength, HalfState, Item, ReceiveHalf, item_of, length_after
 from protocol.mux.windows import Budget, ReceiveWindow
 from tests.protocol.mux.pair import CONTINUE, OK, SWITCHING

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from protocol.mux.messages import Fields, Open
+from protocol.http.fields import Fields
+from protocol.mux.messages import Open
 from tunnel_client.identity.rewriting import Identity, Mode, Visited, forwarded
 from tunnel_client.settings.header_edits import HeaderEdits
 from tunnel_client.settings.target import Target

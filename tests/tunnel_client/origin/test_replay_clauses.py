@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import trio.testing
 
-from protocol.mux.messages import Fields, Open
+from protocol.http.fields import Fields
+from protocol.mux.messages import Open
 from tests.origin_fakes import HOST, KEY, OK, a_shared_app, host_line, whole
 
 

@@ -6,7 +6,7 @@ import trio.testing
 
 from protocol.drivers.stream import TunnelStream
 from protocol.errors import StreamStopped
-from protocol.mux.messages import BodyForm
+from protocol.http.fields import BodyForm
 from tests.origin_fakes import OK, a_shared_app, a_tunnel, failure, host_line, listen, whole
 from tunnel_client.origin.connection import OriginClosedError, OriginConnection
 from tunnel_client.origin.dial import Dialer, OriginStream

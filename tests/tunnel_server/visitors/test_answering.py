@@ -7,7 +7,8 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from protocol.drivers.stream import TunnelStream
-from protocol.mux.messages import BodyForm, Head
+from protocol.http.fields import BodyForm
+from protocol.mux.messages import Head
 from tests.edge_fakes import (
     HELLO,
     HELLO_AND_CLOSE,

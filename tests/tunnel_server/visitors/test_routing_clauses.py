@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from trio.testing import wait_all_tasks_blocked
 
-from protocol.mux.messages import BodyForm, Open
+from protocol.http.fields import BodyForm
+from protocol.mux.messages import Open
 from tests.edge_fakes import FORWARDING, World, echo, get, hello, open_world
 from tunnel_server.owners.tokens import add_token, make_token
 
