@@ -90,3 +90,19 @@ class HandshakeRefused(TunnelError):
         super().__init__(message)
         self.code = code
         self.message = message
+
+
+class ConfigError(TunnelError):
+    """A setting that cannot be used. The program ends with exit code 2.
+
+    As text it is one line, `KEY: MESSAGE`, that holds no secret.
+
+    Attributes:
+        key: the setting as the person gave it: `--server`, `TUNNEL_TOKEN`, `client.toml: server`.
+        message: what is allowed there.
+    """
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(f"{key}: {message}")
+        self.key = key
+        self.message = message

@@ -21,11 +21,11 @@ from protocol.mux.handshake import (
     welcome_message,
 )
 from protocol.mux.messages import Claim, Claimed, Hello, Open, Refused, Resume, Welcome
-from tunnel_client.errors import ConnectFailed
 from tunnel_client.settings.addresses import ServerUrl
 from tunnel_client.settings.config import ClientConfig
 from tunnel_client.settings.proxy import Proxy
 from tunnel_client.settings.target import Target
+from tunnel_client.uplink.connect import ConnectFailed
 
 WELCOME = Welcome((), "a fake", bytes(16), bytes(32), 15, 30, 0)
 

@@ -16,8 +16,8 @@ from typing import Annotated, Any
 import platformdirs
 import typer
 
+from protocol.errors import ConfigError
 from protocol.program.text import printable
-from tunnel_client.errors import ConfigError
 from tunnel_client.settings.config import ClientConfig, Flags, load
 
 PROGRAM = "tunnel-client"

@@ -22,6 +22,7 @@ from typing import Final
 
 import trio
 
+from protocol.errors import ConfigError
 from protocol.program.logs import set_up_logging
 from protocol.program.process import EXIT_FAILED, EXIT_STOPPED, PROGRAM, version
 from tunnel_server.listening.accepting import Acceptor
@@ -32,7 +33,7 @@ from tunnel_server.listening.sockets import ListenError, bind, passed_sockets, w
 from tunnel_server.listening.takeover import Takeover, take_over
 from tunnel_server.observing.output import Output, bind_address
 from tunnel_server.owners.tokens import Authenticator
-from tunnel_server.settings.config import ConfigError, ServerConfig
+from tunnel_server.settings.config import ServerConfig
 from tunnel_server.tunnels.control import Control
 from tunnel_server.tunnels.recent_names import RECENT_S, note_path, take_note, write_note
 from tunnel_server.tunnels.registry import Registry

@@ -20,12 +20,13 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from protocol.errors import ConfigError
 from protocol.limits import HOLD_S, PING_INTERVAL_S, TIMEOUT_S
 from protocol.program.logs import escape_controls
 from protocol.program.process import EXIT_BAD_USAGE, EXIT_STOPPED, PROGRAM, version
 from tunnel_server.owners.tokens import TOKEN_RANDOM_BYTES, add_token, make_token
 from tunnel_server.settings import flags
-from tunnel_server.settings.config import ConfigError, ServerConfig, default_state_dir
+from tunnel_server.settings.config import ServerConfig, default_state_dir
 
 # typer gives out one class of its tree of usage errors. Their common root is its second base:
 # ClickException, of the click inside typer or of the one beside it, depending on typer's version.

@@ -12,6 +12,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from protocol.errors import ConfigError
 from tunnel_server.app import Server, _place_of, _take_over, run
 from tunnel_server.listening import sockets as listening
 from tunnel_server.listening.handover import HandoverError
@@ -20,7 +21,7 @@ from tunnel_server.listening.sockets import bind, with_address_of
 from tunnel_server.listening.takeover import Takeover, take_over
 from tunnel_server.observing.output import Output
 from tunnel_server.owners.tokens import Authenticator
-from tunnel_server.settings.config import ConfigError, ServerConfig
+from tunnel_server.settings.config import ServerConfig
 from tunnel_server.tunnels.registry import Registry
 from tunnel_server.visitors.edge import Edge
 

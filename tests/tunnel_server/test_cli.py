@@ -11,10 +11,11 @@ from types import ModuleType
 
 import pytest
 
+from protocol.errors import ConfigError
 from protocol.program.process import version
 from tunnel_server.cli import main
 from tunnel_server.owners.tokens import Authenticator
-from tunnel_server.settings.config import ConfigError, PublicUrl, ServerConfig
+from tunnel_server.settings.config import PublicUrl, ServerConfig
 
 
 class App(ModuleType):

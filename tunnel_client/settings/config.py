@@ -16,9 +16,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from protocol.errors import ConfigError as ConfigError
 from protocol.options import WS_KEEPALIVE_MAX_S, WS_KEEPALIVE_MIN_S
-from tunnel_client.errors import ConfigError as ConfigError
-from tunnel_client.identity.rewriting import MODES, Mode
+from tunnel_client.settings.values import MODES, Mode
 from tunnel_client.settings.addresses import ServerUrl
 from tunnel_client.settings.config_file import FILE_NAME, Value, read_config_file
 from tunnel_client.settings.header_edits import NO_EDITS, HeaderEdits, parse_edits

@@ -10,8 +10,8 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
+from protocol.errors import ConfigError
 from protocol.program.text import printable
-from tunnel_client.errors import ConfigError
 
 FILE_NAME = "client.toml"
 

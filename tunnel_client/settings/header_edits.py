@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from protocol.errors import ConfigError
 from protocol.http import grammar
 from protocol.http.fields import HOP_BY_HOP, Fields
-from tunnel_client.errors import ConfigError
 
 _NAME: Final = grammar.METHOD  # a token, both (RFC 9110 5.1, 9.1)
 _FRAMING: Final = HOP_BY_HOP | {b"content-length", b"trailer"}

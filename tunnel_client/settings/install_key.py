@@ -12,7 +12,7 @@ import os
 import secrets
 from pathlib import Path
 
-from tunnel_client.errors import ConfigError
+from protocol.errors import ConfigError
 from tunnel_client.settings.tokens import read_token
 
 FILE_NAME = "install-key"

@@ -25,7 +25,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
-from tunnel_client.errors import ConfigError
+from protocol.errors import ConfigError
 from tunnel_client.settings.addresses import (
     DEFAULT_PORTS,
     SCHEMES,

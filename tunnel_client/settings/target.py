@@ -6,7 +6,7 @@ import os
 import socket
 from dataclasses import dataclass
 
-from tunnel_client.errors import ConfigError
+from protocol.errors import ConfigError
 from tunnel_client.settings.addresses import (
     DEFAULT_PORTS,
     SCHEMES,

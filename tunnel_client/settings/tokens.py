@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tunnel_client.errors import ConfigError
+from protocol.errors import ConfigError
 
 # token68 of RFC 9110 11.2: what may stand behind "Bearer". Anything else would be refused by the
 # server, or by a proxy in between that says less clearly why.

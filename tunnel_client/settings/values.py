@@ -6,9 +6,9 @@ import math
 import ssl
 from pathlib import Path
 
+from protocol.errors import ConfigError
 from protocol.http.grammar import HOST
 from protocol.names import NAME_RULE, is_legal_name
-from tunnel_client.errors import ConfigError
 from tunnel_client.settings.config_file import Value
 
 

@@ -22,8 +22,8 @@ import h11
 import trio
 
 from protocol.drivers.tcp import TcpStream
+from protocol.errors import TunnelError
 from protocol.program.text import printable
-from tunnel_client.errors import ConnectFailed as ConnectFailed
 from tunnel_client.settings.addresses import ServerUrl, dial_addresses, format_address
 from tunnel_client.settings.proxy import Proxy
 
@@ -39,6 +39,10 @@ Dial = Callable[[str, int], Awaitable[trio.abc.Stream]]
 _UNKNOWN_CA = {18, 19, 20, 21}
 
 _NO_ROUTE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+
+
+class ConnectFailed(TunnelError):
+    """No connection to the server, for the one reason that the text says; trying again may help."""
 
 
 async def open_stream(

@@ -21,10 +21,9 @@ from protocol.limits import CLOSE_TIMEOUT_S, HANDSHAKE_TIMEOUT_S
 from protocol.mux.events import ClaimAnswered, GoingAway, Released
 from protocol.mux.messages import Claim, Claimed, Goaway, Refused, Release, Resumed, Welcome
 from protocol.options import Options
-from tunnel_client.errors import ConnectFailed
 from tunnel_client.settings.config import ClientConfig
 from tunnel_client.uplink.attempts import Attempts
-from tunnel_client.uplink.connect import open_stream
+from tunnel_client.uplink.connect import ConnectFailed, open_stream
 from tunnel_client.uplink.keeper import Keeper
 from tunnel_client.uplink.opening import FOR_NOW, failure_of, open_transport
 

@@ -26,8 +26,8 @@ from protocol.mux.handshake import (
 )
 from protocol.mux.messages import Hello, Resume, Resumed, Welcome
 from protocol.program.text import printable
-from tunnel_client.errors import ConnectFailed
 from tunnel_client.settings.config import ClientConfig
+from tunnel_client.uplink.connect import ConnectFailed
 
 log = logging.getLogger(__name__)
 

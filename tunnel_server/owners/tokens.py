@@ -22,7 +22,7 @@ from base64 import urlsafe_b64encode
 from pathlib import Path
 from typing import Final
 
-from tunnel_server.settings.config import ConfigError
+from protocol.errors import ConfigError
 
 TOKEN_RANDOM_BYTES: Final = 32
 NAME_RULE: Final = "1 to 64 of letters, digits, . _ @ and -, beginning with a letter or digit"

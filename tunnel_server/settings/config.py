@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, NoReturn
 
 from platformdirs import user_state_path
 
-from protocol.errors import TunnelError
+from protocol.errors import ConfigError
 from protocol.limits import HOLD_S, PING_INTERVAL_S, TIMEOUT_S
 from protocol.names import APEX, MAX_DOMAIN_LENGTH, is_legal_domain
 
@@ -37,20 +37,6 @@ CONNECTIONS: Final = f"takes a whole number, 1 to {MAX_CONNECTIONS:,}"
 DRAIN: Final = f"takes seconds, 0 to {MAX_DRAIN_TIMEOUT_S:.0f}"
 
 Network = IPv4Network | IPv6Network
-
-
-class ConfigError(TunnelError):
-    """A flag or a file has a value that is not allowed; its text is the line for the person.
-
-    Attributes:
-        key: the flag, such as `--bind`.
-        message: what is allowed there, and what came.
-    """
-
-    def __init__(self, key: str, message: str) -> None:
-        super().__init__(f"{key}: {message}")
-        self.key = key
-        self.message = message
 
 
 class PublicUrl(NamedTuple):

@@ -10,6 +10,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
 
+from protocol.errors import ConfigError
 from protocol.names import is_legal_domain
 from tunnel_server.settings.config import (
     BIND,
@@ -19,7 +20,6 @@ from tunnel_server.settings.config import (
     HEARTBEAT,
     HOLD,
     PUBLIC_URL,
-    ConfigError,
     Network,
     PublicUrl,
     refuse,

@@ -4,7 +4,8 @@ import pytest
 
 from protocol.http.fields import Fields
 from protocol.mux.messages import Open
-from tunnel_client.identity.rewriting import Identity, Mode, Visited, forwarded
+from tunnel_client.identity.rewriting import Identity, Visited, forwarded
+from tunnel_client.settings.values import Mode
 from tunnel_client.settings.header_edits import HeaderEdits
 from tunnel_client.settings.target import Target
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trustme
 
-from tunnel_client.errors import ConfigError
+from protocol.errors import ConfigError
 from tunnel_client.settings.addresses import ServerUrl
 from tunnel_client.settings.config import ClientConfig, Flags, Loaded, load
 from tunnel_client.settings.config_file import FILE_NAME

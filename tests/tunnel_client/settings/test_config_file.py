@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tunnel_client.errors import ConfigError
+from protocol.errors import ConfigError
 from tunnel_client.settings.config_file import FILE_NAME, read_config_file
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tunnel_client.errors import ConfigError
+from protocol.errors import ConfigError
 from tunnel_client.settings.header_edits import NO_EDITS, HeaderEdits, parse_edits
 
 

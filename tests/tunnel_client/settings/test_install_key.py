@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tunnel_client.errors import ConfigError
+from protocol.errors import ConfigError
 from tunnel_client.settings import install_key as module
 from tunnel_client.settings.install_key import FILE_NAME, install_key
 from tunnel_client.settings.tokens import check_token

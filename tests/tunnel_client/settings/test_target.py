@@ -5,7 +5,7 @@ import socket
 import pytest
 from hypothesis import given, strategies as st
 
-from tunnel_client.errors import ConfigError
+from protocol.errors import ConfigError
 from tunnel_client.settings.addresses import Address
 from tunnel_client.settings.target import LONGEST_UNIX_PATH_BYTES, Target
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tunnel_client.errors import ConfigError
+from protocol.errors import ConfigError
 from tunnel_client.settings.tokens import LONGEST_TOKEN_CHARS, check_token, read_token
 
 TOKEN = "tt_" + "Aa0-_" * 8 + "xyz"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from tunnel_client.errors import ConfigError
+from protocol.errors import ConfigError
 from tunnel_client.settings.values import dns_label, pem_file, seconds
 
 

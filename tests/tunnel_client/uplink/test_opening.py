@@ -13,7 +13,7 @@ from protocol.mux.codec import pack_map
 from protocol.mux.messages import Goaway, Refused
 from protocol.mux.wire import FrameType, frame
 from tests.server_fakes import Server, a_config
-from tunnel_client.errors import ConnectFailed
+from tunnel_client.uplink.connect import ConnectFailed
 from tunnel_client.uplink.opening import LONGEST_ANSWER_BYTES, failure_of, open_transport
 
 URL = "http://tunnel.test"

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
+from protocol.errors import ConfigError
 from tunnel_server.owners.tokens import (
     MAX_AUTH_FILE_BYTES,
     TOKEN_RANDOM_BYTES,
@@ -19,7 +20,6 @@ from tunnel_server.owners.tokens import (
     bearer_token,
     make_token,
 )
-from tunnel_server.settings.config import ConfigError
 
 ALICE = make_token(b"a" * 32)
 BOB = make_token(b"b" * 32)

@@ -15,11 +15,11 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from protocol.errors import ConfigError
 from protocol.names import APEX, tunnel_key
 from tunnel_server.settings.config import (
     MAX_DRAIN_TIMEOUT_S,
     MAX_WIRE_S,
-    ConfigError,
     PublicUrl,
     ServerConfig,
     client_command,

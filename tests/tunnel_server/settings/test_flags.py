@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tunnel_server.settings.config import ConfigError, PublicUrl
+from protocol.errors import ConfigError
+from tunnel_server.settings.config import PublicUrl
 from tunnel_server.settings.flags import (
     parse_bind,
     parse_domain,
