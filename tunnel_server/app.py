@@ -31,9 +31,9 @@ from tunnel_server.listening.handover import HandoverError, Place
 from tunnel_server.listening.offer import Offer
 from tunnel_server.listening.sockets import ListenError, bind, passed_sockets, with_address_of
 from tunnel_server.listening.takeover import Takeover, take_over
-from tunnel_server.observing.output import Output, bind_address
+from tunnel_server.observing.output import Output
 from tunnel_server.owners.tokens import Authenticator
-from tunnel_server.settings.config import ServerConfig
+from tunnel_server.settings.config import ServerConfig, bind_address
 from tunnel_server.tunnels.control import Control
 from tunnel_server.tunnels.recent_names import RECENT_S, note_path, take_note, write_note
 from tunnel_server.tunnels.registry import Registry

@@ -16,16 +16,14 @@ foreign pages works as it does without a tunnel. docs/identity.md has the table.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 from protocol.http.fields import Fields, values_of
 from protocol.mux.messages import Open
 from tunnel_client.identity.own_urls import OwnUrls, spelled
 from tunnel_client.settings.header_edits import NO_EDITS, HeaderEdits
 from tunnel_client.settings.target import Target
-
-Mode = Literal["local", "public"]
-MODES: Final[tuple[Mode, ...]] = ("local", "public")
+from tunnel_client.settings.values import Mode
 
 _PUBLIC_FACTS: Final = frozenset(
     {b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-port", b"forwarded"}

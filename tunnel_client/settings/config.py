@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 from protocol.errors import ConfigError as ConfigError
 from protocol.options import WS_KEEPALIVE_MAX_S, WS_KEEPALIVE_MIN_S
-from tunnel_client.settings.values import MODES, Mode
 from tunnel_client.settings.addresses import ServerUrl
 from tunnel_client.settings.config_file import FILE_NAME, Value, read_config_file
 from tunnel_client.settings.header_edits import NO_EDITS, HeaderEdits, parse_edits
@@ -26,7 +25,7 @@ from tunnel_client.settings.install_key import install_key
 from tunnel_client.settings.proxy import Proxy, choose_proxy
 from tunnel_client.settings.target import FORMS, Target
 from tunnel_client.settings.tokens import check_token, read_token
-from tunnel_client.settings.values import dns_label, host_value, pem_file, seconds
+from tunnel_client.settings.values import MODES, Mode, dns_label, host_value, pem_file, seconds
 
 DEFAULT_SERVER = ServerUrl("http", "localhost", 8080)
 DEFAULT_ORIGIN_TIMEOUT_S = 600.0  # a build or a report of an app under development takes minutes

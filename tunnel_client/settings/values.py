@@ -5,11 +5,17 @@ from __future__ import annotations
 import math
 import ssl
 from pathlib import Path
+from typing import Final, Literal
 
 from protocol.errors import ConfigError
 from protocol.http.grammar import HOST
 from protocol.names import NAME_RULE, is_legal_name
 from tunnel_client.settings.config_file import Value
+
+Mode = Literal["local", "public"]
+"""As whom the app is asked: as itself, or by its public name."""
+
+MODES: Final[tuple[Mode, ...]] = ("local", "public")
 
 
 def dns_label(value: str, key: str) -> str:

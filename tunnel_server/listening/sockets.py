@@ -16,8 +16,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from protocol.errors import TunnelError
-from tunnel_server.observing.output import bind_address
-from tunnel_server.settings.config import ServerConfig
+from tunnel_server.settings.config import ServerConfig, bind_address
 
 FIRST_PASSED_FD: Final = 3  # SD_LISTEN_FDS_START of sd_listen_fds(3)
 PASSED_MAX: Final = 16  # more than an address for each network card is a mistake

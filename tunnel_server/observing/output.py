@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import TextIO
 
 from protocol.names import APEX
-from tunnel_server.settings.config import ServerConfig, client_command
+from tunnel_server.settings.config import ServerConfig, bind_address, client_command
 
 logger = logging.getLogger(__name__)
 
@@ -80,11 +80,6 @@ class Output:
         except (OSError, ValueError):  # a broken pipe; ValueError: closed
             _discard(self._stdout)
             self._stdout = None
-
-
-def bind_address(host: str, port: int) -> str:
-    """`127.0.0.1:8080`, `[::1]:8080`."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _discard(stdout: TextIO) -> None:

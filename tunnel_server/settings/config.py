@@ -210,6 +210,11 @@ def is_local_domain(domain: str) -> bool:
     return domain == "localhost" or domain.endswith(_LOCAL_SUFFIXES)
 
 
+def bind_address(host: str, port: int) -> str:
+    """`127.0.0.1:8080`, `[::1]:8080`."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def client_command(url: str, *, token_needed: bool) -> str:
     """What a developer types to share an app through the server at this public URL."""
     server = "" if url == _CLIENT_DEFAULT_SERVER else f" --server {url}"

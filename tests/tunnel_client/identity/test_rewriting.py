@@ -5,9 +5,9 @@ import pytest
 from protocol.http.fields import Fields
 from protocol.mux.messages import Open
 from tunnel_client.identity.rewriting import Identity, Visited, forwarded
-from tunnel_client.settings.values import Mode
 from tunnel_client.settings.header_edits import HeaderEdits
 from tunnel_client.settings.target import Target
+from tunnel_client.settings.values import Mode
 
 PUBLIC = b"https://name.example.com"
 OWN = b"http://localhost:3000"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tunnel_server.observing.output import Output, bind_address
+from tunnel_server.observing.output import Output
 from tunnel_server.settings.config import PublicUrl, ServerConfig
 
 
@@ -111,8 +111,3 @@ def test_closed_stdout_does_not_matter() -> None:
     assert repr(output) == "<Output text>"
     output.listening(80)
     assert repr(output) == "<Output text gone>"
-
-
-def test_ipv6_addresses_are_written_in_brackets() -> None:
-    assert bind_address("127.0.0.1", 80) == "127.0.0.1:80"
-    assert bind_address("::1", 80) == "[::1]:80"

@@ -22,6 +22,7 @@ from tunnel_server.settings.config import (
     MAX_WIRE_S,
     PublicUrl,
     ServerConfig,
+    bind_address,
     client_command,
     default_state_dir,
 )
@@ -288,3 +289,8 @@ def test_encrypted_key_is_refused_and_no_passphrase_is_asked_for(pem: tuple[Path
     pem[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, locked))
     with pytest.raises(ConfigError, match=r"the key is encrypted"):
         ServerConfig(tls_cert=pem[0], tls_key=pem[1]).tls_context()
+
+
+def test_ipv6_addresses_are_written_in_brackets() -> None:
+    assert bind_address("127.0.0.1", 80) == "127.0.0.1:80"
+    assert bind_address("::1", 80) == "[::1]:80"
