@@ -1,17 +1,29 @@
-"""Every error of the project, in one tree.
+"""Every error of the project, in one tree. Those of one module alone are defined there.
 
     TunnelError
       ProtocolError         the rules of the wire were broken; `code` is for programs
-        LocalProtocolError    this program did: a bug here
+        LocalProtocolError    this program broke them: a bug here
         RemoteProtocolError   the other end did
-        HttpError             a visitor or an origin did, in HTTP
+        HttpError             a visitor or an app did, in HTTP
           NoHttpError           what came is no HTTP at all
+      OptionError           a claim asks for an option that the server must refuse
+      ProxyProtocolError    a proxy's connection begins with no PROXY header
+      ConfigError           a flag, a variable or a file has a value that is not allowed
+      ListenError           the server cannot listen where it should
+      HandoverError         the sockets cannot go from one server to the next
       StreamReset           a half of a stream ended badly
       StreamStopped         the peer wants no more of a half
       SessionClosed         the session under a stream is gone
-      HandshakeRefused      the server said no, for good
+      TransportClosed       the connection under a session is gone
+      HandshakeRefused      the server refused the session, for good
+      ConnectFailed         the server could not be reached this time
+      VisitorGone           the visitor's connection broke
+      OriginClosed          the app's connection broke
+      OriginRefused         the app cannot be reached
+        OriginDown            nobody listens where it should
 
-Local and remote are told apart by type, so that a bug of ours never reads as a bad peer.
+`...Error` is what somebody did wrong; a name without it is what a thing has become. Local and
+remote are told apart by type, so that a bug of ours never reads as a bad peer.
 """
 
 from __future__ import annotations

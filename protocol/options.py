@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from protocol.errors import TunnelError
+
 WS_KEEPALIVE: Final = "ws-keepalive"
 
 # Below it the sweeps, which look once a second, could not keep to it. A day: whoever wants more
@@ -17,7 +19,7 @@ WS_KEEPALIVE_MIN_S: Final = 1
 WS_KEEPALIVE_MAX_S: Final = 86_400
 
 
-class OptionError(Exception):
+class OptionError(TunnelError):
     """An option that a server has to refuse.
 
     Attributes:

@@ -32,7 +32,7 @@ from protocol.mux.messages import Claim, Claimed, Goaway, Head, Refused, Release
 from tunnel_server.app import sweep
 from tunnel_server.owners.tokens import Authenticator
 from tunnel_server.settings.config import ServerConfig
-from tunnel_server.tunnels.control import Control
+from tunnel_server.tunnels.control import ControlEndpoint
 from tunnel_server.tunnels.registry import Registry
 from tunnel_server.visitors.edge import Edge, Login
 from tunnel_server.visitors.serving import Source, serve_stream
@@ -208,7 +208,7 @@ class World:
 
     def __init__(self, edge: Edge, tasks: trio.Nursery) -> None:
         self.edge = edge
-        self.control = Control(edge)
+        self.control = ControlEndpoint(edge)
         self.tasks = tasks
         self.streams: list[trio.abc.Stream] = []  # the visitors' ends
 

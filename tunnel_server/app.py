@@ -27,14 +27,14 @@ from protocol.program.logs import set_up_logging
 from protocol.program.process import EXIT_FAILED, EXIT_STOPPED, PROGRAM, version
 from tunnel_server.listening.accepting import Acceptor
 from tunnel_server.listening.descriptors import raise_limit
-from tunnel_server.listening.handover import HandoverError, Place
+from tunnel_server.listening.handover import HandoverError, MeetingPoint
 from tunnel_server.listening.offer import Offer
 from tunnel_server.listening.sockets import ListenError, bind, passed_sockets, with_address_of
 from tunnel_server.listening.takeover import Takeover, take_over
 from tunnel_server.observing.output import Output
 from tunnel_server.owners.tokens import Authenticator
 from tunnel_server.settings.config import ServerConfig, bind_address
-from tunnel_server.tunnels.control import Control
+from tunnel_server.tunnels.control import ControlEndpoint
 from tunnel_server.tunnels.recent_names import RECENT_S, note_path, take_note, write_note
 from tunnel_server.tunnels.registry import Registry
 from tunnel_server.visitors.draining import drain
@@ -104,7 +104,7 @@ async def _main(
 
 async def _take_over(config: ServerConfig) -> Takeover | None:
     """The sockets of the server that runs on --bind, if there is one. Raises HandoverError."""
-    takeover = await take_over(_place_of(config))
+    takeover = await take_over(_meeting_point_of(config))
     if takeover is None:
         log.info("there is no server on %s to replace", _bind_of(config))
         return None
@@ -120,8 +120,8 @@ def _bind_of(config: ServerConfig) -> str:
     return bind_address(str(ip_address(config.bind_host)), config.bind_port)
 
 
-def _place_of(config: ServerConfig) -> Place:
-    return Place(config.state_dir, _bind_of(config))
+def _meeting_point_of(config: ServerConfig) -> MeetingPoint:
+    return MeetingPoint(config.state_dir, _bind_of(config))
 
 
 def _note_of(config: ServerConfig) -> Path:
@@ -147,8 +147,10 @@ class Server:
     ) -> None:
         self._edge = edge
         self._sockets = sockets
-        self._acceptor = Acceptor(partial(serve_visitor, edge, Control(edge), tls), connections)
-        self._offer = Offer(_place_of(edge.config), sockets, self._note_names)
+        self._acceptor = Acceptor(
+            partial(serve_visitor, edge, ControlEndpoint(edge), tls), connections
+        )
+        self._offer = Offer(_meeting_point_of(edge.config), sockets, self._note_names)
         self._output = Output(edge.config, edge.version)
 
     def __repr__(self) -> str:

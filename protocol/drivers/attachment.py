@@ -4,7 +4,7 @@ The reader gives messages to the core and wakes who waits for what came; it neve
 is the only one to send, and is cancelled only to drop the connection. The watchdog pings and
 notices a dead peer. The ack timer wakes the writer when an ack must leave by itself (a deadline
 around each of the writer's waits would cost more than the wait). The programs' tasks touch the core
-and wait at their own stream's gates; none of them touches the transport.
+and wait at their own stream's latches; none of them touches the transport.
 
 A resume takes a session from one connection to the next in one step, while tasks of the old one may
 have been woken already with a message in their hands. So each of them looks after every wait
@@ -20,7 +20,7 @@ from typing import Final, Protocol
 
 import trio
 
-from protocol.drivers.latch import Gate
+from protocol.drivers.latch import Latch
 from protocol.drivers.transport import Transport, TransportClosed
 from protocol.errors import RemoteProtocolError
 from protocol.limits import BEGUN_MAX, CLOSE_TIMEOUT_S
@@ -36,7 +36,7 @@ _WATCH_EVERY_S = 1.0
 _WAKE_AT_ONCE: Final = 3 * BEGUN_MAX
 
 
-class Owner(Protocol):
+class AttachedSession(Protocol):
     """What an attachment needs of its session."""
 
     core: Core
@@ -74,15 +74,15 @@ class Attachment:
         sending_since: since when a message is being sent; infinite when none is.
     """
 
-    def __init__(self, owner: Owner, transport: Transport, first: bytes = b"") -> None:
-        self.output = Gate()
+    def __init__(self, owner: AttachedSession, transport: Transport, first: bytes = b"") -> None:
+        self.output = Latch()
         self.sending_since = math.inf
         self._owner = owner
         self._transport = transport
         self._first = first
         self._superseded = False
         self._ending = False
-        self._ack_news = Gate()
+        self._ack_news = Latch()
         self._scope = trio.CancelScope()
 
     def __repr__(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import trio
 
 
-class Gate:
+class Latch:
     """At most one task waits; `open` lets it go on, or the next `wait` return at once."""
 
     __slots__ = ("_open", "_task")
@@ -20,7 +20,7 @@ class Gate:
 
     def __repr__(self) -> str:
         state = "awaited" if self._task else "open" if self._open else "closed"
-        return f"<Gate {state}>"
+        return f"<Latch {state}>"
 
     def open(self) -> None:
         """Let the waiting task go on. Opening twice is opening once."""
@@ -31,10 +31,10 @@ class Gate:
             trio.lowlevel.reschedule(task)
 
     async def wait(self) -> None:
-        """Wait until the gate is opened, and close it behind.
+        """Wait until the latch is opened, and close it behind.
 
         No checkpoint is made when it is open already: what a caller does next is I/O. A cancelled
-        wait leaves the gate as it was.
+        wait leaves the latch as it was.
 
         Raises:
             trio.BusyResourceError: another task waits here.
@@ -43,7 +43,7 @@ class Gate:
             self._open = False
             return
         if self._task is not None:
-            raise trio.BusyResourceError("two tasks wait at one gate")
+            raise trio.BusyResourceError("two tasks wait at one latch")
         self._task = trio.lowlevel.current_task()
         await trio.lowlevel.wait_task_rescheduled(self._abort)
 

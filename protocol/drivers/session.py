@@ -13,7 +13,7 @@ from collections.abc import Callable
 import trio
 
 from protocol.drivers.attachment import Attachment
-from protocol.drivers.latch import Gate
+from protocol.drivers.latch import Latch
 from protocol.drivers.stream import TunnelStream
 from protocol.drivers.transport import Transport
 from protocol.errors import RemoteProtocolError, SessionClosed
@@ -93,13 +93,13 @@ class Session:
 
     # --- what the programs do ---
 
-    def open(self, opened: Open, readable: Gate | None = None) -> TunnelStream:
+    def open(self, opened: Open, readable: Latch | None = None) -> TunnelStream:
         """Open a stream (server only).
 
         Args:
             opened: the request; its `credit` is filled in.
             readable: opened when there is something to read; a program that serves one stream
-                after the other waits at one gate for all of them.
+                after the other waits at one latch for all of them.
 
         Raises:
             SessionClosed: the session is gone.
@@ -219,7 +219,7 @@ class Session:
     # --- what the attachment calls ---
 
     def dispatch(self, event: Event) -> None:
-        """See Owner."""
+        """See AttachedSession."""
         if self.closed_reason is not None:
             return
         if isinstance(event, Readable):
@@ -238,7 +238,7 @@ class Session:
             self.on_event(event)
 
     def packed(self) -> None:
-        """See Owner."""
+        """See AttachedSession."""
         self._begun = 0
         for record in self.core.take_made_room():
             if record.driver is not None:
@@ -246,22 +246,22 @@ class Session:
 
     @property
     def quiet_awaited(self) -> bool:
-        """See Owner."""
+        """See AttachedSession."""
         return self._quiet is not None
 
     def quiet(self) -> None:
-        """See Owner."""
+        """See AttachedSession."""
         if self._quiet is not None:
             self._quiet.set()
             self._quiet = None
 
     def fail(self, error: RemoteProtocolError) -> None:
-        """See Owner."""
+        """See AttachedSession."""
         self.core.fail(error.code, str(error))
         self._end(f"the peer broke the protocol: {error}")
 
     def lost(self, attachment: Attachment, reason: str, *, final: bool) -> None:
-        """See Owner."""
+        """See AttachedSession."""
         if attachment is not self._attachment or not self.attached:
             return
         self.heard_at = attachment.heard_at

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import trio
 
-from protocol.drivers.latch import Gate
+from protocol.drivers.latch import Latch
 from protocol.errors import SessionClosed, StreamReset, StreamStopped
 from protocol.http.fields import Fields
 from protocol.mux.core import Core
@@ -20,7 +20,7 @@ from protocol.mux.messages import Head, Open
 from protocol.mux.streams import HalfState, Stream
 
 
-class Owner(Protocol):
+class StreamSession(Protocol):
     """What a stream needs of its session."""
 
     core: Core
@@ -48,11 +48,11 @@ class TunnelStream:
 
     __slots__ = ("_owner", "_readable", "_record", "_writable", "on_stopped", "opened")
 
-    def __init__(self, owner: Owner, record: Stream, readable: Gate | None = None) -> None:
+    def __init__(self, owner: StreamSession, record: Stream, readable: Latch | None = None) -> None:
         self._owner = owner
         self._record = record
-        self._readable = readable or Gate()
-        self._writable = Gate()
+        self._readable = readable or Latch()
+        self._writable = Latch()
         self.opened: Open = record.opened
         self.on_stopped: Callable[[], None] | None = None
         record.driver = self

@@ -19,7 +19,7 @@ from protocol.limits import (
 )
 from protocol.mux.acks import SentFrames
 from protocol.mux.codec import pack, pack_code
-from protocol.mux.scheduler import Place, Scheduler
+from protocol.mux.scheduler import Scheduler, Turn
 from protocol.mux.sending import Parts
 from protocol.mux.streams import ENDED, HalfState, Stream
 from protocol.mux.wire import HEADER_BYTES, FrameType, frame
@@ -51,7 +51,7 @@ class Outgoing:
         """Put a frame at the end of its stream's queue."""
         queue = stream.sending.queue
         queue.put(kind, body)
-        if stream.place is Place.IDLE or stream.place is Place.BLOCKED:
+        if stream.turn is Turn.IDLE or stream.turn is Turn.BLOCKED:
             self.wake(stream)
 
     def wake(self, stream: Stream) -> None:
@@ -167,7 +167,7 @@ class Outgoing:
                 break
             queue = stream.sending.queue
             allowed = min(room, UNACKED_MAX_BYTES - unacked)
-            waking = stream.place is Place.WAKING
+            waking = stream.turn is Turn.WAKING
             turn = waking_turn if waking else min(bulk_turn, most - size)
             moved, moved_bytes = queue.take(parts, stream.id, allowed, turn)
             if not moved and queue.ready:

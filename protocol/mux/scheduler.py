@@ -16,7 +16,7 @@ from typing import Generic, Protocol, TypeVar
 from protocol.limits import WAKING_TURNS_MAX
 
 
-class Place(Enum):
+class Turn(Enum):
     """Where a stream stands."""
 
     IDLE = "idle"  # in no queue, with nothing that may go
@@ -28,7 +28,7 @@ class Place(Enum):
 class Schedulable(Protocol):
     """What the scheduler keeps on a stream."""
 
-    place: Place
+    turn: Turn
 
 
 S = TypeVar("S", bound=Schedulable)
@@ -54,11 +54,11 @@ class Scheduler(Generic[S]):
 
     def wake(self, stream: S) -> None:
         """The stream has something that may go now. One that stands in a queue keeps its place."""
-        if stream.place is Place.IDLE:
-            stream.place = Place.WAKING
+        if stream.turn is Turn.IDLE:
+            stream.turn = Turn.WAKING
             self._waking.append(stream)
-        elif stream.place is Place.BLOCKED:
-            stream.place = Place.IN_TURN
+        elif stream.turn is Turn.BLOCKED:
+            stream.turn = Turn.IN_TURN
             self._in_turn.append(stream)
 
     def next(self, *, bulk: bool) -> S | None:
@@ -82,9 +82,9 @@ class Scheduler(Generic[S]):
         """
         self._take_out(stream, served=served)
         if blocked:
-            stream.place = Place.BLOCKED
+            stream.turn = Turn.BLOCKED
         elif served:
-            stream.place = Place.IN_TURN
+            stream.turn = Turn.IN_TURN
             self._in_turn.append(stream)
 
     def leave(self, stream: S) -> None:
@@ -92,9 +92,9 @@ class Scheduler(Generic[S]):
         self._take_out(stream, served=True)
 
     def _take_out(self, stream: S, *, served: bool) -> None:
-        was_waking = stream.place is Place.WAKING
+        was_waking = stream.turn is Turn.WAKING
         first = (self._waking if was_waking else self._in_turn).popleft()
         assert first is stream, "not the stream whose turn it was"
         if served:
             self._waking_turns = self._waking_turns + 1 if was_waking else 0
-        stream.place = Place.IDLE
+        stream.turn = Turn.IDLE

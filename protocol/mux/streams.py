@@ -23,7 +23,7 @@ from protocol.limits import (
     START_WINDOW_BYTES,
 )
 from protocol.mux.messages import Head, Open
-from protocol.mux.scheduler import Place
+from protocol.mux.scheduler import Turn
 from protocol.mux.sending import SendQueue
 from protocol.mux.windows import ReceiveWindow
 
@@ -247,10 +247,10 @@ class Stream:
         "driver",
         "id",
         "opened",
-        "place",
         "receiving",
         "sending",
         "stop_due",
+        "turn",
     )
 
     def __init__(
@@ -260,7 +260,7 @@ class Stream:
         self.opened = opened
         self.sending = sending
         self.receiving = receiving
-        self.place = Place.IDLE
+        self.turn = Turn.IDLE
         self.driver: StreamDriver | None = None
         self.stop_due: str | None = None
         """The code of a stop-sending that has not left."""

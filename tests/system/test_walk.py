@@ -28,7 +28,7 @@ from tunnel_client.settings.config import ClientConfig
 from tunnel_client.settings.target import Target
 from tunnel_server.owners.tokens import Authenticator
 from tunnel_server.settings.config import ServerConfig
-from tunnel_server.tunnels.control import Control
+from tunnel_server.tunnels.control import ControlEndpoint
 from tunnel_server.tunnels.registry import Registry
 from tunnel_server.visitors.edge import Edge
 from tunnel_server.visitors.serving import serve_visitor
@@ -74,7 +74,7 @@ async def start_server(nursery: trio.Nursery) -> Edge:
     config = ServerConfig()
     registry = Registry(partial(config.public_url_for, port=port), os.urandom)
     edge = Edge(config, Authenticator(None), registry, port=port, version="0")
-    serve = partial(serve_visitor, edge, Control(edge), None)
+    serve = partial(serve_visitor, edge, ControlEndpoint(edge), None)
     nursery.start_soon(partial(trio.serve_listeners, serve, [listener], handler_nursery=nursery))
     return edge
 

@@ -13,7 +13,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from protocol.errors import ConfigError
-from tunnel_server.app import Server, _place_of, _take_over, run
+from tunnel_server.app import Server, _meeting_point_of, _take_over, run
 from tunnel_server.listening import sockets as listening
 from tunnel_server.listening.handover import HandoverError
 from tunnel_server.listening.offer import Offer
@@ -179,7 +179,7 @@ class Running:
 
 
 async def taken(config: ServerConfig) -> Takeover:
-    takeover = await take_over(_place_of(config))
+    takeover = await take_over(_meeting_point_of(config))
     assert takeover is not None
     return takeover
 
@@ -195,7 +195,7 @@ async def test_the_old_server_stops_once_the_new_one_accepts(
             assert old.edge.draining
             assert await new.ready() == 200
             assert capsys.readouterr().out.count("listening") == 2
-            assert os.listdir(config.state_dir) == [_place_of(old.config).name]
+            assert os.listdir(config.state_dir) == [_meeting_point_of(old.config).name]
 
 
 @pytest.fixture
@@ -237,7 +237,7 @@ async def test_sockets_of_another_address_are_given_back(config: ServerConfig) -
     """Whether clients need a token was decided by --bind."""
     asked = replace(config, bind_port=1, replace=True)
     with socket.create_server(("0.0.0.0", 0)) as public:
-        offer = Offer(_place_of(asked), [public], lambda: None)
+        offer = Offer(_meeting_point_of(asked), [public], lambda: None)
         offer.open()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(offer.run)

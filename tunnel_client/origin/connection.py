@@ -11,12 +11,13 @@ import errno
 import trio
 
 from protocol.drivers.sockets import drop, is_readable
+from protocol.errors import TunnelError
 from protocol.http.heads import HeadBuffer
 from protocol.limits import READ_BYTES
 from tunnel_client.origin.dial import OriginStream
 
 
-class OriginClosedError(Exception):
+class OriginClosed(TunnelError):
     """The connection broke: the app reset it, TLS ended without close_notify, or we dropped it."""
 
 
@@ -57,7 +58,7 @@ class OriginConnection:
         """Send all of it. A cancelled call has sent a part.
 
         Raises:
-            OriginClosedError: the app takes no more; it may have said something all the same.
+            OriginClosed: the app takes no more; it may have said something all the same.
         """
         try:
             await self._stream.send_all(data)
@@ -67,32 +68,32 @@ class OriginConnection:
             # EPIPE: the app had ended its direction before, so the end that is read is a true one.
             if getattr(error.__cause__, "errno", None) != errno.EPIPE:
                 self._reset_met = True
-            raise OriginClosedError from error
+            raise OriginClosed from error
 
     async def receive(self) -> bytes:
         """What the app sent, up to 64 KiB; b"" when it ended its direction.
 
         Raises:
-            OriginClosedError: it did not end it cleanly, or we dropped the connection.
+            OriginClosed: it did not end it cleanly, or we dropped the connection.
         """
         try:
             data = bytes(await self._stream.receive_some(READ_BYTES))
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise OriginClosedError from error
+            raise OriginClosed from error
         if self.dropped or (self._reset_met and not data):
-            raise OriginClosedError
+            raise OriginClosed
         return data
 
     async def send_eof(self) -> None:
-        """End our direction. Raises OriginClosedError likewise; only if `can_half_close`."""
+        """End our direction. Raises OriginClosed likewise; only if `can_half_close`."""
         assert isinstance(self._stream, trio.abc.HalfCloseableStream)
         try:
             await self._stream.send_eof()
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise OriginClosedError from error
+            raise OriginClosed from error
 
     def drop(self, *, reset: bool) -> None:
-        """Close it now, with RST or FIN; tasks that use it get OriginClosedError."""
+        """Close it now, with RST or FIN; tasks that use it get OriginClosed."""
         self.dropped = True
         drop(self._stream, reset=reset)
 

@@ -34,11 +34,11 @@ _OF_NO_INTEREST: Final = frozenset(
 _NOBODY_LISTENS: Final = frozenset({errno.ECONNREFUSED, errno.ENOENT})
 
 
-class OriginRefusedError(TunnelError):
+class OriginRefused(TunnelError):
     """The app cannot be reached; the text says why, for the visitor."""
 
 
-class OriginDownError(OriginRefusedError):
+class OriginDown(OriginRefused):
     """Nobody listens where the app should: it does not run, or restarts."""
 
 
@@ -105,8 +105,8 @@ class Dialer:
         """A new connection, TLS done. Cancelling leaves nothing open.
 
         Raises:
-            OriginDownError: nobody listens at any address.
-            OriginRefusedError: no address takes one, for any other reason.
+            OriginDown: nobody listens at any address.
+            OriginRefused: no address takes one, for any other reason.
         """
         path = self.target.unix_path
         if path is not None:
@@ -131,7 +131,7 @@ class Dialer:
                 failures.append(error)
         causes = [cause for failure in failures for cause in _causes(failure)]
         causes.sort(key=_is_of_no_interest)
-        kind = OriginDownError if _nobody_listens(causes) else OriginRefusedError
+        kind = OriginDown if _nobody_listens(causes) else OriginRefused
         raise kind(self._why(causes[0])) from None
 
     async def _secure(
@@ -143,7 +143,7 @@ class Dialer:
                 await secured.do_handshake()
         except (trio.BrokenResourceError, trio.TooSlowError) as error:
             await trio.aclose_forcefully(stream)
-            raise OriginRefusedError(f"{self.target} {_why_no_tls(error)}") from None
+            raise OriginRefused(f"{self.target} {_why_no_tls(error)}") from None
         except BaseException:
             await trio.aclose_forcefully(stream)
             raise

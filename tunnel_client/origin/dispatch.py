@@ -119,14 +119,14 @@ class Dispatcher:
     # --- what the workers call ---
 
     def park(self, worker: Worker) -> None:
-        """See Owner."""
+        """See WorkerPool."""
         worker.idle_since = trio.current_time()
         self._idle.append(worker)
         if len(self._idle) > IDLE_MAX:
             self._idle.pop(0).assign(None)
 
     def ended(self, replay: Replay) -> None:
-        """See Owner."""
+        """See WorkerPool."""
         replay.stream.on_stopped = None
         self._busy.discard(replay)
         if not self._busy and self._quiet is not None:

@@ -13,7 +13,7 @@ import trio
 
 from protocol.errors import NoHttpError
 from protocol.program.text import printable
-from tunnel_client.origin.connection import OriginClosedError, OriginConnection
+from tunnel_client.origin.connection import OriginClosed, OriginConnection
 from tunnel_client.settings.target import Target
 
 SHOWN_BYTES: Final = 200  # a line or two; in escapes, too, they fit into the text of a reset
@@ -30,7 +30,7 @@ async def first_bytes(connection: OriginConnection) -> bytes:
         with trio.move_on_after(REST_S):
             while len(data) < SHOWN_BYTES and (more := await connection.receive()):
                 data += more
-    except OriginClosedError:
+    except OriginClosed:
         pass  # that is an end as well
     return data
 

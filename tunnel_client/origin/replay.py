@@ -21,9 +21,9 @@ from protocol.http.heads import ResponseHead, end_to_end, parse_response
 from protocol.http.serialise import request_head
 from protocol.mux.messages import Head
 from tunnel_client.identity.rewriting import Identity, Visited
-from tunnel_client.origin.connection import OriginClosedError, OriginConnection
+from tunnel_client.origin.connection import OriginClosed, OriginConnection
 from tunnel_client.origin.request import Request
-from tunnel_client.origin.upgrade import Upgrade
+from tunnel_client.origin.upgrade import OriginWebSocket
 
 # RFC 9110 9.2.2: what may be sent again, when the connection was closed before an answer.
 IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
@@ -87,7 +87,7 @@ class Replay:
         self._connection: OriginConnection | None = None
         self._answered = False  # the final head has come
         self._ws_keepalive_s = ws_keepalive_s
-        self._upgrade: Upgrade | None = None
+        self._upgrade: OriginWebSocket | None = None
         stream.on_stopped = self.abort
 
     def __repr__(self) -> str:
@@ -139,7 +139,7 @@ class Replay:
         """Send the request and relay the answer; whether the connection may be used again.
 
         Raises:
-            OriginClosedError: the connection broke; `aborted`, `answer_begun` and `status` tell
+            OriginClosed: the connection broke; `aborted`, `answer_begun` and `status` tell
                 what that means.
             HttpError: the app's answer is no HTTP.
             LocalProtocolError: it is too much for the tunnel.
@@ -147,12 +147,12 @@ class Replay:
         """
         self._connection = connection
         if self.aborted:  # in the instant before
-            raise OriginClosedError
+            raise OriginClosed
         request = Request(self.stream, connection, self)
         await request.send(head, self._tasks)
         answer = await self._relay_heads(connection)
         if answer.upgrade:
-            self._upgrade = Upgrade(
+            self._upgrade = OriginWebSocket(
                 self.stream, connection, self, ws_keepalive_s=self._ws_keepalive_s
             )
             await self._upgrade.run(connection.answers.take_rest())
@@ -175,16 +175,16 @@ class Replay:
     # --- what the request tells ---
 
     def app_owes(self) -> None:
-        """See Progress."""
+        """See RequestProgress."""
         if not self._answered:
             self.deadline = trio.current_time() + self.timeout_s
 
     def visitor_owes(self) -> None:
-        """See Progress."""
+        """See RequestProgress."""
         self.deadline = math.inf
 
     def cut_off(self, why: str) -> None:
-        """See Progress."""
+        """See RequestProgress."""
         self.cut = self.error = f"the request was cut off: {why}"
         self.app_owes()
 
@@ -218,7 +218,7 @@ class Replay:
         while (raw := answers.next_head()) is None:
             data = await connection.receive()
             if not data:
-                raise OriginClosedError
+                raise OriginClosed
             self.answer_begun = True
             answers.feed(data)
         return raw
@@ -243,6 +243,6 @@ class Replay:
                 try:
                     reader.eof()
                 except HttpError as error:
-                    raise OriginClosedError from error
+                    raise OriginClosed from error
         stream.send_eof(reader.trailers)
         return bool(reader.rest)

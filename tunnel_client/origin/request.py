@@ -15,14 +15,14 @@ import trio
 from protocol.drivers.stream import TunnelStream
 from protocol.errors import HttpError, SessionClosed, StreamReset
 from protocol.http.serialise import chunk, last_chunk
-from tunnel_client.origin.connection import OriginClosedError, OriginConnection
+from tunnel_client.origin.connection import OriginClosed, OriginConnection
 
 # More of a body than this is not sent before the answer is awaited: an app may fill our side's
 # buffers with an early answer while it reads nothing. Every socket holds so much.
 SENT_AT_ONCE_BYTES: Final = 16 * 1024
 
 
-class Progress(Protocol):
+class RequestProgress(Protocol):
     """Who is told how far the request is."""
 
     bytes_in: int
@@ -53,7 +53,7 @@ class Request:
     __slots__ = ("_connection", "_handed_over", "_left", "_progress", "_sent", "_stream")
 
     def __init__(
-        self, stream: TunnelStream, connection: OriginConnection, progress: Progress
+        self, stream: TunnelStream, connection: OriginConnection, progress: RequestProgress
     ) -> None:
         self._stream = stream
         self._connection = connection
@@ -90,7 +90,7 @@ class Request:
         if at_once:
             try:
                 await self._connection.send(head + data)
-            except OriginClosedError:
+            except OriginClosed:
                 return
             self._sent = whole
         if not (at_once and whole):
@@ -114,7 +114,7 @@ class Request:
                 await self._relay()
             self._sent = True
             self._progress.app_owes()
-        except OriginClosedError:
+        except OriginClosed:
             self._stream.stop_sending("no-error")
         except (StreamReset, HttpError) as error:
             await self._cut_off(str(error))
@@ -147,5 +147,5 @@ class Request:
         if not self._connection.can_half_close:
             self._progress.abort()
             return
-        with contextlib.suppress(OriginClosedError):  # the app was faster; its answer is read
+        with contextlib.suppress(OriginClosed):  # the app was faster; its answer is read
             await self._connection.send_eof()

@@ -21,7 +21,7 @@ from protocol.drivers.stream import TunnelStream
 from protocol.errors import SessionClosed, StreamReset, StreamStopped
 from protocol.http.keepalive import Keepalive
 from protocol.http.websocket import FrameCutter, close_frame
-from tunnel_client.origin.connection import OriginClosedError, OriginConnection
+from tunnel_client.origin.connection import OriginClosed, OriginConnection
 
 GOING_AWAY: Final = 1001  # RFC 6455 7.4.1
 CLOSE_ANSWER_S: Final = 2.0  # for the app's answer to a Close of ours
@@ -38,7 +38,7 @@ class Counts(Protocol):
     error: str | None
 
 
-class Upgrade:
+class OriginWebSocket:
     """One WebSocket between a stream and the app's connection.
 
     Args:
@@ -75,7 +75,7 @@ class Upgrade:
 
     def __repr__(self) -> str:
         state = "session lost" if self._lost else "half ended" if self._one_ended else "open"
-        return f"<Upgrade {state} {self._to_app!r} {self._stream!r}>"
+        return f"<OriginWebSocket {state} {self._to_app!r} {self._stream!r}>"
 
     async def run(self, first: bytes) -> None:
         """Relay until both directions have ended. Only Cancelled is raised.
@@ -153,7 +153,7 @@ class Upgrade:
                 self._moved()
             if cutter is not None and cutter.held:
                 await self._give(cutter.held)
-        except OriginClosedError:
+        except OriginClosed:
             if not self._connection.dropped:
                 self._abort("the app reset the connection")
         except StreamStopped:
@@ -192,7 +192,7 @@ class Upgrade:
             if self._connection.can_half_close:
                 await self._connection.send_eof()
             self._direction_ended()
-        except OriginClosedError:
+        except OriginClosed:
             self._to_app_ended = True
             self._stream.stop_sending("truncated")  # its other direction may still have something
         except StreamReset:
@@ -220,5 +220,5 @@ class Upgrade:
         elif not self._to_app.closed:
             try:
                 await self._write(close_frame(GOING_AWAY, mask=os.urandom(4)))
-            except OriginClosedError:
+            except OriginClosed:
                 self._to_app_ended = True

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 import trio
 
-from tunnel_client.origin.dial import Dialer, OriginDownError, OriginStream
+from tunnel_client.origin.dial import Dialer, OriginDown, OriginStream
 from tunnel_client.settings.target import Target
 
 # Between two attempts: at first as little as nobody notices; later not so often, since a name may
@@ -64,13 +64,13 @@ class PatientDialer(Dialer):
         return f"<PatientDialer {self.target} {state}>"
 
     async def open(self) -> OriginStream:
-        """See Dialer; OriginDownError comes only after the wait.
+        """See Dialer; OriginDown comes only after the wait.
 
         Cancelling leaves nothing open, and another one knocks.
         """
         try:
             return await self._open_now()
-        except OriginDownError as error:
+        except OriginDown as error:
             if not self._wait_s:
                 raise
             why = str(error)
@@ -81,7 +81,7 @@ class PatientDialer(Dialer):
             finally:
                 self._waits.discard(scope)
         waited = f" (waited {self._wait_s:g} s)" if self._wait_s else ""
-        raise OriginDownError(f"{why}{waited}")
+        raise OriginDown(f"{why}{waited}")
 
     def give_up(self) -> None:
         """Wait no more: the program ends."""
@@ -92,7 +92,7 @@ class PatientDialer(Dialer):
     async def _open_now(self) -> OriginStream:
         try:
             stream = await super().open()
-        except OriginDownError as error:
+        except OriginDown as error:
             if not self._is_down:
                 self._is_down = True
                 self._news.origin_down(str(error), self._wait_s)
@@ -109,7 +109,7 @@ class PatientDialer(Dialer):
                 while self._is_down:
                     await trio.sleep(pause_s)
                     pause_s = min(pause_s * _SLOWER, LONGEST_PAUSE_S)
-                    with contextlib.suppress(OriginDownError):
+                    with contextlib.suppress(OriginDown):
                         return await self._open_now()
-            with contextlib.suppress(OriginDownError):
+            with contextlib.suppress(OriginDown):
                 return await self._open_now()

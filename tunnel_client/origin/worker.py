@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 import trio
 
-from protocol.drivers.latch import Gate
+from protocol.drivers.latch import Latch
 from protocol.errors import (
     HttpError,
     LocalProtocolError,
@@ -21,8 +21,8 @@ from protocol.errors import (
     SessionClosed,
     StreamStopped,
 )
-from tunnel_client.origin.connection import OriginClosedError, OriginConnection
-from tunnel_client.origin.dial import Dialer, OriginRefusedError
+from tunnel_client.origin.connection import OriginClosed, OriginConnection
+from tunnel_client.origin.dial import Dialer, OriginRefused
 from tunnel_client.origin.no_http import first_bytes, why_no_http
 from tunnel_client.origin.replay import Replay
 
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 CLOSE_S: Final = 1.0  # for the close_notify of TLS
 
 
-class Owner(Protocol):
+class WorkerPool(Protocol):
     """What a worker needs of the dispatcher."""
 
     dialer: Dialer
@@ -50,11 +50,11 @@ class Worker:
         idle_since: when it was parked, in trio's time.
     """
 
-    def __init__(self, owner: Owner) -> None:
+    def __init__(self, owner: WorkerPool) -> None:
         self.idle_since = math.inf
         self._owner = owner
         self._connection: OriginConnection | None = None
-        self._assigned = Gate()
+        self._assigned = Latch()
         self._next: Replay | None = None
 
     def __repr__(self) -> str:
@@ -107,9 +107,9 @@ class Worker:
         """Replay one request; whether the connection may be used again. Raises only Cancelled."""
         try:
             return await self._replay(replay)
-        except OriginRefusedError as error:
+        except OriginRefused as error:
             failure = "origin-refused", str(error)
-        except OriginClosedError:
+        except OriginClosed:
             failure = self._why_closed(replay)
         except NoHttpError as error:
             failure = "origin-protocol-error", await self._why_no_http(error)
@@ -136,19 +136,19 @@ class Worker:
                 connection = self._connection = await self._connect(replay)
             try:
                 return await replay.run(connection, head)
-            except OriginClosedError:
+            except OriginClosed:
                 silent = not replay.answer_begun and not replay.aborted
                 if not (reused and silent and replay.is_repeatable):
                     raise
                 await self._close()
 
     async def _connect(self, replay: Replay) -> OriginConnection:
-        """Raises OriginRefusedError, and OriginClosedError if the visitor is gone."""
+        """Raises OriginRefused, and OriginClosed if the visitor is gone."""
         with trio.CancelScope() as replay.dialling:
             if replay.aborted:
                 replay.dialling.cancel()
             return OriginConnection(await self._owner.dialer.open())
-        raise OriginClosedError
+        raise OriginClosed
 
     async def _why_no_http(self, error: NoHttpError) -> str:
         target = self._owner.dialer.target

@@ -52,7 +52,7 @@ class HandoverError(TunnelError):
     """The sockets cannot be handed over; its text is for the person."""
 
 
-class Place(NamedTuple):
+class MeetingPoint(NamedTuple):
     """Where the two meet.
 
     Attributes:

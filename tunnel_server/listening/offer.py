@@ -21,7 +21,7 @@ from tunnel_server.listening.handover import (
     STOPPING,
     TAKE,
     HandoverError,
-    Place,
+    MeetingPoint,
     expect,
     path_in,
     say,
@@ -45,7 +45,7 @@ class Offer:
     """
 
     def __init__(
-        self, place: Place, sockets: Sequence[socket.socket], before: Callable[[], None]
+        self, place: MeetingPoint, sockets: Sequence[socket.socket], before: Callable[[], None]
     ) -> None:
         self.taken = trio.Event()
         self._place = place

@@ -15,7 +15,7 @@ from tunnel_server.listening.handover import (
     STOPPING,
     TAKE,
     HandoverError,
-    Place,
+    MeetingPoint,
     next_word,
     path_in,
     receive_sockets,
@@ -63,7 +63,7 @@ class Takeover:
             raise HandoverError("the running server has waited too long for this one, and goes on")
 
 
-async def take_over(place: Place) -> Takeover | None:
+async def take_over(place: MeetingPoint) -> Takeover | None:
     """Ask the running server for its sockets; None: there is no server.
 
     Raises:
@@ -90,7 +90,7 @@ async def _ask(stream: trio.SocketStream) -> list[socket.socket]:
     return await receive_sockets(stream)
 
 
-async def _connect(place: Place) -> trio.SocketStream | None:
+async def _connect(place: MeetingPoint) -> trio.SocketStream | None:
     unix = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with place.open() as folder, trio.fail_after(STEP_S):

@@ -56,14 +56,14 @@ _HANDSHAKE: Final = (
 ).encode()
 
 
-class Control:
+class ControlEndpoint:
     """Runs the sessions of one server."""
 
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
 
     def __repr__(self) -> str:
-        return f"<Control {len(self._edge.sessions)} sessions>"
+        return f"<ControlEndpoint {len(self._edge.sessions)} sessions>"
 
     # --- the opening handshake ---
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import trio
 
-from protocol.drivers.latch import Gate
+from protocol.drivers.latch import Latch
 
 # Each keeps a connection and what was read ahead of it, 32 KiB at most. A page of 300 modules that
 # is loaded in the gap comes by six connections of a browser.
@@ -30,7 +30,7 @@ class Spot:
 
     def __init__(self) -> None:
         self.over = False
-        self._gate = Gate()
+        self._gate = Latch()
         self._scope: trio.CancelScope | None = None
 
     def __repr__(self) -> str:

@@ -31,7 +31,7 @@ from tunnel_server.answers.texts import ERRORS
 from tunnel_server.visitors.connection import IDLE_TIMEOUT_S, Connection
 from tunnel_server.visitors.exchange import Exchange
 from tunnel_server.visitors.routing import accept_of
-from tunnel_server.visitors.upgrade import Upgrade
+from tunnel_server.visitors.upgrade import VisitorWebSocket
 
 _CLOSE: Final = (b"Connection", b"close")
 _KEEP_ALIVE: Final = (b"Connection", b"keep-alive")
@@ -50,7 +50,7 @@ class AnswerWriter:
         """Write until an answer closes the connection.
 
         Raises:
-            VisitorGoneError: the connection broke.
+            VisitorGone: the connection broke.
         """
         connection = self._connection
         while True:
@@ -128,7 +128,7 @@ class AnswerWriter:
         try:
             if framing is None:
                 await self._connection.send(raw)
-                upgrade = Upgrade(self._connection, exchange, stream)
+                upgrade = VisitorWebSocket(self._connection, exchange, stream)
                 exchange.switch(upgrade)
                 await upgrade.relay_to_visitor()
             else:

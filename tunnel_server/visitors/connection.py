@@ -21,8 +21,9 @@ from typing import Final
 
 import trio
 
-from protocol.drivers.latch import Gate
+from protocol.drivers.latch import Latch
 from protocol.drivers.sockets import drop, is_readable, socket_below
+from protocol.errors import TunnelError
 from protocol.limits import READ_BYTES
 from tunnel_server.visitors.crowd import Place
 from tunnel_server.visitors.edge import Edge
@@ -40,7 +41,7 @@ SETTLE_S: Final = 1.0
 CLOSE_S: Final = 1.0  # closing a stream waits for nothing; should it wait all the same
 
 
-class VisitorGoneError(Exception):
+class VisitorGone(TunnelError):
     """The visitor's connection broke."""
 
 
@@ -87,7 +88,7 @@ class Connection:
         self._is_control = False
         self.reading = trio.CancelScope()
         self.scope = trio.CancelScope()
-        self.answers = Gate()
+        self.answers = Latch()
         self._begun: Exchange | None = None
         self._half_closed_s = HALF_CLOSED_S
         self._receiving = False
@@ -132,13 +133,13 @@ class Connection:
         """What the visitor sent; b"" when it ended its direction. Cancelling loses nothing.
 
         Raises:
-            VisitorGoneError: the connection broke.
+            VisitorGone: the connection broke.
         """
         self._receiving = True
         try:
             return bytes(await self.stream.receive_some(max_bytes))
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise VisitorGoneError from error
+            raise VisitorGone from error
         finally:
             self._receiving = False
 
@@ -146,14 +147,14 @@ class Connection:
         """Send all of it; a cancelled call has sent a part.
 
         Raises:
-            VisitorGoneError: the connection broke.
+            VisitorGone: the connection broke.
         """
         patience_s = self._half_closed_s if self.half_closed else WRITE_TIMEOUT_S
         self.write_deadline = trio.current_time() + patience_s
         try:
             await self.stream.send_all(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise VisitorGoneError from error
+            raise VisitorGone from error
         if self.half_closed:
             self.write_deadline = trio.current_time() + self._half_closed_s
         else:
@@ -163,14 +164,14 @@ class Connection:
         """End our direction; false where that is not possible, as in TLS.
 
         Raises:
-            VisitorGoneError: the connection broke.
+            VisitorGone: the connection broke.
         """
         if not isinstance(self.stream, trio.abc.HalfCloseableStream):
             return False
         try:
             await self.stream.send_eof()
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise VisitorGoneError from error
+            raise VisitorGone from error
         return True
 
     def visitor_half_closed(self, patience_s: float = HALF_CLOSED_S) -> None:

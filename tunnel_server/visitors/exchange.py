@@ -6,7 +6,7 @@ from typing import Protocol
 
 import trio
 
-from protocol.drivers.latch import Gate
+from protocol.drivers.latch import Latch
 from protocol.drivers.stream import TunnelStream
 from protocol.http.heads import RequestHead
 from tunnel_server.answers.answer import Answer
@@ -81,7 +81,7 @@ class Exchange:
         self.upgrade: Relay | None = None
         self.ws_keepalive_s = 0
         self.over = False
-        self._meeting = Gate()
+        self._meeting = Latch()
         self._read_ahead: trio.CancelScope | None = None
 
     def __repr__(self) -> str:

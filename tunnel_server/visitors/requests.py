@@ -16,7 +16,7 @@ from protocol.errors import HttpError, SessionClosed, StreamStopped
 from protocol.http.bodies import body_reader
 from protocol.http.heads import HeadBuffer, RequestHead, parse_request
 from tunnel_server.answers.answer import error_answer
-from tunnel_server.tunnels.control import Control
+from tunnel_server.tunnels.control import ControlEndpoint
 from tunnel_server.tunnels.parking import Spot
 from tunnel_server.visitors.connection import IDLE_TIMEOUT_S, Connection
 from tunnel_server.visitors.edge import Login
@@ -31,7 +31,7 @@ READ_AHEAD_MAX_BYTES: Final = 32 * 1024  # one head
 class RequestReader:
     """Reads one connection's requests, one after the other, and begins an exchange for each."""
 
-    def __init__(self, connection: Connection, control: Control) -> None:
+    def __init__(self, connection: Connection, control: ControlEndpoint) -> None:
         self._connection = connection
         self._control = control
         self._buffer = HeadBuffer()
@@ -43,7 +43,7 @@ class RequestReader:
         """Read until the connection has served its last request, and linger.
 
         Raises:
-            VisitorGoneError: the connection broke.
+            VisitorGone: the connection broke.
         """
         with self._connection.reading:
             await self._read_requests()

@@ -12,9 +12,9 @@ import trio
 from protocol.drivers.sockets import keep_alive
 from protocol.drivers.tcp import TcpStream
 from tunnel_server.settings.config import ServerConfig
-from tunnel_server.tunnels.control import Control
+from tunnel_server.tunnels.control import ControlEndpoint
 from tunnel_server.visitors.answering import AnswerWriter
-from tunnel_server.visitors.connection import Connection, VisitorGoneError
+from tunnel_server.visitors.connection import Connection, VisitorGone
 from tunnel_server.visitors.crowd import Place, crowd_key
 from tunnel_server.visitors.edge import Edge
 from tunnel_server.visitors.proxy_protocol import (
@@ -40,7 +40,7 @@ class Source(NamedTuple):
 
 
 async def serve_visitor(
-    edge: Edge, control: Control, tls: ssl.SSLContext | None, stream: trio.SocketStream
+    edge: Edge, control: ControlEndpoint, tls: ssl.SSLContext | None, stream: trio.SocketStream
 ) -> None:
     """Serve one connection that was accepted. Only Cancelled leaves this function."""
     with trio.CancelScope() as scope:
@@ -70,7 +70,7 @@ def _take_place(edge: Edge, peer: trio.socket.SocketType, scope: trio.CancelScop
 async def _serve_at(
     place: Place,
     edge: Edge,
-    control: Control,
+    control: ControlEndpoint,
     tls: ssl.SSLContext | None,
     stream: trio.SocketStream,
 ) -> None:
@@ -98,7 +98,7 @@ async def _serve_at(
 
 async def serve_stream(
     edge: Edge,
-    control: Control,
+    control: ControlEndpoint,
     stream: trio.abc.Stream,
     source: Source,
     *,
@@ -117,7 +117,7 @@ async def serve_stream(
                 nursery.start_soon(AnswerWriter(connection).run)
                 await RequestReader(connection, control).run()
                 nursery.cancel_scope.cancel()
-    except* VisitorGoneError:
+    except* VisitorGone:
         connection.abort()
     except* Exception as group:  # the edge of one connection
         log.exception("%s: a connection failed: %r", address, group.exceptions[0])

@@ -37,7 +37,7 @@ CLOSE_ANSWER_S: Final = 2.0  # for the answer to a Close of ours
 SESSION_GONE: Final = 1014
 
 
-class Upgrade:
+class VisitorWebSocket:
     """One WebSocket. The reading task calls `relay_to_app`, the writing one `relay_to_visitor`."""
 
     def __init__(self, connection: Connection, exchange: Exchange, stream: TunnelStream) -> None:
@@ -62,7 +62,7 @@ class Upgrade:
 
     def __repr__(self) -> str:
         code = f"closing {self._closing_code}" if self._closing_code else "open"
-        return f"<Upgrade {code} to app {self._to_app!r} to visitor {self._to_visitor!r}>"
+        return f"<VisitorWebSocket {code} to app {self._to_app!r} to visitor {self._to_visitor!r}>"
 
     def close(self, code: int) -> None:
         """See Relay. What is being sent to the visitor just now goes first."""
@@ -82,7 +82,7 @@ class Upgrade:
 
         Raises:
             StreamReset: the app's direction ended badly.
-            VisitorGoneError: the connection broke.
+            VisitorGone: the connection broke.
         """
         ended = False
         try:
@@ -135,7 +135,7 @@ class Upgrade:
     # --- the visitor's direction ---
 
     async def relay_to_app(self, data: bytes) -> None:
-        """See Relay. Raises VisitorGoneError."""
+        """See Relay. Raises VisitorGone."""
         try:
             if await self._pump_to_app(data):
                 await self._end_to_app()

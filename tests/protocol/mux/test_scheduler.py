@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from protocol.limits import WAKING_TURNS_MAX
-from protocol.mux.scheduler import Place, Scheduler
+from protocol.mux.scheduler import Scheduler, Turn
 
 
 class Line:
@@ -12,7 +12,7 @@ class Line:
     def __init__(self, name: str, left: int) -> None:
         self.name = name
         self.left = left
-        self.place = Place.IDLE
+        self.turn = Turn.IDLE
 
     def __repr__(self) -> str:
         return f"{self.name}:{self.left}"
@@ -138,7 +138,7 @@ def test_waking_twice_is_waking_once() -> None:
     scheduler = started(line)
     scheduler.wake(line)
     assert turns(scheduler, 3) == "aA"
-    assert line.place is Place.IDLE
+    assert line.turn is Turn.IDLE
 
 
 def test_one_that_leaves_has_no_more_turns() -> None:
@@ -146,7 +146,7 @@ def test_one_that_leaves_has_no_more_turns() -> None:
     scheduler = started(line, Line("b", 9))
     assert scheduler.next(bulk=True) is line
     scheduler.leave(line)
-    assert line.place is Place.IDLE
+    assert line.turn is Turn.IDLE
     assert turns(scheduler, 2) == "bb"
 
 

@@ -8,7 +8,7 @@ import trio.testing
 import trustme
 
 from tests.origin_fakes import App, RawOrigin, listen
-from tunnel_client.origin.connection import OriginClosedError, OriginConnection
+from tunnel_client.origin.connection import OriginClosed, OriginConnection
 from tunnel_client.origin.dial import Dialer
 
 
@@ -37,7 +37,7 @@ async def test_a_reset_is_no_end() -> None:
     origin = await listen()
     connection, app = await connected(origin)
     app.reset()
-    with pytest.raises(OriginClosedError):
+    with pytest.raises(OriginClosed):
         await connection.receive()
     await connection.aclose(1)
     await origin.end()
@@ -48,10 +48,10 @@ async def test_a_reset_that_a_write_met_is_no_end_for_the_next_read_either() -> 
     connection, app = await connected(origin)
     await app.send(b"last words")
     app.reset()
-    with pytest.raises(OriginClosedError):
+    with pytest.raises(OriginClosed):
         await connection.send(b"x")
     assert await connection.receive() == b"last words"
-    with pytest.raises(OriginClosedError):
+    with pytest.raises(OriginClosed):
         await connection.receive()
     await connection.aclose(1)
     await origin.end()
@@ -63,7 +63,7 @@ async def test_an_app_that_ended_its_direction_before_it_reset_has_ended_it() ->
     await app.send(b"whole")
     await app.close()
     await connection.send(b"meets no error yet")
-    with pytest.raises(OriginClosedError):
+    with pytest.raises(OriginClosed):
         await connection.send(b"x")
     assert await connection.receive() == b"whole"
     assert await connection.receive() == b""
@@ -77,7 +77,7 @@ async def test_a_drop_wakes_who_reads_with_an_error(reset: bool) -> None:
     connection, app = await connected(origin)
 
     async def read() -> None:
-        with pytest.raises(OriginClosedError):
+        with pytest.raises(OriginClosed):
             await connection.receive()
 
     async with trio.open_nursery() as nursery:
@@ -86,7 +86,7 @@ async def test_a_drop_wakes_who_reads_with_an_error(reset: bool) -> None:
         connection.drop(reset=reset)
     assert await app.is_reset() is reset
     assert connection.is_stale
-    with pytest.raises(OriginClosedError):
+    with pytest.raises(OriginClosed):
         await connection.send(b"x")
     await connection.aclose(1)
     await origin.end()
@@ -126,10 +126,10 @@ async def test_under_tls_what_the_app_said_is_read_after_a_write_has_failed() ->
     [connection] = made
     await app.send(b"last words")
     app.reset()
-    with pytest.raises(OriginClosedError):
+    with pytest.raises(OriginClosed):
         await connection.send(b"x")
     assert await connection.receive() == b"last words"
-    with pytest.raises(OriginClosedError):
+    with pytest.raises(OriginClosed):
         await connection.receive()
     await connection.aclose(1)
     await origin.end()

@@ -29,8 +29,8 @@ from tunnel_client.origin.dial import (
     CONNECT_TIMEOUT_S,
     TLS_TIMEOUT_S,
     Dialer,
-    OriginDownError,
-    OriginRefusedError,
+    OriginDown,
+    OriginRefused,
 )
 from tunnel_client.settings.target import Target
 
@@ -48,7 +48,7 @@ def ca(tmp_path: Path) -> Path:
 
 
 async def refusal(dialer: Dialer) -> str:
-    with pytest.raises(OriginRefusedError) as caught:
+    with pytest.raises(OriginRefused) as caught:
         await dialer.open()
     return str(caught.value)
 
@@ -86,7 +86,7 @@ async def test_nothing_listens_is_said_also_where_one_of_the_two_networks_is_mis
     monkeypatch.setattr(trio, "open_tcp_stream", half_a_machine)
     said = await refusal(Dialer(Target.parse("3000")))
     assert said == "nothing listens on http://localhost:3000"
-    with pytest.raises(OriginDownError):
+    with pytest.raises(OriginDown):
         await Dialer(Target.parse("3000")).open()
 
 
@@ -108,9 +108,9 @@ async def test_nobody_listens_only_if_each_address_that_there_is_refuses(
         raise OSError("all attempts failed") from OSError(number, os.strerror(number))
 
     monkeypatch.setattr(trio, "open_tcp_stream", fail)
-    with pytest.raises(OriginRefusedError) as caught:
+    with pytest.raises(OriginRefused) as caught:
         await Dialer(Target.parse("3000")).open()
-    assert not isinstance(caught.value, OriginDownError)
+    assert not isinstance(caught.value, OriginDown)
 
 
 async def test_a_name_that_cannot_be_resolved_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,10 +161,10 @@ async def test_a_unix_socket_that_is_not_there_or_not_listened_on_is_named(tmp_p
     with socket.socket(socket.AF_UNIX) as bound:
         bound.bind(f"{tmp_path}/app.sock")
     assert await refusal(dialer) == f"nothing listens on unix:{tmp_path}/app.sock"
-    with pytest.raises(OriginDownError):
+    with pytest.raises(OriginDown):
         await dialer.open()
     (tmp_path / "app.sock").unlink()
-    with pytest.raises(OriginDownError):
+    with pytest.raises(OriginDown):
         await dialer.open()
 
 

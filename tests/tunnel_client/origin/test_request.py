@@ -8,7 +8,7 @@ from protocol.drivers.stream import TunnelStream
 from protocol.errors import StreamStopped
 from protocol.http.fields import BodyForm
 from tests.origin_fakes import OK, a_shared_app, a_tunnel, failure, host_line, listen, whole
-from tunnel_client.origin.connection import OriginClosedError, OriginConnection
+from tunnel_client.origin.connection import OriginClosed, OriginConnection
 from tunnel_client.origin.dial import Dialer, OriginStream
 from tunnel_client.origin.request import SENT_AT_ONCE_BYTES
 
@@ -241,7 +241,7 @@ class Sends:
         self._left -= 1
         if self._left < 0:
             await trio.lowlevel.checkpoint()
-            raise OriginClosedError
+            raise OriginClosed
         await self._send(connection, data)
 
 

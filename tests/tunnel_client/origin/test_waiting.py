@@ -10,7 +10,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from tunnel_client.origin.dial import Dialer, OriginDownError, OriginRefusedError
+from tunnel_client.origin.dial import Dialer, OriginDown, OriginRefused
 from tunnel_client.origin.waiting import FIRST_PAUSE_S, LONGEST_PAUSE_S, PatientDialer
 from tunnel_client.settings.target import Target
 
@@ -63,7 +63,7 @@ class Request:
 
     def __init__(self, dialer: Dialer, nursery: trio.Nursery) -> None:
         self.opened_at: float | None = None
-        self.failed: OriginDownError | None = None
+        self.failed: OriginDown | None = None
         self.over_at = 0.0
         self.scope = trio.CancelScope()
         nursery.start_soon(self._run, dialer)
@@ -73,7 +73,7 @@ class Request:
             try:
                 await (await dialer.open()).aclose()
                 self.opened_at = trio.current_time()
-            except OriginDownError as error:
+            except OriginDown as error:
                 self.failed = error
         self.over_at = trio.current_time()
 
@@ -105,7 +105,7 @@ async def test_an_app_that_comes_back_in_time_costs_a_pause(
 async def test_the_attempts_become_rarer_down_to_two_a_second(
     machine: Machine, autojump_clock: MockClock
 ) -> None:
-    with pytest.raises(OriginDownError):
+    with pytest.raises(OriginDown):
         await machine.dialer(wait_s=20).open()
     times = itertools.pairwise(machine.attempts)
     pauses = [round(later - before, 6) for before, later in times]
@@ -118,7 +118,7 @@ async def test_the_attempts_become_rarer_down_to_two_a_second(
 async def test_after_the_wait_it_is_refused_and_says_how_long_it_waited(
     machine: Machine, autojump_clock: MockClock
 ) -> None:
-    with pytest.raises(OriginDownError) as caught:
+    with pytest.raises(OriginDown) as caught:
         await machine.dialer(wait_s=2.5).open()
     assert trio.current_time() == 2.5
     assert str(caught.value) == f"{NOBODY} (waited 2.5 s)"
@@ -128,7 +128,7 @@ async def test_after_the_wait_it_is_refused_and_says_how_long_it_waited(
 async def test_with_a_wait_of_0_it_is_refused_at_once(
     machine: Machine, autojump_clock: MockClock
 ) -> None:
-    with pytest.raises(OriginDownError) as caught:
+    with pytest.raises(OriginDown) as caught:
         await machine.dialer(wait_s=0).open()
     assert machine.attempts == [0]
     assert str(caught.value) == NOBODY
@@ -144,7 +144,7 @@ async def test_it_is_told_once_that_the_app_is_down_and_once_that_it_is_back(
         machine.listening = listening
         try:
             await (await dialer.open()).aclose()
-        except OriginDownError:
+        except OriginDown:
             assert not listening
     assert machine.news == [(NOBODY, 0.0), ("up",), (NOBODY, 0.0)]
 
@@ -165,9 +165,9 @@ async def test_what_starting_the_app_would_not_mend_is_not_waited_for(
         raise error
 
     monkeypatch.setattr(trio, "open_tcp_stream", fail)
-    with pytest.raises(OriginRefusedError) as caught:
+    with pytest.raises(OriginRefused) as caught:
         await machine.dialer().open()
-    assert not isinstance(caught.value, OriginDownError)
+    assert not isinstance(caught.value, OriginDown)
     assert trio.current_time() == 0
     assert machine.news == []
 
@@ -256,6 +256,6 @@ async def test_the_programs_end_ends_the_waiting_at_once_and_for_good(
     dialer.give_up()
     await wait_all_tasks_blocked()
     assert [str(request.failed) for request in requests] == [NOBODY] * 3
-    with pytest.raises(OriginDownError):
+    with pytest.raises(OriginDown):
         await dialer.open()
     assert trio.current_time() == 1

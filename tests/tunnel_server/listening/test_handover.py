@@ -15,7 +15,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.edge_fakes import logged
 from tunnel_server.listening import handover, offer as offering, takeover as taking
-from tunnel_server.listening.handover import ACCEPTING_S, STEP_S, HandoverError, Place
+from tunnel_server.listening.handover import ACCEPTING_S, STEP_S, HandoverError, MeetingPoint
 from tunnel_server.listening.offer import Offer
 from tunnel_server.listening.sockets import PASSED_MAX
 from tunnel_server.listening.takeover import Takeover, take_over
@@ -24,8 +24,8 @@ BIND = "127.0.0.1:8080"
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path / "state", BIND)
+def place(tmp_path: Path) -> MeetingPoint:
+    return MeetingPoint(tmp_path / "state", BIND)
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def listener() -> Iterator[socket.socket]:
 
 
 @asynccontextmanager
-async def running(place: Place, *sockets: socket.socket) -> AsyncIterator[Offer]:
+async def running(place: MeetingPoint, *sockets: socket.socket) -> AsyncIterator[Offer]:
     """A server that offers its sockets for as long as the block lasts."""
     offer = Offer(place, sockets, lambda: None)
     offer.open()
@@ -45,7 +45,7 @@ async def running(place: Place, *sockets: socket.socket) -> AsyncIterator[Offer]
         nursery.cancel_scope.cancel()
 
 
-async def taken(place: Place) -> Takeover:
+async def taken(place: MeetingPoint) -> Takeover:
     takeover = await take_over(place)
     assert takeover is not None
     return takeover
@@ -56,7 +56,7 @@ def close(sockets: list[socket.socket]) -> None:
         each.close()
 
 
-async def connected(place: Place) -> trio.SocketStream:
+async def connected(place: MeetingPoint) -> trio.SocketStream:
     """Somebody who speaks for himself."""
     return await trio.open_unix_socket(place.folder / place.name)
 
@@ -65,7 +65,7 @@ async def connected(place: Place) -> trio.SocketStream:
 
 
 async def test_the_new_server_has_the_sockets_and_what_waits_in_them(
-    place: Place, listener: socket.socket
+    place: MeetingPoint, listener: socket.socket
 ) -> None:
     address = listener.getsockname()
     async with running(place, listener) as offer:
@@ -85,7 +85,7 @@ async def test_the_new_server_has_the_sockets_and_what_waits_in_them(
                 close([connection for connection, _ in accepted])
 
 
-async def test_all_sockets_are_handed_over(place: Place) -> None:
+async def test_all_sockets_are_handed_over(place: MeetingPoint) -> None:
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(PASSED_MAX)]
     async with running(place, *sockets):
         takeover = await taken(place)
@@ -97,7 +97,7 @@ async def test_all_sockets_are_handed_over(place: Place) -> None:
 
 
 async def test_what_the_new_one_is_to_find_is_there_before_it_has_the_sockets(
-    place: Place, listener: socket.socket
+    place: MeetingPoint, listener: socket.socket
 ) -> None:
     noted = []
     offer = Offer(place, [listener], lambda: noted.append(True))
@@ -110,7 +110,7 @@ async def test_what_the_new_one_is_to_find_is_there_before_it_has_the_sockets(
         nursery.cancel_scope.cancel()
 
 
-async def test_one_server_after_the_other(place: Place, listener: socket.socket) -> None:
+async def test_one_server_after_the_other(place: MeetingPoint, listener: socket.socket) -> None:
     sockets = [listener]
     for _ in range(3):
         async with running(place, *sockets) as offer:
@@ -127,7 +127,7 @@ async def test_one_server_after_the_other(place: Place, listener: socket.socket)
 
 
 async def test_the_old_one_does_not_remove_what_the_new_one_has_put_in_its_place(
-    place: Place, listener: socket.socket
+    place: MeetingPoint, listener: socket.socket
 ) -> None:
     new = Offer(place, [listener], lambda: None)
     async with running(place, listener):
@@ -143,7 +143,7 @@ async def test_the_old_one_does_not_remove_what_the_new_one_has_put_in_its_place
 
 
 async def test_a_new_server_that_dies_before_it_accepts_changes_nothing(
-    place: Place, listener: socket.socket, caplog: pytest.LogCaptureFixture
+    place: MeetingPoint, listener: socket.socket, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running(place, listener) as offer:
         for _ in range(3):
@@ -161,7 +161,7 @@ async def test_a_new_server_that_dies_before_it_accepts_changes_nothing(
 
 
 async def test_a_new_server_that_does_not_come_to_accepting_is_given_up(
-    place: Place, listener: socket.socket, autojump_clock: MockClock
+    place: MeetingPoint, listener: socket.socket, autojump_clock: MockClock
 ) -> None:
     async with running(place, listener) as offer:
         takeover = await taken(place)
@@ -175,7 +175,7 @@ async def test_a_new_server_that_does_not_come_to_accepting_is_given_up(
 
 
 async def test_who_says_nothing_is_given_up(
-    place: Place, listener: socket.socket, autojump_clock: MockClock
+    place: MeetingPoint, listener: socket.socket, autojump_clock: MockClock
 ) -> None:
     async with running(place, listener):
         silent = await connected(place)
@@ -190,7 +190,7 @@ async def test_who_says_nothing_is_given_up(
 
 @pytest.mark.parametrize("said", [b"take it\n", b"accepting\n", b"x" * 100, b"\xff\n", b""])
 async def test_who_says_something_else_gets_nothing(
-    place: Place, listener: socket.socket, said: bytes
+    place: MeetingPoint, listener: socket.socket, said: bytes
 ) -> None:
     async with running(place, listener) as offer:
         stream = await connected(place)
@@ -202,7 +202,9 @@ async def test_who_says_something_else_gets_nothing(
         await stream.aclose()
 
 
-async def test_there_is_one_handover_at_a_time(place: Place, listener: socket.socket) -> None:
+async def test_there_is_one_handover_at_a_time(
+    place: MeetingPoint, listener: socket.socket
+) -> None:
     async with running(place, listener) as offer:
         first = await taken(place)
         for _ in range(2):
@@ -216,7 +218,7 @@ async def test_there_is_one_handover_at_a_time(place: Place, listener: socket.so
 
 
 async def test_a_refusal_is_heard_although_the_running_server_closed_before_it_was_asked(
-    place: Place,
+    place: MeetingPoint,
 ) -> None:
     place.folder.mkdir(mode=0o700)
     with trio.socket.socket(socket.AF_UNIX) as unix:
@@ -233,7 +235,7 @@ async def test_a_refusal_is_heard_although_the_running_server_closed_before_it_w
 
 
 async def test_another_users_process_gets_nothing(
-    place: Place,
+    place: MeetingPoint,
     listener: socket.socket,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -250,7 +252,9 @@ async def test_another_users_process_gets_nothing(
         assert not offer.taken.is_set()
 
 
-async def test_the_kernel_says_whose_a_process_is(place: Place, listener: socket.socket) -> None:
+async def test_the_kernel_says_whose_a_process_is(
+    place: MeetingPoint, listener: socket.socket
+) -> None:
     async with running(place, listener):
         async with await connected(place) as stream:
             assert handover.uid_of(stream) == os.geteuid()
@@ -259,7 +263,7 @@ async def test_the_kernel_says_whose_a_process_is(place: Place, listener: socket
 # --- where there is no server, or no place -------------------------------------------------------
 
 
-async def test_no_server_is_none(place: Place, listener: socket.socket) -> None:
+async def test_no_server_is_none(place: MeetingPoint, listener: socket.socket) -> None:
     assert await take_over(place) is None  # no folder
     async with running(place, listener):
         assert await take_over(place._replace(bind="127.0.0.1:8081")) is None
@@ -267,7 +271,7 @@ async def test_no_server_is_none(place: Place, listener: socket.socket) -> None:
 
 
 async def test_a_socket_that_a_crashed_server_left_is_no_server_and_is_replaced(
-    place: Place, listener: socket.socket
+    place: MeetingPoint, listener: socket.socket
 ) -> None:
     crashed = Offer(place, [listener], lambda: None)
     crashed.open()
@@ -280,7 +284,7 @@ async def test_a_socket_that_a_crashed_server_left_is_no_server_and_is_replaced(
 
 @pytest.mark.parametrize("mode", [0o750, 0o701, 0o777])
 async def test_a_folder_that_others_can_get_into_is_no_place(
-    place: Place, listener: socket.socket, mode: int
+    place: MeetingPoint, listener: socket.socket, mode: int
 ) -> None:
     place.folder.mkdir(mode=0o700)
     place.folder.chmod(mode)
@@ -292,7 +296,7 @@ async def test_a_folder_that_others_can_get_into_is_no_place(
 
 
 async def test_a_folder_of_another_user_is_no_place(
-    place: Place, listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+    place: MeetingPoint, listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place.folder.mkdir(mode=0o700)
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
@@ -301,7 +305,7 @@ async def test_a_folder_of_another_user_is_no_place(
 
 
 async def test_a_state_folder_that_is_a_file_is_no_place(
-    place: Place, listener: socket.socket
+    place: MeetingPoint, listener: socket.socket
 ) -> None:
     place.folder.touch()
     with pytest.raises(HandoverError, match="File exists"):
@@ -311,7 +315,7 @@ async def test_a_state_folder_that_is_a_file_is_no_place(
 
 
 async def test_something_else_in_the_sockets_place_stays_there(
-    place: Place, listener: socket.socket
+    place: MeetingPoint, listener: socket.socket
 ) -> None:
     place.folder.mkdir(mode=0o700)
     (place.folder / place.name).mkdir()
@@ -322,7 +326,7 @@ async def test_something_else_in_the_sockets_place_stays_there(
 
 async def test_a_deep_folder_is_a_place(tmp_path: Path, listener: socket.socket) -> None:
     """The address of a unix socket has room for 107 bytes."""
-    place = Place(tmp_path / ("x" * 100) / ("y" * 100), BIND)
+    place = MeetingPoint(tmp_path / ("x" * 100) / ("y" * 100), BIND)
     place.folder.parent.mkdir()
     async with running(place, listener):
         (await taken(place)).refuse()
@@ -332,7 +336,7 @@ async def test_a_deep_folder_is_a_place(tmp_path: Path, listener: socket.socket)
 
 
 @asynccontextmanager
-async def strange(place: Place, said: bytes, *descriptors: int) -> AsyncIterator[None]:
+async def strange(place: MeetingPoint, said: bytes, *descriptors: int) -> AsyncIterator[None]:
     """A server that answers `take` with this, and closes when it has heard one more word."""
     place.folder.mkdir(mode=0o700)
     unix = trio.socket.socket(socket.AF_UNIX)
@@ -370,7 +374,7 @@ async def strange(place: Place, said: bytes, *descriptors: int) -> AsyncIterator
     ],
 )
 async def test_an_answer_without_its_sockets_is_refused(
-    place: Place, listener: socket.socket, said: bytes, count: int, error: str
+    place: MeetingPoint, listener: socket.socket, said: bytes, count: int, error: str
 ) -> None:
     before = len(os.listdir("/proc/self/fd"))
     async with strange(place, said, *[listener.fileno()] * count):
@@ -379,7 +383,7 @@ async def test_an_answer_without_its_sockets_is_refused(
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-async def test_descriptors_that_are_no_listening_sockets_are_refused(place: Place) -> None:
+async def test_descriptors_that_are_no_listening_sockets_are_refused(place: MeetingPoint) -> None:
     before = len(os.listdir("/proc/self/fd"))
     async with strange(place, b"sockets 1\n", 0):
         with pytest.raises(HandoverError, match="gave no sockets: descriptor"):
@@ -388,7 +392,7 @@ async def test_descriptors_that_are_no_listening_sockets_are_refused(place: Plac
 
 
 async def test_a_running_server_that_does_not_answer_is_left_alone(
-    place: Place, listener: socket.socket, autojump_clock: MockClock
+    place: MeetingPoint, listener: socket.socket, autojump_clock: MockClock
 ) -> None:
     """As one that is stopped (SIGSTOP): the kernel takes the connection for it."""
     offer = Offer(place, [listener], lambda: None)
@@ -401,7 +405,7 @@ async def test_a_running_server_that_does_not_answer_is_left_alone(
 
 
 async def test_the_new_one_goes_on_when_the_old_one_dies_or_hangs(
-    place: Place,
+    place: MeetingPoint,
     listener: socket.socket,
     autojump_clock: MockClock,
     caplog: pytest.LogCaptureFixture,

@@ -441,5 +441,5 @@ async def test_a_session_is_logged_from_its_start_to_its_end(
 
 
 async def test_repr_names_what_it_holds(world: World) -> None:
-    assert repr(world.control) == "<Control 0 sessions>"
+    assert repr(world.control) == "<ControlEndpoint 0 sessions>"
     assert repr(Login("alice", b"Bearer secret")) == "<Login alice>"

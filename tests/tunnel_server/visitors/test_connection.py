@@ -19,7 +19,7 @@ from tunnel_server.visitors.connection import (
     SETTLE_S,
     WRITE_TIMEOUT_S,
     Connection,
-    VisitorGoneError,
+    VisitorGone,
 )
 from tunnel_server.visitors.exchange import Exchange
 
@@ -66,10 +66,10 @@ async def test_a_broken_connection_is_a_visitor_who_is_gone() -> None:
     visitor, stream = memory_stream_pair()
     connection = new(stream)
     await visitor.aclose()
-    with pytest.raises(VisitorGoneError):
+    with pytest.raises(VisitorGone):
         await connection.send(b"x")
     await stream.aclose()
-    with pytest.raises(VisitorGoneError):
+    with pytest.raises(VisitorGone):
         await connection.receive()
 
 
