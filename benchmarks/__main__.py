@@ -28,7 +28,7 @@ from benchmarks.peers.localtunnel import LOCALTUNNEL
 from benchmarks.peers.nginx import NGINX
 from benchmarks.peers.route import Peer
 from benchmarks.peers.ssh import SSH
-from benchmarks.peers.trio_tunnel import TUNNEL
+from benchmarks.peers.trio_tunnel import TUNNEL, installed_in
 from benchmarks.programs import BenchmarkError, find
 from benchmarks.rounds import Rounds
 from benchmarks.table import medians, ratios
@@ -53,6 +53,9 @@ def options(argv: Sequence[str]) -> argparse.Namespace:
             metavar="NAME,...",
             help=f"some of {','.join(every)}",
         )
+    parser.add_argument(
+        "--before", type=Path, metavar="DIR", help="another installation's scripts, a peer as well"
+    )
     return parser.parse_args(argv)
 
 
@@ -80,7 +83,10 @@ def present(peers: Sequence[Peer]) -> tuple[list[Peer], list[str]]:
 
 async def run(chosen: argparse.Namespace, folder: Path) -> str:
     """All rounds; returns the report. Raises BenchmarkError when nothing can be measured."""
-    peers, notes = present([peer for peer in PEERS if peer.name in chosen.peers])
+    wanted = [peer for peer in PEERS if peer.name in chosen.peers]
+    if chosen.before is not None:
+        wanted.insert(0, installed_in(chosen.before, "before"))
+    peers, notes = present(wanted)
     for note in notes:
         print(note, file=sys.stderr)
     if not peers:

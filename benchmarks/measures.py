@@ -68,7 +68,11 @@ async def transfer(mode: str, tools: Tools, route: Route) -> dict[str, float]:
 
 
 async def websocket(tools: Tools, route: Route) -> dict[str, float]:
-    return {"websocket": await tools.native.load("echo", route, ECHO_WEBSOCKETS, tools.seconds)}
+    before = cpu_of(route)
+    per_s = await tools.native.load("echo", route, ECHO_WEBSOCKETS, tools.seconds)
+    thousands = per_s * tools.seconds / 1000
+    spent = [(after - before[name]) / thousands for name, after in cpu_of(route).items()]
+    return {"websocket": per_s} | ({"websocket cpu": sum(spent)} if spent else {})
 
 
 async def idle(tools: Tools, route: Route) -> dict[str, float]:

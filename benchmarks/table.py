@@ -29,6 +29,7 @@ ROWS = (
     Row("upload 1", "upload, 1 stream", "MB/s", 0, True),
     Row("upload 8", "upload, 8 streams", "MB/s", 0, True),
     Row("websocket", "WebSocket echo, 64 connections", "messages/s", 0, True),
+    Row("websocket cpu", "CPU of the tunnel per 1,000 echoes", "s", 3, False),
     Row("start server", "memory at start, server", "MiB", 1, False),
     Row("start client", "memory at start, client", "MiB", 1, False),
     Row("idle server", "500 idle WebSockets, server: more", "MiB", 1, False),

@@ -26,6 +26,11 @@ def test_peers_are_chosen_by_name() -> None:
     assert options(["--peers", "direct,ssh"]).peers == ["direct", "ssh"]
 
 
+def test_another_installation_is_a_peer_of_its_own() -> None:
+    assert options([]).before is None
+    assert options(["--before", "/opt/old/bin"]).before == Path("/opt/old/bin")
+
+
 @pytest.mark.parametrize(
     "argv", [["--peers", "direct,frp"], ["--measures", ""], ["--rounds", "0"], ["--seconds", "x"]]
 )

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.peers import trio_tunnel
-from benchmarks.peers.trio_tunnel import TUNNEL
+from benchmarks.peers.route import Peer
+from benchmarks.peers.trio_tunnel import TUNNEL, installed_in
 from benchmarks.programs import BenchmarkError
 
 SERVER = """
@@ -27,33 +27,29 @@ signal.pause()
 
 
 @pytest.fixture
-def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, code in (("SERVER", SERVER), ("CLIENT", CLIENT)):
+def peer(tmp_path: Path) -> Peer:
+    for name, code in (("tunnel-server", SERVER), ("tunnel-client", CLIENT)):
         script = tmp_path / name
         script.write_text(f"#!{sys.executable}\nimport json, signal, sys\n{code}")
         script.chmod(0o755)
-        monkeypatch.setattr(trio_tunnel, name, script)
+    return installed_in(tmp_path, "before")
 
 
-@pytest.mark.usefixtures("stand_ins")
-async def test_the_load_goes_to_the_address_and_host_of_the_ready_line(tmp_path: Path) -> None:
-    async with TUNNEL.open(3000, tmp_path) as route:
+async def test_the_load_goes_to_the_address_and_host_of_the_ready_line(
+    peer: Peer, tmp_path: Path
+) -> None:
+    async with peer.open(3000, tmp_path) as route:
         assert (route.port, route.host) == (41233, "bench.localhost:41233")
         assert set(route.programs) == {"server", "client"}
 
 
-@pytest.mark.usefixtures("stand_ins")
-async def test_a_client_that_does_not_start_is_an_error(tmp_path: Path) -> None:
+async def test_a_client_that_does_not_start_is_an_error(peer: Peer, tmp_path: Path) -> None:
     with pytest.raises(BenchmarkError, match="tunnel-client ended early: AssertionError"):
-        async with TUNNEL.open(3001, tmp_path):
+        async with peer.open(3001, tmp_path):
             pass
 
 
-@pytest.mark.usefixtures("stand_ins")
-def test_nothing_is_missing_once_both_programs_are_installed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert TUNNEL.missing() == []
-
-    monkeypatch.setattr(trio_tunnel, "CLIENT", tmp_path / "tunnel-client")
-    assert TUNNEL.missing() == ["tunnel-client"]
+def test_nothing_is_missing_once_both_programs_are_installed(peer: Peer, tmp_path: Path) -> None:
+    assert TUNNEL.missing() == peer.missing() == []
+    (tmp_path / "tunnel-client").unlink()
+    assert peer.missing() == ["tunnel-client"]
