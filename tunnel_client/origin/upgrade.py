@@ -12,15 +12,13 @@ However it ends, both halves of the stream and the connection have ended when `r
 
 from __future__ import annotations
 
-import os
 from typing import Final, Protocol
 
 import trio
 
 from protocol.drivers.stream import TunnelStream
+from protocol.drivers.websocket_leg import WebSocketLeg
 from protocol.errors import SessionClosed, StreamReset, StreamStopped
-from protocol.http.keepalive import Keepalive
-from protocol.http.websocket import FrameCutter, close_frame
 from tunnel_client.origin.connection import OriginClosed, OriginConnection
 
 GOING_AWAY: Final = 1001  # RFC 6455 7.4.1
@@ -59,14 +57,8 @@ class OriginWebSocket:
         self._stream = stream
         self._connection = connection
         self._counts = counts
-        self._to_app = FrameCutter(masked=True)
-        self._from_app: FrameCutter | None = None  # nobody has to cut there, but for a pong
-        self._keepalive: Keepalive | None = None  # also once one direction has ended
-        if ws_keepalive_s:
-            keepalive = Keepalive(ws_keepalive_s, trio.current_time(), os.urandom, masked=True)
-            self._to_app, self._from_app = keepalive.to_peer, keepalive.from_peer
-            self._keepalive = keepalive
-        self._writing = False  # to the app, so it is in the middle of something
+        self._leg = WebSocketLeg(stream, connection.send, masked=True, ping_after_s=ws_keepalive_s)
+        self._from_app = self._leg.from_peer if ws_keepalive_s else None  # only for our pongs
         self._to_app_ended = False
         self._one_ended = False
         self._swept_at = trio.current_time()
@@ -75,7 +67,7 @@ class OriginWebSocket:
 
     def __repr__(self) -> str:
         state = "session lost" if self._lost else "half ended" if self._one_ended else "open"
-        return f"<OriginWebSocket {state} {self._to_app!r} {self._stream!r}>"
+        return f"<OriginWebSocket {state} {self._leg!r} {self._stream!r}>"
 
     async def run(self, first: bytes) -> None:
         """Relay until both directions have ended. Only Cancelled is raised.
@@ -88,7 +80,7 @@ class OriginWebSocket:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._relay_to_app)
                 await self._relay_from_app(first)
-        if self._writing or (self._lost and not self._to_app.at_boundary):
+        if self._leg.sending or (self._lost and not self._leg.at_boundary):
             self._connection.drop(reset=True)  # cut off in the middle, and so it looks
         await self._connection.aclose(CLOSE_S)
         self._stream.reset("truncated", self._counts.error or "the WebSocket was idle")
@@ -102,8 +94,7 @@ class OriginWebSocket:
         if self._stream.detached and not self._lost:
             self._scope.deadline += now - self._swept_at
         self._swept_at = now
-        if self._keepalive is not None and self._keepalive.is_due(now):
-            self._stream.wake_reader()
+        self._leg.sweep(now)
 
     def _on_stopped(self) -> None:
         """Called in the session's reader: the visitor is gone, or the session."""
@@ -131,7 +122,7 @@ class OriginWebSocket:
 
     def _direction_ended(self) -> None:
         self._one_ended = True
-        self._keepalive = None
+        self._leg.end_pings()
         if not self._lost:
             patience_s = HALF_CLOSED_S if self._connection.can_half_close else TLS_DRAIN_S
             self._scope.deadline = trio.current_time() + patience_s
@@ -173,21 +164,8 @@ class OriginWebSocket:
     # --- to the app ---
 
     async def _relay_to_app(self) -> None:
-        stream = self._stream
         try:
-            while True:
-                data = stream.take_some()
-                if data:
-                    self._counts.bytes_in += len(data)
-                    self._moved()
-                    await self._write(self._to_app.feed(data))
-                elif stream.receive_ended:
-                    break
-                elif ping := self._due_ping():
-                    await self._write(ping)
-                else:
-                    await stream.wait_news()
-            await self._write(self._to_app.held)
+            await self._leg.pump(self._taken)
             self._to_app_ended = True
             if self._connection.can_half_close:
                 await self._connection.send_eof()
@@ -200,25 +178,16 @@ class OriginWebSocket:
         except SessionClosed:
             await self._close_to_app()
 
-    async def _write(self, data: bytes) -> None:
-        if data:
-            self._writing = True
-            await self._connection.send(data)
-            self._writing = False
-            if self._keepalive is not None:
-                self._keepalive.sent_at = trio.current_time()
-
-    def _due_ping(self) -> bytes:
-        if self._keepalive is None or self._stream.has_news:
-            return b""
-        return self._keepalive.due_ping(trio.current_time())
+    def _taken(self, data: bytes) -> None:
+        self._counts.bytes_in += len(data)
+        self._moved()
 
     async def _close_to_app(self) -> None:
         """The session is lost: a Close where one fits, and then the app's answer is awaited."""
-        if not self._to_app.at_boundary:
+        if not self._leg.at_boundary:
             self._abort("the connection to the server was lost")
-        elif not self._to_app.closed:
+        elif not self._leg.to_peer.closed:
             try:
-                await self._write(close_frame(GOING_AWAY, mask=os.urandom(4)))
+                await self._leg.send_close(GOING_AWAY)
             except OriginClosed:
                 self._to_app_ended = True

@@ -22,9 +22,9 @@ from typing import Final
 import trio
 
 from protocol.drivers.stream import TunnelStream
+from protocol.drivers.websocket_leg import WebSocketLeg
 from protocol.errors import SessionClosed, StreamReset, StreamStopped
-from protocol.http.keepalive import Keepalive
-from protocol.http.websocket import FrameCutter, close_frame
+from protocol.http.websocket import close_frame
 from tunnel_server.visitors.connection import Connection
 from tunnel_server.visitors.exchange import Exchange
 
@@ -44,18 +44,12 @@ class VisitorWebSocket:
         self._connection = connection
         self._exchange = exchange
         self._stream = stream
-        self._to_app = FrameCutter(masked=True)
-        self._to_visitor = FrameCutter(masked=False)
-        self._keepalive: Keepalive | None = None  # also once the visitor has ended its direction
-        if exchange.ws_keepalive_s:
-            keepalive = Keepalive(
-                exchange.ws_keepalive_s, trio.current_time(), os.urandom, masked=False
-            )
-            self._to_app, self._to_visitor = keepalive.from_peer, keepalive.to_peer
-            self._keepalive = keepalive
+        self._leg = WebSocketLeg(
+            stream, connection.send, masked=False, ping_after_s=exchange.ws_keepalive_s
+        )
+        self._to_app, self._to_visitor = self._leg.from_peer, self._leg.to_peer
         self._awaiting_visitor = False  # all that was read of the visitor has been passed on
         self._sending_to_app = False  # a part of what the cutter gave may have left
-        self._sending_to_visitor = False
         self._visitor_ended = False  # and the app was told
         self._closing_code: int | None = None  # we should end it
         self._closing = False  # we do
@@ -68,12 +62,11 @@ class VisitorWebSocket:
         """See Relay. What is being sent to the visitor just now goes first."""
         if self._closing_code is None:
             self._closing_code = code
-        self._stream.wake_reader()
+        self._leg.stop()
 
     def sweep(self, now: float) -> None:
         """See Relay."""
-        if self._keepalive is not None and self._keepalive.is_due(now):
-            self._stream.wake_reader()
+        self._leg.sweep(now)
 
     # --- the app's direction ---
 
@@ -86,42 +79,13 @@ class VisitorWebSocket:
         """
         ended = False
         try:
-            ended = await self._pump_to_visitor()
+            ended = await self._leg.pump()
         except SessionClosed:
             self._closing_code = self._closing_code or SESSION_GONE
         if ended:
             await self._end_to_visitor()
         else:
             await self._close_both()
-
-    async def _pump_to_visitor(self) -> bool:
-        """Whether the app ended its direction; else we are to close."""
-        stream = self._stream
-        while self._closing_code is None:
-            data = stream.take_some()
-            if data:
-                await self._send_to_visitor(self._to_visitor.feed(data))
-            elif stream.receive_ended:
-                await self._send_to_visitor(self._to_visitor.held)
-                return True
-            elif ping := self._due_ping():
-                await self._send_to_visitor(ping)
-            else:
-                await stream.wait_news()
-        return False
-
-    async def _send_to_visitor(self, frames: bytes) -> None:
-        if frames:
-            self._sending_to_visitor = True
-            await self._connection.send(frames)
-            self._sending_to_visitor = False
-            if self._keepalive is not None:
-                self._keepalive.sent_at = trio.current_time()
-
-    def _due_ping(self) -> bytes:
-        if self._keepalive is None or self._stream.has_news:
-            return b""
-        return self._keepalive.due_ping(trio.current_time())
 
     async def _end_to_visitor(self) -> None:
         connection = self._connection
@@ -190,7 +154,7 @@ class VisitorWebSocket:
             await self._stream.send_all(self._to_app.held)
         self._stream.send_eof()
         self._visitor_ended = True
-        self._keepalive = None  # no pong can come
+        self._leg.end_pings()  # no pong can come
         self._connection.visitor_half_closed(HALF_CLOSED_UPGRADE_S)
 
     async def _drop_from_visitor(self) -> None:
@@ -198,7 +162,7 @@ class VisitorWebSocket:
         while not (self._closing and self._to_app.closed):
             data = await self._connection.receive()
             if not data:
-                self._keepalive = None
+                self._leg.end_pings()
                 return
             self._to_app.feed(data)
 
@@ -209,12 +173,12 @@ class VisitorWebSocket:
         assert self._closing_code is not None
         self._closing = True
         connection.read_deadline = trio.current_time() + CLOSE_ANSWER_S
-        told = not self._sending_to_visitor and self._to_visitor.at_boundary
+        told = self._leg.at_boundary
         if told:
             with trio.move_on_after(CLOSE_ANSWER_S):
                 told = self._to_visitor.closed
                 if not told:
-                    await connection.send(close_frame(self._closing_code))
+                    await self._leg.send_close(self._closing_code)
                     told = True
                 await self._close_to_app(self._closing_code)
         if not told:

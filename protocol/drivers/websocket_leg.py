@@ -1,0 +1,150 @@
+"""DRIVER. One leg of a WebSocket: what a stream brings goes to the peer of this end's connection.
+
+Both ends of the tunnel have one, the server to a visitor and the client to the app. The task that
+runs `pump` is the only one that writes to the peer: pings of ours too, and a Close. Others wake it
+where it waits for the stream.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import trio
+
+from protocol.http.keepalive import Keepalive
+from protocol.http.websocket import FrameCutter, close_frame
+
+
+class FrameSource(Protocol):
+    """What a leg needs of the stream; see TunnelStream."""
+
+    @property
+    def receive_ended(self) -> bool:
+        """Whether the other side has ended its direction and all of it was taken."""
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something to take, or never will be."""
+
+    def take_some(self) -> bytes:
+        """What is there now."""
+
+    async def wait_news(self) -> None:
+        """Wait until there may be something, or `wake_reader` is called."""
+
+    def wake_reader(self) -> None:
+        """End a wait."""
+
+
+class WebSocketLeg:
+    """The way from a stream to a peer.
+
+    Args:
+        source: the stream.
+        send: writes all of it to the peer; what it raises goes through.
+        masked: whether frames to the peer are masked, as those to an app are.
+        ping_after_s: how long nothing must have gone to the peer before a ping does, in seconds;
+            0: none ever does.
+
+    Attributes:
+        to_peer: cuts what goes to the peer.
+        from_peer: is to cut all that comes from it if there are pings, since it takes their pongs
+            out.
+    """
+
+    __slots__ = (
+        *("_keepalive", "_masked", "_send", "_sending", "_source", "_stopped"),
+        *("from_peer", "to_peer"),
+    )
+
+    def __init__(
+        self,
+        source: FrameSource,
+        send: Callable[[bytes], Awaitable[None]],
+        *,
+        masked: bool,
+        ping_after_s: float,
+    ) -> None:
+        self._source = source
+        self._send = send
+        self._masked = masked
+        self._sending = False
+        self._stopped = False
+        self._keepalive: Keepalive | None = None
+        self.to_peer, self.from_peer = FrameCutter(masked), FrameCutter(not masked)
+        if ping_after_s:
+            keepalive = Keepalive(ping_after_s, trio.current_time(), os.urandom, masked=masked)
+            self.to_peer, self.from_peer = keepalive.to_peer, keepalive.from_peer
+            self._keepalive = keepalive
+
+    def __repr__(self) -> str:
+        state = "sending" if self._sending else "stopped" if self._stopped else "open"
+        return f"<WebSocketLeg {state} to peer {self.to_peer!r} from peer {self.from_peer!r}>"
+
+    @property
+    def sending(self) -> bool:
+        """Whether a write is under way, or failed or was cancelled: a part of it may have left."""
+        return self._sending
+
+    @property
+    def at_boundary(self) -> bool:
+        """Whether a frame of ours may go to the peer: no other one has left in part."""
+        return not self._sending and self.to_peer.at_boundary
+
+    async def pump(self, taken: Callable[[bytes], None] | None = None) -> bool:
+        """Relay until the stream's end, True, or a `stop`, False.
+
+        Args:
+            taken: is told of each piece that was taken from the stream, before it is sent.
+
+        Raises what the stream and `send` do. Cancelled within a write it has sent a part, and
+        `sending` says so.
+        """
+        source = self._source
+        while not self._stopped:
+            data = source.take_some()
+            if data:
+                if taken is not None:
+                    taken(data)
+                await self._write(self.to_peer.feed(data))
+            elif source.receive_ended:
+                await self._write(self.to_peer.held)
+                return True
+            elif ping := self._due_ping():
+                await self._write(ping)
+            else:
+                await source.wait_news()
+        return False
+
+    def stop(self) -> None:
+        """Have `pump` return once what it is sending just now has left."""
+        self._stopped = True
+        self._source.wake_reader()
+
+    async def send_close(self, code: int) -> None:
+        """Send a Close of ours; only where the leg is `at_boundary`, and by the task of `pump`."""
+        await self._write(close_frame(code, mask=os.urandom(4) if self._masked else None))
+
+    def sweep(self, now: float) -> None:
+        """Once a second: have `pump` send a ping when one is due."""
+        if self._keepalive is not None and self._keepalive.is_due(now):
+            self._source.wake_reader()
+
+    def end_pings(self) -> None:
+        """Ping no more: one of the directions has ended, so no pong can come or go."""
+        self._keepalive = None
+
+    async def _write(self, frames: bytes) -> None:
+        if frames:
+            self._sending = True
+            await self._send(frames)
+            self._sending = False
+            if self._keepalive is not None:
+                self._keepalive.sent_at = trio.current_time()
+
+    def _due_ping(self) -> bytes:
+        if self._keepalive is None or self._source.has_news:
+            return b""
+        return self._keepalive.due_ping(trio.current_time())
