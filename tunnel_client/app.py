@@ -85,7 +85,7 @@ async def serve(config: ClientConfig, report: Report, signals: AsyncIterator[int
         agent = Agent(
             config,
             report,
-            dispatcher,
+            dispatcher.serve,
             version=metadata.version("trio-tunnel"),
             instance=os.urandom(16),
             random=random.SystemRandom().random,

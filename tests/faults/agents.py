@@ -82,7 +82,7 @@ class Agents:
             dispatcher = Dispatcher(Dialer(self._target), told, tasks, origin_timeout_s=600)
             tasks.start_soon(dispatcher.sweep)
             agent = Agent(
-                *(config, told, dispatcher),
+                *(config, told, dispatcher.serve),
                 version="storm",
                 instance=self._random.randbytes(16),
                 random=self._random.random,

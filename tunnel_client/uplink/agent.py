@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 import trio
 
+from protocol.drivers.stream import TunnelStream
 from protocol.mux.messages import Claimed, Refused, Release
 from tunnel_client.observing.lines import duration
 from tunnel_client.observing.report import Report
-from tunnel_client.origin.dispatch import Dispatcher
 from tunnel_client.settings.config import ClientConfig
 from tunnel_client.uplink.attempts import EXIT_GAVE_UP, Attempts
 from tunnel_client.uplink.link import Link
@@ -28,6 +28,9 @@ class Agent:
     """One tunnel, for the life of the program.
 
     Args:
+        report: is told how the tunnel is.
+        serve: is given each request's stream, in the session's reader; must neither raise nor
+            block.
         instance: 16 random bytes, this process's own.
         random: for the waits between attempts, 0 to 1.
     """
@@ -36,7 +39,7 @@ class Agent:
         self,
         config: ClientConfig,
         report: Report,
-        dispatcher: Dispatcher,
+        serve: Callable[[TunnelStream], None],
         *,
         version: str,
         instance: bytes,
@@ -44,7 +47,7 @@ class Agent:
     ) -> None:
         self._config = config
         self._report = report
-        self._dispatcher = dispatcher
+        self._serve = serve
         self._version = version
         self._instance = instance
         self._attempts = Attempts(
@@ -100,13 +103,13 @@ class Agent:
             link = Link(
                 self._config,
                 self._version,
-                on_stream=self._dispatcher.serve,
+                on_stream=self._serve,
                 on_claimed=self._on_claimed,
                 on_resumed=self._on_resumed,
                 attempts=self._attempts,
             )
             self._links.add(link)
-            nursery.start_soon(self._serve, link)
+            nursery.start_soon(self._run_link, link)
             await link.leaving.wait()
             await self._stay_if_stopping()
             refused = link.refused
@@ -133,7 +136,7 @@ class Agent:
         for link in self._links:
             link.drop_connection(f"this machine slept for {duration(slept_s)}")
 
-    async def _serve(self, link: Link) -> None:
+    async def _run_link(self, link: Link) -> None:
         try:
             await link.run(self._name, self._instance, start=not self._was_ready)
         finally:

@@ -42,7 +42,7 @@ class Client:
         )
         dispatcher = Dispatcher(Dialer(config.target), self.told, nursery, origin_timeout_s=600)
         self.agent = Agent(
-            *(config, self.told, dispatcher),
+            *(config, self.told, dispatcher.serve),
             version="1.2",
             instance=bytes(16),
             random=lambda: 0.999,  # the longest wait
