@@ -6,6 +6,9 @@ import re
 from enum import Enum
 from typing import Final
 
+from protocol.http.fields import values_of
+from protocol.http.heads import RequestHead
+
 # What the page of a Vite dev server (4 and 5) sends while its server is away. It takes any answer
 # for its server's, a 502 of ours too, and then loads itself again: onto our error. Newer ones open
 # a WebSocket instead, which only the app's own 101 opens.
@@ -23,6 +26,11 @@ class Form(Enum):
     TEXT = b"text/plain; charset=utf-8"
     JSON = b"application/json"
     HTML = b"text/html; charset=utf-8"
+
+
+def accept_of(head: RequestHead | None) -> bytes:
+    """The visitor's Accept, for the form of an answer of ours; b"" where no head could be read."""
+    return b",".join(values_of(head.fields, b"accept")) if head is not None else b""
 
 
 def is_ping(accept: bytes) -> bool:

@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Final
 
 from protocol.errors import ConfigError
+from protocol.http.fields import values_of
+from protocol.http.heads import RequestHead
 
 TOKEN_RANDOM_BYTES: Final = 32
 NAME_RULE: Final = "1 to 64 of letters, digits, . _ @ and -, beginning with a letter or digit"
@@ -50,6 +52,12 @@ def make_token(random_bytes: bytes) -> str:
     if len(random_bytes) != TOKEN_RANDOM_BYTES:
         raise ValueError(f"a token takes {TOKEN_RANDOM_BYTES} random bytes")
     return "tt_" + urlsafe_b64encode(random_bytes).decode("ascii").rstrip("=")
+
+
+def authorization_of(head: RequestHead) -> bytes | None:
+    """The one Authorization of a request; several are none."""
+    values = values_of(head.fields, b"authorization")
+    return values[0] if len(values) == 1 else None
 
 
 def bearer_token(authorization: bytes) -> str | None:

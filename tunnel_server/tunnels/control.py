@@ -35,9 +35,9 @@ from protocol.mux.handshake import (
 from protocol.mux.messages import Claim, Goaway, Hello, Refused, Resume, Welcome
 from protocol.mux.wire import FrameType, frame
 from tunnel_server.answers.answer import Answer, error_answer, version_refused
-from tunnel_server.visitors.connection import Connection
+from tunnel_server.answers.negotiation import accept_of
+from tunnel_server.owners.tokens import authorization_of
 from tunnel_server.visitors.edge import Edge, Login
-from tunnel_server.visitors.routing import accept_of, authorization_of
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +67,13 @@ class ControlEndpoint:
 
     # --- the opening handshake ---
 
-    def check(self, connection: Connection, head: RequestHead) -> Login | Answer:
-        """Whose the session will be, or the refusal of the handshake."""
+    def check(self, address: str, head: RequestHead) -> Login | Answer:
+        """The login of the session to come, or the refusal of the handshake.
+
+        Args:
+            address: the client's, for the log.
+            head: the handshake.
+        """
         refusal = self._fault(head)
         login = self._login(head)
         if refusal is None and login is not None:
@@ -76,7 +81,7 @@ class ControlEndpoint:
         if refusal is None:
             refusal = error_answer("unauthorized", "", accept_of(head))
         code = values_of(refusal.fields, b"tunnel-error")[0].decode("ascii")
-        log.info("%s: control handshake refused: %s", connection.address, code)
+        log.info("%s: control handshake refused: %s", address, code)
         return refusal
 
     def _login(self, head: RequestHead) -> Login | None:
@@ -111,48 +116,53 @@ class ControlEndpoint:
     # --- a session ---
 
     async def serve(
-        self, connection: Connection, login: Login, head: RequestHead, behind: bytes
+        self, address: str, stream: trio.abc.Stream, login: Login, head: RequestHead, behind: bytes
     ) -> None:
         """Run one session on this connection; what goes wrong ends it alone, with one log line.
 
         Args:
-            connection: whose reading task calls this.
-            login: who connects.
+            address: the client's, for the log.
+            stream: its bytes; closing it is the caller's matter.
+            login: what `check` returned.
             head: the handshake, which was checked.
             behind: what came behind it.
         """
-        connection.is_control = True
         key = values_of(head.fields, b"sec-websocket-key")[0]
         first = b"%b%b\r\n\r\n%b" % (_HANDSHAKE, key, behind)
         try:
             async with trio.open_nursery() as nursery:
-                await self._run_session(nursery, connection, login, first)
+                await self._run_session(nursery, address, stream, login, first)
                 nursery.cancel_scope.cancel()
         except* trio.TooSlowError:
-            log.info("%s: no hello within %d s", connection.address, ACCEPT_TIMEOUT_S)
+            log.info("%s: no hello within %d s", address, ACCEPT_TIMEOUT_S)
         except* (TransportClosed, ProtocolError) as group:
-            log.info("%s: no session: %s", connection.address, _first(group))
+            log.info("%s: no session: %s", address, _first(group))
         except* Exception as group:  # noqa: BLE001  # the edge of one connection: the library's own
-            log.warning("%s: session failed: %r", connection.address, _first(group))
+            log.warning("%s: session failed: %r", address, _first(group))
 
     async def _run_session(
-        self, nursery: trio.Nursery, connection: Connection, login: Login, first: bytes
+        self,
+        nursery: trio.Nursery,
+        address: str,
+        stream: trio.abc.Stream,
+        login: Login,
+        first: bytes,
     ) -> None:
         with trio.fail_after(ACCEPT_TIMEOUT_S):
-            transport = await accept_websocket(nursery, connection.stream, first)
+            transport = await accept_websocket(nursery, stream, first)
             try:
                 session, said = await self._begin(transport, login)
             except RemoteProtocolError as error:
                 await _say_goodbye(transport, error)
                 raise
-        log.info("%s: session of %s (%s)", connection.address, _short(login.owner), said)
+        log.info("%s: session of %s (%s)", address, _short(login.owner), said)
         try:
             reason = await session.run()
         finally:
             self._end_if_idle(session)
         held = f"; held for {session.hold_s:g} s" if session.detached_at is not None else ""
         what = "connection lost" if session.closed_reason is None else "session ended"
-        log.info("%s: %s: %s%s", connection.address, what, reason, held)
+        log.info("%s: %s: %s%s", address, what, reason, held)
 
     async def _begin(self, transport: WebSocketTransport, login: Login) -> tuple[Session, str]:
         """The session that the client resumes or begins, and what to say of it."""

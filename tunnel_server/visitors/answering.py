@@ -26,11 +26,10 @@ from protocol.http.websocket import accept_for
 from protocol.mux.messages import Head
 from protocol.mux.streams import SWITCHING_PROTOCOLS
 from tunnel_server.answers.answer import Answer, error_answer
-from tunnel_server.answers.negotiation import is_ping
+from tunnel_server.answers.negotiation import accept_of, is_ping
 from tunnel_server.answers.texts import ERRORS
 from tunnel_server.visitors.connection import IDLE_TIMEOUT_S, Connection
 from tunnel_server.visitors.exchange import Exchange
-from tunnel_server.visitors.routing import accept_of
 from tunnel_server.visitors.upgrade import VisitorWebSocket
 
 _CLOSE: Final = (b"Connection", b"close")

@@ -65,9 +65,9 @@ class RequestReader:
                 return
             name = name_of(connection.edge, head)
             if is_control(name, head):
-                login = self._control.check(connection, head)
+                login = self._control.check(connection.address, head)
                 if isinstance(login, Login):
-                    await self._control.serve(connection, login, head, self._buffer.take_rest())
+                    await self._serve_session(login, head)
                     return
                 exchange = Exchange(head, answer=login)
                 exchange.close = True
@@ -83,6 +83,12 @@ class RequestReader:
                 return
             if exchange.close:
                 return
+
+    async def _serve_session(self, login: Login, head: RequestHead) -> None:
+        connection = self._connection
+        connection.is_control = True
+        behind = self._buffer.take_rest()
+        await self._control.serve(connection.address, connection.stream, login, head, behind)
 
     # --- heads ---
 

@@ -19,6 +19,8 @@ from tunnel_server.answers.answer import (
     method_not_allowed,
     ready,
 )
+from tunnel_server.answers.negotiation import accept_of
+from tunnel_server.owners.tokens import authorization_of
 from tunnel_server.visitors.connection import Connection
 from tunnel_server.visitors.edge import Edge
 from tunnel_server.visitors.exchange import Exchange
@@ -90,17 +92,6 @@ async def pace(edge: Edge, name: str) -> None:
     tunnel = edge.registry.find(name)
     if tunnel is not None and tunnel.session.is_crowded:
         await tunnel.session.pace()
-
-
-def accept_of(head: RequestHead | None) -> bytes:
-    """The visitor's Accept, for the form of an error."""
-    return b",".join(values_of(head.fields, b"accept")) if head is not None else b""
-
-
-def authorization_of(head: RequestHead) -> bytes | None:
-    """The one Authorization; several are none."""
-    values = values_of(head.fields, b"authorization")
-    return values[0] if len(values) == 1 else None
 
 
 def _opening(connection: Connection, head: RequestHead, claim: int) -> Open:

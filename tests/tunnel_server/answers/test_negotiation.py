@@ -3,7 +3,14 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from tunnel_server.answers.negotiation import MAX_ACCEPT_RANGES, Form, is_ping, preferred_form
+from protocol.http.heads import parse_request
+from tunnel_server.answers.negotiation import (
+    MAX_ACCEPT_RANGES,
+    Form,
+    accept_of,
+    is_ping,
+    preferred_form,
+)
 
 BROWSER = b"text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 
@@ -70,3 +77,9 @@ def test_what_the_page_of_an_older_vite_asks_while_its_server_is_away(
     accept: bytes, ping: bool
 ) -> None:
     assert is_ping(accept) is ping
+
+
+def test_several_accepts_are_one() -> None:
+    head = parse_request(b"GET / HTTP/1.1\r\nHost: a\r\nAccept: a\r\naccept: b\r\n\r\n")
+    assert accept_of(head) == b"a,b"
+    assert accept_of(None) == b""

@@ -12,11 +12,13 @@ import pytest
 from hypothesis import given, strategies as st
 
 from protocol.errors import ConfigError
+from protocol.http.heads import parse_request
 from tunnel_server.owners.tokens import (
     MAX_AUTH_FILE_BYTES,
     TOKEN_RANDOM_BYTES,
     Authenticator,
     add_token,
+    authorization_of,
     bearer_token,
     make_token,
 )
@@ -339,3 +341,9 @@ def test_path_that_leads_nowhere_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tokens").symlink_to(tmp_path / "tokens")
     with pytest.raises(ConfigError, match=os.strerror(errno.ELOOP)):
         Authenticator(tmp_path / "tokens")
+
+
+@pytest.mark.parametrize(("lines", "found"), [(0, None), (1, b"x"), (2, None)])
+def test_several_authorizations_are_none(lines: int, found: bytes | None) -> None:
+    raw = b"GET / HTTP/1.1\r\nHost: a\r\n" + b"Authorization: x\r\n" * lines + b"\r\n"
+    assert authorization_of(parse_request(raw)) == found

@@ -18,7 +18,7 @@ from tests.edge_fakes import (
     tunnel_error,
 )
 from tunnel_server.settings.flags import parse_networks, parse_public_url
-from tunnel_server.visitors.routing import accept_of, authorization_of, is_control, name_of
+from tunnel_server.visitors.routing import is_control, name_of
 
 
 async def opened(world: World, sent: bytes, *, secure: bool = False) -> Open:
@@ -277,16 +277,6 @@ async def test_the_largest_head_crosses(world: World) -> None:
 
 
 # --- what a head says ----------------------------------------------------------------------------
-
-
-def test_several_accepts_are_one_and_several_authorizations_none() -> None:
-    request = parse_request(get(b"/", b"Accept: a", b"accept: b", b"Authorization: x"))
-    assert accept_of(request) == b"a,b"
-    assert accept_of(None) == b""
-    assert authorization_of(request) == b"x"
-    twice = parse_request(get(b"/", b"Authorization: x", b"Authorization: x"))
-    assert authorization_of(twice) is None
-    assert authorization_of(parse_request(get())) is None
 
 
 @pytest.mark.parametrize(
