@@ -33,8 +33,9 @@ from tunnel_server.app import sweep
 from tunnel_server.owners.tokens import Authenticator
 from tunnel_server.settings.config import ServerConfig
 from tunnel_server.tunnels.control import ControlEndpoint
+from tunnel_server.tunnels.directory import Directory, Login
 from tunnel_server.tunnels.registry import Registry
-from tunnel_server.visitors.edge import Edge, Login
+from tunnel_server.visitors.edge import Edge
 from tunnel_server.visitors.serving import Source, serve_stream
 
 AUTHORITY = trustme.CA()
@@ -208,7 +209,8 @@ class World:
 
     def __init__(self, edge: Edge, tasks: trio.Nursery) -> None:
         self.edge = edge
-        self.control = ControlEndpoint(edge)
+        self.directory = edge.directory
+        self.control = ControlEndpoint(edge.directory)
         self.tasks = tasks
         self.streams: list[trio.abc.Stream] = []  # the visitors' ends
 
@@ -289,7 +291,7 @@ class World:
         )
         client.session._on_stream = client.serve
         client.session.on_event = client.take
-        self.edge.sessions[server] = login
+        self.directory.sessions[server] = login
         self.tasks.start_soon(self._run_session, server)
         self.tasks.start_soon(client.session.run)
         client.session.claim(Claim(1, name, INSTANCE, True, options or {}))
@@ -302,21 +304,22 @@ class World:
         try:
             await server.run()
         finally:
-            del self.edge.sessions[server]
-            self.edge.release(server)
+            del self.directory.sessions[server]
+            self.directory.release(server)
 
     async def nothing_is_left(self) -> None:
         """Every connection and every stream is over."""
         await trio.testing.wait_all_tasks_blocked()
         assert not self.edge.connections
-        for session in self.edge.sessions:
+        for session in self.directory.sessions:
             assert session.core.streams == {}
 
 
 def make_edge(auth_file: Path | None = None, **settings: Any) -> Edge:
     config = ServerConfig(bind_port=PORT, auth_file=auth_file, **settings)
     registry = Registry(partial(config.public_url_for, port=PORT), os.urandom)
-    return Edge(config, Authenticator(auth_file), registry, port=PORT, version="1.2.3")
+    directory = Directory(config, Authenticator(auth_file), registry, version="1.2.3")
+    return Edge(directory, port=PORT)
 
 
 @asynccontextmanager

@@ -35,6 +35,7 @@ from tunnel_server.observing.output import Output
 from tunnel_server.owners.tokens import Authenticator
 from tunnel_server.settings.config import ServerConfig, bind_address
 from tunnel_server.tunnels.control import ControlEndpoint
+from tunnel_server.tunnels.directory import Directory
 from tunnel_server.tunnels.recent_names import RECENT_S, note_path, take_note, write_note
 from tunnel_server.tunnels.registry import Registry
 from tunnel_server.visitors.draining import drain
@@ -91,8 +92,9 @@ async def _main(
     sockets = takeover.sockets if takeover is not None else passed or bind(config)
     config = with_address_of(config, sockets)
     registry = Registry(partial(config.public_url_for, port=config.bind_port), os.urandom)
-    edge = Edge(config, authenticator, registry, port=config.bind_port, version=version())
-    edge.expect(take_note(_note_of(config), edge.wall_time()))
+    directory = Directory(config, authenticator, registry, version=version())
+    directory.expect(take_note(_note_of(config), directory.wall_time()))
+    edge = Edge(directory, port=config.bind_port)
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as connections:
             connections.start_soon(sweep, edge)
@@ -148,10 +150,10 @@ class Server:
         self._edge = edge
         self._sockets = sockets
         self._acceptor = Acceptor(
-            partial(serve_visitor, edge, ControlEndpoint(edge), tls), connections
+            partial(serve_visitor, edge, ControlEndpoint(edge.directory), tls), connections
         )
         self._offer = Offer(_meeting_point_of(edge.config), sockets, self._note_names)
-        self._output = Output(edge.config, edge.version)
+        self._output = Output(edge.config, edge.directory.version)
 
     def __repr__(self) -> str:
         return f"<Server {self._edge!r} {self._acceptor!r} {self._offer!r}>"
@@ -203,7 +205,8 @@ class Server:
         replaced = self._offer.taken.is_set()
         if not replaced:
             self._note_names()
-        self._output.draining(sum(session.stream_count for session in edge.sessions), replaced)
+        in_flight = sum(session.stream_count for session in edge.directory.sessions)
+        self._output.draining(in_flight, replaced)
         async with trio.open_nursery() as stopping:
             stopping.start_soon(_cancel_on_signal, signals, stopping.cancel_scope)
             await drain(edge, self._arriving)
@@ -216,7 +219,8 @@ class Server:
 
     def _note_names(self) -> None:
         """For the server that follows."""
-        held = self._edge.registry.held_within(RECENT_S, self._edge.wall_time())
+        directory = self._edge.directory
+        held = directory.registry.held_within(RECENT_S, directory.wall_time())
         write_note(_note_of(self._edge.config), held)
 
 
@@ -237,7 +241,7 @@ async def sweep(edge: Edge) -> None:
         now = trio.current_time()
         for connection in tuple(edge.connections):
             connection.sweep(now)
-        edge.sweep(now)
+        edge.directory.sweep(now)
         if now - tokens_checked_at >= RECHECK_TOKENS_EVERY_S:
             tokens_checked_at = now
-            edge.end_revoked_sessions()
+            edge.directory.end_revoked_sessions()

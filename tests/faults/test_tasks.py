@@ -66,7 +66,7 @@ async def test_after_resets_under_load_there_are_the_tasks_that_there_were_befor
 ) -> None:
     """May be lost: nothing; and nobody goes on with what has ended."""
     edge = make_edge()
-    handle = partial(serve_visitor, edge, ControlEndpoint(edge), None)
+    handle = partial(serve_visitor, edge, ControlEndpoint(edge.directory), None)
     serving = partial(trio.serve_tcp, handle, 0, host="127.0.0.1")
     port = (await nursery.start(serving))[0].socket.getsockname()[1]
     nursery.start_soon(sweep, edge)

@@ -29,6 +29,7 @@ from tunnel_client.settings.target import Target
 from tunnel_server.owners.tokens import Authenticator
 from tunnel_server.settings.config import ServerConfig
 from tunnel_server.tunnels.control import ControlEndpoint
+from tunnel_server.tunnels.directory import Directory
 from tunnel_server.tunnels.registry import Registry
 from tunnel_server.visitors.edge import Edge
 from tunnel_server.visitors.serving import serve_visitor
@@ -73,8 +74,9 @@ async def start_server(nursery: trio.Nursery) -> Edge:
     port = listener.socket.getsockname()[1]
     config = ServerConfig()
     registry = Registry(partial(config.public_url_for, port=port), os.urandom)
-    edge = Edge(config, Authenticator(None), registry, port=port, version="0")
-    serve = partial(serve_visitor, edge, ControlEndpoint(edge), None)
+    directory = Directory(config, Authenticator(None), registry, version="0")
+    edge = Edge(directory, port=port)
+    serve = partial(serve_visitor, edge, ControlEndpoint(directory), None)
     nursery.start_soon(partial(trio.serve_listeners, serve, [listener], handler_nursery=nursery))
     return edge
 

@@ -22,6 +22,7 @@ from tunnel_server.listening.takeover import Takeover, take_over
 from tunnel_server.observing.output import Output
 from tunnel_server.owners.tokens import Authenticator
 from tunnel_server.settings.config import ServerConfig
+from tunnel_server.tunnels.directory import Directory
 from tunnel_server.tunnels.registry import Registry
 from tunnel_server.visitors.edge import Edge
 
@@ -147,7 +148,8 @@ async def serving(config: ServerConfig, takeover: Takeover | None) -> AsyncItera
     sockets = takeover.sockets if takeover is not None else bind(config)
     registry = Registry(str, os.urandom)
     config = with_address_of(config, sockets)
-    edge = Edge(config, Authenticator(None), registry, port=config.bind_port, version="1")
+    directory = Directory(config, Authenticator(None), registry, version="1")
+    edge = Edge(directory, port=config.bind_port)
     async with trio.open_nursery() as nursery:
         running = Running(Server(edge, None, sockets, nursery), edge, config)
         nursery.start_soon(running.run, takeover)

@@ -293,7 +293,7 @@ async def test_who_breaks_a_rule_is_cut_off_alone(
     assert not [record for record in caplog.records if record.levelname != "INFO"]
     await others_are_served(world)
     await trio.testing.wait_all_tasks_blocked()
-    assert list(world.edge.sessions) == [other.server]
+    assert list(world.directory.sessions) == [other.server]
     assert other.server.core.streams == {}
 
 
@@ -310,11 +310,11 @@ async def read_after(attack: Attack, peer: Hostile) -> None:
 async def test_who_breaks_a_rule_gets_no_session_back(world: World, name: str) -> None:
     """With a key the session of a connection that is lost is held for a while; not this one."""
     peer = await hostile(world, await by_tcp(world), key="ti_" + "k" * 43)
-    assert [session.hold_s > 0 for session in world.edge.sessions] == [True]
+    assert [session.hold_s > 0 for session in world.directory.sessions] == [True]
     async with trio.open_nursery() as nursery:
         nursery.start_soon(read_after, AT_ONCE[name][0], peer)
         await peer.done.wait()
-    assert world.edge.sessions == {}
+    assert world.directory.sessions == {}
 
 
 # --- what only time ends -------------------------------------------------------------------------
@@ -395,7 +395,7 @@ async def test_who_wastes_time_is_cut_off_alone(
         nursery.cancel_scope.cancel()
     (line,) = [line for line in logged(caplog.records) if line.startswith(VISITOR)]
     assert why in line
-    assert list(world.edge.sessions) == [other.server]
+    assert list(world.directory.sessions) == [other.server]
 
 
 async def until_closed(attack: Attack, peer: Hostile) -> None:
@@ -516,7 +516,7 @@ async def test_a_flood_that_breaks_no_rule_holds_nobody_up_and_fills_nothing(
     peer = await hostile(world, await by_tcp(world))
     stream_id = await peer.opened()
     await trio.testing.wait_all_tasks_blocked()
-    (session,) = world.edge.sessions.keys() - {other.server}
+    (session,) = world.directory.sessions.keys() - {other.server}
     one = FLOODS[name](stream_id)
     message = one * (MESSAGE_MAX_BYTES // len(one))
     caplog.clear()

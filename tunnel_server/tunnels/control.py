@@ -37,7 +37,7 @@ from protocol.mux.wire import FrameType, frame
 from tunnel_server.answers.answer import Answer, error_answer, version_refused
 from tunnel_server.answers.negotiation import accept_of
 from tunnel_server.owners.tokens import authorization_of
-from tunnel_server.visitors.edge import Edge, Login
+from tunnel_server.tunnels.directory import Directory, Login
 
 log = logging.getLogger(__name__)
 
@@ -59,11 +59,11 @@ _HANDSHAKE: Final = (
 class ControlEndpoint:
     """Runs the sessions of one server."""
 
-    def __init__(self, edge: Edge) -> None:
-        self._edge = edge
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
 
     def __repr__(self) -> str:
-        return f"<ControlEndpoint {len(self._edge.sessions)} sessions>"
+        return f"<ControlEndpoint {len(self._directory.sessions)} sessions>"
 
     # --- the opening handshake ---
 
@@ -87,9 +87,9 @@ class ControlEndpoint:
     def _login(self, head: RequestHead) -> Login | None:
         """Where no token is needed, who shows none is on his own."""
         authorization = authorization_of(head)
-        owner = self._edge.owner_of(authorization)
+        owner = self._directory.owner_of(authorization)
         if owner is None:
-            if self._edge.config.authentication_required:
+            if self._directory.config.authentication_required:
                 return None
             owner = f"anonymous:{secrets.token_hex(16)}"
         return Login(owner, authorization)
@@ -109,7 +109,7 @@ class ControlEndpoint:
         offers = values_of(head.fields, b"sec-websocket-protocol")
         if SUBPROTOCOL.encode() not in elements(b",".join(offers)):
             return version_refused([SUBPROTOCOL], accept)
-        if self._edge.draining:
+        if self._directory.draining:
             return error_answer("draining", "", accept)
         return None
 
@@ -178,8 +178,8 @@ class ControlEndpoint:
 
     def _resume(self, transport: WebSocketTransport, asked: Resume, login: Login) -> Session | None:
         """Attach the session that was asked for; None if this client may not have it."""
-        edge = self._edge
-        session = edge.resumes.find(asked, login.owner)
+        directory = self._directory
+        session = directory.resumes.find(asked, login.owner)
         if session is None:
             return None
         try:
@@ -188,16 +188,16 @@ class ControlEndpoint:
         except RemoteProtocolError as error:
             session.close(f"the peer broke the protocol: {error}")
             raise
-        edge.sessions[session] = login
-        edge.attached(session)
+        directory.sessions[session] = login
+        directory.attached(session)
         return session
 
     async def _welcome(self, transport: WebSocketTransport, hello: Hello, login: Login) -> Session:
-        edge, config = self._edge, self._edge.config
+        directory, config = self._directory, self._directory.config
         session_id, secret = secrets.token_bytes(16), secrets.token_bytes(32)
         # Who shows nothing is on his own, and could not show that it is him again.
         hold_s = config.hold_s if login.authorization is not None else 0
-        agent = f"trio-tunnel/{edge.version}"
+        agent = f"trio-tunnel/{directory.version}"
         beat = (config.ping_interval_s, config.timeout_s)
         await transport.send(welcome_message(Welcome((), agent, session_id, secret, *beat, hold_s)))
         core = Core(
@@ -209,44 +209,44 @@ class ControlEndpoint:
         )
         session = Session(core, transport, hold_s=hold_s)
         session.on_event = partial(self.on_event, session)
-        session.on_closed = partial(edge.end_session, session)
-        edge.sessions[session] = login
-        edge.resumes.add(session, login.owner, session_id, secret)
+        session.on_closed = partial(directory.end_session, session)
+        directory.sessions[session] = login
+        directory.resumes.add(session, login.owner, session_id, secret)
         return session
 
     def _end_if_idle(self, session: Session) -> None:
         """Without a connection, a name and something under way there is nothing to hold it for."""
-        idle = session.core.is_quiet and not self._edge.registry.names_of(session)
+        idle = session.core.is_quiet and not self._directory.registry.names_of(session)
         if session.detached_at is not None and idle:
             session.close(session.detached_reason)
 
     def on_event(self, session: Session, event: SessionEvent) -> None:
         """What a client says beside its streams; called in the session's reader."""
-        edge = self._edge
+        directory = self._directory
         if isinstance(event, ClaimAsked):
-            login = edge.sessions[session]
-            if edge.is_allowed(login):
+            login = directory.sessions[session]
+            if directory.is_allowed(login):
                 self._claim(session, login, event.claim)
             else:
                 session.close("its token is not valid any more")
         elif isinstance(event, GoingAway):
-            edge.release(session)
+            directory.release(session)
             if not session.core.control.server_stops:  # the newest holds, and would take that back
                 session.goaway("no-error", "nothing more will be opened", 0)
         elif isinstance(event, Released):
-            edge.release(session, event.release.claim)
+            directory.release(session, event.release.claim)
 
     def _claim(self, session: Session, login: Login, claim: Claim) -> None:
-        if self._edge.draining:
+        if self._directory.draining:
             session.answer_claim(Refused(claim.claim, "draining", "the server stops"))
             return
-        answer = self._edge.registry.claim(session, login.owner, claim)
+        answer = self._directory.registry.claim(session, login.owner, claim)
         session.answer_claim(answer)
         if isinstance(answer, Refused):
             log.info("claim of %s refused: %s", _short(login.owner), answer.code)
         else:
             log.info("%s is online, of %s", answer.name, _short(login.owner))
-            self._edge.claimed(answer.name)
+            self._directory.claimed(answer.name)
 
 
 async def _say_goodbye(transport: WebSocketTransport, error: ProtocolError) -> None:

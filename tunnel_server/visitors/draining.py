@@ -12,6 +12,7 @@ from typing import Final
 import trio
 
 from protocol.limits import CLOSE_TIMEOUT_S
+from tunnel_server.tunnels.directory import Directory
 from tunnel_server.visitors.edge import Edge
 
 SERVICE_RESTART: Final = 1012  # the registry of RFC 6455, 11.7
@@ -32,9 +33,10 @@ async def drain(edge: Edge, arriving: Callable[[], int] = _nothing) -> None:
         arriving: how many connections were accepted and are not among the edge's yet: they are
             still in their TLS handshake.
     """
-    edge.drain()
+    directory = edge.directory
+    directory.drain()
     deadline_s = edge.config.drain_timeout_s
-    for session in edge.sessions:
+    for session in directory.sessions:
         session.goaway("shutting-down", "the server stops", round(deadline_s))
     with trio.move_on_after(deadline_s):
         await _wait_until_idle(edge, arriving)
@@ -45,24 +47,24 @@ async def drain(edge: Edge, arriving: Callable[[], int] = _nothing) -> None:
         await _wait_until_idle(edge, _nothing)
     for connection in tuple(edge.connections):
         connection.end()
-    await _end_sessions(edge)
+    await _end_sessions(directory)
 
 
-async def _end_sessions(edge: Edge) -> None:
+async def _end_sessions(directory: Directory) -> None:
     """Close every session, once all that was queued for it has left."""
     with trio.move_on_after(CLOSE_TIMEOUT_S):
         async with trio.open_nursery() as nursery:
-            for session in edge.sessions:
+            for session in directory.sessions:
                 nursery.start_soon(session.wait_quiet)
-    for session in tuple(edge.sessions):
+    for session in tuple(directory.sessions):
         session.close("the server has stopped")
     with trio.move_on_after(CLOSE_TIMEOUT_S):
-        await _wait_until_sessionless(edge)
+        await _wait_until_sessionless(directory)
 
 
-async def _wait_until_sessionless(edge: Edge) -> None:
+async def _wait_until_sessionless(directory: Directory) -> None:
     while True:
-        if not edge.sessions:
+        if not directory.sessions:
             return
         await trio.sleep(IDLE_CHECK_EVERY_S)
 

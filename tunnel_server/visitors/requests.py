@@ -17,9 +17,9 @@ from protocol.http.bodies import body_reader
 from protocol.http.heads import HeadBuffer, RequestHead, parse_request
 from tunnel_server.answers.answer import error_answer
 from tunnel_server.tunnels.control import ControlEndpoint
+from tunnel_server.tunnels.directory import Login
 from tunnel_server.tunnels.parking import Spot
 from tunnel_server.visitors.connection import IDLE_TIMEOUT_S, Connection
-from tunnel_server.visitors.edge import Login
 from tunnel_server.visitors.exchange import Exchange
 from tunnel_server.visitors.routing import begin, is_control, name_of, pace
 
@@ -137,7 +137,7 @@ class RequestReader:
         """Wait while its session has enough to send, and while the tunnel's client is away."""
         edge = self._connection.edge
         await pace(edge, name)
-        while edge.is_away(name) and await self._park(name):
+        while edge.directory.is_away(name) and await self._park(name):
             await pace(edge, name)
 
     async def _park(self, name: str) -> bool:
@@ -145,7 +145,7 @@ class RequestReader:
 
         It goes on reading: what the visitor sends is read ahead, and that he leaves is noticed.
         """
-        parking = self._connection.edge.parking
+        parking = self._connection.edge.directory.parking
         spot = parking.enter(name)
         if spot is None:
             return False

@@ -11,24 +11,13 @@ from protocol.http.forwarding import with_forwarding
 from protocol.http.heads import RequestHead, end_to_end
 from protocol.mux.messages import Open
 from protocol.names import APEX, tunnel_key
-from tunnel_server.answers.answer import (
-    Answer,
-    error_answer,
-    health,
-    landing_page,
-    method_not_allowed,
-    ready,
-)
+from tunnel_server.answers.answer import error_answer
 from tunnel_server.answers.negotiation import accept_of
-from tunnel_server.owners.tokens import authorization_of
 from tunnel_server.visitors.connection import Connection
 from tunnel_server.visitors.edge import Edge
 from tunnel_server.visitors.exchange import Exchange
-from tunnel_server.visitors.tls_check import tls_check
+from tunnel_server.visitors.service import missing, service_answer
 
-_HEALTH: Final = b"/_tunnel/health"
-_READY: Final = b"/_tunnel/ready"
-_TLS_CHECK: Final = b"/_tunnel/tls-check"
 _TE_TRAILERS: Final = (b"TE", b"trailers")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _CONTROL: Final = CONTROL_PATH.encode()
@@ -53,13 +42,15 @@ def begin(connection: Connection, head: RequestHead, name: str | None) -> Exchan
         name: whose it is.
     """
     edge = connection.edge
+    directory = edge.directory
     if name is None:
         return Exchange(head, answer=error_answer("unknown-host", "", accept_of(head)))
     if name == APEX:
-        return Exchange(head, answer=_service_answer(edge, head))
-    tunnel = edge.registry.find(name)
+        return Exchange(head, answer=service_answer(edge, head))
+    tunnel = directory.registry.find(name)
     if tunnel is None:
-        return Exchange(head, name=name, answer=edge.missing(name, accept_of(head), head.method))
+        answer = missing(directory, name, accept_of(head), head.method)
+        return Exchange(head, name=name, answer=answer)
     core = tunnel.session.core
     if tunnel.session.detached_at is not None:  # and there was no place to wait for it
         return _refused(head, name, "overloaded", "Too many requests wait for its client.")
@@ -69,8 +60,9 @@ def begin(connection: Connection, head: RequestHead, name: str | None) -> Exchan
         opened = _opening(connection, head, tunnel.claim)
         stream = tunnel.session.open(opened, connection.answers)
     except SessionClosed:
-        edge.release(tunnel.session)  # it is just closing its connection
-        return Exchange(head, name=name, answer=edge.missing(name, accept_of(head), head.method))
+        directory.release(tunnel.session)  # it is just closing its connection
+        answer = missing(directory, name, accept_of(head), head.method)
+        return Exchange(head, name=name, answer=answer)
     except HttpError as error:
         return _refused(head, name, error.code, str(error))
     except LocalProtocolError as error:
@@ -89,7 +81,7 @@ def _refused(head: RequestHead, name: str, code: str, cause: str) -> Exchange:
 
 async def pace(edge: Edge, name: str) -> None:
     """Before `begin`: wait while the session that this goes to has enough to send."""
-    tunnel = edge.registry.find(name)
+    tunnel = edge.directory.registry.find(name)
     if tunnel is not None and tunnel.session.is_crowded:
         await tunnel.session.pace()
 
@@ -144,20 +136,3 @@ def _public_origin(
 def _split_port(host: str) -> tuple[str, int | None]:
     name, colon, port = host.rpartition(":")
     return (name, int(port)) if colon and port.isdigit() else (host, None)
-
-
-def _service_answer(edge: Edge, head: RequestHead) -> Answer:
-    path, _, query = head.target.partition(b"?")
-    accept = accept_of(head)
-    if head.method not in (b"GET", b"HEAD"):
-        return method_not_allowed(b"GET, HEAD", accept)
-    if path == b"/":
-        needed = edge.config.authentication_required
-        return landing_page(edge.public_url, accept, token_needed=needed)
-    if path == _HEALTH:
-        return health(edge.health(authorization_of(head)))
-    if path == _READY:
-        return ready(edge.health(authorization_of(head)), draining=edge.draining)
-    if path == _TLS_CHECK:
-        return tls_check(edge, query, accept)
-    return error_answer("tunnel-not-found", "This address is not one of the service.", accept)

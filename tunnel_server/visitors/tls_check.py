@@ -16,34 +16,19 @@ import re
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from protocol.names import APEX, tunnel_key
 from tunnel_server.answers.answer import Answer, certificate_allowed, error_answer
-from tunnel_server.visitors.edge import Edge
+from tunnel_server.tunnels.directory import Directory
 
 # One parameter and nothing else: unreserved characters, or percent-encoded (RFC 3986, 2.1, 2.3).
 _QUERY: Final = re.compile(rb"domain=((?:[A-Za-z0-9\-._~]|%[0-9A-Fa-f]{2})++)")
 
 
-def tls_check(edge: Edge, query: bytes, accept: bytes) -> Answer:
+def tls_check(directory: Directory, query: bytes, accept: bytes) -> Answer:
     """The answer for a query: 200, or 404 for a host that gets none, or 400 where none is named."""
     match = _QUERY.fullmatch(query)
     if match is None:
         return error_answer("bad-request", "The query has to be domain=HOST, no more.", accept)
     host = unquote_to_bytes(match[1])
-    if not may_have_certificate(edge, host):
+    if not directory.may_have_certificate(host):
         return error_answer("tunnel-not-found", "This host gets no certificate here.", accept)
     return certificate_allowed()
-
-
-def may_have_certificate(edge: Edge, host: bytes) -> bool:
-    """Whether a certificate may be made for this host, in any case and with one trailing dot."""
-    if b":" in host:
-        return False  # a port, which tunnel_key takes, or an IPv6 literal
-    domains = edge.config.domains
-    name = tunnel_key(host, domains)
-    if name is None:
-        return False
-    if name == APEX:  # localhost and IP literals lead there, too
-        return host.decode("ascii").lower().removesuffix(".") in domains
-    registry = edge.registry
-    return registry.find(name) is not None or registry.left_at(name) is not None

@@ -38,7 +38,7 @@ from tests.tunnel_server.control_client import (
     said,
 )
 from tunnel_server.owners.tokens import add_token
-from tunnel_server.visitors.edge import Login
+from tunnel_server.tunnels.directory import Login
 
 
 @pytest.fixture
@@ -151,9 +151,9 @@ async def test_without_a_valid_token_it_is_401(
 
 async def test_with_a_valid_token_the_session_is_its_owners(guarded: World) -> None:
     client = await connected(guarded, bearer())
-    assert [login.owner for login in guarded.edge.sessions.values()] == ["alice"]
+    assert [login.owner for login in guarded.edge.directory.sessions.values()] == ["alice"]
     assert (await claim(client, APP))["url"] == "http://app.localhost:8080"
-    assert TOKEN not in repr(list(guarded.edge.sessions.values()))
+    assert TOKEN not in repr(list(guarded.edge.directory.sessions.values()))
 
 
 async def test_a_wrong_version_is_told_before_the_token(guarded: World) -> None:
@@ -165,7 +165,7 @@ async def test_a_wrong_version_is_told_before_the_token(guarded: World) -> None:
 async def test_a_server_that_stops_takes_no_session(world: World) -> None:
     client = world.visit()
     await wait_all_tasks_blocked()
-    world.edge.draining = True
+    world.directory.draining = True
     await client.send(handshake())
     assert tunnel_error(await client.rest()) == (503, "draining")
 
@@ -285,7 +285,7 @@ async def test_a_client_that_is_gone_leaves_nothing(world: World, sent: bytes) -
     await client.stream.aclose()
     await client.done.wait()
     await world.nothing_is_left()
-    assert not world.edge.sessions
+    assert not world.directory.sessions
 
 
 # --- a session -----------------------------------------------------------------------------------
@@ -359,8 +359,8 @@ async def test_a_released_claim_frees_its_name_alone(world: World) -> None:
     await wait_all_tasks_blocked()
     client.session.release(1, "no-error", "")
     await wait_all_tasks_blocked()
-    assert world.edge.registry.find("app") is None
-    assert world.edge.registry.find("other") is not None
+    assert world.directory.registry.find("app") is None
+    assert world.directory.registry.find("other") is not None
 
 
 async def test_a_session_that_ends_frees_its_names(world: World) -> None:
@@ -375,7 +375,7 @@ async def test_a_session_that_ends_frees_its_names(world: World) -> None:
 
 async def test_a_claim_at_a_server_that_stops_is_refused_for_now(world: World) -> None:
     client = await connected(world)
-    world.edge.draining = True
+    world.directory.draining = True
     assert (await claim(client, APP))["code"] == "draining"
 
 
@@ -391,7 +391,7 @@ async def test_a_token_that_is_taken_away_ends_its_session(
         opcode, _ = await received(client)
     assert trio.current_time() - began <= 7
     await client.done.wait()
-    assert guarded.edge.registry.find("app") is None
+    assert guarded.edge.directory.registry.find("app") is None
 
 
 async def test_a_claim_with_a_token_that_was_taken_away_ends_the_session(
@@ -402,7 +402,7 @@ async def test_a_claim_with_a_token_that_was_taken_away_ends_the_session(
     await client.send(message(frame(FrameType.CLAIM, 0, pack_map(APP))))
     while (await received(client))[0] == 2:
         pass
-    assert guarded.edge.registry.find("app") is None
+    assert guarded.edge.directory.registry.find("app") is None
 
 
 async def test_a_peer_that_breaks_the_protocol_ends_its_session_alone(

@@ -64,7 +64,7 @@ async def test_unknown_features_of_a_hello_are_ignored(world: World) -> None:
     _, welcome = await welcomed(world, ("compression", "later"))
     assert welcome.features == ()
     await wait_all_tasks_blocked()
-    assert len(world.edge.sessions) == 1
+    assert len(world.directory.sessions) == 1
 
 
 async def answer_to_claim(
@@ -85,7 +85,7 @@ async def test_a_claim_with_an_unknown_option_is_refused_by_name(world: World) -
     assert (said["code"], said["claim"]) == ("unknown-option", 1)
     assert "'basic-auth'" in str(said["message"])
     assert "secret" not in str(said["message"])
-    assert world.edge.registry.find("app") is None
+    assert world.directory.registry.find("app") is None
 
 
 async def test_a_claim_for_keepalive_is_granted_and_its_seconds_are_checked(world: World) -> None:
@@ -93,6 +93,6 @@ async def test_a_claim_for_keepalive_is_granted_and_its_seconds_are_checked(worl
     assert kind == FrameType.REFUSED
     assert (said["code"], said["claim"]) == ("option-invalid", 1)
     assert "'ws-keepalive'" in str(said["message"])
-    assert world.edge.registry.find("app") is None
+    assert world.directory.registry.find("app") is None
     kind, _ = await answer_to_claim(world, {"ws-keepalive": 86_400})
     assert kind == FrameType.CLAIMED

@@ -29,10 +29,11 @@ from tests.tunnel_server.control_client import (
     welcomed,
 )
 from tunnel_server.owners.tokens import add_token, make_token
+from tunnel_server.tunnels.directory import EXPECT_S
 from tunnel_server.tunnels.parking import PARKED_OF_ONE_NAME_MAX
 from tunnel_server.tunnels.resumes import HELD_MAX, NAMELESS_HOLD_S
 from tunnel_server.visitors.connection import IDLE_TIMEOUT_S
-from tunnel_server.visitors.edge import EXPECT_S
+from tunnel_server.visitors.service import health_details
 
 BEARER = bearer("ti_alice")
 HOLD_S = 60
@@ -64,7 +65,7 @@ def asking(welcome: Welcome, attempt: int = 1, received: int = 0) -> Resume:
 
 async def is_held(world: World) -> bool:
     await wait_all_tasks_blocked()
-    return bool(world.edge.resumes.held())
+    return bool(world.directory.resumes.held())
 
 
 # --- who gets a session back ---------------------------------------------------------------------
@@ -75,14 +76,14 @@ async def test_a_lost_session_is_held_with_its_name_and_given_back(
 ) -> None:
     welcome = await away(world)
     assert welcome.hold_s == HOLD_S
-    tunnel = world.edge.registry.find("app")
+    tunnel = world.directory.registry.find("app")
     assert tunnel is not None
     await trio.sleep(HOLD_S - 1)
     client, answer = await resumed(world, asking(welcome), BEARER)
     assert answer == Resumed(0)
     assert tunnel.session.attached
-    assert world.edge.registry.find("app") is tunnel
-    assert not world.edge.resumes.held()
+    assert world.directory.registry.find("app") is tunnel
+    assert not world.directory.resumes.held()
     await client.stream.aclose()
 
 
@@ -91,8 +92,8 @@ async def test_after_the_hold_the_name_is_free_and_the_session_unknown(
 ) -> None:
     welcome = await away(world)
     await trio.sleep(HOLD_S + 2)
-    assert world.edge.registry.find("app") is None
-    assert not world.edge.sessions
+    assert world.directory.registry.find("app") is None
+    assert not world.directory.sessions
     _, answer = await resumed(world, asking(welcome), BEARER)
     assert answer is None
 
@@ -119,7 +120,7 @@ async def test_a_resume_that_is_not_right_in_every_point_is_refused_and_changes_
         await client.stream.aclose()
         await client.done.wait()
     elif wrong == "draining":
-        [session] = world.edge.sessions
+        [session] = world.directory.sessions
         session.core.control.goaway(Goaway("shutting-down", "", 8))
     _, answer = await resumed(world, asked, *fields)
     assert answer is None
@@ -137,12 +138,12 @@ async def test_a_held_session_ends_when_its_token_is_taken_away(tmp_path: Path) 
         await claim(client, APP)
         await client.stream.aclose()
         await client.done.wait()
-        world.edge.end_revoked_sessions()
+        world.directory.end_revoked_sessions()
         assert await is_held(world)
         tokens.write_text("")
-        world.edge.end_revoked_sessions()
-        assert not world.edge.sessions
-        assert world.edge.registry.find("app") is None
+        world.directory.end_revoked_sessions()
+        assert not world.directory.sessions
+        assert world.directory.registry.find("app") is None
 
 
 async def test_a_session_depends_on_the_token_by_which_it_was_resumed(tmp_path: Path) -> None:
@@ -154,8 +155,8 @@ async def test_a_session_depends_on_the_token_by_which_it_was_resumed(tmp_path: 
         tokens.write_text(tokens.read_text().replace(hash_of(TOKEN), hash_of(other)))
         _, answer = await resumed(world, asking(welcome), bearer(other))
         assert answer is not None
-        world.edge.end_revoked_sessions()
-        assert world.edge.registry.find("app") is not None
+        world.directory.end_revoked_sessions()
+        assert world.directory.registry.find("app") is not None
 
 
 def hash_of(token: str) -> str:
@@ -189,8 +190,8 @@ async def test_a_count_that_cannot_be_ends_the_session(world: World) -> None:
     client = await opened(world, BEARER)
     await client.send(message(resume_message(asking(welcome, received=99))))
     assert (await said(client, FrameType.GOAWAY))["code"] == "protocol-error"
-    assert not world.edge.sessions
-    assert world.edge.registry.find("app") is None
+    assert not world.directory.sessions
+    assert world.directory.registry.find("app") is None
 
 
 async def test_what_was_not_received_goes_again(world: World) -> None:
@@ -210,7 +211,7 @@ async def test_a_claim_whose_answer_was_lost_is_answered_again(world: World) -> 
     client, answer = await resumed(world, asking(welcome), BEARER)
     assert answer is not None
     assert (await claim(client, APP))["name"] == "app"
-    assert world.edge.registry.find("app") is not None
+    assert world.directory.registry.find("app") is not None
 
 
 # --- what is not held ----------------------------------------------------------------------------
@@ -220,7 +221,7 @@ async def test_a_session_without_a_name_and_streams_is_not_held(world: World) ->
     client, _ = await welcomed(world, BEARER)
     await client.stream.aclose()
     await client.done.wait()
-    assert not world.edge.sessions
+    assert not world.directory.sessions
 
 
 async def test_a_client_that_shows_nothing_could_not_show_it_again(world: World) -> None:
@@ -229,7 +230,7 @@ async def test_a_client_that_shows_nothing_could_not_show_it_again(world: World)
     await claim(client, APP)
     await client.stream.aclose()
     await client.done.wait()
-    assert not world.edge.sessions
+    assert not world.directory.sessions
 
 
 async def test_a_client_that_closes_its_websocket_is_not_waited_for(world: World) -> None:
@@ -238,8 +239,8 @@ async def test_a_client_that_closes_its_websocket_is_not_waited_for(world: World
     await client.receive(4)
     await client.stream.aclose()
     await client.done.wait()
-    assert not world.edge.sessions
-    assert world.edge.registry.find("app") is None
+    assert not world.directory.sessions
+    assert world.directory.registry.find("app") is None
 
 
 async def test_of_too_many_held_sessions_the_longest_held_ends(
@@ -254,14 +255,14 @@ async def test_of_too_many_held_sessions_the_longest_held_ends(
         await client.done.wait()
         await trio.sleep(0.1)
     await trio.sleep(1)
-    held = [name for name in ("one", "two", "three") if world.edge.registry.find(name)]
+    held = [name for name in ("one", "two", "three") if world.directory.registry.find(name)]
     assert held == ["two", "three"]
 
 
 async def test_a_server_that_stops_holds_nothing(world: World) -> None:
     await away(world)
-    world.edge.drain()
-    assert not world.edge.sessions
+    world.directory.drain()
+    assert not world.directory.sessions
 
 
 # --- visitors meanwhile --------------------------------------------------------------------------
@@ -272,13 +273,13 @@ async def test_a_request_in_the_gap_is_parked_and_goes_afterwards(world: World) 
     visitor = world.visit()
     await visitor.send(get())
     await wait_all_tasks_blocked()
-    assert world.edge.parking.count == 1
-    details = world.edge.health(None)
+    assert world.directory.parking.count == 1
+    details = health_details(world.directory, None)
     assert details is not None
     assert (details.held_sessions, details.parked_requests) == (1, 1)
     client, _ = await resumed(world, asking(welcome), BEARER)
     assert await stream_opened(client) == 1
-    assert world.edge.parking.count == 0
+    assert world.directory.parking.count == 0
 
 
 async def test_what_follows_a_parked_head_is_read_and_goes_with_it(world: World) -> None:
@@ -288,7 +289,7 @@ async def test_what_follows_a_parked_head_is_read_and_goes_with_it(world: World)
     await wait_all_tasks_blocked()
     await visitor.send(b"cdef")
     await wait_all_tasks_blocked()
-    [login] = world.edge.sessions.values()
+    [login] = world.directory.sessions.values()
     await world.client(echo, login=login)
     await visitor.expect(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabcdef")
 
@@ -301,7 +302,7 @@ async def test_parked_requests_move_to_another_client_that_takes_the_name(world:
     newer = await connected(world, BEARER)
     await claim(newer, APP._replace(instance=b"j" * 16))
     await wait_all_tasks_blocked()
-    tunnel = world.edge.registry.find("app")
+    tunnel = world.directory.registry.find("app")
     assert tunnel is not None
     assert tunnel.session.stream_count == 1
 
@@ -313,7 +314,7 @@ async def test_after_the_hold_a_parked_request_is_told_that_the_tunnel_is_offlin
     visitor = world.visit()
     await visitor.send(get())
     assert await told(visitor) == "tunnel-offline"
-    assert world.edge.parking.count == 0
+    assert world.directory.parking.count == 0
 
 
 async def test_a_visitor_who_leaves_a_parked_request_is_noticed(world: World) -> None:
@@ -323,17 +324,17 @@ async def test_a_visitor_who_leaves_a_parked_request_is_noticed(world: World) ->
     await wait_all_tasks_blocked()
     await visitor.stream.aclose()
     await wait_all_tasks_blocked()
-    assert world.edge.parking.count == 1  # he may only have ended his direction
+    assert world.directory.parking.count == 1  # he may only have ended his direction
     client = await connected(world, BEARER)
     await claim(client, APP._replace(instance=b"j" * 16))
     await wait_all_tasks_blocked()
-    assert world.edge.parking.count == 0
+    assert world.directory.parking.count == 0
 
 
 async def test_so_many_requests_of_a_name_are_parked_and_the_next_is_told(world: World) -> None:
     await away(world)
     for _ in range(PARKED_OF_ONE_NAME_MAX):
-        assert world.edge.parking.enter("app") is not None
+        assert world.directory.parking.enter("app") is not None
     visitor = world.visit()
     await visitor.send(get())
     assert await told(visitor) == "overloaded"
@@ -344,20 +345,20 @@ async def test_a_server_that_stops_answers_what_is_parked(world: World) -> None:
     visitor = world.visit()
     await visitor.send(get())
     await wait_all_tasks_blocked()
-    world.edge.drain()
+    world.directory.drain()
     assert await told(visitor) == "tunnel-offline"
 
 
 async def test_names_that_are_expected_after_a_start_are_waited_for(
     world: World, autojump_clock: MockClock
 ) -> None:
-    world.edge.expect({"app": "alice", "other": "alice"})
+    world.directory.expect({"app": "alice", "other": "alice"})
     visitor, late, stranger = world.visit(), world.visit(), world.visit()
     await visitor.send(get())
     await stranger.send(get(host=b"nobody.localhost:8080"))
     assert await told(stranger) == "tunnel-not-found"
     await wait_all_tasks_blocked()
-    assert world.edge.parking.count == 1
+    assert world.directory.parking.count == 1
     await world.client(hello)
     await visitor.expect(HELLO)
     await late.send(get(host=b"other.localhost:8080"))
@@ -370,14 +371,14 @@ async def test_names_that_are_expected_are_kept_for_their_owners(
     world: World, autojump_clock: MockClock
 ) -> None:
     await online(world)
-    [login] = world.edge.sessions.values()
-    world.edge.expect({"other": login.owner})
+    [login] = world.directory.sessions.values()
+    world.directory.expect({"other": login.owner})
     stranger = await connected(world, bearer("ti_mallory"))
     asked = APP._replace(name="other", instance=b"j" * 16)
     assert (await claim(stranger, asked))["code"] == "name-taken"
     owner = await connected(world, BEARER)
     assert (await claim(owner, asked))["name"] == "other"
-    world.edge.expect({"third": login.owner})
+    world.directory.expect({"third": login.owner})
     await trio.sleep(EXPECT_S + 1.5)
     assert (await claim(stranger, asked._replace(name="third")))["name"] == "third"
 
@@ -402,11 +403,11 @@ async def test_a_held_session_whose_name_was_taken_ends_soon(
     world: World, autojump_clock: MockClock
 ) -> None:
     await away(world)
-    old: Session = next(iter(world.edge.sessions))
+    old: Session = next(iter(world.directory.sessions))
     newer = await connected(world, BEARER)
     await claim(newer, APP._replace(instance=b"j" * 16))
     await trio.sleep(NAMELESS_HOLD_S - 1)
-    assert old in world.edge.sessions
+    assert old in world.directory.sessions
     await trio.sleep(2.5)
     assert old.closed_reason == f"not resumed within {NAMELESS_HOLD_S} s"
     # Whose session it was asks for the name again, and is told for good.
@@ -471,7 +472,7 @@ async def test_a_request_that_waits_its_turn_when_the_connection_is_lost_is_park
         visitor = world.visit()
         await visitor.send(get())
         await wait_all_tasks_blocked()
-        assert world.edge.parking.count == 1
+        assert world.directory.parking.count == 1
     client, _ = await resumed(world, asking(welcome), BEARER)
     assert await stream_opened(client) == 1
 
@@ -486,7 +487,7 @@ async def test_a_nameless_session_is_held_for_what_its_client_lacks(world: World
     released = frame(FrameType.RELEASE, 0, pack_map(Release(1, "given-up", "")))
     await client.send(message(answered + released))
     assert (await visitor.head()).startswith(b"HTTP/1.1 204 ")
-    [session] = world.edge.sessions
+    [session] = world.directory.sessions
     assert not session.core.streams
     await client.stream.aclose()
     await client.done.wait()
@@ -499,11 +500,11 @@ async def test_a_client_that_leaves_a_server_that_stops_does_not_make_it_resumab
     world: World,
 ) -> None:
     client, _ = await online(world)
-    [session] = world.edge.sessions
+    [session] = world.directory.sessions
     session.goaway("shutting-down", "the server stops", 8)
     assert (await said(client, FrameType.GOAWAY))["code"] == "shutting-down"
     leaving = Goaway("shutting-down", "the client stops", 8)
     await client.send(message(frame(FrameType.GOAWAY, 0, pack_map(leaving))))
     await wait_all_tasks_blocked()
-    assert world.edge.registry.find("app") is None
+    assert world.directory.registry.find("app") is None
     assert not session.resumable

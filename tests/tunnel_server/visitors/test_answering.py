@@ -655,7 +655,7 @@ async def test_while_the_server_stops_every_answer_closes(world: World) -> None:
     await visitor.send(get())
     await stranger.send(b"GET / HTTP/1.1\r\nHost: ")
     await wait_all_tasks_blocked()
-    world.edge.draining = True
+    world.directory.draining = True
     go.set()
     assert await visitor.rest() == HELLO_AND_CLOSE
     await stranger.send(b"nowhere.localhost\r\n\r\n")

@@ -97,7 +97,7 @@ async def test_what_is_in_flight_ends_before_its_session_does(
         await visitor.end()
     assert trio.current_time() == pytest.approx(7, abs=0.2)
     assert client.server.closed_reason == "the server has stopped"
-    assert not world.edge.sessions
+    assert not world.directory.sessions
     assert not world.edge.connections
 
 
@@ -241,7 +241,7 @@ async def test_idle_sessions_do_not_hold_up_a_stop(world: World, autojump_clock:
     await drain(world.edge)
     assert trio.current_time() < 0.5
     assert [len(client.goaways) for client in clients] == [1] * 5
-    assert not world.edge.sessions
+    assert not world.directory.sessions
 
 
 async def test_a_head_that_has_begun_is_waited_for(world: World, autojump_clock: MockClock) -> None:

@@ -213,7 +213,7 @@ async def test_the_service_takes_get_and_head_only(world: World) -> None:
 async def test_ready_is_503_on_a_server_that_stops(world: World) -> None:
     visitor = world.visit()
     await wait_all_tasks_blocked()
-    world.edge.draining = True
+    world.directory.draining = True
     await visitor.send(get(b"/_tunnel/ready", host=b"localhost"))
     raw = await visitor.rest()
     assert tunnel_error(raw) == (503, "draining")
@@ -242,7 +242,7 @@ async def test_a_session_that_is_just_closing_is_offline_already(world: World) -
     client.server._end("closing")  # and its transport takes a while
     await visitor.send(get())
     assert tunnel_error(await visitor.head()) == (503, "tunnel-offline")
-    assert world.edge.registry.find("app") is None
+    assert world.directory.registry.find("app") is None
 
 
 async def test_visitors_beyond_what_the_client_serves_at_once_are_told_so(world: World) -> None:

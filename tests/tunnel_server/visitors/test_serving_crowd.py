@@ -110,7 +110,7 @@ async def test_bodies_that_are_owed_are_among_them_and_the_app_is_told() -> None
         await second.send_all(b"nine more")
         assert await received(second, len(HELLO)) == HELLO
         await wait_all_tasks_blocked(0.01)
-        session = next(iter(server.world.edge.sessions))
+        session = next(iter(server.world.directory.sessions))
         assert len(session.core.streams) == 1
 
 

@@ -89,7 +89,7 @@ async def test_a_query_of_another_form_is_a_bad_request(query: bytes) -> None:
 async def test_a_tunnel_that_went_offline_still_gets_one() -> None:
     async with open_world(domain="example.com", open=True) as world:
         client = await world.client(hello)
-        world.edge.release(client.server)
+        world.directory.release(client.server)
         assert await asked(world, b"?domain=app.example.com") == (200, None)
 
 
