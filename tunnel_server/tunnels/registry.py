@@ -7,7 +7,7 @@ in this process's memory alone.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, KeysView
 from typing import Final, NamedTuple
 
 from protocol.drivers.session import Session
@@ -62,6 +62,8 @@ class Registry:
         self._url_of = url_of
         self._random_bytes = random_bytes
         self._tunnels: dict[str, Tunnel] = {}
+        self._tunnels_of: dict[Session, dict[int, Tunnel]] = {}
+        """The same by session and claim; a session that holds nothing is not there."""
         self._left: OrderedDict[str, Held] = OrderedDict()
         self._reserved: dict[str, str] = {}
         """Names that nobody holds and one owner alone may claim."""
@@ -95,9 +97,9 @@ class Registry:
 
         A claim that holds is asked again by a client that missed the answer, and answered again.
         """
-        for tunnel in self._tunnels.values():
-            if tunnel.session is session and tunnel.claim == claim.claim:
-                return Claimed(claim.claim, tunnel.name, self._url_of(tunnel.name))
+        held = self._tunnels_of.get(session, {}).get(claim.claim)
+        if held is not None:
+            return Claimed(claim.claim, held.name, self._url_of(held.name))
         try:
             options = read_options(claim.options)
         except OptionError as error:
@@ -110,6 +112,7 @@ class Registry:
             same = holder.owner == owner and (claim.start or holder.instance == claim.instance)
             if not same:
                 return _name_taken(holder, owner, claim)
+            self._remove(holder)
             _tell_taken_over(holder)
         elif self._reserved.get(name, owner) != owner:
             return Refused(claim.claim, "name-taken", f"{name} was another client's until just now")
@@ -119,30 +122,28 @@ class Registry:
         if holder is not None:
             before = (*holder.displaced, holder.instance)
             tunnel.displaced.extend(one for one in before if one != claim.instance)
-        self._tunnels[name] = tunnel
+        self._add(tunnel)
         return Claimed(claim.claim, name, self._url_of(name))
 
     def names_of(self, session: Session) -> list[str]:
         """The names that a session holds."""
-        return [tunnel.name for tunnel in self._tunnels.values() if tunnel.session is session]
+        return [tunnel.name for tunnel in self._tunnels_of.get(session, {}).values()]
 
-    def holders(self) -> set[Session]:
-        """The sessions that hold a name."""
-        return {tunnel.session for tunnel in self._tunnels.values()}
+    def holders(self) -> KeysView[Session]:
+        """The sessions that hold a name; it changes as they do."""
+        return self._tunnels_of.keys()
 
     def release(self, session: Session, claim: int | None, now: float) -> list[str]:
         """Free one claim of a session, or all; returns the names."""
-        names = [
-            tunnel.name
-            for tunnel in self._tunnels.values()
-            if tunnel.session is session and claim in (None, tunnel.claim)
-        ]
-        for name in names:
-            self._left[name] = Held(now, self._tunnels.pop(name).owner)
-            self._left.move_to_end(name)
+        held = self._tunnels_of.get(session, {})
+        tunnels = [tunnel for number, tunnel in held.items() if claim in (None, number)]
+        for tunnel in tunnels:
+            self._remove(tunnel)
+            self._left[tunnel.name] = Held(now, tunnel.owner)
+            self._left.move_to_end(tunnel.name)
         while len(self._left) > REMEMBERED_NAMES_MAX:
             self._left.popitem(last=False)
-        return names
+        return [tunnel.name for tunnel in tunnels]
 
     def held_within(self, seconds: float, now: float) -> dict[str, Held]:
         """The names that were held so shortly before `now`; the newest first."""
@@ -151,6 +152,17 @@ class Registry:
             name: left for name, left in reversed(self._left.items()) if now - left.at <= seconds
         }
         return {**held, **left}
+
+    def _add(self, tunnel: Tunnel) -> None:
+        self._tunnels[tunnel.name] = tunnel
+        self._tunnels_of.setdefault(tunnel.session, {})[tunnel.claim] = tunnel
+
+    def _remove(self, tunnel: Tunnel) -> None:
+        del self._tunnels[tunnel.name]
+        held = self._tunnels_of[tunnel.session]
+        del held[tunnel.claim]
+        if not held:
+            del self._tunnels_of[tunnel.session]
 
     def _free_name(self) -> str:
         while True:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
+from collections.abc import Callable, ItemsView, Iterator, KeysView, ValuesView
 from typing import Any
 
 import pytest
@@ -247,3 +249,67 @@ def test_a_reserved_name_is_its_owners_until_it_is_claimed_or_free_again(
     registry.unreserve("other")
     registry.unreserve("other")
     assert code(registry.claim(FakeSession(), "bob", claim("other"))) == "claimed"
+
+
+class Counted(OrderedDict[Any, Any]):
+    """A dictionary that counts the entries that anybody looks at."""
+
+    looked_at = 0
+
+    def __repr__(self) -> str:
+        return f"<Counted {len(self)}, {self.looked_at} looked at>"
+
+    def __iter__(self) -> Iterator[Any]:
+        for key in super().__iter__():
+            Counted.looked_at += 1
+            yield key
+
+    def __getitem__(self, key: object) -> Any:
+        Counted.looked_at += 1
+        return super().__getitem__(key)
+
+    def get(self, key: object, default: Any = None) -> Any:
+        Counted.looked_at += 1
+        return super().get(key, default)
+
+    def keys(self) -> Any:
+        return KeysView(self)
+
+    def values(self) -> Any:
+        return ValuesView(self)
+
+    def items(self) -> Any:
+        return ItemsView(self)
+
+
+def looked_at(names: int) -> list[int]:
+    """How many entries each step looks at while so many names are held by other sessions."""
+    registry = Registry(str, lambda size: bytes(range(size)))
+    for number in range(names):
+        registry.claim(FakeSession(), "alice", claim(f"n{number}"))
+    for attribute, value in vars(registry).items():
+        if isinstance(value, dict):
+            setattr(registry, attribute, Counted(value))
+    session = FakeSession()
+    steps: list[Callable[[], object]] = [
+        lambda: registry.claim(session, "alice", claim()),
+        lambda: registry.claim(session, "alice", claim()),
+        lambda: registry.claim(session, "alice", claim("n0", number=2)),
+        lambda: registry.names_of(session),
+        lambda: session in registry.holders(),
+        lambda: registry.release(session, 1, 0.0),
+        lambda: registry.release(session, None, 0.0),
+    ]
+    counts = []
+    for step in steps:
+        Counted.looked_at = 0
+        step()
+        counts.append(Counted.looked_at)
+    return counts
+
+
+def test_with_many_names_held_nothing_looks_at_more_of_them() -> None:
+    few = looked_at(10)
+    assert looked_at(10_000) == few
+    assert max(few) < 10
+    assert few[0] > 0
