@@ -7,6 +7,7 @@ import pytest
 import trio
 import trio.testing
 
+from tests.clocks import elapsed_s
 from tunnel_client.uplink import sleep as sleep_module
 from tunnel_client.uplink.sleep import (
     LATE_MIN_S,
@@ -81,7 +82,7 @@ class Machine:
         return trio.current_time(), WALL_S + trio.current_time() + self.asleep_s
 
     def woke(self, slept_s: float) -> None:
-        self.woken.append((trio.current_time(), slept_s))
+        self.woken.append((elapsed_s(), slept_s))
 
 
 async def test_who_watches_is_told_within_half_a_second_of_waking(
