@@ -11,8 +11,6 @@ from typing import Final, NamedTuple
 
 from protocol.errors import TunnelError
 
-WS_KEEPALIVE: Final = "ws-keepalive"
-
 # Below it the sweeps, which look once a second, could not keep to it. A day: whoever wants more
 # wants none.
 WS_KEEPALIVE_MIN_S: Final = 1
@@ -32,30 +30,63 @@ class OptionError(TunnelError):
 
 
 class Options(NamedTuple):
-    """What a claim asks for. Each default stands for an option that is not there."""
+    """The options of one claim; a field's default is what its absence means."""
 
     ws_keepalive_s: int = 0  # when an idle WebSocket is pinged; 0 for never
 
     def as_map(self) -> dict[str, object]:
-        """As a claim carries them."""
-        return {WS_KEEPALIVE: self.ws_keepalive_s} if self.ws_keepalive_s else {}
+        """Return what a claim carries: every option that differs from its default."""
+        return {
+            option.name: value
+            for option, value in zip(OPTIONS, self, strict=True)
+            if value != option.default
+        }
+
+
+class WholeSeconds(NamedTuple):
+    """A kind: an integer within limits."""
+
+    least: int
+    most: int
+
+    def __str__(self) -> str:
+        return f"a whole number of seconds, {self.least} to {self.most}"
+
+    def allows(self, value: object) -> bool:
+        """Whether a value is of this kind. A bool is an int to Python, and none to us."""
+        return type(value) is int and self.least <= value <= self.most
+
+
+class Option(NamedTuple):
+    """A row of the table: one option that this version knows."""
+
+    name: str  # in a claim's map
+    kind: WholeSeconds
+    default: object  # without it in the map; it need not be of the kind
+
+    def read(self, value: object) -> object:
+        """Return a value that came. Raises OptionError if it is not of the option's kind."""
+        if not self.kind.allows(value):
+            raise OptionError("option-invalid", f"{self.name!r} is {self.kind}")
+        return value
+
+
+# One row for each field of Options, in the same order.
+OPTIONS: Final = (
+    Option("ws-keepalive", WholeSeconds(WS_KEEPALIVE_MIN_S, WS_KEEPALIVE_MAX_S), default=0),
+)
 
 
 def read_options(options: Mapping[str, object]) -> Options:
-    """What a claim's map says.
+    """Read a claim's map.
 
     Raises:
-        OptionError: the first option, by name, that is not known or not right.
+        OptionError: an option is not known, the first by name; or one is not right.
     """
-    for name in sorted(options):
-        if name != WS_KEEPALIVE:
-            raise OptionError("unknown-option", f"this server has no option {name!r}")
-    return Options(_ws_keepalive_s(options[WS_KEEPALIVE]) if WS_KEEPALIVE in options else 0)
-
-
-def _ws_keepalive_s(value: object) -> int:
-    # type(): a bool is an int to Python.
-    if type(value) is int and WS_KEEPALIVE_MIN_S <= value <= WS_KEEPALIVE_MAX_S:
-        return value
-    allowed = f"{WS_KEEPALIVE_MIN_S} to {WS_KEEPALIVE_MAX_S}"
-    raise OptionError("option-invalid", f"{WS_KEEPALIVE!r} is a whole number of seconds, {allowed}")
+    unknown = options.keys() - {option.name for option in OPTIONS}
+    if unknown:
+        raise OptionError("unknown-option", f"this server has no option {min(unknown)!r}")
+    return Options._make(
+        option.read(options[option.name]) if option.name in options else option.default
+        for option in OPTIONS
+    )

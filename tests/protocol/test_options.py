@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given, strategies as st
 
-from protocol.options import OptionError, Options, read_options
+from protocol.options import OPTIONS, OptionError, Options, read_options
+
+WIRE = Path(__file__).parents[2] / "docs" / "protocol.md"
 
 
 @given(seconds=st.integers(0, 86_400))
@@ -39,3 +44,24 @@ def test_an_unknown_option_is_refused_by_name_whatever_stands_beside_it(
     with pytest.raises(OptionError, match=f"^this server has no option '{name}'$") as caught:
         read_options({**beside, name: 1})
     assert caught.value.code == "unknown-option"
+
+
+def test_of_unknown_options_the_first_by_name_is_told() -> None:
+    with pytest.raises(OptionError, match="'basic-auth'"):
+        read_options({"keepalive": 1, "basic-auth": 1, "ws-keepalive": 0})
+
+
+def test_each_field_has_its_row_with_the_same_default() -> None:
+    rows = {option.name.replace("-", "_"): option.default for option in OPTIONS}
+    fields = {field.removesuffix("_s"): value for field, value in Options()._asdict().items()}
+    assert list(rows.items()) == list(fields.items())
+
+
+def test_the_specification_has_each_option_with_its_limits() -> None:
+    section = WIRE.read_text().partition("### 11.1")[2].partition("\n## ")[0]
+    said = re.findall(
+        r"^\| `([a-z-]+)` \| integer, ([\d,]+) to ([\d,]+): seconds", section, re.MULTILINE
+    )
+    assert [(name, int(a.replace(",", "")), int(b.replace(",", ""))) for name, a, b in said] == [
+        (option.name, option.kind.least, option.kind.most) for option in OPTIONS
+    ]
