@@ -15,3 +15,6 @@ VERSION = 1
 
 SUBPROTOCOL = f"trio-tunnel.{VERSION}"
 CONTROL_PATH = "/_tunnel/control"
+
+FRAMES = 5
+"""The level of logging, below DEBUG, at which each frame of a session is a line."""

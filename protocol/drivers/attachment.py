@@ -21,6 +21,7 @@ from typing import Final, Protocol
 import trio
 
 from protocol.drivers.latch import Latch
+from protocol.drivers.session_log import SessionLog, traced
 from protocol.drivers.transport import Transport, TransportClosed
 from protocol.errors import RemoteProtocolError
 from protocol.limits import BEGUN_MAX, CLOSE_TIMEOUT_S
@@ -40,6 +41,7 @@ class AttachedSession(Protocol):
     """What an attachment needs of its session."""
 
     core: Core
+    log: SessionLog
     closed_reason: str | None
 
     def dispatch(self, event: Event) -> None:
@@ -78,7 +80,7 @@ class Attachment:
         self.output = Latch()
         self.sending_since = math.inf
         self._owner = owner
-        self._transport = transport
+        self._transport = traced(transport, owner.log.by(log))
         self._first = first
         self._superseded = False
         self._ending = False

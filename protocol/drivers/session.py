@@ -7,13 +7,14 @@ queues, and nothing is numbered. `resume` attaches it to the next connection.
 
 from __future__ import annotations
 
-import math
+import logging
 from collections.abc import Callable
 
 import trio
 
 from protocol.drivers.attachment import Attachment
 from protocol.drivers.latch import Latch
+from protocol.drivers.session_log import SessionLog
 from protocol.drivers.stream import TunnelStream
 from protocol.drivers.transport import Transport
 from protocol.errors import RemoteProtocolError, SessionClosed
@@ -31,6 +32,8 @@ from protocol.mux.events import (
 )
 from protocol.mux.messages import Claim, Claimed, Goaway, Open, Refused
 
+log = logging.getLogger(__name__)
+
 SessionEvent = ClaimAsked | ClaimAnswered | Released | GoingAway
 
 
@@ -40,6 +43,7 @@ class Session:
     Args:
         core: fresh from the handshake.
         transport: carries it first; the session closes it.
+        session_id: its public id, from the welcome.
         hold_s: how long the server keeps it without a connection; 0: it ends with its first one.
         on_stream: called for each stream that the server opens (client only).
         on_event: called for what concerns claims and leaving.
@@ -51,7 +55,7 @@ class Session:
         closed_reason: why it has ended; None before.
         detached_at: since when it waits for a connection, in trio's time; None while it has one,
             and when it has ended.
-        heard_at: when the last byte came by a connection that was lost.
+        log: writes records that carry its id.
     """
 
     def __init__(
@@ -59,17 +63,18 @@ class Session:
         core: Core,
         transport: Transport,
         *,
+        session_id: bytes = b"",
         hold_s: float = 0,
         on_stream: Callable[[TunnelStream], None] | None = None,
         on_event: Callable[[SessionEvent], None] | None = None,
         on_closed: Callable[[], None] | None = None,
     ) -> None:
         self.core = core
+        self.log = SessionLog(log, session_id)
         self.hold_s = hold_s
         self.closed_reason: str | None = None
         self.detached_at: float | None = None
         self.detached_reason = ""
-        self.heard_at = -math.inf
         self.on_event = on_event
         self.on_closed = on_closed
         self._on_stream = on_stream
@@ -79,12 +84,17 @@ class Session:
 
     def __repr__(self) -> str:
         state = self.closed_reason or ("attached" if self.attached else "detached")
-        return f"<Session {state} {self.core!r}>"
+        return f"<Session {state} {self.log.shown or '?'} {self.core!r}>"
 
     @property
     def attached(self) -> bool:
         """Whether it has a connection."""
         return self.closed_reason is None and self.detached_at is None
+
+    @property
+    def heard_at(self) -> float:
+        """When the last byte came by its newest connection, which may be lost."""
+        return self._attachment.heard_at
 
     @property
     def stream_count(self) -> int:
@@ -179,6 +189,7 @@ class Session:
         Cancelled is raised; then the connection is dropped, and the session has ended.
         """
         attachment = self._attachment
+        self.log.debug("attached")
         await attachment.run()
         if attachment is not self._attachment:
             return "resumed by another connection"
@@ -209,6 +220,7 @@ class Session:
             RemoteProtocolError: the peer cannot have that number; nothing has changed.
         """
         self.core.resume(received, trio.current_time())
+        self.log.debug("resumed: the peer has %d of %d frames", received, self.core.sent.count)
         self._attachment.supersede()
         self._attachment = Attachment(self, transport, first)
         self.detached_at = None
@@ -264,7 +276,6 @@ class Session:
         """See AttachedSession."""
         if attachment is not self._attachment or not self.attached:
             return
-        self.heard_at = attachment.heard_at
         leaving = self.core.control.peer_leaving
         said = f" after it had said {leaving.code}: {leaving.message}" if leaving else ""
         if final or not self.resumable:
@@ -272,6 +283,7 @@ class Session:
         else:
             self.detached_reason = f"{reason}{said}"
             self.detached_at = trio.current_time()
+            self.log.debug("detached: %s", self.detached_reason)
 
     def _end(self, reason: str) -> None:
         """Tell every stream, once."""
@@ -279,6 +291,7 @@ class Session:
             return
         self.closed_reason = reason
         self.detached_at = None
+        self.log.debug("ended: %s", reason)
         for record in list(self.core.streams.values()):
             if record.driver is not None:
                 record.driver.wake_reader()

@@ -1,6 +1,6 @@
 """Logging of both programs: one handler, on stderr, and records that say whose they are.
 
-    2025-11-21T10:24:03.123Z WARNING tunnel_server.tunnels.control: session 4f1c stream 12: lost
+    2025-11-21T10:24:03.123Z INFO tunnel_server.tunnels.control: session 4f1c9a03: bob is online
 
 Times are UTC. A record is one line: what visitors and peers send ends up in messages, so control
 characters are escaped there, and can neither start a line of their own nor move a terminal's
@@ -15,15 +15,21 @@ import sys
 from datetime import UTC, datetime
 from typing import Final, TextIO
 
+from protocol import FRAMES
+
+log = logging.getLogger(__name__)
+
 # Ours at INFO, libraries only when something is wrong: wsproto and its like log each connection.
 _OURS: Final = ("protocol", "tunnel_server", "tunnel_client")
+logging.addLevelName(FRAMES, "FRAMES")
+
 _FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(ids)s%(message)s"
 # C0 but HTAB, DEL, C1, and the two separators that some viewers break lines at.
 _CONTROLS: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class OneLineFormatter(logging.Formatter):
-    """The format above; `ids` is filled in by SessionLog and empty for other records."""
+    """The format above; `ids` is filled in by a session's log and empty for other records."""
 
     def __init__(self) -> None:
         super().__init__(_FORMAT, defaults={"ids": ""})
@@ -36,24 +42,6 @@ class OneLineFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (logging's own name)
         return escape_controls(super().formatMessage(record))
-
-
-class SessionLog(logging.LoggerAdapter[logging.Logger]):
-    """A logger whose records carry the ids of a session and, if given, of a stream.
-
-    Args:
-        logger: the module's own.
-        session: the session's public id; never its secret.
-        stream: the id of one of its streams.
-    """
-
-    def __init__(self, logger: logging.Logger, session: str, stream: int | None = None) -> None:
-        ids = f"session {session}" if stream is None else f"session {session} stream {stream}"
-        super().__init__(logger, {"ids": f"{ids}: "})
-        self.session = session
-
-    def for_stream(self, stream: int) -> SessionLog:
-        return SessionLog(self.logger, self.session, stream)
 
 
 class _StderrHandler(logging.StreamHandler[TextIO]):
@@ -82,6 +70,8 @@ def set_up_logging(level: int = logging.INFO) -> None:
     root.setLevel(logging.WARNING)
     for name in _OURS:
         logging.getLogger(name).setLevel(level)
+    if level <= FRAMES:
+        log.warning("every frame is logged, which slows this program down")
 
 
 def escape_controls(text: str) -> str:

@@ -58,6 +58,7 @@ class Keeper:
         session = Session(
             Core(is_server=False, heartbeat=heartbeat, now=trio.current_time()),
             transport,
+            session_id=welcome.session,
             hold_s=welcome.hold_s,
             on_stream=self._on_stream,
             on_event=self._on_event,

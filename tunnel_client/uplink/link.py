@@ -204,7 +204,7 @@ class Link:
     def _failed(self, group: BaseExceptionGroup[Exception]) -> None:
         if self._opened and self.session is not None:
             self.session.close("this client has a fault")
-            log.error("the session failed", exc_info=group)
+            self.session.log.by(log).error("the session failed", exc_info=group)
             self.reason = "this client has a fault; its log says more"
             return
         failure = failure_of(group, str(self._config.server_url))

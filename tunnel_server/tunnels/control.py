@@ -155,14 +155,15 @@ class ControlEndpoint:
             except RemoteProtocolError as error:
                 await _say_goodbye(transport, error)
                 raise
-        log.info("%s: session of %s (%s)", address, _short(login.owner), said)
+        said_of = session.log.by(log)
+        said_of.info("%s: session of %s (%s)", address, _short(login.owner), said)
         try:
             reason = await session.run()
         finally:
             self._end_if_idle(session)
         held = f"; held for {session.hold_s:g} s" if session.detached_at is not None else ""
         what = "connection lost" if session.closed_reason is None else "session ended"
-        log.info("%s: %s: %s%s", address, what, reason, held)
+        said_of.info("%s: %s: %s%s", address, what, reason, held)
 
     async def _begin(self, transport: WebSocketTransport, login: Login) -> tuple[Session, str]:
         """The session that the client resumes or begins, and what to say of it."""
@@ -207,7 +208,7 @@ class ControlEndpoint:
             body_credit=hello.body_credit,
             now=trio.current_time(),
         )
-        session = Session(core, transport, hold_s=hold_s)
+        session = Session(core, transport, session_id=session_id, hold_s=hold_s)
         session.on_event = partial(self.on_event, session)
         session.on_closed = partial(directory.end_session, session)
         directory.sessions[session] = login
@@ -242,10 +243,11 @@ class ControlEndpoint:
             return
         answer = self._directory.registry.claim(session, login.owner, claim)
         session.answer_claim(answer)
+        said_of = session.log.by(log)
         if isinstance(answer, Refused):
-            log.info("claim of %s refused: %s", _short(login.owner), answer.code)
+            said_of.info("claim of %s refused: %s", _short(login.owner), answer.code)
         else:
-            log.info("%s is online, of %s", answer.name, _short(login.owner))
+            said_of.info("%s is online, of %s", answer.name, _short(login.owner))
             self._directory.claimed(answer.name)
 
 

@@ -8,7 +8,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from protocol.program.logs import SessionLog, escape_controls, set_up_logging
+from protocol import FRAMES
+from protocol.drivers.session_log import SessionLog
+from protocol.program.logs import escape_controls, set_up_logging
+
+SESSION = bytes.fromhex("4f1c9a03") + bytes(12)
 
 
 @pytest.fixture
@@ -39,20 +43,10 @@ def test_time_is_utc(stderr: Callable[[], str]) -> None:
     assert stderr() == "2025-11-21T10:24:03.123Z INFO protocol.x: m\n"
 
 
-def test_record_of_a_session_and_of_its_stream_carry_their_ids(stderr: Callable[[], str]) -> None:
-    log = SessionLog(logging.getLogger("tunnel_server.visitors.edge"), "4f1c")
-    log.warning("slow")
-    log.for_stream(12).warning("took %d %%", 50)
-    lines = [line.partition("WARNING ")[2] for line in stderr().splitlines()]
-    assert lines == [
-        "tunnel_server.visitors.edge: session 4f1c: slow",
-        "tunnel_server.visitors.edge: session 4f1c stream 12: took 50 %",
-    ]
-
-
-def test_ids_may_have_a_percent_sign(stderr: Callable[[], str]) -> None:
-    SessionLog(logging.getLogger("protocol"), "100%d").info("of %s", "it")
-    assert "session 100%d: of it" in stderr()
+def test_record_of_a_session_carries_its_id(stderr: Callable[[], str]) -> None:
+    log = SessionLog(logging.getLogger("tunnel_server.visitors.edge"), SESSION)
+    log.warning("took %d %%", 50)
+    assert stderr().endswith("tunnel_server.visitors.edge: session 4f1c9a03: took 50 %\n")
 
 
 def test_what_a_stranger_sends_cannot_begin_a_line_or_drive_a_terminal(
@@ -90,6 +84,20 @@ def test_level_of_ours_can_be_another(stderr: Callable[[], str]) -> None:
     set_up_logging(logging.DEBUG)
     logging.getLogger("protocol").debug("seen")
     assert "DEBUG protocol: seen" in stderr()
+
+
+def test_the_level_of_frames_has_a_name_and_a_warning(stderr: Callable[[], str]) -> None:
+    set_up_logging(FRAMES)
+    logging.getLogger("protocol.drivers.attachment").log(FRAMES, "-> 12 DATA 1400")
+    warning, frame = stderr().splitlines()
+    assert "WARNING protocol.program.logs: every frame is logged" in warning
+    assert frame.endswith("FRAMES protocol.drivers.attachment: -> 12 DATA 1400")
+
+
+@pytest.mark.parametrize("level", [FRAMES + 1, logging.DEBUG, logging.INFO])
+def test_another_level_has_no_warning(stderr: Callable[[], str], level: int) -> None:
+    set_up_logging(level)
+    assert stderr() == ""
 
 
 def test_setting_up_twice_prints_each_record_once(stderr: Callable[[], str]) -> None:

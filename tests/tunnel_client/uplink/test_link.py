@@ -12,7 +12,7 @@ from protocol.mux.events import GoingAway
 from protocol.mux.messages import Claim, Claimed, Refused, Release
 from tests.clocks import elapsed_s
 from tests.origin_fakes import Told
-from tests.server_fakes import Network, a_config
+from tests.server_fakes import WELCOME, Network, a_config
 from tunnel_client.uplink import link as link_module
 from tunnel_client.uplink.attempts import Attempts
 from tunnel_client.uplink.link import Link
@@ -210,7 +210,9 @@ async def test_a_fault_in_a_session_is_logged_and_ends_the_link_alone(
         at_server.cancel_scope.cancel()
     assert client.link.reason == "this client has a fault; its log says more"
     assert client.link.refused is None
-    assert [record.message for record in caplog.records] == ["the session failed"]
+    (record,) = caplog.records
+    assert record.message == "the session failed"
+    assert record.__dict__["ids"] == f"session {WELCOME.session[:4].hex()}: "
 
 
 # --- a server that leaves, a name that is taken --------------------------------------------------

@@ -36,6 +36,7 @@ from tests.tunnel_server.control_client import (
     message,
     received,
     said,
+    welcomed,
 )
 from tunnel_server.owners.tokens import add_token
 from tunnel_server.tunnels.directory import Login
@@ -423,7 +424,7 @@ async def test_a_session_is_logged_from_its_start_to_its_end(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    client = await connected(world, bearer("secret-key"))
+    client, welcome = await welcomed(world, bearer("secret-key"))
     await claim(client, APP)
     await claim(client, APP._replace(claim=2, name="Not Legal"))
     await client.stream.aclose()
@@ -438,6 +439,8 @@ async def test_a_session_is_logged_from_its_start_to_its_end(
         f"{VISITOR}: connection lost: the connection was lost; held for 60 s",
     ]
     assert "secret-key" not in caplog.text
+    ids = f"session {welcome.session[:4].hex()}: "
+    assert {record.__dict__["ids"] for record in caplog.records} == {ids}
 
 
 async def test_repr_names_what_it_holds(world: World) -> None:
