@@ -11,14 +11,14 @@ Every error carries `Tunnel-Error: CODE`, which apps cannot set, so a script can
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
 from protocol.http.fields import Fields
 from tunnel_server.answers import pages
 from tunnel_server.answers.negotiation import Form, preferred_form
+from tunnel_server.answers.refusal import Refusal
 from tunnel_server.answers.texts import ERRORS, ErrorText
 from tunnel_server.settings.config import client_command
 
@@ -46,104 +46,67 @@ class HealthDetails(NamedTuple):
     parked_requests: int  # wait for a client that is away
 
 
-def error_answer(
-    code: str,
-    detail: str = "",
-    accept: bytes = b"",
-    *,
-    name: str | None = None,
-    method: bytes = b"GET",
-    fields: Fields = (),
-    status: int | None = None,
-    extra: Mapping[str, object] | None = None,
+class Landing(NamedTuple):
+    """The landing page, before it is known how the visitor wants to read it.
+
+    Attributes:
+        public_url: the apex.
+        token_needed: sharing needs a token.
+    """
+
+    public_url: str
+    token_needed: bool
+
+
+def answer_to(
+    found: Refusal | Landing | Answer, accept: bytes, *, name: str = "", method: bytes = b"GET"
 ) -> Answer:
-    """The answer for one of the codes in ERRORS, as HTML, JSON or text.
+    """The whole answer for what a request came to.
 
     Args:
-        code: which.
-        detail: what happened, in one or two sentences; the code's own cause if empty. It may quote
-            strangers: it is cut, cleaned of control characters, and escaped.
+        found: what it is answered with.
         accept: the visitor's Accept.
-        name: the tunnel that was asked for, if there is one.
+        name: the tunnel that was asked for; empty where there is none.
         method: of the request; only what a GET brought loads itself again.
-        fields: more of them; one of them takes the place of a default of the same name.
-        status: another one than the code's, for the two cases below.
-        extra: more members of the JSON form.
+    """
+    if isinstance(found, Refusal):
+        return error_answer(found, accept, name=name, method=method)
+    return landing_page(found, accept) if isinstance(found, Landing) else found
+
+
+def error_answer(
+    refusal: Refusal, accept: bytes = b"", *, name: str = "", method: bytes = b"GET"
+) -> Answer:
+    """The answer for a refusal, as HTML, JSON or text; the arguments are those of `answer_to`.
+
+    The cause may quote strangers: it is cut, cleaned of control characters, and escaped.
 
     Raises:
         KeyError: no such code.
     """
+    code = refusal.code
     text = ERRORS[code]
-    number = HTTPStatus(text.status if status is None else status)
-    cause = _clean(detail) or text.cause
+    number = HTTPStatus(text.status if refusal.status is None else refusal.status)
+    cause = _clean(refusal.cause) or text.cause
     form = preferred_form(accept)
     safe = method in (b"GET", b"HEAD")
     if form is Form.HTML:
         body = pages.error_page(code, text, number, cause, name, safe=safe)
     elif form is Form.JSON:
-        body = _json(_error_object(code, text, number, cause, name) | dict(extra or {}))
+        body = _json(_error_object(code, text, number, cause, name) | dict(refusal.extra or {}))
     else:
         body = _error_text(code, text, number, cause)
-    given = {field.lower() for field, _ in fields}
+    given = {field.lower() for field, _ in refusal.fields}
     defaults = [field for field in _error_fields(number, text) if field[0].lower() not in given]
-    more = ((b"Tunnel-Error", code.encode()), *defaults, *fields)
+    more = ((b"Tunnel-Error", code.encode()), *defaults, *refusal.fields)
     waits = text.passes and safe
     policy = pages.WAITING_POLICY if waits else pages.CONTENT_SECURITY_POLICY
     return _answer(number, form, body, more, policy)
 
 
-def version_refused(versions: Sequence[str], accept: bytes = b"") -> Answer:
-    """The refusal of a control handshake that offers no version of ours: 400, with our list.
-
-    Args:
-        versions: the subprotocols that this server speaks, newest first.
-    """
-    listed = ", ".join(versions)
-    detail = f"tunnel-client and this server speak no common version; the server speaks {listed}."
-    return error_answer(
-        "version-not-supported",
-        detail,
-        accept,
-        status=400,
-        fields=((b"Sec-WebSocket-Protocol", listed.encode()),),
-        extra={"versions": list(versions)},
-    )
-
-
-def method_not_allowed(allow: bytes, accept: bytes = b"") -> Answer:
-    """405, for a path of the service that takes only the methods in `allow` (`GET, HEAD`)."""
-    return error_answer(
-        "method-not-supported",
-        f"This address takes {allow.decode('ascii')} only.",
-        accept,
-        status=405,
-        fields=((b"Allow", allow),),
-    )
-
-
-def offline_answer(
-    name: str, since: datetime, now: datetime, accept: bytes = b"", *, method: bytes = b"GET"
-) -> Answer:
-    """503 for a tunnel that was there, with the moment it went away.
-
-    Args:
-        since: when it went away, in UTC.
-        now: for how long that is ago.
-    """
-    moment = since.strftime("%Y-%m-%d %H:%M:%S UTC")
-    ago = _duration((now - since).total_seconds())
-    return error_answer(
-        "tunnel-offline",
-        f"It has been offline since {moment}, for {ago}.",
-        accept,
-        name=name,
-        method=method,
-        extra={"since": since.isoformat()},
-    )
-
-
-def landing_page(public_url: str, accept: bytes = b"", *, token_needed: bool) -> Answer:
+def landing_page(landing: Landing, accept: bytes = b"") -> Answer:
     """200 for `/` on the apex: what this is, and how to share an app through it."""
+    public_url, token_needed = landing
     share = client_command(public_url, token_needed=token_needed)
     title = "A tunnel service"
     about = (
@@ -220,7 +183,7 @@ def _error_fields(status: HTTPStatus, text: ErrorText) -> Fields:
 
 
 def _error_object(
-    code: str, text: ErrorText, status: HTTPStatus, cause: str, name: str | None
+    code: str, text: ErrorText, status: HTTPStatus, cause: str, name: str
 ) -> dict[str, object]:
     found: dict[str, object] = {
         "error": code,
@@ -259,13 +222,3 @@ def _clean(detail: str) -> str:
     words = "".join(char if char.isprintable() else " " for char in detail[:2000]).split()
     line = " ".join(words)
     return line if len(line) <= MAX_CAUSE_LENGTH else line[: MAX_CAUSE_LENGTH - 3] + "..."
-
-
-def _duration(seconds: float) -> str:
-    """Whole seconds, minutes, hours or days, rounded down; a clock that was set back is 0."""
-    number, unit = max(0, int(seconds)), "second"
-    for size, larger in ((60, "minute"), (60, "hour"), (24, "day")):
-        if number < size:
-            break
-        number, unit = number // size, larger
-    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"

@@ -34,8 +34,7 @@ from protocol.mux.handshake import (
 )
 from protocol.mux.messages import Claim, Goaway, Hello, Refused, Resume, Welcome
 from protocol.mux.wire import FrameType, frame
-from tunnel_server.answers.answer import Answer, error_answer, version_refused
-from tunnel_server.answers.negotiation import accept_of
+from tunnel_server.answers.refusal import Refusal, version_refused
 from tunnel_server.owners.tokens import authorization_of
 from tunnel_server.tunnels.directory import Directory, Login
 
@@ -67,7 +66,7 @@ class ControlEndpoint:
 
     # --- the opening handshake ---
 
-    def check(self, address: str, head: RequestHead) -> Login | Answer:
+    def check(self, address: str, head: RequestHead) -> Login | Refusal:
         """The login of the session to come, or the refusal of the handshake.
 
         Args:
@@ -79,9 +78,8 @@ class ControlEndpoint:
         if refusal is None and login is not None:
             return login
         if refusal is None:
-            refusal = error_answer("unauthorized", "", accept_of(head))
-        code = values_of(refusal.fields, b"tunnel-error")[0].decode("ascii")
-        log.info("%s: control handshake refused: %s", address, code)
+            refusal = Refusal("unauthorized")
+        log.info("%s: control handshake refused: %s", address, refusal.code)
         return refusal
 
     def _login(self, head: RequestHead) -> Login | None:
@@ -94,23 +92,22 @@ class ControlEndpoint:
             owner = f"anonymous:{secrets.token_hex(16)}"
         return Login(owner, authorization)
 
-    def _fault(self, head: RequestHead) -> Answer | None:
+    def _fault(self, head: RequestHead) -> Refusal | None:
         """What is wrong with the handshake (RFC 6455 4.2.1), or None."""
-        accept = accept_of(head)
         if not head.upgrade:
-            return error_answer("upgrade-required", "", accept)
+            return Refusal("upgrade-required")
         if values_of(head.fields, b"sec-websocket-version") != [b"13"]:
-            return error_answer("upgrade-required", "Only WebSocket version 13.", accept)
+            return Refusal("upgrade-required", "Only WebSocket version 13.")
         if not all(value.isascii() for _, value in head.fields):
-            return error_answer("bad-request", "A field of the handshake is not ASCII.", accept)
+            return Refusal("bad-request", "A field of the handshake is not ASCII.")
         key = values_of(head.fields, b"sec-websocket-key")
         if len(key) != 1 or not valid_key(key[0]):
-            return error_answer("bad-request", "Sec-WebSocket-Key is not one key.", accept)
+            return Refusal("bad-request", "Sec-WebSocket-Key is not one key.")
         offers = values_of(head.fields, b"sec-websocket-protocol")
         if SUBPROTOCOL.encode() not in elements(b",".join(offers)):
-            return version_refused([SUBPROTOCOL], accept)
+            return version_refused([SUBPROTOCOL])
         if self._directory.draining:
-            return error_answer("draining", "", accept)
+            return Refusal("draining")
         return None
 
     # --- a session ---

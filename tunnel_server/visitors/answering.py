@@ -25,8 +25,9 @@ from protocol.http.serialise import (
 from protocol.http.websocket import accept_for
 from protocol.mux.messages import Head
 from protocol.mux.streams import SWITCHING_PROTOCOLS
-from tunnel_server.answers.answer import Answer, error_answer
+from tunnel_server.answers.answer import Answer, Landing, answer_to
 from tunnel_server.answers.negotiation import accept_of, is_ping
+from tunnel_server.answers.refusal import Refusal
 from tunnel_server.answers.texts import ERRORS
 from tunnel_server.visitors.connection import IDLE_TIMEOUT_S, Connection
 from tunnel_server.visitors.exchange import Exchange
@@ -54,10 +55,10 @@ class AnswerWriter:
         connection = self._connection
         while True:
             exchange = await connection.next_exchange()
-            if exchange.stream is None:
-                await self._send_own(exchange)
-            else:
+            if exchange.stream is not None:
                 await self._relay(exchange, exchange.stream)
+            elif exchange.answer is not None:
+                await self._send_own(exchange, exchange.answer)
             if exchange.upgrade is not None:
                 exchange.finish()
                 return
@@ -70,28 +71,23 @@ class AnswerWriter:
 
     # --- answers of our own ---
 
-    async def _send_own(self, exchange: Exchange) -> None:
-        assert exchange.answer is not None
-        if not exchange.request_ended or exchange.asks_upgrade:
-            exchange.close = True
-        await self._send_answer(exchange, exchange.answer)
-
-    async def _send_error(self, exchange: Exchange, code: str, cause: str) -> None:
-        """An error instead of the app's answer, of which nothing has left."""
+    async def _send_error(self, exchange: Exchange, refusal: Refusal) -> None:
+        """Send an error instead of the app's answer, of which nothing has left."""
         if exchange.failure is not None:
-            code, cause = exchange.failure
-        if code not in ERRORS:
-            code, cause = "tunnel-lost", cause or f"The tunnel's client said: {code}."
-        if not exchange.request_ended or exchange.asks_upgrade:
+            refusal = exchange.failure
+        if refusal.code not in ERRORS:
+            cause = refusal.cause or f"The tunnel's client said: {refusal.code}."
+            refusal = Refusal("tunnel-lost", cause)
+        await self._send_own(exchange, refusal)
+
+    async def _send_own(self, exchange: Exchange, found: Refusal | Landing | Answer) -> None:
+        """Send an answer of ours."""
+        if not exchange.request_ended or exchange.asks_upgrade or self._connection.edge.draining:
             exchange.close = True
         accept = accept_of(exchange.head)
-        answer = error_answer(code, cause, accept, name=exchange.name, method=exchange.method)
-        await self._send_answer(exchange, answer)
-
-    async def _send_answer(self, exchange: Exchange, answer: Answer) -> None:
-        exchange.close = exchange.close or self._connection.edge.draining
+        answer = answer_to(found, accept, name=exchange.name, method=exchange.method)
         fields = answer.fields
-        if is_ping(accept_of(exchange.head)) and values_of(fields, b"tunnel-error"):
+        if is_ping(accept) and values_of(fields, b"tunnel-error"):
             exchange.close = True  # without a byte: the one thing that it takes for a failure
             return
         if exchange.close:
@@ -110,11 +106,11 @@ class AnswerWriter:
             framing = self._framing(exchange, head)
             raw = self._serialise(exchange, head)
         except StreamReset as error:
-            await self._send_error(exchange, error.code, error.message)
+            await self._send_error(exchange, Refusal(error.code, error.message))
         except SessionClosed:
-            await self._send_error(exchange, "tunnel-lost", "")
+            await self._send_error(exchange, Refusal("tunnel-lost"))
         except HttpError as error:
-            await self._send_error(exchange, "origin-protocol-error", str(error))
+            await self._send_error(exchange, Refusal("origin-protocol-error", str(error)))
         else:
             await self._relay_after_head(exchange, stream, raw, framing)
         if not (exchange.upgrade or (exchange.request_ended and stream.receive_ended)):

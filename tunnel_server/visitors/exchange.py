@@ -9,7 +9,8 @@ import trio
 from protocol.drivers.latch import Latch
 from protocol.drivers.stream import TunnelStream
 from protocol.http.heads import RequestHead
-from tunnel_server.answers.answer import Answer
+from tunnel_server.answers.answer import Answer, Landing
+from tunnel_server.answers.refusal import Refusal
 
 
 class Relay(Protocol):
@@ -36,7 +37,7 @@ class Exchange:
         head: None when the request was no HTTP.
         close: nothing follows it on this connection.
         request_ended: the request was read whole.
-        failure: code and cause of the answer, if this end broke the exchange off.
+        failure: what is answered if this end broke the exchange off.
         bytes_behind: something came behind a request that was not answered.
         ends_by_close: an answer has begun that only the end of the connection ends.
         upgrade: set after a 101.
@@ -66,7 +67,7 @@ class Exchange:
         head: RequestHead | None,
         *,
         stream: TunnelStream | None = None,
-        answer: Answer | None = None,
+        answer: Refusal | Landing | Answer | None = None,
         name: str = "",
     ) -> None:
         self.head = head
@@ -75,7 +76,7 @@ class Exchange:
         self.name = name
         self.close = head is None or not head.keep_alive
         self.request_ended = False
-        self.failure: tuple[str, str] | None = None
+        self.failure: Refusal | None = None
         self.bytes_behind = False
         self.ends_by_close = False
         self.upgrade: Relay | None = None
@@ -120,9 +121,9 @@ class Exchange:
 
     # --- the reading task ---
 
-    def fail(self, code: str, cause: str) -> None:
+    def fail(self, failure: Refusal) -> None:
         """Break the exchange off; the answer says so, if none has begun."""
-        self.failure = code, cause
+        self.failure = failure
         if self.stream is not None:
             self.stream.cancel("cancelled")
 

@@ -15,7 +15,7 @@ from protocol.drivers.stream import TunnelStream
 from protocol.errors import HttpError, SessionClosed, StreamStopped
 from protocol.http.bodies import body_reader
 from protocol.http.heads import HeadBuffer, RequestHead, parse_request
-from tunnel_server.answers.answer import error_answer
+from tunnel_server.answers.refusal import Refusal
 from tunnel_server.tunnels.control import ControlEndpoint
 from tunnel_server.tunnels.directory import Login
 from tunnel_server.tunnels.parking import Spot
@@ -116,7 +116,7 @@ class RequestReader:
     async def _refuse(self, error: HttpError) -> None:
         """Answer what is no request, and close."""
         self._connection.read_deadline = math.inf
-        exchange = Exchange(None, answer=error_answer(error.code, str(error)))
+        exchange = Exchange(None, answer=Refusal(error.code, str(error)))
         self._connection.hand_over(exchange)
         await exchange.wait_over()
 
@@ -126,7 +126,7 @@ class RequestReader:
         exchange = connection.exchange
         if exchange is not None and not exchange.over:
             if exchange.upgrade is None:
-                exchange.fail("request-timeout", "The body of the request stopped coming.")
+                exchange.fail(Refusal("request-timeout", "The body of the request stopped coming."))
             await exchange.wait_over()
         elif connection.head_begun:
             await self._refuse(HttpError("request-timeout", ""))
@@ -183,7 +183,7 @@ class RequestReader:
             except (StreamStopped, SessionClosed):
                 pass  # the answer says why
             except HttpError as error:
-                exchange.fail(error.code, str(error))
+                exchange.fail(Refusal(error.code, str(error)))
         exchange.close = exchange.close or not exchange.request_ended
 
     async def _relay_body(
@@ -202,7 +202,9 @@ class RequestReader:
             data = await connection.receive()
             connection.read_deadline = math.inf
             if not data:
-                exchange.failure = "bad-request", "The request ended in the middle of its body."
+                exchange.failure = Refusal(
+                    "bad-request", "The request ended in the middle of its body."
+                )
                 stream.reset("truncated", "the visitor ended the request in the middle")
                 connection.visitor_half_closed()
                 return

@@ -11,8 +11,7 @@ from protocol.http.forwarding import with_forwarding
 from protocol.http.heads import RequestHead, end_to_end
 from protocol.mux.messages import Open
 from protocol.names import APEX, tunnel_key
-from tunnel_server.answers.answer import error_answer
-from tunnel_server.answers.negotiation import accept_of
+from tunnel_server.answers.refusal import Refusal
 from tunnel_server.visitors.connection import Connection
 from tunnel_server.visitors.edge import Edge
 from tunnel_server.visitors.exchange import Exchange
@@ -44,13 +43,12 @@ def begin(connection: Connection, head: RequestHead, name: str | None) -> Exchan
     edge = connection.edge
     directory = edge.directory
     if name is None:
-        return Exchange(head, answer=error_answer("unknown-host", "", accept_of(head)))
+        return Exchange(head, answer=Refusal("unknown-host"))
     if name == APEX:
         return Exchange(head, answer=service_answer(edge, head))
     tunnel = directory.registry.find(name)
     if tunnel is None:
-        answer = missing(directory, name, accept_of(head), head.method)
-        return Exchange(head, name=name, answer=answer)
+        return Exchange(head, name=name, answer=missing(directory, name))
     core = tunnel.session.core
     if tunnel.session.detached_at is not None:  # and there was no place to wait for it
         return _refused(head, name, "overloaded", "Too many requests wait for its client.")
@@ -61,8 +59,7 @@ def begin(connection: Connection, head: RequestHead, name: str | None) -> Exchan
         stream = tunnel.session.open(opened, connection.answers)
     except SessionClosed:
         directory.release(tunnel.session)  # it is just closing its connection
-        answer = missing(directory, name, accept_of(head), head.method)
-        return Exchange(head, name=name, answer=answer)
+        return Exchange(head, name=name, answer=missing(directory, name))
     except HttpError as error:
         return _refused(head, name, error.code, str(error))
     except LocalProtocolError as error:
@@ -75,8 +72,7 @@ def begin(connection: Connection, head: RequestHead, name: str | None) -> Exchan
 
 
 def _refused(head: RequestHead, name: str, code: str, cause: str) -> Exchange:
-    answer = error_answer(code, cause, accept_of(head), name=name, method=head.method)
-    return Exchange(head, name=name, answer=answer)
+    return Exchange(head, name=name, answer=Refusal(code, cause))
 
 
 async def pace(edge: Edge, name: str) -> None:

@@ -16,19 +16,20 @@ import re
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from tunnel_server.answers.answer import Answer, certificate_allowed, error_answer
+from tunnel_server.answers.answer import Answer, certificate_allowed
+from tunnel_server.answers.refusal import Refusal
 from tunnel_server.tunnels.directory import Directory
 
 # One parameter and nothing else: unreserved characters, or percent-encoded (RFC 3986, 2.1, 2.3).
 _QUERY: Final = re.compile(rb"domain=((?:[A-Za-z0-9\-._~]|%[0-9A-Fa-f]{2})++)")
 
 
-def tls_check(directory: Directory, query: bytes, accept: bytes) -> Answer:
+def tls_check(directory: Directory, query: bytes) -> Refusal | Answer:
     """The answer for a query: 200, or 404 for a host that gets none, or 400 where none is named."""
     match = _QUERY.fullmatch(query)
     if match is None:
-        return error_answer("bad-request", "The query has to be domain=HOST, no more.", accept)
+        return Refusal("bad-request", "The query has to be domain=HOST, no more.")
     host = unquote_to_bytes(match[1])
     if not directory.may_have_certificate(host):
-        return error_answer("tunnel-not-found", "This host gets no certificate here.", accept)
+        return Refusal("tunnel-not-found", "This host gets no certificate here.")
     return certificate_allowed()

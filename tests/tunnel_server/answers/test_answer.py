@@ -14,14 +14,13 @@ from tunnel_server.answers.answer import (
     MAX_CAUSE_LENGTH,
     Answer,
     HealthDetails,
+    Landing,
     error_answer,
     health,
     landing_page,
-    method_not_allowed,
-    offline_answer,
     ready,
-    version_refused,
 )
+from tunnel_server.answers.refusal import Refusal, method_not_allowed, offline, version_refused
 from tunnel_server.answers.texts import ERRORS
 
 HTML, JSON = b"text/html", b"application/json"
@@ -53,7 +52,7 @@ def check_whole(answer: Answer) -> None:
 @pytest.mark.parametrize("accept", FORMS)
 @pytest.mark.parametrize("code", ERRORS)
 def test_error_is_whole_in_each_form_and_carries_its_code(code: str, accept: bytes) -> None:
-    answer = error_answer(code, "It broke.", accept, name="brave-otter")
+    answer = error_answer(Refusal(code, "It broke."), accept, name="brave-otter")
     check_whole(answer)
     assert answer.status == ERRORS[code].status
     assert values(answer, b"Tunnel-Error") == [code.encode()]
@@ -66,7 +65,7 @@ def test_error_is_whole_in_each_form_and_carries_its_code(code: str, accept: byt
 @pytest.mark.parametrize("code", ERRORS)
 def test_a_page_that_waits_has_a_policy_that_lets_it_ask(code: str) -> None:
     for method in (b"GET", b"HEAD", b"POST"):
-        answer = error_answer(code, "", HTML, method=method)
+        answer = error_answer(Refusal(code), HTML, method=method)
         waits = ERRORS[code].passes and method != b"POST"
         policy = pages.WAITING_POLICY if waits else pages.CONTENT_SECURITY_POLICY
         assert values(answer, b"Content-Security-Policy") == [policy]
@@ -76,13 +75,17 @@ def test_a_page_that_waits_has_a_policy_that_lets_it_ask(code: str) -> None:
 
 @pytest.mark.parametrize("accept", FORMS)
 def test_policy_is_on_html_alone(accept: bytes) -> None:
-    assert bool(values(error_answer("internal", "", accept), b"Content-Security-Policy")) is (
+    assert bool(values(error_answer(Refusal("internal"), accept), b"Content-Security-Policy")) is (
         accept == HTML
     )
 
 
 def test_text_names_cause_side_and_next_step_one_a_line() -> None:
-    lines = error_answer("origin-refused", "Nothing is on port 3000.").body.decode().split("\n")
+    lines = (
+        error_answer(Refusal("origin-refused", "Nothing is on port 3000."))
+        .body.decode()
+        .split("\n")
+    )
     assert lines[0] == "502 The app cannot be reached (origin-refused)"
     assert lines[2] == "What happened:  Nothing is on port 3000."
     assert lines[3] == "Whose side:     the app on the developer's machine"
@@ -91,7 +94,7 @@ def test_text_names_cause_side_and_next_step_one_a_line() -> None:
 
 
 def test_json_has_one_member_for_each_thing() -> None:
-    answer = error_answer("origin-refused", "It broke.", JSON, name="brave-otter")
+    answer = error_answer(Refusal("origin-refused", "It broke."), JSON, name="brave-otter")
     assert members(answer) == {
         "error": "origin-refused",
         "status": 502,
@@ -102,46 +105,51 @@ def test_json_has_one_member_for_each_thing() -> None:
         "next_for_owner": ERRORS["origin-refused"].owner_step,
         "tunnel": "brave-otter",
     }
-    assert "tunnel" not in members(error_answer("internal", "", JSON))
+    assert "tunnel" not in members(error_answer(Refusal("internal"), JSON))
 
 
 @pytest.mark.parametrize("accept", FORMS)
 def test_cause_of_the_code_stands_in_for_a_missing_detail(accept: bytes) -> None:
     for detail in ("", " \n "):
-        assert ERRORS["draining"].cause.encode() in error_answer("draining", detail, accept).body
+        assert (
+            ERRORS["draining"].cause.encode()
+            in error_answer(Refusal("draining", detail), accept).body
+        )
 
 
 @pytest.mark.parametrize("accept", FORMS)
 def test_detail_from_a_stranger_stays_on_one_line_without_controls(accept: bytes) -> None:
-    body = error_answer("bad-request", "a\r\nb\x1b[2Jc\x00d\u2028e\u202ef\ud800", accept).body
+    body = error_answer(
+        Refusal("bad-request", "a\r\nb\x1b[2Jc\x00d\u2028e\u202ef\ud800"), accept
+    ).body
     assert b"a b [2Jc d e f" in body
     assert b"\x1b" not in body
 
 
 def test_detail_is_cut_at_its_longest() -> None:
     longest = "x" * MAX_CAUSE_LENGTH
-    assert members(error_answer("bad-request", longest, JSON))["cause"] == longest
-    cut = members(error_answer("bad-request", longest + "x", JSON))["cause"]
+    assert members(error_answer(Refusal("bad-request", longest), JSON))["cause"] == longest
+    cut = members(error_answer(Refusal("bad-request", longest + "x"), JSON))["cause"]
     assert cut == "x" * (MAX_CAUSE_LENGTH - 3) + "..."
 
 
 @given(st.text(), st.text(), st.binary(max_size=100))
 def test_no_detail_name_or_accept_makes_it_raise(detail: str, name: str, accept: bytes) -> None:
-    check_whole(error_answer("bad-request", detail, accept, name=name))
+    check_whole(error_answer(Refusal("bad-request", detail), accept, name=name))
 
 
 def test_unknown_code_is_a_mistake_of_ours() -> None:
     with pytest.raises(KeyError):
-        error_answer("no-such-code")
+        error_answer(Refusal("no-such-code"))
 
 
 def test_401_says_which_credentials_are_wanted() -> None:
-    answer = error_answer("unauthorized")
+    answer = error_answer(Refusal("unauthorized"))
     assert values(answer, b"WWW-Authenticate") == [b'Bearer realm="tunnel"']
 
 
 def test_426_says_what_to_upgrade_to() -> None:
-    answer = error_answer("upgrade-required")
+    answer = error_answer(Refusal("upgrade-required"))
     assert values(answer, b"Upgrade") == [b"websocket"]
     assert values(answer, b"Connection") == [b"Upgrade"]
     assert values(answer, b"Sec-WebSocket-Version") == [b"13"]
@@ -159,17 +167,17 @@ def test_426_says_what_to_upgrade_to() -> None:
     ],
 )
 def test_answers_for_now_say_when_to_try_again(code: str, seconds: list[bytes]) -> None:
-    assert values(error_answer(code), b"Retry-After") == seconds
+    assert values(error_answer(Refusal(code)), b"Retry-After") == seconds
 
 
 def test_given_field_takes_the_place_of_a_default_of_its_name() -> None:
-    answer = error_answer("draining", fields=((b"retry-after", b"77"), (b"X-More", b"1")))
+    answer = error_answer(Refusal("draining", fields=((b"retry-after", b"77"), (b"X-More", b"1"))))
     assert values(answer, b"Retry-After") == [b"77"]
     assert values(answer, b"X-More") == [b"1"]
 
 
 def test_refused_version_is_400_with_the_servers_own_list() -> None:
-    answer = version_refused(["trio-tunnel.2", "trio-tunnel.1"], JSON)
+    answer = error_answer(version_refused(["trio-tunnel.2", "trio-tunnel.1"]), JSON)
     check_whole(answer)
     assert (answer.status, answer.reason) == (400, b"Bad Request")
     assert values(answer, b"Tunnel-Error") == [b"version-not-supported"]
@@ -177,12 +185,12 @@ def test_refused_version_is_400_with_the_servers_own_list() -> None:
     assert members(answer)["versions"] == ["trio-tunnel.2", "trio-tunnel.1"]
     assert (
         b"speaks trio-tunnel.2, trio-tunnel.1."
-        in version_refused(["trio-tunnel.2", "trio-tunnel.1"]).body
+        in error_answer(version_refused(["trio-tunnel.2", "trio-tunnel.1"])).body
     )
 
 
 def test_405_lists_the_methods_that_are_allowed() -> None:
-    answer = method_not_allowed(b"GET, HEAD")
+    answer = error_answer(method_not_allowed(b"GET, HEAD"))
     check_whole(answer)
     assert (answer.status, answer.reason) == (405, b"Method Not Allowed")
     assert values(answer, b"Allow") == [b"GET, HEAD"]
@@ -207,7 +215,9 @@ def test_405_lists_the_methods_that_are_allowed() -> None:
 )
 def test_offline_says_since_when_and_for_how_long(seconds: float, words: str) -> None:
     since = datetime(2025, 11, 21, 10, 24, 3, tzinfo=UTC)
-    answer = offline_answer("brave-otter", since, since + timedelta(seconds=seconds), JSON)
+    answer = error_answer(
+        offline(since, since + timedelta(seconds=seconds)), JSON, name="brave-otter"
+    )
     check_whole(answer)
     assert answer.status == 503
     assert (
@@ -221,7 +231,7 @@ def test_offline_says_since_when_and_for_how_long(seconds: float, words: str) ->
 @pytest.mark.parametrize("accept", FORMS)
 @pytest.mark.parametrize("token_needed", [True, False])
 def test_landing_page_says_how_to_share(accept: bytes, token_needed: bool) -> None:
-    answer = landing_page("https://example.com", accept, token_needed=token_needed)
+    answer = landing_page(Landing("https://example.com", token_needed), accept)
     check_whole(answer)
     assert answer.status == 200
     assert not values(answer, b"Tunnel-Error")
@@ -231,7 +241,7 @@ def test_landing_page_says_how_to_share(accept: bytes, token_needed: bool) -> No
 
 
 def test_landing_page_gives_two_commands() -> None:
-    text = landing_page("http://localhost:8080", token_needed=False).body.decode()
+    text = landing_page(Landing("http://localhost:8080", token_needed=False)).body.decode()
     commands = [line.strip() for line in text.splitlines() if line.startswith("    ")]
     assert commands == ["python3 -m http.server 3000", "tunnel-client http 3000"]
 

@@ -6,6 +6,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from protocol.http.heads import parse_request
 from tests.edge_fakes import get
+from tunnel_server.answers.refusal import Refusal
 from tunnel_server.visitors.exchange import Exchange
 
 
@@ -46,8 +47,8 @@ def test_what_is_no_request_is_answered_as_http_1_1_and_closes() -> None:
 
 def test_a_failure_without_a_stream_is_only_noted() -> None:
     exchange = Exchange(parse_request(get(b"/x")))
-    exchange.fail("bad-request", "why")
-    assert exchange.failure == ("bad-request", "why")
+    exchange.fail(Refusal("bad-request", "why"))
+    assert exchange.failure == Refusal("bad-request", "why")
     exchange.finish()
     assert repr(exchange) == "<Exchange b'/x' over None>"
 

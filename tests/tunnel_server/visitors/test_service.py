@@ -8,6 +8,7 @@ from trio.testing import wait_all_tasks_blocked
 from protocol.drivers.stream import TunnelStream
 from tests.edge_fakes import World, get, hello, make_edge
 from tunnel_server.answers.answer import HealthDetails
+from tunnel_server.answers.refusal import Refusal
 from tunnel_server.owners.tokens import add_token, make_token
 from tunnel_server.tunnels.directory import Directory
 from tunnel_server.visitors.service import health_details, missing
@@ -52,10 +53,9 @@ async def test_health_counts_sessions_and_streams(world: World) -> None:
 
 
 async def test_a_missing_tunnel_was_never_there_or_is_offline(world: World) -> None:
-    answer = missing(world.directory, "app", b"")
-    assert (answer.status, dict(answer.fields)[b"Tunnel-Error"]) == (404, b"tunnel-not-found")
+    assert missing(world.directory, "app") == Refusal("tunnel-not-found")
     client = await world.client(hello)
     world.directory.release(client.server)
-    answer = missing(world.directory, "app", b"text/html")
-    assert (answer.status, dict(answer.fields)[b"Tunnel-Error"]) == (503, b"tunnel-offline")
-    assert b"for 0 seconds" in answer.body
+    refusal = missing(world.directory, "app")
+    assert refusal.code == "tunnel-offline"
+    assert "for 0 seconds" in refusal.cause
