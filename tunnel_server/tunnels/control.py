@@ -235,17 +235,13 @@ class ControlEndpoint:
             directory.release(session, event.release.claim)
 
     def _claim(self, session: Session, login: Login, claim: Claim) -> None:
-        if self._directory.draining:
-            session.answer_claim(Refused(claim.claim, "draining", "the server stops"))
-            return
-        answer = self._directory.registry.claim(session, login.owner, claim)
+        answer = self._directory.claim(session, claim)
         session.answer_claim(answer)
         said_of = session.log.by(log)
         if isinstance(answer, Refused):
             said_of.info("claim of %s refused: %s", _short(login.owner), answer.code)
         else:
             said_of.info("%s is online, of %s", answer.name, _short(login.owner))
-            self._directory.claimed(answer.name)
 
 
 async def _say_goodbye(transport: WebSocketTransport, error: ProtocolError) -> None:

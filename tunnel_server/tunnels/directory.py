@@ -14,8 +14,10 @@ from typing import Final, NamedTuple
 import trio
 
 from protocol.drivers.session import Session
+from protocol.mux.messages import Claim, Claimed, Refused
 from protocol.names import APEX, tunnel_key
-from tunnel_server.owners.tokens import Authenticator, bearer_token
+from tunnel_server.owners.ownership import Ownership
+from tunnel_server.owners.tokens import bearer_token
 from tunnel_server.settings.config import ServerConfig
 from tunnel_server.tunnels.parking import Parking
 from tunnel_server.tunnels.registry import Registry
@@ -51,7 +53,7 @@ class Directory:
     def __init__(
         self,
         config: ServerConfig,
-        authenticator: Authenticator,
+        ownership: Ownership,
         registry: Registry,
         *,
         version: str,
@@ -63,7 +65,7 @@ class Directory:
         self.resumes = Resumes()
         self.parking = Parking()
         self.draining = False
-        self._authenticator = authenticator
+        self._ownership = ownership
         self._expected: dict[str, float] = {}
         """Names whose clients should come back, and until when."""
 
@@ -80,7 +82,7 @@ class Directory:
     def owner_of(self, authorization: bytes | None) -> str | None:
         """The owner that an Authorization stands for; None: a token is needed."""
         token = bearer_token(authorization) if authorization is not None else None
-        return self._authenticator.owner_of(token)
+        return self._ownership.owner_of(token)
 
     def is_allowed(self, login: Login) -> bool:
         """Whether a session may still be what it was: its token may have been taken away."""
@@ -141,10 +143,18 @@ class Directory:
         tunnel = self.registry.find(name)
         return name in self._expected if tunnel is None else tunnel.session.detached_at is not None
 
-    def claimed(self, name: str) -> None:
-        """A client holds this name now."""
-        self._expected.pop(name, None)
-        self.parking.release(name)
+    def claim(self, session: Session, claim: Claim) -> Claimed | Refused:
+        """Give a name to one of `sessions`, if it may have it; `Registry.claim` has the rules."""
+        if self.draining:
+            return Refused(claim.claim, "draining", "the server stops")
+        owner = self.sessions[session].owner
+        if claim.name and not self._ownership.may_claim(owner, claim.name):
+            return Refused(claim.claim, "name-taken", f"{claim.name} is another owner's")
+        answer = self.registry.claim(session, owner, claim)
+        if isinstance(answer, Claimed):
+            self._expected.pop(answer.name, None)
+            self.parking.release(answer.name)
+        return answer
 
     def release(self, session: Session, claim: int | None = None) -> None:
         """Nobody holds the names of this session, or of one claim of it, any more."""

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from trio.testing import wait_all_tasks_blocked
 
+from protocol.mux.messages import Claim, Refused
 from tests.edge_fakes import World, get, hello, make_edge, open_world, tunnel_error
 from tunnel_server.owners.tokens import add_token, make_token
 from tunnel_server.tunnels.directory import Directory, Login
@@ -59,3 +61,33 @@ async def test_a_release_of_one_claim_leaves_the_others(world: World) -> None:
     visitor = world.visit()
     await visitor.send(get())
     assert tunnel_error(await visitor.head()) == (200, None)
+
+
+class Landlord:
+    """An Ownership that lets `app` to alice alone."""
+
+    def owner_of(self, token: str | None) -> str | None:
+        return token
+
+    def may_claim(self, owner: str, name: str) -> bool:
+        return owner == "alice" or name != "app"
+
+
+@pytest.mark.parametrize(("owner", "code"), [("alice", ""), ("bob", "name-taken")])
+async def test_a_name_goes_to_an_owner_who_may_have_it(owner: str, code: str) -> None:
+    edge = make_edge()
+    directory = Directory(edge.config, Landlord(), edge.directory.registry, version="1")
+    async with open_world() as world:
+        session = (await world.client(hello, "other")).server
+    directory.sessions[session] = Login(owner, None)
+    for name, expected in (("app", code), ("free", ""), ("", "")):
+        answer = directory.claim(session, Claim(len(name), name, b"i" * 16, True, {}))
+        assert getattr(answer, "code", "") == expected
+
+
+async def test_of_a_server_that_stops_nobody_gets_a_name(world: World) -> None:
+    session = (await world.client(hello)).server
+    world.directory.drain()
+    answer = world.directory.claim(session, Claim(2, "late", b"i" * 16, True, {}))
+    assert answer == Refused(2, "draining", "the server stops")
+    assert world.directory.registry.find("late") is None
