@@ -151,7 +151,17 @@ class Session:
         self._attachment.output.open()
 
     @property
-    def is_crowded(self) -> bool:
+    def away(self) -> bool:
+        """Whether it waits for a connection."""
+        return self.detached_at is not None
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the peer takes one more stream now."""
+        return len(self.core.streams) < self.core.max_streams
+
+    @property
+    def crowded(self) -> bool:
         """Whether so many streams have begun something that the writer should send it first."""
         return self._begun >= BEGUN_MAX and self.attached and not self._attachment.sending
 
@@ -161,7 +171,7 @@ class Session:
         Tasks that become ready together all run before the writer does. The other end would wait
         for the last of them and then have all at once, and this end would wait in turn.
         """
-        while self.is_crowded:
+        while self.crowded:
             await trio.lowlevel.checkpoint()
 
     async def wait_quiet(self) -> None:

@@ -20,7 +20,7 @@ from tunnel_server.owners.ownership import Ownership
 from tunnel_server.owners.tokens import bearer_token
 from tunnel_server.settings.config import ServerConfig
 from tunnel_server.tunnels.parking import Parking
-from tunnel_server.tunnels.registry import Registry
+from tunnel_server.tunnels.registry import Carrier, Registry
 from tunnel_server.tunnels.resumes import Resumes
 
 log = logging.getLogger(__name__)
@@ -141,7 +141,7 @@ class Directory:
         if self.draining:
             return False
         tunnel = self.registry.find(name)
-        return name in self._expected if tunnel is None else tunnel.session.detached_at is not None
+        return name in self._expected if tunnel is None else tunnel.carrier.away
 
     def claim(self, session: Session, claim: Claim) -> Claimed | Refused:
         """Give a name to one of `sessions`, if it may have it; `Registry.claim` has the rules."""
@@ -156,9 +156,9 @@ class Directory:
             self.parking.release(answer.name)
         return answer
 
-    def release(self, session: Session, claim: int | None = None) -> None:
-        """Nobody holds the names of this session, or of one claim of it, any more."""
-        for name in self.registry.release(session, claim, self.wall_time()):
+    def release(self, carrier: Carrier, claim: int | None = None) -> None:
+        """Nobody holds the names of this carrier, or of one claim of it, any more."""
+        for name in self.registry.release(carrier, claim, self.wall_time()):
             log.info("%s is offline", name)
             self.parking.release(name)
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, KeysView
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
-from protocol.drivers.session import Session
-from protocol.mux.messages import Claim, Claimed, Refused
+from protocol.drivers.latch import Latch
+from protocol.drivers.stream import TunnelStream
+from protocol.mux.messages import Claim, Claimed, Open, Refused
 from protocol.names import NAME_RULE, generate_name, is_legal_name
 from protocol.options import OptionError, Options, read_options
 
@@ -29,25 +30,53 @@ class Held(NamedTuple):
     owner: str
 
 
-class Tunnel:
-    """A name and the session that holds it."""
+class Carrier(Protocol):
+    """What holds names and carries their requests: a session of the tunnel's client.
 
-    __slots__ = ("claim", "displaced", "instance", "name", "options", "owner", "session")
+    On one of several servers another server is one, too.
+    """
+
+    @property
+    def away(self) -> bool:
+        """Whether it waits for its client."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it takes one more request now."""
+
+    @property
+    def crowded(self) -> bool:
+        """Whether a request should `pace` before it begins."""
+
+    async def pace(self) -> None:
+        """Wait while others have begun enough."""
+
+    def open(self, opened: Open, readable: Latch | None = None) -> TunnelStream:
+        """Begin a request; see `Session.open` for the errors."""
+
+    def release(self, claim: int, code: str, message: str) -> None:
+        """Say that a claim has ended."""
+
+
+class Tunnel:
+    """A name and the carrier that holds it."""
+
+    __slots__ = ("carrier", "claim", "displaced", "instance", "name", "options", "owner")
 
     def __init__(
-        self, name: str, owner: str, claim: Claim, options: Options, session: Session
+        self, name: str, owner: str, claim: Claim, options: Options, carrier: Carrier
     ) -> None:
         self.name = name
         self.options = options
         self.owner = owner
         self.instance = claim.instance
         self.claim = claim.claim
-        self.session = session
+        self.carrier = carrier
         self.displaced: deque[bytes] = deque(maxlen=DISPLACED_MAX)
         """The instances that it was taken from, the last of them."""
 
     def __repr__(self) -> str:
-        return f"<Tunnel {self.name} claim {self.claim} {self.session!r}>"
+        return f"<Tunnel {self.name} claim {self.claim} {self.carrier!r}>"
 
 
 class Registry:
@@ -62,8 +91,8 @@ class Registry:
         self._url_of = url_of
         self._random_bytes = random_bytes
         self._tunnels: dict[str, Tunnel] = {}
-        self._tunnels_of: dict[Session, dict[int, Tunnel]] = {}
-        """The same by session and claim; a session that holds nothing is not there."""
+        self._tunnels_of: dict[Carrier, dict[int, Tunnel]] = {}
+        """The same by carrier and claim; one that holds nothing is not there."""
         self._left: OrderedDict[str, Held] = OrderedDict()
         self._reserved: dict[str, str] = {}
         """Names that nobody holds and one owner alone may claim."""
@@ -88,16 +117,16 @@ class Registry:
         """Nothing when it is not reserved."""
         self._reserved.pop(name, None)
 
-    def claim(self, session: Session, owner: str, claim: Claim) -> Claimed | Refused:
-        """Give a name to a session, if it may have it.
+    def claim(self, carrier: Carrier, owner: str, claim: Claim) -> Claimed | Refused:
+        """Give a name to a carrier, if it may have it.
 
-        A person's start takes the name from any session of the same owner, which is told
+        A person's start takes the name from any carrier of the same owner, which is told
         `taken-over`. A reconnect takes only a free name or one of its own instance: two machines
         with one token would else take it from one another for ever. Another owner never gets it.
 
         A claim that holds is asked again by a client that missed the answer, and answered again.
         """
-        held = self._tunnels_of.get(session, {}).get(claim.claim)
+        held = self._tunnels_of.get(carrier, {}).get(claim.claim)
         if held is not None:
             return Claimed(claim.claim, held.name, self._url_of(held.name))
         try:
@@ -118,24 +147,24 @@ class Registry:
             return Refused(claim.claim, "name-taken", f"{name} was another client's until just now")
         self._left.pop(name, None)
         self._reserved.pop(name, None)
-        tunnel = Tunnel(name, owner, claim, options, session)
+        tunnel = Tunnel(name, owner, claim, options, carrier)
         if holder is not None:
             before = (*holder.displaced, holder.instance)
             tunnel.displaced.extend(one for one in before if one != claim.instance)
         self._add(tunnel)
         return Claimed(claim.claim, name, self._url_of(name))
 
-    def names_of(self, session: Session) -> list[str]:
-        """The names that a session holds."""
-        return [tunnel.name for tunnel in self._tunnels_of.get(session, {}).values()]
+    def names_of(self, carrier: Carrier) -> list[str]:
+        """The names that a carrier holds."""
+        return [tunnel.name for tunnel in self._tunnels_of.get(carrier, {}).values()]
 
-    def holders(self) -> KeysView[Session]:
-        """The sessions that hold a name; it changes as they do."""
+    def holders(self) -> KeysView[Carrier]:
+        """The carriers that hold a name; it changes as they do."""
         return self._tunnels_of.keys()
 
-    def release(self, session: Session, claim: int | None, now: float) -> list[str]:
-        """Free one claim of a session, or all; returns the names."""
-        held = self._tunnels_of.get(session, {})
+    def release(self, carrier: Carrier, claim: int | None, now: float) -> list[str]:
+        """Free one claim of a carrier, or all; returns the names."""
+        held = self._tunnels_of.get(carrier, {})
         tunnels = [tunnel for number, tunnel in held.items() if claim in (None, number)]
         for tunnel in tunnels:
             self._remove(tunnel)
@@ -155,14 +184,14 @@ class Registry:
 
     def _add(self, tunnel: Tunnel) -> None:
         self._tunnels[tunnel.name] = tunnel
-        self._tunnels_of.setdefault(tunnel.session, {})[tunnel.claim] = tunnel
+        self._tunnels_of.setdefault(tunnel.carrier, {})[tunnel.claim] = tunnel
 
     def _remove(self, tunnel: Tunnel) -> None:
         del self._tunnels[tunnel.name]
-        held = self._tunnels_of[tunnel.session]
+        held = self._tunnels_of[tunnel.carrier]
         del held[tunnel.claim]
         if not held:
-            del self._tunnels_of[tunnel.session]
+            del self._tunnels_of[tunnel.carrier]
 
     def _free_name(self) -> str:
         while True:
@@ -183,4 +212,4 @@ def _taken_over(holder: Tunnel) -> str:
 
 
 def _tell_taken_over(holder: Tunnel) -> None:
-    holder.session.release(holder.claim, "taken-over", _taken_over(holder))
+    holder.carrier.release(holder.claim, "taken-over", _taken_over(holder))

@@ -82,7 +82,7 @@ class Resumes:
         waiting = [session for session in self._ids if session.detached_at is not None]
         return sorted(waiting, key=lambda session: session.detached_at or 0.0)
 
-    def sweep(self, now: float, named: Container[Session]) -> None:
+    def sweep(self, now: float, named: Container[object]) -> None:
         """Once a second: end what was held for its time, and the longest held beyond HELD_MAX.
 
         Args:

@@ -49,16 +49,16 @@ def begin(connection: Connection, head: RequestHead, name: str | None) -> Exchan
     tunnel = directory.registry.find(name)
     if tunnel is None:
         return Exchange(head, name=name, answer=missing(directory, name))
-    core = tunnel.session.core
-    if tunnel.session.detached_at is not None:  # and there was no place to wait for it
+    carrier = tunnel.carrier
+    if carrier.away:  # and there was no place to wait for it
         return _refused(head, name, "overloaded", "Too many requests wait for its client.")
-    if len(core.streams) >= core.max_streams:
+    if not carrier.has_room:
         return _refused(head, name, "overloaded", "")
     try:
         opened = _opening(connection, head, tunnel.claim)
-        stream = tunnel.session.open(opened, connection.answers)
+        stream = carrier.open(opened, connection.answers)
     except SessionClosed:
-        directory.release(tunnel.session)  # it is just closing its connection
+        directory.release(carrier)  # it is just closing its connection
         return Exchange(head, name=name, answer=missing(directory, name))
     except HttpError as error:
         return _refused(head, name, error.code, str(error))
@@ -76,10 +76,10 @@ def _refused(head: RequestHead, name: str, code: str, cause: str) -> Exchange:
 
 
 async def pace(edge: Edge, name: str) -> None:
-    """Before `begin`: wait while the session that this goes to has enough to send."""
+    """Before `begin`: wait while the carrier that this goes to has enough to send."""
     tunnel = edge.directory.registry.find(name)
-    if tunnel is not None and tunnel.session.is_crowded:
-        await tunnel.session.pace()
+    if tunnel is not None and tunnel.carrier.crowded:
+        await tunnel.carrier.pace()
 
 
 def _opening(connection: Connection, head: RequestHead, claim: int) -> Open:

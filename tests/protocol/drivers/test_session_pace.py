@@ -87,7 +87,7 @@ async def test_nobody_waits_for_a_writer_that_is_stuck(autojump_clock: MockClock
             await open_one(server)
             await wait_all_tasks_blocked()
         assert server.stream_count == 4 * BEGUN_MAX
-        assert not server.is_crowded
+        assert not server.crowded
         nursery.cancel_scope.cancel()
 
 
@@ -95,7 +95,7 @@ async def test_nobody_waits_for_a_session_that_is_closed() -> None:
     server, *_ = sessions()
     for _ in range(BEGUN_MAX):
         server.open(GET)
-    assert server.is_crowded
+    assert server.crowded
     server.close("over")
     with trio.fail_after(1):
         await server.pace()

@@ -81,7 +81,7 @@ async def test_a_lost_session_is_held_with_its_name_and_given_back(
     await trio.sleep(HOLD_S - 1)
     client, answer = await resumed(world, asking(welcome), BEARER)
     assert answer == Resumed(0)
-    assert tunnel.session.attached
+    assert not tunnel.carrier.away
     assert world.directory.registry.find("app") is tunnel
     assert not world.directory.resumes.held()
     await client.stream.aclose()
@@ -304,7 +304,8 @@ async def test_parked_requests_move_to_another_client_that_takes_the_name(world:
     await wait_all_tasks_blocked()
     tunnel = world.directory.registry.find("app")
     assert tunnel is not None
-    assert tunnel.session.stream_count == 1
+    assert isinstance(tunnel.carrier, Session)
+    assert tunnel.carrier.stream_count == 1
 
 
 async def test_after_the_hold_a_parked_request_is_told_that_the_tunnel_is_offline(
@@ -467,7 +468,7 @@ async def test_a_request_that_waits_its_turn_when_the_connection_is_lost_is_park
         await trio.lowlevel.checkpoint()
 
     with monkeypatch.context() as crowded:
-        crowded.setattr(Session, "is_crowded", property(lambda session: session.attached))
+        crowded.setattr(Session, "crowded", property(lambda session: session.attached))
         crowded.setattr(Session, "pace", lose)
         visitor = world.visit()
         await visitor.send(get())

@@ -9,7 +9,13 @@ import pytest
 
 from protocol.drivers.session import Session
 from protocol.mux.messages import Claim, Claimed, Refused
-from tunnel_server.tunnels.registry import DISPLACED_MAX, REMEMBERED_NAMES_MAX, Held, Registry
+from tunnel_server.tunnels.registry import (
+    DISPLACED_MAX,
+    REMEMBERED_NAMES_MAX,
+    Carrier,
+    Held,
+    Registry,
+)
 
 
 class FakeSession(Session):
@@ -41,9 +47,9 @@ def registry() -> Registry:
     return Registry(lambda name: f"https://{name}.example.com", lambda size: bytes(range(size)))
 
 
-def holder(registry: Registry, name: str = "app") -> Session | None:
+def holder(registry: Registry, name: str = "app") -> Carrier | None:
     tunnel = registry.find(name)
-    return tunnel.session if tunnel else None
+    return tunnel.carrier if tunnel else None
 
 
 def code(answer: Claimed | Refused) -> str:

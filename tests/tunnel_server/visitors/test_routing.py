@@ -4,9 +4,11 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from protocol.drivers.latch import Latch
 from protocol.drivers.stream import TunnelStream
+from protocol.errors import SessionClosed
 from protocol.http.heads import parse_request
-from protocol.mux.messages import Open
+from protocol.mux.messages import Claim, Open
 from tests.edge_fakes import (
     FORWARDING,
     VISITOR,
@@ -295,3 +297,47 @@ def test_the_control_endpoint_is_on_the_apex_alone(
 ) -> None:
     head = parse_request(get(target, host=host))
     assert is_control(name_of(make_edge(), head), head) is expected
+
+
+# --- what serves a name need be no session -------------------------------------------------------
+
+
+class Elsewhere:
+    """A Carrier that is no session."""
+
+    def __init__(self, *, has_room: bool = True) -> None:
+        self.away = False
+        self.has_room = has_room
+        self.crowded = True
+        self.paced = 0
+        self.opened: list[Open] = []
+
+    def __repr__(self) -> str:
+        return "<Elsewhere>"
+
+    async def pace(self) -> None:
+        self.paced += 1
+        await trio.lowlevel.checkpoint()
+
+    def open(self, opened: Open, readable: Latch | None = None) -> TunnelStream:
+        self.opened.append(opened)
+        raise SessionClosed("gone")
+
+    def release(self, claim: int, code: str, message: str) -> None:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("has_room", "error"), [(True, (503, "tunnel-offline")), (False, (503, "overloaded"))]
+)
+async def test_a_request_begins_at_whatever_carries_the_name(
+    world: World, has_room: bool, error: tuple[int, str]
+) -> None:
+    carrier = Elsewhere(has_room=has_room)
+    world.directory.registry.claim(carrier, "alice", Claim(7, "app", b"i" * 16, True, {}))
+    visitor = world.visit()
+    await visitor.send(get())
+    assert tunnel_error(await visitor.head()) == error
+    assert carrier.paced == 1
+    assert [opened.claim for opened in carrier.opened] == [7] * has_room
+    assert (world.directory.registry.find("app") is None) is has_room
