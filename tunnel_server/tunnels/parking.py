@@ -19,11 +19,11 @@ PARKED_MAX: Final = 1024
 PARKED_OF_ONE_NAME_MAX: Final = 256
 
 
-class Spot:
-    """Where one request waits. Its reading task goes on reading meanwhile.
+class Waiter:
+    """One request that waits. Its reading task goes on reading meanwhile.
 
     Attributes:
-        over: it need not wait any more.
+        over: it need wait no more.
     """
 
     __slots__ = ("_gate", "_scope", "over")
@@ -34,7 +34,7 @@ class Spot:
         self._scope: trio.CancelScope | None = None
 
     def __repr__(self) -> str:
-        return f"<Spot {'over' if self.over else 'waiting'}>"
+        return f"<Waiter {'over' if self.over else 'waiting'}>"
 
     def end(self) -> None:
         """Let the request go on."""
@@ -60,37 +60,38 @@ class Parking:
     """All that is parked, by name."""
 
     def __init__(self) -> None:
-        self._spots: dict[str, set[Spot]] = {}
+        self._waiters: dict[str, set[Waiter]] = {}
         self.count = 0
 
     def __repr__(self) -> str:
-        return f"<Parking {self.count} requests for {len(self._spots)} names>"
+        return f"<Parking {self.count} requests for {len(self._waiters)} names>"
 
-    def enter(self, name: str) -> Spot | None:
-        """A place for a request of this name, to be left by `leave`; None if all are taken."""
-        spots = self._spots.get(name, set())
-        if self.count >= PARKED_MAX or len(spots) >= PARKED_OF_ONE_NAME_MAX:
-            return None
-        spot = Spot()
-        spots.add(spot)
-        self._spots[name] = spots
+    def has_place(self, name: str) -> bool:
+        """Whether one more request of this name may wait."""
+        waiters = self._waiters.get(name, ())
+        return self.count < PARKED_MAX and len(waiters) < PARKED_OF_ONE_NAME_MAX
+
+    def enter(self, name: str) -> Waiter:
+        """Let a request of this name wait, where `has_place`; it leaves by `leave`."""
+        waiter = Waiter()
+        self._waiters.setdefault(name, set()).add(waiter)
         self.count += 1
-        return spot
+        return waiter
 
-    def leave(self, name: str, spot: Spot) -> None:
+    def leave(self, name: str, waiter: Waiter) -> None:
         """The request waits no more, for whatever reason."""
-        spots = self._spots[name]
-        spots.remove(spot)
+        waiters = self._waiters[name]
+        waiters.remove(waiter)
         self.count -= 1
-        if not spots:
-            del self._spots[name]
+        if not waiters:
+            del self._waiters[name]
 
     def release(self, name: str) -> None:
         """Let the requests of this name look again."""
-        for spot in self._spots.get(name, ()):
-            spot.end()
+        for waiter in self._waiters.get(name, ()):
+            waiter.end()
 
     def release_all(self) -> None:
         """Let all look again."""
-        for name in self._spots:
+        for name in self._waiters:
             self.release(name)

@@ -15,17 +15,38 @@ from protocol.drivers.stream import TunnelStream
 from protocol.errors import HttpError, SessionClosed, StreamStopped
 from protocol.http.bodies import body_reader
 from protocol.http.heads import HeadBuffer, RequestHead, parse_request
+from protocol.names import APEX
 from tunnel_server.answers.refusal import Refusal
 from tunnel_server.tunnels.control import ControlEndpoint
-from tunnel_server.tunnels.directory import Login
-from tunnel_server.tunnels.parking import Spot
+from tunnel_server.tunnels.directory import Directory, Login
+from tunnel_server.tunnels.parking import Waiter
+from tunnel_server.tunnels.registry import Tunnel
 from tunnel_server.visitors.connection import IDLE_TIMEOUT_S, Connection
 from tunnel_server.visitors.exchange import Exchange
-from tunnel_server.visitors.routing import begin, is_control, name_of, pace
+from tunnel_server.visitors.routing import is_control, name_of, open_stream, pace
+from tunnel_server.visitors.service import missing, service_answer
 
 HEAD_TIMEOUT_S: Final = 30.0  # from its first byte
 BODY_TIMEOUT_S: Final = 300.0  # without a byte of a body that the visitor owes
 READ_AHEAD_MAX_BYTES: Final = 32 * 1024  # one head
+
+
+def admission(directory: Directory, name: str) -> Tunnel | Refusal | None:
+    """Whether a request for this name may begin now, or wait for the tunnel's client.
+
+    Asked before a request waits, and again right before it begins.
+
+    Returns:
+        The tunnel where it may begin; None where it may wait; else why it may do neither.
+    """
+    tunnel = directory.registry.find(name)
+    if tunnel is not None and not tunnel.carrier.away:
+        return tunnel if tunnel.carrier.has_room else Refusal("overloaded")
+    if directory.is_away(name) and directory.parking.has_place(name):
+        return None
+    if tunnel is None:
+        return missing(directory, name)
+    return Refusal("overloaded", "Too many requests wait for its client.")
 
 
 class RequestReader:
@@ -72,9 +93,7 @@ class RequestReader:
                 exchange = Exchange(head, answer=login)
                 exchange.close = True
             else:
-                if name is not None:
-                    await self._wait_for_turn(name)
-                exchange = begin(connection, head, name)
+                exchange = await self._begin(head, name)
             connection.hand_over(exchange)
             await self._read_body(exchange, head)
             await self._read_ahead(exchange)
@@ -133,37 +152,52 @@ class RequestReader:
 
     # --- before a request begins ---
 
-    async def _wait_for_turn(self, name: str) -> None:
-        """Wait while its session has enough to send, and while the tunnel's client is away."""
-        edge = self._connection.edge
-        await pace(edge, name)
-        while edge.directory.is_away(name) and await self._park(name):
-            await pace(edge, name)
+    async def _begin(self, head: RequestHead, name: str | None) -> Exchange:
+        """Begin what the request asks for, or settle its answer."""
+        connection = self._connection
+        if name is None:
+            return Exchange(head, answer=Refusal("unknown-host"))
+        if name == APEX:
+            return Exchange(head, answer=service_answer(connection.edge, head))
+        begun: Tunnel | Exchange | Refusal = await self._admission(name)
+        if isinstance(begun, Tunnel):
+            begun = open_stream(connection, head, begun)
+        return begun if isinstance(begun, Exchange) else Exchange(head, name=name, answer=begun)
 
-    async def _park(self, name: str) -> bool:
-        """Wait until the client is back, or will not come; false: there is no place to wait.
+    async def _admission(self, name: str) -> Tunnel | Refusal:
+        """Wait until a request for this name may begin, or may not.
 
-        It goes on reading: what the visitor sends is read ahead, and that he leaves is noticed.
+        It is asked anew after each wait: the name may have changed hands meanwhile.
+        """
+        directory = self._connection.edge.directory
+        while True:
+            await pace(directory, name)
+            admitted = admission(directory, name)
+            if admitted is not None:
+                return admitted
+            await self._park(name)
+
+    async def _park(self, name: str) -> None:
+        """Wait until the client is back, or will not come.
+
+        It goes on reading: what the visitor sends is read ahead, and its leaving is noticed.
         """
         parking = self._connection.edge.directory.parking
-        spot = parking.enter(name)
-        if spot is None:
-            return False
+        waiter = parking.enter(name)
         try:
-            while not spot.over:
-                await self._read_while_parked(spot)
+            while not waiter.over:
+                await self._read_while_parked(waiter)
         finally:
-            parking.leave(name, spot)
-        return True
+            parking.leave(name, waiter)
 
-    async def _read_while_parked(self, spot: Spot) -> None:
+    async def _read_while_parked(self, waiter: Waiter) -> None:
         connection = self._connection
         held = len(self._buffer)
         if connection.half_closed or held >= READ_AHEAD_MAX_BYTES:
-            await spot.wait()
+            await waiter.wait()
             return
         data: bytes | None = None
-        with spot.until_over():
+        with waiter.until_over():
             data = await connection.receive(READ_AHEAD_MAX_BYTES - held)
         if data:
             self._buffer.feed(data)

@@ -12,10 +12,12 @@ from protocol.http.heads import RequestHead, end_to_end
 from protocol.mux.messages import Open
 from protocol.names import APEX, tunnel_key
 from tunnel_server.answers.refusal import Refusal
+from tunnel_server.tunnels.directory import Directory
+from tunnel_server.tunnels.registry import Tunnel
 from tunnel_server.visitors.connection import Connection
 from tunnel_server.visitors.edge import Edge
 from tunnel_server.visitors.exchange import Exchange
-from tunnel_server.visitors.service import missing, service_answer
+from tunnel_server.visitors.service import missing
 
 _TE_TRAILERS: Final = (b"TE", b"trailers")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -32,52 +34,35 @@ def is_control(name: str | None, head: RequestHead) -> bool:
     return name == APEX and head.target.partition(b"?")[0] == _CONTROL
 
 
-def begin(connection: Connection, head: RequestHead, name: str | None) -> Exchange:
-    """Start what this request asks for: open a stream, or settle the answer.
+def open_stream(connection: Connection, head: RequestHead, tunnel: Tunnel) -> Exchange | Refusal:
+    """Open a stream for a request, right after it was admitted.
 
     Args:
         connection: the visitor's.
         head: the request.
-        name: whose it is.
+        tunnel: where it goes.
     """
-    edge = connection.edge
-    directory = edge.directory
-    if name is None:
-        return Exchange(head, answer=Refusal("unknown-host"))
-    if name == APEX:
-        return Exchange(head, answer=service_answer(edge, head))
-    tunnel = directory.registry.find(name)
-    if tunnel is None:
-        return Exchange(head, name=name, answer=missing(directory, name))
-    carrier = tunnel.carrier
-    if carrier.away:  # and there was no place to wait for it
-        return _refused(head, name, "overloaded", "Too many requests wait for its client.")
-    if not carrier.has_room:
-        return _refused(head, name, "overloaded", "")
     try:
         opened = _opening(connection, head, tunnel.claim)
-        stream = carrier.open(opened, connection.answers)
+        stream = tunnel.carrier.open(opened, connection.answers)
     except SessionClosed:
-        directory.release(carrier)  # it is just closing its connection
-        return Exchange(head, name=name, answer=missing(directory, name))
+        directory = connection.edge.directory
+        directory.release(tunnel.carrier)  # it is just closing its connection
+        return missing(directory, tunnel.name)
     except HttpError as error:
-        return _refused(head, name, error.code, str(error))
+        return Refusal(error.code, str(error))
     except LocalProtocolError as error:
-        return _refused(head, name, "head-too-large", str(error))
+        return Refusal("head-too-large", str(error))
     if head.body is None and not head.upgrade:
         stream.send_eof()
-    exchange = Exchange(head, stream=stream, name=name)
+    exchange = Exchange(head, stream=stream, name=tunnel.name)
     exchange.ws_keepalive_s = tunnel.options.ws_keepalive_s
     return exchange
 
 
-def _refused(head: RequestHead, name: str, code: str, cause: str) -> Exchange:
-    return Exchange(head, name=name, answer=Refusal(code, cause))
-
-
-async def pace(edge: Edge, name: str) -> None:
-    """Before `begin`: wait while the carrier that this goes to has enough to send."""
-    tunnel = edge.directory.registry.find(name)
+async def pace(directory: Directory, name: str) -> None:
+    """Before a request begins: wait while the carrier that it goes to has enough to send."""
+    tunnel = directory.registry.find(name)
     if tunnel is not None and tunnel.carrier.crowded:
         await tunnel.carrier.pace()
 

@@ -3,36 +3,36 @@ from __future__ import annotations
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from tunnel_server.tunnels.parking import PARKED_MAX, PARKED_OF_ONE_NAME_MAX, Parking, Spot
+from tunnel_server.tunnels.parking import PARKED_MAX, PARKED_OF_ONE_NAME_MAX, Parking, Waiter
 
 
 def test_places_are_bounded_for_a_name_and_in_all() -> None:
     parking = Parking()
     names = [f"name{number // PARKED_OF_ONE_NAME_MAX}" for number in range(PARKED_MAX)]
-    spots = [(name, parking.enter(name)) for name in names]
-    assert all(spot is not None for _, spot in spots)
-    assert parking.enter("another") is None
-    name, spot = spots[0]
-    assert spot is not None
-    parking.leave(name, spot)
-    assert parking.enter("another") is not None
-    assert parking.enter("name1") is None
+    waiters = []
+    for name in names:
+        assert parking.has_place(name)
+        waiters.append((name, parking.enter(name)))
+    assert not parking.has_place("another")
+    parking.leave(*waiters[0])
+    assert parking.has_place("another")
+    parking.enter("another")
+    assert not parking.has_place("name1")
     assert parking.count == PARKED_MAX
 
 
 def test_one_name_cannot_take_all_places() -> None:
     parking = Parking()
     for _ in range(PARKED_OF_ONE_NAME_MAX):
-        assert parking.enter("app") is not None
-    assert parking.enter("app") is None
-    assert parking.enter("other") is not None
+        assert parking.has_place("app")
+        parking.enter("app")
+    assert not parking.has_place("app")
+    assert parking.has_place("other")
 
 
 def test_a_release_is_for_those_of_its_name() -> None:
     parking = Parking()
     one, other = parking.enter("one"), parking.enter("other")
-    assert one is not None
-    assert other is not None
     parking.release("one")
     parking.release("nobody")
     assert (one.over, other.over) == (True, False)
@@ -44,16 +44,16 @@ def test_a_release_is_for_those_of_its_name() -> None:
 
 
 async def test_an_end_lets_a_waiting_task_go_on_and_cancels_a_read() -> None:
-    spot = Spot()
-    assert repr(spot) == "<Spot waiting>"
+    waiter = Waiter()
+    assert repr(waiter) == "<Waiter waiting>"
     done: list[str] = []
 
     async def wait() -> None:
-        await spot.wait()
+        await waiter.wait()
         done.append("waited")
 
     async def read() -> None:
-        with spot.until_over():
+        with waiter.until_over():
             await trio.sleep_forever()
         done.append("read")
 
@@ -61,9 +61,9 @@ async def test_an_end_lets_a_waiting_task_go_on_and_cancels_a_read() -> None:
         nursery.start_soon(wait)
         nursery.start_soon(read)
         await wait_all_tasks_blocked()
-        spot.end()
-    with spot.until_over() as scope:
+        waiter.end()
+    with waiter.until_over() as scope:
         await trio.lowlevel.checkpoint()
     assert scope.cancelled_caught
-    await spot.wait()
+    await waiter.wait()
     assert sorted(done) == ["read", "waited"]

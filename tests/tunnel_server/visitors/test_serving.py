@@ -146,7 +146,7 @@ async def test_a_visitor_who_was_reset_before_it_was_served_does_no_harm() -> No
         assert not world.edge.connections
 
 
-@pytest.mark.parametrize("where", ["begin", "receive_head"])
+@pytest.mark.parametrize("where", ["open_stream", "receive_head"])
 async def test_a_fault_of_ours_ends_one_connection_with_one_record(
     world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
@@ -157,8 +157,8 @@ async def test_a_fault_of_ours_ends_one_connection_with_one_record(
         raise ZeroDivisionError("a fault of ours")
 
     with monkeypatch.context() as patched:
-        if where == "begin":
-            patched.setattr("tunnel_server.visitors.requests.begin", broken)
+        if where == "open_stream":
+            patched.setattr("tunnel_server.visitors.requests.open_stream", broken)
         else:
             patched.setattr(TunnelStream, "receive_head", broken)
         visitor = world.visit()
