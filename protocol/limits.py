@@ -86,10 +86,10 @@ TURN_MIN_BYTES: Final = KIB  # of which a frame's header is 1 %
 # before old ones, with a bound).
 WAKING_TURNS_MAX: Final = 8
 
-# Streams that may begin something before the writer gets its turn, and streams that are woken
-# before the others get theirs. Of 32 requests that come together the other end would else see
+# Heads that are queued before the writer gets its turn, and streams that are woken before the
+# others get theirs. Of 32 requests that come together the other end would else see
 # nothing until the last is read, and then this end would wait for it: 3,700 GETs/s against 5,100.
-BEGUN_MAX: Final = 8
+HEADS_A_BATCH_MAX: Final = 8
 
 # Counted bytes sent and not acknowledged, which a resume would have to send again. Bulk stops
 # short of it, so that small frames of waking streams find room.

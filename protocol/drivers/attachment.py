@@ -24,7 +24,7 @@ from protocol.drivers.latch import Latch
 from protocol.drivers.session_log import SessionLog, traced
 from protocol.drivers.transport import Transport, TransportClosed
 from protocol.errors import RemoteProtocolError
-from protocol.limits import BEGUN_MAX, CLOSE_TIMEOUT_S
+from protocol.limits import CLOSE_TIMEOUT_S, HEADS_A_BATCH_MAX
 from protocol.mux.core import Core
 from protocol.mux.events import Event
 
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 _WATCH_EVERY_S = 1.0
 
 # A small answer is three events: its head, its body and its end.
-_WAKE_AT_ONCE: Final = 3 * BEGUN_MAX
+_WAKE_AT_ONCE: Final = 3 * HEADS_A_BATCH_MAX
 
 
 class AttachedSession(Protocol):

@@ -18,7 +18,7 @@ from protocol.drivers.session_log import SessionLog
 from protocol.drivers.stream import TunnelStream
 from protocol.drivers.transport import Transport
 from protocol.errors import RemoteProtocolError, SessionClosed
-from protocol.limits import BEGUN_MAX
+from protocol.limits import HEADS_A_BATCH_MAX
 from protocol.mux.core import Core
 from protocol.mux.events import (
     ClaimAnswered,
@@ -78,7 +78,7 @@ class Session:
         self.on_event = on_event
         self.on_closed = on_closed
         self._on_stream = on_stream
-        self._begun = 0
+        self._heads = 0
         self._quiet: trio.Event | None = None
         self._attachment = Attachment(self, transport)
 
@@ -118,7 +118,7 @@ class Session:
         if self.closed_reason is not None:
             raise SessionClosed(self.closed_reason)
         record = self.core.open(opened, trio.current_time())
-        self.begun()
+        self.head_queued()
         return TunnelStream(self, record, readable)
 
     def claim(self, claim: Claim) -> None:
@@ -145,9 +145,9 @@ class Session:
         """Let the writer look for something to send."""
         self._attachment.output.open()
 
-    def begun(self) -> None:
-        """Like `flush`, when a stream has begun something; see `pace`."""
-        self._begun += 1
+    def head_queued(self) -> None:
+        """A stream has queued a head: count it, and let the writer look; see `wait_for_batch`."""
+        self._heads += 1
         self._attachment.output.open()
 
     @property
@@ -161,17 +161,17 @@ class Session:
         return len(self.core.streams) < self.core.max_streams
 
     @property
-    def crowded(self) -> bool:
-        """Whether so many streams have begun something that the writer should send it first."""
-        return self._begun >= BEGUN_MAX and self.attached and not self._attachment.sending
+    def batch_is_full(self) -> bool:
+        """Whether so many heads are queued that the writer should send them first."""
+        return self._heads >= HEADS_A_BATCH_MAX and self.attached and not self._attachment.sending
 
-    async def pace(self) -> None:
-        """Before a stream begins something: let the writer send what the others have begun.
+    async def wait_for_batch(self) -> None:
+        """Wait, before a head is queued, until the writer has sent the heads of a full batch.
 
         Tasks that become ready together all run before the writer does. The other end would wait
         for the last of them and then have all at once, and this end would wait in turn.
         """
-        while self.crowded:
+        while self.batch_is_full:
             await trio.lowlevel.checkpoint()
 
     async def wait_quiet(self) -> None:
@@ -234,7 +234,7 @@ class Session:
         self._attachment.supersede()
         self._attachment = Attachment(self, transport, first)
         self.detached_at = None
-        self._begun = 0
+        self._heads = 0
         if self.closed_reason is not None:
             self._attachment.end()  # it has ended while it was asked for: `run` tells the peer
 
@@ -261,7 +261,7 @@ class Session:
 
     def packed(self) -> None:
         """See AttachedSession."""
-        self._begun = 0
+        self._heads = 0
         for record in self.core.take_made_room():
             if record.driver is not None:
                 record.driver.wake_writer()

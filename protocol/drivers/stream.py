@@ -30,11 +30,11 @@ class StreamSession(Protocol):
     def flush(self) -> None:
         """Let the writer look for something to send."""
 
-    def begun(self) -> None:
-        """Like `flush`, when a stream has begun something."""
+    def head_queued(self) -> None:
+        """A stream has queued a head: let the writer look for it."""
 
-    async def pace(self) -> None:
-        """Let others have their turn when many streams have begun something."""
+    async def wait_for_batch(self) -> None:
+        """Wait until the writer has sent the heads of a full batch."""
 
 
 class TunnelStream:
@@ -151,10 +151,10 @@ class TunnelStream:
 
     async def send_head(self, head: Head) -> None:
         """Queue a head, once less than 64 KiB are unsent. Raises as `send_all`."""
-        await self._owner.pace()
+        await self._owner.wait_for_batch()
         await self._wait_for_room()
         self._owner.core.send_head(self._record, head)
-        self._owner.begun()
+        self._owner.head_queued()
 
     async def send_all(self, data: bytes) -> None:
         """Queue data; wait while 64 KiB of this stream are unsent.

@@ -45,10 +45,10 @@ class Carrier(Protocol):
         """Whether it takes one more request now."""
 
     @property
-    def crowded(self) -> bool:
-        """Whether a request should `pace` before it begins."""
+    def batch_is_full(self) -> bool:
+        """Whether a request should `wait_for_batch` before it begins."""
 
-    async def pace(self) -> None:
+    async def wait_for_batch(self) -> None:
         """Wait while others have begun enough."""
 
     def open(self, opened: Open, readable: Latch | None = None) -> TunnelStream:

@@ -23,7 +23,7 @@ from tunnel_server.tunnels.parking import Waiter
 from tunnel_server.tunnels.registry import Tunnel
 from tunnel_server.visitors.connection import IDLE_TIMEOUT_S, Connection
 from tunnel_server.visitors.exchange import Exchange
-from tunnel_server.visitors.routing import is_control, name_of, open_stream, pace
+from tunnel_server.visitors.routing import is_control, name_of, open_stream, wait_for_batch
 from tunnel_server.visitors.service import missing, service_answer
 
 HEAD_TIMEOUT_S: Final = 30.0  # from its first byte
@@ -171,7 +171,7 @@ class RequestReader:
         """
         directory = self._connection.edge.directory
         while True:
-            await pace(directory, name)
+            await wait_for_batch(directory, name)
             admitted = admission(directory, name)
             if admitted is not None:
                 return admitted

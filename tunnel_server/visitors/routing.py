@@ -60,11 +60,11 @@ def open_stream(connection: Connection, head: RequestHead, tunnel: Tunnel) -> Ex
     return exchange
 
 
-async def pace(directory: Directory, name: str) -> None:
+async def wait_for_batch(directory: Directory, name: str) -> None:
     """Before a request begins: wait while the carrier that it goes to has enough to send."""
     tunnel = directory.registry.find(name)
-    if tunnel is not None and tunnel.carrier.crowded:
-        await tunnel.carrier.pace()
+    if tunnel is not None and tunnel.carrier.batch_is_full:
+        await tunnel.carrier.wait_for_batch()
 
 
 def _opening(connection: Connection, head: RequestHead, claim: int) -> Open:

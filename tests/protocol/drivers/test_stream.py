@@ -27,10 +27,10 @@ class Owner:
     def flush(self) -> None:
         self.flushed += 1
 
-    def begun(self) -> None:
+    def head_queued(self) -> None:
         self.flush()
 
-    async def pace(self) -> None:
+    async def wait_for_batch(self) -> None:
         """Nobody else is there to have a turn."""
 
 

@@ -129,7 +129,7 @@ async def test_what_is_begun_while_it_is_detached_goes_afterwards(
         ends.lines[0].cut()
         await wait_all_tasks_blocked()
         assert ends.server.detached_at == trio.current_time()
-        assert not ends.server.crowded
+        assert not ends.server.batch_is_full
         stream = ends.server.open(post("chunked"))
         await stream.send_all(b"in the gap")
         stream.send_eof()

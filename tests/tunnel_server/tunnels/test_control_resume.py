@@ -467,9 +467,9 @@ async def test_a_request_that_waits_its_turn_when_the_connection_is_lost_is_park
         session.drop_connection()
         await trio.lowlevel.checkpoint()
 
-    with monkeypatch.context() as crowded:
-        crowded.setattr(Session, "crowded", property(lambda session: session.attached))
-        crowded.setattr(Session, "pace", lose)
+    with monkeypatch.context() as patched:
+        patched.setattr(Session, "batch_is_full", property(lambda session: session.attached))
+        patched.setattr(Session, "wait_for_batch", lose)
         visitor = world.visit()
         await visitor.send(get())
         await wait_all_tasks_blocked()

@@ -308,14 +308,14 @@ class Elsewhere:
     def __init__(self, *, has_room: bool = True) -> None:
         self.away = False
         self.has_room = has_room
-        self.crowded = True
+        self.batch_is_full = True
         self.paced = 0
         self.opened: list[Open] = []
 
     def __repr__(self) -> str:
         return "<Elsewhere>"
 
-    async def pace(self) -> None:
+    async def wait_for_batch(self) -> None:
         self.paced += 1
         await trio.lowlevel.checkpoint()
 

@@ -1,4 +1,4 @@
-"""Streams that begin something together do not leave all at once, and a stuck line holds nobody."""
+"""Heads that are queued together leave in batches, and a stuck line holds nobody up."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from protocol.drivers.session import Session
 from protocol.drivers.stream import TunnelStream
-from protocol.limits import BEGUN_MAX
+from protocol.limits import HEADS_A_BATCH_MAX
 from protocol.mux.control import Heartbeat
 from protocol.mux.core import Core
 from protocol.mux.wire import FrameType
@@ -29,7 +29,7 @@ def counts(transport: MemoryTransport, kind: FrameType) -> list[int]:
 
 
 async def open_one(session: Session) -> None:
-    await session.pace()
+    await session.wait_for_batch()
     session.open(GET).send_eof()
 
 
@@ -42,13 +42,13 @@ async def test_streams_that_are_opened_together_do_not_leave_all_at_once(
         nursery.start_soon(client.run)
         await wait_all_tasks_blocked()
         async with trio.open_nursery() as visitors:
-            for _ in range(3 * BEGUN_MAX):
+            for _ in range(3 * HEADS_A_BATCH_MAX):
                 visitors.start_soon(open_one, server)
         await wait_all_tasks_blocked()
         opened = counts(line, FrameType.OPEN)
         nursery.cancel_scope.cancel()
-    assert sum(opened) == 3 * BEGUN_MAX
-    assert opened[0] == BEGUN_MAX  # the writer has its turn before the ninth
+    assert sum(opened) == 3 * HEADS_A_BATCH_MAX
+    assert opened[0] == HEADS_A_BATCH_MAX  # the writer has its turn before the ninth
 
 
 async def test_answers_that_begin_together_do_not_leave_all_at_once(
@@ -65,15 +65,15 @@ async def test_answers_that_begin_together_do_not_leave_all_at_once(
         client._on_stream = lambda stream: nursery.start_soon(answer, stream)
         nursery.start_soon(server.run)
         nursery.start_soon(client.run)
-        for _ in range(3 * BEGUN_MAX):
+        for _ in range(3 * HEADS_A_BATCH_MAX):
             server.open(GET).send_eof()
         await wait_all_tasks_blocked()
         begin.set()
         await wait_all_tasks_blocked()
         heads = counts(line, FrameType.HEAD)
         nursery.cancel_scope.cancel()
-    assert sum(heads) == 3 * BEGUN_MAX
-    assert heads[0] == BEGUN_MAX
+    assert sum(heads) == 3 * HEADS_A_BATCH_MAX
+    assert heads[0] == HEADS_A_BATCH_MAX
 
 
 async def test_nobody_waits_for_a_writer_that_is_stuck(autojump_clock: MockClock) -> None:
@@ -83,19 +83,19 @@ async def test_nobody_waits_for_a_writer_that_is_stuck(autojump_clock: MockClock
         nursery.start_soon(client.run)
         await wait_all_tasks_blocked()
         line.stall()
-        for _ in range(4 * BEGUN_MAX):
+        for _ in range(4 * HEADS_A_BATCH_MAX):
             await open_one(server)
             await wait_all_tasks_blocked()
-        assert server.stream_count == 4 * BEGUN_MAX
-        assert not server.crowded
+        assert server.stream_count == 4 * HEADS_A_BATCH_MAX
+        assert not server.batch_is_full
         nursery.cancel_scope.cancel()
 
 
 async def test_nobody_waits_for_a_session_that_is_closed() -> None:
     server, *_ = sessions()
-    for _ in range(BEGUN_MAX):
+    for _ in range(HEADS_A_BATCH_MAX):
         server.open(GET)
-    assert server.crowded
+    assert server.batch_is_full
     server.close("over")
     with trio.fail_after(1):
-        await server.pace()
+        await server.wait_for_batch()
