@@ -159,7 +159,7 @@ class Directory:
     def release(self, carrier: Carrier, claim: int | None = None) -> None:
         """Nobody holds the names of this carrier, or of one claim of it, any more."""
         for name in self.registry.release(carrier, claim, self.wall_time()):
-            log.info("%s is offline", name)
+            carrier.log.by(log).info("%s is offline", name)
             self.parking.release(name)
 
     def may_have_certificate(self, host: bytes) -> bool:

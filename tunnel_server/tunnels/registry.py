@@ -11,6 +11,7 @@ from collections.abc import Callable, KeysView
 from typing import Final, NamedTuple, Protocol
 
 from protocol.drivers.latch import Latch
+from protocol.drivers.session_log import SessionLog
 from protocol.drivers.stream import TunnelStream
 from protocol.mux.messages import Claim, Claimed, Open, Refused
 from protocol.names import NAME_RULE, generate_name, is_legal_name
@@ -35,6 +36,10 @@ class Carrier(Protocol):
 
     On one of several servers another server is one, too.
     """
+
+    @property
+    def log(self) -> SessionLog:
+        """Where what concerns it is logged."""
 
     @property
     def away(self) -> bool:

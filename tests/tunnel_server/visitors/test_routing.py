@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import logging
+
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
 from protocol.drivers.latch import Latch
+from protocol.drivers.session_log import SessionLog
 from protocol.drivers.stream import TunnelStream
 from protocol.errors import SessionClosed
 from protocol.http.heads import parse_request
@@ -306,6 +309,7 @@ class Elsewhere:
     """A Carrier that is no session."""
 
     def __init__(self, *, has_room: bool = True) -> None:
+        self.log = SessionLog(logging.getLogger(__name__), b"elsewhere")
         self.away = False
         self.has_room = has_room
         self.batch_is_full = True
