@@ -107,7 +107,7 @@ class TunnelStream:
         while True:
             head = self._owner.core.take_head(self._record, trio.current_time())
             if head is not None:
-                self._state_credit()
+                self._advertise_credit()
                 return head
             self._raise_if_over()
             await self._readable.wait()
@@ -139,12 +139,12 @@ class TunnelStream:
         """What has come of the body, up to 64 KiB; b"" if nothing is there now."""
         data = self._owner.core.take_data(self._record, trio.current_time())
         if data:
-            self._state_credit()
+            self._advertise_credit()
         return data
 
-    def _state_credit(self) -> None:
-        """What was taken may have made credit due."""
-        if self._owner.core.owes_statements:
+    def _advertise_credit(self) -> None:
+        """Let the writer look if what was taken has made a credit due."""
+        if self._owner.core.has_updates:
             self._owner.flush()
 
     # --- writing ---

@@ -1,12 +1,12 @@
-"""Which counted frames have arrived, and those that go again when a connection was lost.
+"""Acknowledgement of counted frames, and retransmission when a connection was lost.
 
 A frame is counted when it is packed into a message, from 1, by order alone: no number is sent. The
-receiver states the count of all it has received; the statement is cumulative and is itself neither
+receiver acknowledges the count of all it has received: an ack is cumulative, and is itself neither
 counted nor acknowledged.
 
-What is not acknowledged is kept: the messages as they were sent, by reference. After a resume the
-other end says how many frames it has, and the counted frames of the rest go again before anything
-new is packed, since their numbers are their order.
+Messages are kept, as they were sent and by reference, until they are acknowledged. After a resume
+the other end says how many frames it has, and the counted frames of the rest are retransmitted
+before anything new is packed, since their numbers are their order.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class _Kept(NamedTuple):
 
 
 class SentFrames:
-    """What this end sent and the other has not acknowledged.
+    """Keeps what this end sent until the other acknowledges it.
 
     Attributes:
         in_flight: how much that may be; a new connection is a new line.
@@ -41,7 +41,7 @@ class SentFrames:
     """
 
     __slots__ = (
-        "_again",
+        "_lost",
         "_messages",
         "acked",
         "count",
@@ -52,7 +52,7 @@ class SentFrames:
 
     def __init__(self) -> None:
         self._messages: deque[_Kept] = deque()  # sent on this connection
-        self._again: deque[_Kept] = deque()  # sent on an earlier one
+        self._lost: deque[_Kept] = deque()  # sent on an earlier one
         self.in_flight = InFlight()
         self.count = 0
         self.acked = 0
@@ -60,8 +60,8 @@ class SentFrames:
         self.progress_at = -math.inf
 
     def __repr__(self) -> str:
-        again = f", {len(self._again)} messages again" if self._again else ""
-        return f"<SentFrames {self.acked} of {self.count}, {self.unacked_bytes} bytes to go{again}>"
+        lost = f", {len(self._lost)} messages to retransmit" if self._lost else ""
+        return f"<SentFrames {self.acked} of {self.count}, {self.unacked_bytes} bytes to go{lost}>"
 
     def packed(self, frames: int, size: int, message: bytes, now: float) -> None:
         """A message leaves with this many counted frames, of `size` bytes together."""
@@ -87,13 +87,13 @@ class SentFrames:
             self.in_flight.acknowledged(size, now)
 
     def stalled_s(self, now: float) -> float:
-        """How long frames have waited without any acknowledgement."""
+        """Return for how long frames have waited without any acknowledgement."""
         return now - self.progress_at if self.acked < self.count else 0.0
 
     # --- on a new connection ---
 
     def resume(self, received: int, now: float) -> None:
-        """The peer has `received` frames; the others go again, on a line of which nothing is known.
+        """The peer has `received` frames; the others are lost, and the line is a new one.
 
         Raises:
             RemoteProtocolError: as `acknowledge`; then nothing has changed.
@@ -102,30 +102,31 @@ class SentFrames:
         self.acked = received
         self.progress_at = now
         self.in_flight = InFlight()
-        self._again.extendleft(reversed(self._messages))
+        self._lost.extendleft(reversed(self._messages))
         self._messages.clear()
-        self._forget(self._again)
+        self._forget(self._lost)
 
     @property
-    def owes_again(self) -> bool:
-        """Whether frames wait to go again; nothing new may be packed before."""
-        return bool(self._again)
+    def must_retransmit(self) -> bool:
+        """Whether lost frames wait to be sent; nothing new may be packed before."""
+        return bool(self._lost)
 
-    def again(self, room: int, now: float) -> bytes:
-        """Frames that go again, of one message; empty while the line has no room.
+    def retransmit(self, room: int, now: float) -> bytes:
+        """Take the lost frames of one message, to be sent now; empty while the line has no room.
 
         Args:
             room: bytes that they may have; what was sent once fits an empty message.
+            now: seconds of any one clock.
         """
         if not self.in_flight.has_room:
             return b""
-        kept = self._again[0]
+        kept = self._lost[0]
         counted = [said for said in split_message(kept.message) if said[0] in COUNTED]
         lacking = counted[-(kept.end - self.acked) :]  # a message may have been received in part
         frames = b"".join([frame(*said) for said in lacking])
         if len(frames) > room:
             return b""
-        self._again.popleft()
+        self._lost.popleft()
         self._messages.append(kept)
         self.in_flight.sent(kept.size, now)
         return frames
@@ -133,7 +134,7 @@ class SentFrames:
     @property
     def _sent(self) -> int:
         """The number of the last frame that was sent on this connection."""
-        if not self._again:
+        if not self._lost:
             return self.count
         return self._messages[-1].end if self._messages else self.acked
 
@@ -151,18 +152,23 @@ class SentFrames:
 
 
 class ReceivedFrames:
-    """What this end has received and when it should say so."""
+    """Counts what this end has received, and says when to acknowledge it.
 
-    __slots__ = ("_messages", "_since", "count", "reported")
+    Attributes:
+        count: frames that came.
+        acked: frames that the last ack was for.
+    """
+
+    __slots__ = ("_messages", "_since", "acked", "count")
 
     def __init__(self) -> None:
         self.count = 0
-        self.reported = 0
+        self.acked = 0
         self._messages = 0
         self._since = math.inf
 
     def __repr__(self) -> str:
-        return f"<ReceivedFrames {self.count}, {self.reported} reported>"
+        return f"<ReceivedFrames {self.count}, {self.acked} acknowledged>"
 
     def received(self, frames: int, now: float) -> None:
         """A message came with this many counted frames, at least one."""
@@ -172,20 +178,20 @@ class ReceivedFrames:
             self._since = now
 
     @property
-    def news(self) -> bool:
+    def ack_pending(self) -> bool:
         """Whether a message that leaves anyway should carry an ack."""
-        return self.count > self.reported
+        return self.count > self.acked
 
     @property
     def due_at(self) -> float:
-        """When an ack must leave by itself: infinite without news, in the past when overdue."""
+        """The time at which an ack must leave by itself; infinite if none is pending."""
         if self._messages >= ACK_AFTER_MESSAGES:
             return -math.inf
         return self._since + ACK_DELAY_S
 
-    def report(self) -> int:
-        """The count to state now."""
-        self.reported = self.count
+    def take_ack(self) -> int:
+        """Return the count that an ack says now."""
+        self.acked = self.count
         self._messages = 0
         self._since = math.inf
         return self.count

@@ -257,18 +257,18 @@ class Core:
     def _consumed(self, stream: Stream, size: int, now: float) -> None:
         round_trip_s = self.control.heartbeat.round_trip_s
         if stream.receiving.window.consume(size, now, round_trip_s):
-            self._outgoing.state(stream)
+            self._outgoing.queue_update(stream)
 
     # --- what goes -------------------------------------------------------------------------------
 
     @property
-    def owes_statements(self) -> bool:
-        """Whether taking something has made a credit due, or a stop-sending waits."""
-        return self._outgoing.owes_statements
+    def has_updates(self) -> bool:
+        """Whether a credit is to be advertised, or a stop-sending sent."""
+        return self._outgoing.has_updates
 
     def may_have_output(self, now: float) -> bool:
         """Whether `next_message` is worth asking; it may still turn out to be empty."""
-        due = self.received.due_at <= now or self.sent.owes_again
+        due = self.received.due_at <= now or self.sent.must_retransmit
         return due or self.failed or bool(self.control) or self._outgoing.may_have_more
 
     @property
@@ -285,22 +285,22 @@ class Core:
         """The next message, of at most MESSAGE_MAX_BYTES; empty when there is nothing to say.
 
         The session's own frames go first, then credit and stop-sending, then streams in turn; after
-        a resume, first the frames that go again, of which a credit may need an `open`. An ack rides
-        along, and makes a message of its own only when it is due.
+        a resume, lost frames first: a credit may need an `open` among them. An ack rides along, and
+        makes a message of its own only when it is due.
         """
         parts: Parts = []
         room = MESSAGE_MAX_BYTES - _ACK_ROOM_BYTES
         room -= self.control.take(parts, room)
         frames = size = 0
         if not self.failed:
-            if self.sent.owes_again:
-                again = self.sent.again(room, now)
-                if again:
-                    parts.append(again)
+            if self.sent.must_retransmit:
+                lost = self.sent.retransmit(room, now)
+                if lost:
+                    parts.append(lost)
             else:
                 frames, size = self._outgoing.pack(parts, room)
-            if self.received.news and (parts or self.received.due_at <= now):
-                parts.append(frame(FrameType.ACK, 0, pack(self.received.report())))
+            if self.received.ack_pending and (parts or self.received.due_at <= now):
+                parts.append(frame(FrameType.ACK, 0, pack(self.received.take_ack())))
         message = b"".join(parts)
         if frames:
             self.sent.packed(frames, size, message, now)
@@ -309,17 +309,17 @@ class Core:
     def resume(self, received: int, now: float) -> None:
         """Go on over a new connection, whose peer has `received` of our counted frames.
 
-        What it lacks goes again; claims that were not answered, releases, a goaway and every credit
-        are said anew; acks and pings that waited are dropped. The peer was told the count of
+        What it lacks is retransmitted; claims that were not answered, releases, a goaway and every
+        credit are sent anew; acks and pings that waited are dropped. The peer was told the count of
         `received` here, and nothing may come by the old connection any more.
 
         Raises:
             RemoteProtocolError: the peer cannot have so many, or had more; nothing has changed.
         """
         self.sent.resume(received, now)
-        self.received.report()
+        self.received.take_ack()
         self.control.resume()
-        self._outgoing.state_all()
+        self._outgoing.queue_all_credit()
         self._started_at = now
 
     def check(self, now: float, heard_at: float) -> str | None:

@@ -102,7 +102,7 @@ class Incoming:
         stream = Stream(stream_id, opened, sending, receiving)
         self._streams[stream_id] = stream
         if window.grow_credit():
-            self._outgoing.state(stream)
+            self._outgoing.queue_update(stream)
         return Opened(stream)
 
     def _receive_item(self, stream: Stream, item: Item) -> None:

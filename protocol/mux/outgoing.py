@@ -1,7 +1,7 @@
-"""What the streams of a session have to send: who says what next, and what is under way.
+"""The sending side of a session's streams: whose turn it is, and how much may be on its way.
 
-Credit and stop-sending are *statements*: state on the stream with a place in one list, and not a
-queue, so that a peer who makes us say much and does not read fills nothing. They go ahead of the
+Credit and stop-sending are *updates*: state on the stream with a place in one list, and not a
+queue, so that a peer that asks for many and does not read fills nothing. They go ahead of the
 streams' own queues, but never ahead of a stream's `open`.
 """
 
@@ -25,7 +25,7 @@ from protocol.mux.streams import ENDED, HalfState, Stream
 from protocol.mux.wire import HEADER_BYTES, FrameType, frame
 
 # A stop-sending with the longest code, in four bytes a character.
-_STATEMENT_ROOM_BYTES: Final = 256
+_UPDATE_ROOM_BYTES: Final = 256
 
 
 class Outgoing:
@@ -39,11 +39,11 @@ class Outgoing:
         self.sent = SentFrames()
         self._streams = streams
         self._scheduler: Scheduler[Stream] = Scheduler()
-        self._stating: dict[int, Stream] = {}
+        self._updates: dict[int, Stream] = {}
         self._made_room: list[Stream] = []
 
     def __repr__(self) -> str:
-        return f"<Outgoing {self._scheduler!r}, {len(self._stating)} to state, {self.sent!r}>"
+        return f"<Outgoing {self._scheduler!r}, {len(self._updates)} updates, {self.sent!r}>"
 
     # --- filling ---
 
@@ -59,9 +59,9 @@ class Outgoing:
         if stream.sending.queue.ready:
             self._scheduler.wake(stream)
 
-    def state(self, stream: Stream) -> None:
-        """The stream has a credit or a stop-sending to say."""
-        self._stating[stream.id] = stream
+    def queue_update(self, stream: Stream) -> None:
+        """Advertise the stream's credit, or send the stop-sending that is due for it."""
+        self._updates[stream.id] = stream
 
     def stop(self, stream: Stream, code: str) -> None:
         """Want no more of the peer's half; what came stays to be taken."""
@@ -70,7 +70,7 @@ class Outgoing:
             receiving.stopped = True
             receiving.window.finish()
             stream.stop_due = code
-            self.state(stream)
+            self.queue_update(stream)
 
     def give_up(self, stream: Stream, code: str) -> None:
         """Drop what has not left and reset our half, also when its end has not left."""
@@ -84,14 +84,14 @@ class Outgoing:
         self.wake(stream)
         self._note_room(stream)
 
-    def state_all(self) -> None:
-        """Say every credit again, on a new connection; the peer may have missed the last.
+    def queue_all_credit(self) -> None:
+        """Advertise every credit anew, on a new connection: the peer may have missed the last.
 
-        A stream whose `open` has not left has said its credit there.
+        A stream whose `open` has not left advertises its credit there.
         """
         for stream in self._streams.values():
             if not stream.sending.queue.unopened:
-                self.state(stream)
+                self.queue_update(stream)
 
     def take_made_room(self) -> list[Stream]:
         """Streams whose waiting writer may go on, since this was last asked."""
@@ -99,14 +99,14 @@ class Outgoing:
         return made_room
 
     @property
-    def owes_statements(self) -> bool:
-        """Whether a credit or a stop-sending waits to be said."""
-        return bool(self._stating)
+    def has_updates(self) -> bool:
+        """Whether a credit or a stop-sending waits to leave."""
+        return bool(self._updates)
 
     @property
     def may_have_more(self) -> bool:
-        """Whether `pack` may find something, or a writer waits to be told of room."""
-        return bool(self._stating or self._made_room) or self._scheduler.anyone
+        """Whether `pack` may find something, or a writer is to be told of room."""
+        return bool(self._updates or self._made_room) or self._scheduler.anyone
 
     # --- emptying ---
 
@@ -116,33 +116,33 @@ class Outgoing:
         Returns:
             The counted frames moved, and their bytes.
         """
-        stops, stop_bytes, room = self._pack_statements(parts, room)
+        stops, stop_bytes, room = self._pack_updates(parts, room)
         frames, size = self._pack_turns(parts, room, self.sent.unacked_bytes + stop_bytes)
         if not frames and (self._bulk_may_go or not self._scheduler.anyone):
             self.sent.in_flight.idle()
         return stops + frames, stop_bytes + size
 
-    def _pack_statements(self, parts: Parts, room: int) -> tuple[int, int, int]:
+    def _pack_updates(self, parts: Parts, room: int) -> tuple[int, int, int]:
         """Returns the number and bytes of counted ones, which are stop-sending, and the room."""
         stops = stop_bytes = 0
-        for stream in list(self._stating.values()):
-            if room < _STATEMENT_ROOM_BYTES:
+        for stream in list(self._updates.values()):
+            if room < _UPDATE_ROOM_BYTES:
                 break
             counted = stream.stop_due is not None
-            unacked = self.sent.unacked_bytes + stop_bytes + _STATEMENT_ROOM_BYTES
+            unacked = self.sent.unacked_bytes + stop_bytes + _UPDATE_ROOM_BYTES
             if counted and (stream.sending.queue.unopened or unacked > UNACKED_MAX_BYTES):
                 continue
-            del self._stating[stream.id]
+            del self._updates[stream.id]
             if stream.receiving.state >= ENDED:
                 continue
-            parts.append(self._statement(stream))
+            parts.append(self._update_frame(stream))
             room -= len(parts[-1])
             if counted:
                 stops += 1
                 stop_bytes += len(parts[-1])
         return stops, stop_bytes, room
 
-    def _statement(self, stream: Stream) -> bytes:
+    def _update_frame(self, stream: Stream) -> bytes:
         """The credit, or the stop-sending."""
         if stream.stop_due is None:
             return frame(FrameType.CREDIT, stream.id, pack(stream.receiving.window.granted))

@@ -52,17 +52,17 @@ def test_stall_counts_from_the_last_progress_and_not_while_nothing_waits() -> No
 
 def test_ack_is_due_after_5_ms_or_two_messages() -> None:
     received = ReceivedFrames()
-    assert (received.due_at, received.news) == (math.inf, False)
+    assert (received.due_at, received.ack_pending) == (math.inf, False)
     received.received(3, 10.0)
     assert received.due_at == 10.0 + ACK_DELAY_S
-    assert received.news
+    assert received.ack_pending
     received.received(1, 10.001)
     assert received.due_at == -math.inf
-    assert received.report() == 4
-    assert (received.due_at, received.news) == (math.inf, False)
+    assert received.take_ack() == 4
+    assert (received.due_at, received.ack_pending) == (math.inf, False)
     received.received(1, 20.0)
     assert received.due_at == 20.0 + ACK_DELAY_S
-    assert received.report() == 5
+    assert received.take_ack() == 5
 
 
 def data(number: int) -> bytes:
@@ -82,8 +82,8 @@ def sent_three() -> SentFrames:
 
 def again(sent: SentFrames) -> list[bytes]:
     messages = []
-    while sent.owes_again:
-        messages.append(sent.again(MESSAGE_MAX_BYTES, 1.0))
+    while sent.must_retransmit:
+        messages.append(sent.retransmit(MESSAGE_MAX_BYTES, 1.0))
     return messages
 
 
@@ -110,7 +110,7 @@ def test_what_was_not_received_goes_again_and_nothing_that_is_not_counted(
 def test_what_goes_again_may_be_lost_again() -> None:
     sent = sent_three()
     sent.resume(0, 1.0)
-    sent.again(MESSAGE_MAX_BYTES, 1.0)
+    sent.retransmit(MESSAGE_MAX_BYTES, 1.0)
     sent.resume(1, 2.0)
     assert again(sent) == [data(2), data(3)]
 
@@ -120,7 +120,7 @@ def test_what_has_not_gone_again_is_not_acknowledged() -> None:
     sent.resume(0, 1.0)
     with pytest.raises(RemoteProtocolError, match="an ack of 1, between 0 and 0"):
         sent.acknowledge(1, 1.0)
-    sent.again(MESSAGE_MAX_BYTES, 1.0)
+    sent.retransmit(MESSAGE_MAX_BYTES, 1.0)
     sent.acknowledge(2, 1.0)
     with pytest.raises(RemoteProtocolError, match="an ack of 3, between 2 and 2"):
         sent.acknowledge(3, 1.0)
@@ -132,7 +132,7 @@ def test_resume_with_a_count_that_cannot_be_changes_nothing() -> None:
     for received in (1, 4):
         with pytest.raises(RemoteProtocolError):
             sent.resume(received, 1.0)
-    assert (sent.owes_again, sent.acked) == (False, 2)
+    assert (sent.must_retransmit, sent.acked) == (False, 2)
     sent.acknowledge(3, 0.0)
 
 
@@ -140,12 +140,12 @@ def test_what_goes_again_waits_for_room_in_the_message_and_on_the_line() -> None
     sent = sent_three()
     sent.resume(0, 1.0)
     whole = len(data(1) + data(2))
-    assert sent.again(whole - 1, 1.0) == b""
-    assert sent.again(whole, 1.0) == data(1) + data(2)
+    assert sent.retransmit(whole - 1, 1.0) == b""
+    assert sent.retransmit(whole, 1.0) == data(1) + data(2)
     full = type("Full", (), {"has_room": False})()
     sent.in_flight = full
-    assert sent.again(MESSAGE_MAX_BYTES, 1.0) == b""
-    assert sent.owes_again
+    assert sent.retransmit(MESSAGE_MAX_BYTES, 1.0) == b""
+    assert sent.must_retransmit
 
 
 def test_a_resume_is_progress() -> None:

@@ -68,7 +68,7 @@ def test_open_head_and_end_of_one_stream_leave_in_one_message() -> None:
     assert kinds_of(pair.server.next_message(0.0)) == [FrameType.OPEN, FrameType.END]
 
 
-def test_control_goes_first_then_statements_then_streams_and_the_ack_rides_along() -> None:
+def test_control_goes_first_then_updates_then_streams_and_the_ack_rides_along() -> None:
     pair = CorePair()
     stream, answering = pair.open(post("chunked"))
     pair.client.send_head(answering, OK)
@@ -253,7 +253,7 @@ def test_stop_sending_counts_as_unacknowledged() -> None:
     assert pair.client.sent.unacked_bytes == len(stop)
 
 
-def test_statement_of_a_half_that_ended_meanwhile_is_not_said() -> None:
+def test_update_of_a_half_that_ended_meanwhile_is_not_sent() -> None:
     pair = CorePair()
     _, other = pair.open(post("chunked"))
     pair.client.stop_sending(other, "no-error")
@@ -261,7 +261,7 @@ def test_statement_of_a_half_that_ended_meanwhile_is_not_said() -> None:
     assert [f.kind for f in next_frames(pair.client, 1.0)] == [FrameType.ACK]
 
 
-def test_many_statements_fill_messages_and_no_more() -> None:
+def test_many_updates_fill_messages_and_no_more() -> None:
     pair = CorePair()
     for _ in range(1024):
         pair.server.open(post("chunked"), 0.0)

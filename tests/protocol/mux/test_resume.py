@@ -422,7 +422,7 @@ async def test_an_ack_that_waited_is_dropped_by_a_resume() -> None:
         assert core.ack_due_at < math.inf
         core.resume(core.sent.count, trio.current_time())  # the other end was told by `resume`
         assert core.ack_due_at == math.inf
-        assert not core.received.news
+        assert not core.received.ack_pending
 
 
 async def test_quiet_waits_for_what_goes_again(autojump_clock: MockClock) -> None:
