@@ -1,4 +1,4 @@
-"""What both ends of the tunnel agree on.
+"""The rules that both ends of the tunnel agree on, and what runs them.
 
 Two wings are plain: `protocol.mux` is ours (sessions, streams, credit: docs/protocol.md),
 `protocol.http` is the web's (heads, bodies, WebSocket frames). Bytes in, events out, bytes to send,

@@ -1,4 +1,4 @@
-"""How long to wait before connecting again, and for how long to go on with it.
+"""The waits before connecting again, and the patience after which a client gives up.
 
 The waits are exponential backoff with full jitter.
 
@@ -74,7 +74,7 @@ class Backoff:
 
 
 class Patience:
-    """For how long one client may be without a connection before it gives up.
+    """Measures how long one client is without a connection, and says when it gives up.
 
     Args:
         limit_s: in seconds; infinite: it never does.
@@ -98,17 +98,17 @@ class Patience:
         return math.inf if self._is_connected else self._counts_from + self._limit_s
 
     def connected(self, now: float) -> float:
-        """It is connected; returns for how many seconds it was not."""
+        """The client is connected; return for how many seconds it was not."""
         away_s = 0.0 if self._is_connected else now - self._lost_at
         self._is_connected = True
         return away_s
 
     def lost(self, now: float) -> None:
-        """It is not, or still not: only the first call after `connected` counts."""
+        """The client is not connected: only the first call after `connected` counts."""
         if self._is_connected:
             self._is_connected = False
             self._lost_at = self._counts_from = now
 
     def begin_anew(self, now: float) -> None:
-        """Count from now on, if it is not connected: before now nobody could have tried."""
+        """Count from now on, if the client is not connected: before now nobody could have tried."""
         self._counts_from = now

@@ -30,7 +30,7 @@ from __future__ import annotations
 
 
 class TunnelError(Exception):
-    """Anything this project raises on purpose."""
+    """The root of all that this project raises on purpose."""
 
 
 class ProtocolError(TunnelError):
@@ -67,7 +67,7 @@ class HttpError(ProtocolError):
 
 
 class NoHttpError(HttpError):
-    """What came does not even begin like an answer; the buffer still has it."""
+    """The bytes that came do not even begin like an answer; the buffer still has them."""
 
 
 class StreamReset(TunnelError):

@@ -67,7 +67,7 @@ def generate_name(random_bytes: bytes) -> str:
 
 
 def tunnel_key(host: bytes | str, domains: Set[str]) -> str | None:
-    """Whose a request is, by its Host: APEX, the name of a tunnel, or None for an unknown host.
+    """Return the tunnel that a Host asks for: APEX, its name, or None for an unknown host.
 
     APEX are the domains, `localhost` and every IP literal; a tunnel is one legal label in front of
     a domain. The port, the case and one trailing dot do not matter. Never raises, whatever is in

@@ -1,1 +1,1 @@
-"""What runs the plain core on trio: latches, streams, sessions, transports and sockets."""
+"""The plain core on trio: latches, streams, sessions, transports and sockets."""

@@ -38,14 +38,14 @@ _WAKE_AT_ONCE: Final = 3 * HEADS_A_BATCH_MAX
 
 
 class AttachedSession(Protocol):
-    """What an attachment needs of its session."""
+    """The part of a session that an attachment uses."""
 
     core: Core
     log: SessionLog
     closed_reason: str | None
 
     def dispatch(self, event: Event) -> None:
-        """Wake who waits for what came."""
+        """Wake the task that waits for what came."""
 
     def packed(self) -> None:
         """The writer has packed what there was."""
@@ -61,7 +61,7 @@ class AttachedSession(Protocol):
         """The peer broke the protocol: the session ends, and its last message says why."""
 
     def lost(self, attachment: Attachment, reason: str, *, final: bool) -> None:
-        """The connection is of no more use; `final`: nor is the session."""
+        """The connection is of no more use; if `final`, the session is not either."""
 
 
 class Attachment:
@@ -93,7 +93,7 @@ class Attachment:
 
     @property
     def heard_at(self) -> float:
-        """When the last byte came."""
+        """The time at which the last byte came."""
         return self._transport.heard_at
 
     @property
@@ -172,7 +172,7 @@ class Attachment:
                 self.output.open()
 
     async def _dispatch(self, events: deque[Event]) -> None:
-        """All of them, whatever happens meanwhile: the core has taken what they tell of."""
+        """Dispatch all events, whatever happens meanwhile: the core has taken what they tell of."""
         try:
             while len(events) > _WAKE_AT_ONCE:
                 for _ in range(_WAKE_AT_ONCE):

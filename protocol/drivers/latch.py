@@ -1,4 +1,4 @@
-"""DRIVER. Where one task waits for another to let it go on.
+"""DRIVER. A latch: one task waits until another lets it go on.
 
 trio.Event may be waited for by many and is used up when it is set; making and waiting for one costs
 three times as much as this. A wait here is the commonest thing that a tunnel does.

@@ -1,4 +1,4 @@
-"""DRIVER. One session: what the programs do with it, over one connection after the other.
+"""DRIVER. One session, over one connection after the other.
 
 While it is attached, the tasks of an `Attachment` run its core. When the connection is lost and the
 session may be resumed, it is *detached*: streams stay, what they have to send waits in their
@@ -93,7 +93,7 @@ class Session:
 
     @property
     def heard_at(self) -> float:
-        """When the last byte came by its newest connection, which may be lost."""
+        """The time of the last byte of its newest connection, which may be lost."""
         return self._attachment.heard_at
 
     @property
@@ -296,7 +296,7 @@ class Session:
             self.log.debug("detached: %s", self.detached_reason)
 
     def _end(self, reason: str) -> None:
-        """Tell every stream, once."""
+        """End the session once, and tell every stream."""
         if self.closed_reason is not None:
             return
         self.closed_reason = reason

@@ -35,7 +35,7 @@ class SessionLog(logging.LoggerAdapter[logging.Logger]):
 
     @property
     def shown(self) -> str:
-        """As much of the id as people need."""
+        """The first eight hex digits of the id."""
         return self.session_id[:_SHOWN_BYTES].hex()
 
     def by(self, logger: logging.Logger) -> SessionLog:

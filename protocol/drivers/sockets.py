@@ -1,4 +1,4 @@
-"""DRIVER. What visitors' and origins' sockets have in common."""
+"""DRIVER. The sockets of visitors and of apps alike: keep-alive, and closing without a wait."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from protocol.mux.streams import HalfState, Stream
 
 
 class StreamSession(Protocol):
-    """What a stream needs of its session."""
+    """The part of a session that a stream uses."""
 
     core: Core
     closed_reason: str | None
@@ -96,7 +96,7 @@ class TunnelStream:
     # --- reading ---
 
     async def receive_head(self) -> Head:
-        """The next head of the answer: informational ones, then the final one.
+        """Return the next head of the answer: informational ones, then the final one.
 
         Cancelling loses nothing.
 
@@ -113,7 +113,7 @@ class TunnelStream:
             await self._readable.wait()
 
     async def receive_some(self) -> bytes:
-        """What has come of the body, up to 64 KiB, or b"" at its end. Cancelling loses nothing.
+        """Return what came of the body, up to 64 KiB, or b"" at its end. Cancelling loses nothing.
 
         Raises:
             StreamReset: the half ended badly; what came before was returned first.
@@ -129,14 +129,14 @@ class TunnelStream:
     async def wait_news(self) -> None:
         """Wait until `take_some` may find something, or `wake_reader` is called.
 
-        For who has other things to do as well. It may return for nothing, and raises as
+        A task that has other things to do as well uses it. It may return for nothing, and raises as
         `receive_some`. Cancelling loses nothing.
         """
         self._raise_if_over()
         await self._readable.wait()
 
     def take_some(self) -> bytes:
-        """What has come of the body, up to 64 KiB; b"" if nothing is there now."""
+        """Return what came of the body, up to 64 KiB; b"" if nothing is there now."""
         data = self._owner.core.take_data(self._record, trio.current_time())
         if data:
             self._advertise_credit()
@@ -191,7 +191,7 @@ class TunnelStream:
         self._owner.flush()
 
     def stop_sending(self, code: str) -> None:
-        """Want no more of the peer's half; what came and was not taken is dropped.
+        """Ask for no more of the peer's half; what came and was not taken is dropped.
 
         A task that waits for more of it gets StreamReset.
         """
@@ -203,8 +203,8 @@ class TunnelStream:
         """Give up both halves: what was not sent and what was not taken is dropped.
 
         Tasks that wait at the stream get StreamStopped and StreamReset. Nothing when both halves
-        have ended and were taken. Whoever is done with a stream before that must call this: what
-        the session lends the stream is given back here.
+        have ended and were taken. A program that is done with a stream before that must call this:
+        what the session lends the stream is given back here.
         """
         self._owner.core.cancel(self._record, code)
         self._readable.open()
@@ -214,7 +214,7 @@ class TunnelStream:
     # --- what the session calls ---
 
     def wake_reader(self) -> None:
-        """Let who waits look again; programs may call it too."""
+        """Let the waiting reader look again; programs may call it too."""
         self._readable.open()
 
     def wake_writer(self) -> None:

@@ -31,7 +31,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
     """A TCP or unix socket.
 
     Args:
-        stream: whose socket this one takes over; it must not be used any more.
+        stream: the owner of the socket until now; it must not be used any more.
     """
 
     def __init__(self, stream: trio.SocketStream) -> None:
@@ -44,7 +44,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
 
     @property
     def socket(self) -> socket.socket:
-        """What lies below, for its options."""
+        """The socket itself, for its options."""
         return self._socket
 
     @property
@@ -62,11 +62,13 @@ class TcpStream(trio.abc.HalfCloseableStream):
         return True
 
     def setsockopt(self, level: int, option: int, value: int | bytes) -> None:
-        """As the socket's own."""
+        """Set an option, as the socket's own method does."""
         self._socket.setsockopt(level, option, value)
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """What came, up to `max_bytes` (64 KiB); b"" at the peer's end. Cancelling loses nothing.
+        """Return what came, up to `max_bytes` (64 KiB); b"" at the peer's end.
+
+        Cancelling loses nothing.
 
         Raises:
             trio.BrokenResourceError: the peer reset the connection, or vanished.
@@ -119,7 +121,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
             raise self._broken(error) from error
 
     async def aclose(self) -> None:
-        """Close it; whoever waits on it gets ClosedResourceError."""
+        """Close it; a task that waits on it gets ClosedResourceError."""
         self.close()
         await trio.lowlevel.checkpoint()
 
@@ -138,7 +140,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
         self._socket.close()
 
     def _check_open(self) -> None:
-        """trio would note the waiting task under a closed socket's -1, and never forget it."""
+        """Raise if it is closed: trio would note the waiting task under -1, and never forget it."""
         if self.is_closed:
             raise trio.ClosedResourceError("this end closed the connection")
 

@@ -1,4 +1,4 @@
-"""DRIVER. What carries a session's messages: the control WebSocket, over any trio stream.
+"""DRIVER. The transport of a session's messages: the control WebSocket, over any trio stream.
 
 trio-websocket runs a reader task for each connection and hands over whole messages. What it does
 not do is done here: bytes are noted as they come (they, not messages, are what counts as life), and
@@ -50,7 +50,7 @@ class Transport(Protocol):
 
     @property
     def heard_at(self) -> float:
-        """When the last byte came, in trio's time."""
+        """The time, by trio's clock, at which the last byte came."""
 
     async def send(self, message: bytes) -> None:
         """Send one message. Only one task may; cancelling leaves the transport unusable.
@@ -60,7 +60,7 @@ class Transport(Protocol):
         """
 
     async def receive(self) -> bytes:
-        """The next message, or the next piece of one: whole frames. Cancelling loses nothing.
+        """Return the next message, or piece of one: whole frames. Cancelling loses nothing.
 
         Raises:
             TransportClosed: it is gone, or the peer sent what is no message of ours.
@@ -111,7 +111,7 @@ class CountingStream(trio.abc.Stream):
         else:
             data = await self._stream.receive_some(max_bytes)
         self.heard_at = trio.current_time()
-        self.fault = self.progress.came(data, self.heard_at)
+        self.fault = self.progress.feed(data, self.heard_at)
         if self.fault is not None:
             raise trio.BrokenResourceError(self.fault)
         return data

@@ -159,7 +159,7 @@ class ChunkedBody:
         return line.end()
 
     def _count_framing(self, framing_bytes: int, body_bytes: int) -> int:
-        """What is allowed after this line; its chunk pays for later ones only."""
+        """Return what is allowed after this line; its chunk pays for later ones only."""
         counted = max(0, framing_bytes - CHUNK_FRAMING_FREE_BYTES)
         if counted > self._framing_allowed or framing_bytes > CHUNK_FRAMING_MAX_BYTES:
             raise HttpError("bad-request", "too much chunk framing for so little body")

@@ -1,4 +1,4 @@
-"""Which header fields go on, and which are for one connection alone (RFC 9110 7.6.1)."""
+"""Header fields: those that go on, and those of one connection alone (RFC 9110 7.6.1)."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def values_of(fields: Fields, lower_name: bytes) -> list[bytes]:
 
 
 def connection_options(value: bytes) -> list[bytes]:
-    """What Connection lists, in lower case.
+    """Return the options that Connection lists, in lower case.
 
     Raises:
         HttpError: `bad-request`, if it lists Host or Content-Length.

@@ -1,4 +1,4 @@
-"""What the app is told about the visitor, and what it may not say in the tunnel's name."""
+"""Fields that tell the app of the visitor, and those that the app may not say for the tunnel."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def with_forwarding(
 
 
 def _extended(fields: Fields, ours: Fields) -> Fields:
-    """What a trusted proxy said, with its own address, and of ours what it did not say."""
+    """Return what a trusted proxy said, with its own address, and of ours what it did not say."""
     kept = []
     chain = []
     for field in fields:

@@ -1,4 +1,4 @@
-"""What heads of both kinds say about themselves: their fields, the body, the connection."""
+"""The framing that a head of either kind announces: its fields, the body, the connection."""
 
 from __future__ import annotations
 

@@ -53,14 +53,14 @@ class HeadBuffer:
         self._data = self._data + data if self._data else data
 
     def take_rest(self) -> bytes:
-        """What came after the last head that next_head() returned. The buffer is empty then."""
+        """Return what came after the last head that next_head() gave. The buffer is empty then."""
         rest, self._data = self._data, b""
         self._searched = 0
         self._may_drop_line = self._is_request
         return rest
 
     def next_head(self) -> bytes | None:
-        """The next whole head with its empty line; None while there is none.
+        """Return the next whole head with its empty line; None while there is none.
 
         Raises:
             HttpError: `uri-too-long` (a request line over its limit), `head-too-large`, or
@@ -88,7 +88,7 @@ class HeadBuffer:
         return data[:end]
 
     def _check_start(self, data: bytes) -> None:
-        """What can be said of a first line, whole or not."""
+        """Refuse a first line, whole or not, that cannot become right."""
         if not self._is_request:
             if data[:7] != _ANSWER_STARTS[: len(data)]:
                 raise NoHttpError("bad-request", "what came is no answer in HTTP/1.0 or HTTP/1.1")
@@ -101,7 +101,7 @@ class HeadBuffer:
 
 
 def end_of_head(data: bytes, start: int = 0) -> int:
-    """Where the first empty line ends, -1 if there is none. A bare LF ends a line here."""
+    """Return where the first empty line ends, -1 if there is none. A bare LF ends a line here."""
     end = data.find(b"\n\r\n", start)
     bare = data.find(b"\n\n", start, None if end < 0 else end + 1)
     if bare >= 0:

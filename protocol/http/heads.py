@@ -143,7 +143,7 @@ def _host(seen: dict[bytes, bytes]) -> bytes:
 
 
 def _origin_form(method: bytes, target: bytes, host: bytes) -> bytes:
-    """What goes on for a target that does not begin with a slash (RFC 9112 3.2)."""
+    """Return the origin-form of a target that does not begin with a slash (RFC 9112 3.2)."""
     if target == b"*" and method == b"OPTIONS":
         return target
     absolute = grammar.ABSOLUTE_FORM.fullmatch(target)

@@ -88,7 +88,7 @@ class Keepalive:
         return True
 
     def _pong_crosses(self, payload: bytes) -> bool:
-        """False for the answer to ours: it must not."""
+        """Whether a pong goes on: the answer to our own ping must not."""
         if payload == self._ours:
             self._ours = None
             return False

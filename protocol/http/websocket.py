@@ -34,7 +34,7 @@ _ILLEGAL, _DATA, _CONTROL = 0, 1, 2
 
 
 def _kind(first: int) -> int:
-    """What the first byte of a frame announces. RSV bits belong to extensions, and cross."""
+    """Return the kind of frame by its first byte. RSV bits belong to extensions, and cross."""
     opcode = first & _OPCODE
     if opcode in (0x0, 0x1, 0x2):
         return _DATA
@@ -127,7 +127,7 @@ class FrameCutter:
         return not self._left and not self.lost
 
     def feed(self, data: bytes) -> bytes:
-        """What may go on now: `data` itself where nothing has to be held. Never raises.
+        """Return what may go on now: `data` itself where nothing has to be held. Never raises.
 
         Whether fragments follow one another in order is for the ends to judge.
         """
@@ -149,7 +149,7 @@ class FrameCutter:
         return data
 
     def _end_of_frame(self, data: bytes, at: int, size: int) -> int:
-        """Where the frame that begins at `at` ends, in `data` or behind it; -1 to hold it.
+        """Return where the frame at `at` ends, in `data` or behind it; -1 to hold it.
 
         An illegal one has no end: it is all that there is.
         """
@@ -206,7 +206,7 @@ class WatchingCutter(FrameCutter):
         self._taken_out: list[tuple[int, int]] = []  # where they stand in what is being fed
 
     def feed(self, data: bytes) -> bytes:
-        """What may go on now, without the frames that were taken out. Never raises."""
+        """Return what may go on now, without the frames that were taken out. Never raises."""
         data = super().feed(data)  # offsets stay right: only what stands behind may be held
         if not self._taken_out:
             return data

@@ -48,7 +48,7 @@ _WORDS_MAX: Final = 64
 
 
 def unpack(body: bytes) -> Any:
-    """One msgpack value. Raises RemoteProtocolError.
+    """Read one msgpack value. Raises RemoteProtocolError.
 
     Arrays are held to the number of fields: nested arrays that announce more than they hold would
     else make the parser allocate hundreds of megabytes for a body of 65,000 bytes.
@@ -98,7 +98,7 @@ def _is_answer_form(value: object) -> bool:
 
 
 def read_uint(body: bytes) -> int:
-    """An ack, credit, ping or pong. Raises RemoteProtocolError."""
+    """Read an ack, credit, ping or pong. Raises RemoteProtocolError."""
     value = unpack(body)
     if not _is_uint(value):
         raise _fail("number")
@@ -111,7 +111,7 @@ _OPEN_TYPES: Final = (str, int, bytes, bytes, bytes, tuple, str, str, str, int)
 
 
 def read_open(body: bytes) -> Open:
-    """Raises RemoteProtocolError."""
+    """Read the body of `open`. Raises RemoteProtocolError."""
     value = unpack(body) if len(body) <= HEAD_BODY_MAX_BYTES else None
     if type(value) is not tuple or len(value) != _OPEN_LENGTH:
         raise _fail("open")
@@ -132,7 +132,7 @@ def read_open(body: bytes) -> Open:
 
 
 def read_head(body: bytes) -> Head:
-    """Raises RemoteProtocolError."""
+    """Read the body of `head`. Raises RemoteProtocolError."""
     value = unpack(body) if len(body) <= HEAD_BODY_MAX_BYTES else None
     if type(value) is not tuple or len(value) != 4:
         raise _fail("head")
@@ -149,7 +149,7 @@ def read_head(body: bytes) -> Head:
 
 
 def read_trailers(body: bytes) -> Fields:
-    """The body of `end`: empty, or trailer fields. Raises RemoteProtocolError."""
+    """Read the body of `end`: empty, or trailer fields. Raises RemoteProtocolError."""
     if not body:
         return ()
     value: Any = unpack(body) if len(body) <= HEAD_BODY_MAX_BYTES else None
@@ -160,7 +160,7 @@ def read_trailers(body: bytes) -> Fields:
 
 
 def read_code(body: bytes) -> tuple[str, str]:
-    """The code and message of `reset` or `stop-sending`. Raises RemoteProtocolError."""
+    """Read the code and message of `reset` or `stop-sending`. Raises RemoteProtocolError."""
     value = unpack(body)
     if type(value) is not tuple or len(value) != 2:
         raise _fail("code")
@@ -256,47 +256,47 @@ def _read_map(body: bytes, shape: _Shape) -> list[Any]:
 
 
 def read_hello(body: bytes) -> Hello:
-    """Raises RemoteProtocolError."""
+    """Read the body of `hello`. Raises RemoteProtocolError."""
     return Hello._make(_read_map(body, _HELLO))
 
 
 def read_welcome(body: bytes) -> Welcome:
-    """Raises RemoteProtocolError."""
+    """Read the body of `welcome`. Raises RemoteProtocolError."""
     return Welcome._make(_read_map(body, _WELCOME))
 
 
 def read_resume(body: bytes) -> Resume:
-    """Raises RemoteProtocolError."""
+    """Read the body of `resume`. Raises RemoteProtocolError."""
     return Resume._make(_read_map(body, _RESUME))
 
 
 def read_resumed(body: bytes) -> Resumed:
-    """Raises RemoteProtocolError."""
+    """Read the body of `resumed`. Raises RemoteProtocolError."""
     return Resumed._make(_read_map(body, _RESUMED))
 
 
 def read_claim(body: bytes) -> Claim:
-    """Raises RemoteProtocolError."""
+    """Read the body of `claim`. Raises RemoteProtocolError."""
     return Claim._make(_read_map(body, _CLAIM))
 
 
 def read_claimed(body: bytes) -> Claimed:
-    """Raises RemoteProtocolError."""
+    """Read the body of `claimed`. Raises RemoteProtocolError."""
     return Claimed._make(_read_map(body, _CLAIMED))
 
 
 def read_refused(body: bytes) -> Refused:
-    """Raises RemoteProtocolError."""
+    """Read the body of `refused`. Raises RemoteProtocolError."""
     return Refused._make(_read_map(body, _SAID))
 
 
 def read_release(body: bytes) -> Release:
-    """Raises RemoteProtocolError."""
+    """Read the body of `release`. Raises RemoteProtocolError."""
     return Release._make(_read_map(body, _SAID))
 
 
 def read_goaway(body: bytes) -> Goaway:
-    """Raises RemoteProtocolError."""
+    """Read the body of `goaway`. Raises RemoteProtocolError."""
     return Goaway._make(_read_map(body, _GOAWAY))
 
 
@@ -309,13 +309,13 @@ _PACKER: Final = msgpack.Packer()
 
 
 def pack(value: object) -> bytes:
-    """Any of the arrays or numbers above, in msgpack."""
+    """Pack any of the arrays or numbers above in msgpack."""
     packed: bytes = _PACKER.pack(value)
     return packed
 
 
 def pack_map(message: _MapMessage) -> bytes:
-    """One of the messages that are maps. A text for people is cut to what the wire carries."""
+    """Pack one of the messages that are maps. A text for people is cut to what the wire carries."""
     said = message._asdict()
     if "message" in said:
         said["message"] = _clip(said["message"])
@@ -323,12 +323,16 @@ def pack_map(message: _MapMessage) -> bytes:
 
 
 def pack_code(code: str, message: str = "") -> bytes:
-    """The body of `reset` or `stop-sending`, its text cut likewise."""
+    """Pack the body of `reset` or `stop-sending`, its text cut likewise."""
     return pack((code, _clip(message)))
 
 
 def pack_open(opened: Open) -> bytes:
-    """Raises LocalProtocolError for a head over the limits, or facts that the peer would refuse."""
+    """Pack an `open`.
+
+    Raises:
+        LocalProtocolError: a head over the limits, or facts that the peer would refuse.
+    """
     if not (
         _is_request_form(opened.body)
         and len(opened.host) <= TEXT_MAX_CHARS
@@ -339,14 +343,14 @@ def pack_open(opened: Open) -> bytes:
 
 
 def pack_head(head: Head) -> bytes:
-    """Raises LocalProtocolError likewise."""
+    """Pack a `head`. Raises LocalProtocolError likewise."""
     if not (100 <= head.status <= 999 and _is_answer_form(head.body)):
         raise LocalProtocolError(f"a head with status {head.status} and body {head.body!r}")
     return _pack_bounded(head, head.fields)
 
 
 def pack_trailers(trailers: Fields) -> bytes:
-    """The body of `end`. Raises LocalProtocolError likewise."""
+    """Pack the body of `end`. Raises LocalProtocolError likewise."""
     return _pack_bounded(trailers, trailers) if trailers else b""
 
 
@@ -358,5 +362,5 @@ def _pack_bounded(value: object, fields: Fields) -> bytes:
 
 
 def _clip(text: str) -> str:
-    """What UTF-8 can carry of a text for people, and no longer than the limit."""
+    """Cut a text for people to the limit, and to what UTF-8 can carry."""
     return text[:TEXT_MAX_CHARS].encode("utf-8", "replace").decode()

@@ -51,13 +51,13 @@ class Heartbeat:
         return f"<Heartbeat {self._number} sent, round trip {self.round_trip_s:.4f} s>"
 
     def resume(self) -> None:
-        """A new connection: pings begin anew, and its round trips are its own."""
+        """Begin anew on a new connection, whose round trips are its own."""
         self.round_trip_s = math.inf
         self._sent_at = self._second_at = -math.inf
         self._answered = True
 
     def ping_due(self, now: float) -> int | None:
-        """The number to send, when the interval has passed."""
+        """Return the number to send, when the interval has passed."""
         if now - self._sent_at < self.ping_interval_s:
             return None
         self._number += 1
@@ -131,7 +131,7 @@ class Control:
         return size
 
     def only(self, goaway: Goaway) -> None:
-        """Nothing but this goes from now on."""
+        """Send nothing but this from now on."""
         self._slots.clear()
         self.goaway(goaway)
 
@@ -154,7 +154,7 @@ class Control:
         self._asked = claim
 
     def answer_claim(self, answer: Claimed | Refused) -> None:
-        """The server's answer to the claim that was asked. Raises LocalProtocolError otherwise."""
+        """Answer the claim that was asked. Raises LocalProtocolError if none was."""
         if not self.is_server or self._asked is None or answer.claim != self._asked.claim:
             raise LocalProtocolError("no such claim was asked")
         granted = isinstance(answer, Claimed)
@@ -186,7 +186,7 @@ class Control:
         self._say(FrameType.GOAWAY, pack_map(goaway))
 
     def resume(self) -> None:
-        """Say again, on a new connection, what the peer may have missed; drop what waited."""
+        """Repeat, on a new connection, what the peer may have missed; drop what waited."""
         self._slots.clear()
         self.heartbeat.resume()
         for release in tuple(self._releases.values()):
@@ -204,7 +204,7 @@ class Control:
     # --- receiving ---
 
     def receive(self, kind: int, body: bytes, now: float) -> Event | None:
-        """One frame of the session. Raises RemoteProtocolError."""
+        """Take one frame of the session. Raises RemoteProtocolError."""
         if kind == FrameType.PING:
             self.heartbeat.pinged(now)
             self._say(FrameType.PONG, pack(read_uint(body)))

@@ -33,7 +33,7 @@ from protocol.mux.codec import (
 )
 from protocol.mux.control import Control, Heartbeat
 from protocol.mux.events import Event
-from protocol.mux.incoming import Incoming, Opening
+from protocol.mux.incoming import Incoming, OpenLimits
 from protocol.mux.messages import Goaway, Head, Open
 from protocol.mux.outgoing import Outgoing
 from protocol.mux.sending import Parts
@@ -99,7 +99,7 @@ class Core:
         self._incoming = Incoming(
             self.streams,
             self._outgoing,
-            None if is_server else Opening(self.budget, max_streams, body_credit),
+            None if is_server else OpenLimits(self.budget, max_streams, body_credit),
         )
         self.sent = self._outgoing.sent
 
@@ -195,7 +195,7 @@ class Core:
         self.stop_sending(stream, code)
 
     def take_head(self, stream: Stream, now: float) -> Head | None:
-        """The next head that came, if one did."""
+        """Return the next head that came, if one did."""
         taken = stream.receiving.take_head()
         if taken is None:
             return None
@@ -203,18 +203,18 @@ class Core:
         return taken[0]
 
     def take_data(self, stream: Stream, now: float) -> bytes:
-        """Up to 64 KiB of the data that came; empty when there is none."""
+        """Return up to 64 KiB of the data that came; empty when there is none."""
         data = stream.receiving.take_data()
         if data:
             self._consumed(stream, len(data), now)
         return data
 
     def room(self, stream: Stream) -> int:
-        """How many bytes may be queued before the stream's writer should wait."""
+        """Return how many bytes may be queued before the stream's writer should wait."""
         return STREAM_UNSENT_MAX_BYTES - stream.sending.queue.unsent_bytes
 
     def take_made_room(self) -> list[Stream]:
-        """Streams that have room again and `wants_room` set, since this was last asked."""
+        """Return the streams that have room again, and whose writers wait for it, once each."""
         return self._outgoing.take_made_room()
 
     def fail(self, code: str, message: str) -> None:
@@ -226,7 +226,7 @@ class Core:
     # --- what comes ------------------------------------------------------------------------------
 
     def receive(self, message: bytes, now: float) -> list[Event]:
-        """One message of the peer; nothing happens any more once the session has failed.
+        """Take one message of the peer; nothing happens once the session has failed.
 
         Returns:
             What happened, in order. Streams may appear more than once.
@@ -278,11 +278,11 @@ class Core:
 
     @property
     def ack_due_at(self) -> float:
-        """When `next_message` must be asked again, if nothing else happens before."""
+        """The time at which `next_message` must be asked, if nothing else happens before."""
         return self.received.due_at
 
     def next_message(self, now: float) -> bytes:
-        """The next message, of at most MESSAGE_MAX_BYTES; empty when there is nothing to say.
+        """Return the next message, of at most MESSAGE_MAX_BYTES; empty when there is none.
 
         The session's own frames go first, then credit and stop-sending, then streams in turn; after
         a resume, lost frames first: a credit may need an `open` among them. An ack rides along, and
@@ -344,7 +344,7 @@ class Core:
 
 
 def _next_state(stream: Stream, item: Item) -> HalfState:
-    """Where our half goes. Raises LocalProtocolError when the table has no such move."""
+    """Return the next state of our half. Raises LocalProtocolError if the table has none."""
     state = TRANSITIONS.get((stream.sending.state, item))
     if state is None:
         raise LocalProtocolError(f"{item.name} in state {stream.sending.state.name} of {stream!r}")

@@ -1,4 +1,4 @@
-"""What the core tells its driver."""
+"""The events that the core returns to its driver."""
 
 from __future__ import annotations
 

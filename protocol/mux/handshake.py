@@ -32,33 +32,33 @@ def _only_frame(message: bytes) -> Frame:
 
 
 def hello_message(hello: Hello) -> bytes:
-    """What a client sends first on a new session."""
+    """Return the first message of a client on a new session."""
     return frame(FrameType.HELLO, 0, pack_map(hello))
 
 
 def welcome_message(welcome: Welcome) -> bytes:
-    """What a server answers to hello."""
+    """Return the answer of a server to hello."""
     return frame(FrameType.WELCOME, 0, pack_map(welcome))
 
 
 def resume_message(resume: Resume) -> bytes:
-    """What a client sends first when it wants a session back."""
+    """Return the first message of a client that wants a session back."""
     return frame(FrameType.RESUME, 0, pack_map(resume))
 
 
 def resumed_message(received: int) -> bytes:
-    """What a server answers to resume when the session goes on."""
+    """Return the answer of a server to resume when the session goes on."""
     return frame(FrameType.RESUMED, 0, pack_map(Resumed(received)))
 
 
 def unknown_session_message() -> bytes:
-    """What a server that holds no such session answers to resume."""
+    """Return the answer to resume of a server that holds no such session."""
     said = Refused(0, UNKNOWN_SESSION, "this session is not held here; start a new one")
     return frame(FrameType.REFUSED, 0, pack_map(said))
 
 
 def read_first(message: bytes) -> Hello | Resume:
-    """A client's first message, as the server reads it.
+    """Read a client's first message (server only).
 
     Raises:
         RemoteProtocolError: it is neither hello nor resume.
@@ -72,7 +72,7 @@ def read_first(message: bytes) -> Hello | Resume:
 
 
 def read_answer_to_hello(message: bytes) -> Welcome:
-    """As the client reads it.
+    """Read the answer to hello (client only).
 
     Raises:
         HandshakeRefused: the server said no.
@@ -85,7 +85,7 @@ def read_answer_to_hello(message: bytes) -> Welcome:
 
 
 def read_answer_to_resume(message: bytes) -> Resumed | None:
-    """As the client reads it; None: the server does not have the session, and awaits hello.
+    """Read the answer to resume (client only); None: it awaits hello, and has no such session.
 
     Raises:
         HandshakeRefused: the server said no for another reason.

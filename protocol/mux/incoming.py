@@ -1,4 +1,4 @@
-"""What the peer says about streams: each frame is held to the state table, credit and limits."""
+"""The receiving side of streams: each frame is held to the state table, credit and limits."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from protocol.mux.wire import FrameType
 _OPEN: Final = int(FrameType.OPEN)
 
 
-class Opening(NamedTuple):
-    """What a client lets the server open."""
+class OpenLimits(NamedTuple):
+    """The streams that a client lets the server open."""
 
     budget: Budget
     max_streams: int
@@ -52,7 +52,7 @@ class Incoming:
     """
 
     def __init__(
-        self, streams: dict[int, Stream], outgoing: Outgoing, opening: Opening | None
+        self, streams: dict[int, Stream], outgoing: Outgoing, opening: OpenLimits | None
     ) -> None:
         self.last_id = 0
         self._streams = streams
@@ -71,7 +71,7 @@ class Incoming:
         return f"<Incoming {len(self._streams)} streams, the newest {self.last_id}>"
 
     def receive(self, kind: int, stream_id: int, body: bytes, now: float) -> Event | None:
-        """One frame of a stream. Raises RemoteProtocolError."""
+        """Take one frame of a stream. Raises RemoteProtocolError."""
         if kind == _OPEN:
             return self._on_open(stream_id, body, now)
         handler = self._handlers.get(kind)
@@ -169,7 +169,7 @@ class Incoming:
         return self._over(stream)
 
     def _over(self, stream: Stream) -> Event:
-        """The peer has said its last frame about its half."""
+        """The peer has sent the last frame of its half."""
         stream.receiving.window.finish()
         if stream.finished:
             del self._streams[stream.id]

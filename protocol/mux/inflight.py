@@ -1,4 +1,4 @@
-"""How much may be on its way, so that a small frame stays quick beside bulk.
+"""Congestion control: bulk on its way is bounded, so that a small frame stays quick beside it.
 
 What a sender has handed to the kernel nobody can overtake any more. So a session keeps no more
 unacknowledged than its line holds, and bulk waits in the streams' own queues, where a keystroke can
@@ -106,7 +106,7 @@ class InFlight:
 
     @property
     def unacked_bytes(self) -> int:
-        """Sent and not acknowledged."""
+        """Bytes that were sent and not acknowledged."""
         return self._sent - self._acked
 
     @property
@@ -116,14 +116,14 @@ class InFlight:
 
     @property
     def cap_bytes(self) -> float:
-        """How much bulk may make of what is unacknowledged."""
+        """The unacknowledged bytes up to which bulk may go."""
         if self._probe is not None:
             return self._probe_bytes
         return math.inf if self._starting else min(self._opening, self._full_bytes)
 
     @property
     def message_bytes(self) -> int:
-        """How long a message should be."""
+        """The best length of a message, in bytes."""
         if self._starting:
             return _MESSAGE_FIRST_BYTES
         whole = self._probe_bytes if self._probe is not None else self._product
@@ -178,7 +178,7 @@ class InFlight:
         return self.rate * self.round_trip_s / 2
 
     def _is_late(self, round_trip_s: float) -> bool:
-        """Longer than our own queue explains: somebody else's, a slower line or a longer route."""
+        """Whether a round trip is longer than our queue explains: the line is slower, or shared."""
         full = self._product if self._starting else self._full_bytes
         return round_trip_s > full * (1 + 1 / _PARTS) / self.rate + _ACK_DELAY_S
 

@@ -1,4 +1,4 @@
-"""What the frames say, but for data. `codec` puts them in msgpack and back."""
+"""The contents of all frames but data. `codec` puts them in msgpack and back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether what a peer sends becomes messages: bytes, frames and seconds since the last whole one.
+"""Progress of what a peer sends: bytes, frames and seconds since the last whole message.
 
 Bytes alone are life, so that a large message on a slow line is none too many. Three floods pass
 every limit on messages and on silence, and are stopped here:
@@ -46,8 +46,8 @@ class Progress:
     def __repr__(self) -> str:
         return f"<Progress {self.bytes_since_message} bytes since the last message>"
 
-    def came(self, data: bytes | bytearray, now: float) -> str | None:
-        """Count bytes that came; returns what is wrong with them, if they must be the last.
+    def feed(self, data: bytes | bytearray, now: float) -> str | None:
+        """Count bytes that came; return what is wrong with them, if they must be the last.
 
         Args:
             data: as it was read.

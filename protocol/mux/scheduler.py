@@ -1,4 +1,4 @@
-"""Whose turn it is to send.
+"""The order in which streams send: in turns, those that wake first.
 
 Streams take turns of at most 16 KiB. One that was idle and has something to send again is *waking*:
 it gets one turn ahead of the others, so that a keystroke overtakes a gigabyte, and then goes to the
@@ -17,7 +17,7 @@ from protocol.limits import WAKING_TURNS_MAX
 
 
 class Turn(Enum):
-    """Where a stream stands."""
+    """The queue in which a stream stands, or the reason why it stands in none."""
 
     IDLE = "idle"  # in no queue, with nothing that may go
     WAKING = "waking"
@@ -26,7 +26,7 @@ class Turn(Enum):
 
 
 class Schedulable(Protocol):
-    """What the scheduler keeps on a stream."""
+    """The part of a stream that the scheduler uses."""
 
     turn: Turn
 
@@ -53,7 +53,7 @@ class Scheduler(Generic[S]):
         return bool(self._waking or self._in_turn)
 
     def wake(self, stream: S) -> None:
-        """The stream has something that may go now. One that stands in a queue keeps its place."""
+        """Queue a stream that has something to send. One that stands in a queue keeps its place."""
         if stream.turn is Turn.IDLE:
             stream.turn = Turn.WAKING
             self._waking.append(stream)
@@ -62,7 +62,7 @@ class Scheduler(Generic[S]):
             self._in_turn.append(stream)
 
     def next(self, *, bulk: bool) -> S | None:
-        """The stream whose turn it is. It stays the first until `done` or `leave` is told of it.
+        """Return the stream whose turn it is. It stays the first until `done` or `leave`.
 
         Args:
             bulk: whether streams that are not waking may send.
@@ -73,7 +73,7 @@ class Scheduler(Generic[S]):
         return self._in_turn[0] if old else None
 
     def done(self, stream: S, *, served: bool, blocked: bool) -> None:
-        """The turn of the first stream is over.
+        """End the turn of the first stream.
 
         Args:
             stream: the one that `next` gave.
@@ -88,7 +88,7 @@ class Scheduler(Generic[S]):
             self._in_turn.append(stream)
 
     def leave(self, stream: S) -> None:
-        """The first stream has sent its last frame."""
+        """Take out the first stream, which has sent its last frame."""
         self._take_out(stream, served=True)
 
     def _take_out(self, stream: S, *, served: bool) -> None:

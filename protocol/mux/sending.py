@@ -1,4 +1,4 @@
-"""What one stream has to send, in its order: heads, data, the end."""
+"""The send queue of one stream: heads, data, the end, in their order."""
 
 from __future__ import annotations
 

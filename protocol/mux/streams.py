@@ -29,7 +29,7 @@ from protocol.mux.windows import ReceiveWindow
 
 
 class HalfState(IntEnum):
-    """Where one half of a stream stands."""
+    """The state of one half of a stream."""
 
     HEADS = 1  # no final head yet
     HELD = 2  # an upgrade was asked for and not answered
@@ -43,7 +43,7 @@ ENDED: Final = HalfState.ENDED
 
 
 class Item(IntEnum):
-    """What moves a half."""
+    """A frame, or a head the other way, that moves a half to its next state."""
 
     INFORMATIONAL = 1  # a head from 100 to 199, but 101
     FINAL = 2
@@ -103,17 +103,17 @@ class BodyLength:
 
 
 def first_state(opened: Open) -> HalfState:
-    """Of the request's half."""
+    """Return the first state of the request's half."""
     return HalfState.HELD if opened.kind == WEBSOCKET else HalfState.BODY
 
 
 def start_window(opened: Open) -> int:
-    """Many WebSockets stay open and carry little: they borrow when they show that they need it."""
+    """Return the first window: small for a WebSocket, since many stay open and carry little."""
     return FIRST_CREDIT_BYTES if opened.kind == WEBSOCKET else START_WINDOW_BYTES
 
 
 def length_after(head: Head) -> BodyLength:
-    """The length that the answer's half has after its final head."""
+    """Return the length of the answer's half after its final head."""
     return BodyLength("until-close" if head.status == SWITCHING_PROTOCOLS else head.body)
 
 
@@ -188,11 +188,11 @@ class ReceiveHalf:
             chunks.append(data)
 
     def take_head(self) -> tuple[Head, int] | None:
-        """The next head and the bytes of credit that it took."""
+        """Return the next head and the bytes of credit that it took."""
         return self._heads.popleft() if self._heads else None
 
     def take_data(self) -> bytes:
-        """Up to 64 KiB of what is there, joined; a single piece is not copied."""
+        """Return up to 64 KiB of what is there, joined; a single piece is not copied."""
         chunks = self._chunks
         if not chunks:
             return b""
@@ -228,7 +228,7 @@ def answered(half: SendHalf | ReceiveHalf, head: Head) -> None:
 
 
 class StreamDriver(Protocol):
-    """What a driver keeps for a stream."""
+    """The driver's side of a stream, as the core calls it."""
 
     def wake_reader(self) -> None:
         """Something has come."""

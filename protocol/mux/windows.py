@@ -1,13 +1,13 @@
 """Credit: how much of one half of a stream may be sent, and how much a receiver promises.
 
 Credit is absolute: the number of bytes a half may have carried since it began. It never falls, so
-that saying it twice changes nothing.
+that advertising it twice changes nothing.
 
 A receiver grants what it will hold. *Promised* is granted and not yet consumed; over all streams of
 a session it never passes the budget of 32 MiB. Half of that is set aside: FIRST_CREDIT_BYTES for
 each of 1,024 streams. The rest is lent: a stream borrows what it promises beyond its first 16 KiB,
 as much as is free, and never over a quarter of the budget. There is no window for the session on
-the wire: four visitors who stop reading would hold all of it and freeze everybody else.
+the wire: four visitors that stop reading would hold all of it and freeze everybody else.
 
 New credit is given on consumption, when half of what was promised has been consumed, so that few
 frames carry it. A window doubles only when its half was consumed in less than two of the smallest
@@ -36,7 +36,7 @@ _UNKNOWN: Final = 2**64
 
 
 class SendCredit:
-    """What the peer lets us send of one half."""
+    """The credit that the peer gives us for one half."""
 
     __slots__ = ("limit", "sent")
 
@@ -64,14 +64,14 @@ class SendCredit:
         self.sent += size
 
     def raise_to(self, limit: int) -> None:
-        """The peer states its credit. Raises RemoteProtocolError when it falls."""
+        """Take the credit that the peer advertises. Raises RemoteProtocolError if it falls."""
         if limit < self.limit:
             raise RemoteProtocolError(f"credit fell from {self.limit} to {limit}", "flow-control")
         self.limit = limit
 
 
 class Budget:
-    """What all streams of a session borrow beyond their first credit."""
+    """The bytes that all streams of a session may borrow beyond their first credit."""
 
     __slots__ = ("free",)
 
@@ -83,7 +83,7 @@ class Budget:
 
 
 class ReceiveWindow:
-    """What we let the peer send of one half.
+    """The credit that we give the peer for one half.
 
     Args:
         budget: shared by the session's streams.
@@ -101,12 +101,12 @@ class ReceiveWindow:
 
     __slots__ = (
         "_budget",
-        "_ceiling",
-        "_expected",
-        "_low",
-        "_mark_at",
+        "_final_size",
+        "_hold_limit",
         "_open",
-        "_size",
+        "_update_at",
+        "_updated_at",
+        "_window",
         "consumed",
         "granted",
         "lent",
@@ -121,25 +121,25 @@ class ReceiveWindow:
         self.consumed = 0
         self.lent = 0
         self._budget = budget
-        self._ceiling = granted  # more is never held
-        self._expected = _UNKNOWN  # more is never to come
+        self._hold_limit = granted  # more is never held
+        self._final_size = _UNKNOWN  # more is never to come
         self._open = True
-        self._size = size
-        self._low = granted // 2  # promised bytes at which new credit is said
-        self._mark_at = now
+        self._window = size
+        self._update_at = granted // 2  # promised bytes at which new credit is said
+        self._updated_at = now
 
     def __repr__(self) -> str:
         return f"<ReceiveWindow {self.consumed} <= {self.received} <= {self.granted}>"
 
     def expect(self, more: int | None) -> None:
-        """Only so many bytes more are to come: nothing is promised, or held, beyond them.
+        """Learn the final size: nothing is promised, or held, beyond it.
 
         Args:
-            more: None if that is not known.
+            more: bytes that are still to come; None if that is not known.
         """
         if more is not None:
-            self._expected = self.received + more
-            self._ceiling = min(self._ceiling, self._expected)
+            self._final_size = self.received + more
+            self._hold_limit = min(self._hold_limit, self._final_size)
             self._settle()
 
     def receive(self, size: int, *, overdraw: bool = False) -> None:
@@ -155,7 +155,7 @@ class ReceiveWindow:
         self._settle()
 
     def consume(self, size: int, now: float, round_trip_s: float) -> bool:
-        """Count bytes that the program took; true when a new credit should be said.
+        """Count bytes that the program took; return whether to advertise a new credit.
 
         Args:
             size: bytes.
@@ -166,44 +166,46 @@ class ReceiveWindow:
         self.consumed += size
         if self.lent:
             self._settle()
-        if not self._open or self.granted - self.consumed > self._low:
+        if not self._open or self.granted - self.consumed > self._update_at:
             return False
-        was_whole = 2 * self._low >= self._size  # else the budget, not the window, was the limit
-        if was_whole and now - self._mark_at < 2 * round_trip_s < math.inf:
-            self._size = min(2 * self._size, STREAM_WINDOW_MAX_BYTES)
-        self._mark_at = now
+        was_whole = (
+            2 * self._update_at >= self._window
+        )  # else the budget, not the window, was the limit
+        if was_whole and now - self._updated_at < 2 * round_trip_s < math.inf:
+            self._window = min(2 * self._window, STREAM_WINDOW_MAX_BYTES)
+        self._updated_at = now
         return self.grow_credit()
 
     def grow_credit(self) -> bool:
-        """Promise a whole window again, or what the budget has; true when credit has grown."""
-        if self.granted > self._expected:
+        """Promise a whole window, or what the budget has; return whether credit has grown."""
+        if self.granted > self._final_size:
             return False
         promised = self.granted - self.consumed
         reserved = max(FIRST_CREDIT_BYTES - promised, 0)
-        grant = min(self._size - promised, reserved + self._budget.free)
+        grant = min(self._window - promised, reserved + self._budget.free)
         if grant <= 0:
             return False
         self.granted += grant
-        self._ceiling = min(self.granted, self._expected)
-        self._low = (promised + grant) // 2
+        self._hold_limit = min(self.granted, self._final_size)
+        self._update_at = (promised + grant) // 2
         self._settle()
         return True
 
     def finish(self) -> None:
-        """Nothing more will be kept: only what came and was not consumed is held."""
+        """Hold nothing more than what came and was not consumed."""
         self._open = False
-        self._ceiling = min(self._ceiling, self.received)
+        self._hold_limit = min(self._hold_limit, self.received)
         self._settle()
 
     def close(self) -> None:
-        """Nothing is held any more, and nothing will be: give back all that was lent."""
+        """Hold nothing any more, and give back all that was lent."""
         self._open = False
-        self._ceiling = 0
+        self._hold_limit = 0
         self._settle()
 
     def _settle(self) -> None:
-        """Lent is what is promised beyond the first credit."""
-        lent = self._ceiling - self.consumed - FIRST_CREDIT_BYTES
+        """Give back what is lent and no longer promised beyond the first credit."""
+        lent = self._hold_limit - self.consumed - FIRST_CREDIT_BYTES
         if lent < 0:
             lent = 0
         if lent != self.lent:

@@ -56,7 +56,7 @@ Frame = tuple[int, int, bytes]
 
 
 def header(kind: int, stream_id: int, body_bytes: int) -> bytes:
-    """The header of a frame whose body follows in a buffer of its own.
+    """Return the header of a frame whose body follows in a buffer of its own.
 
     Raises:
         LocalProtocolError: the body is longer than a frame may carry.
@@ -67,12 +67,12 @@ def header(kind: int, stream_id: int, body_bytes: int) -> bytes:
 
 
 def frame(kind: int, stream_id: int, body: bytes = b"") -> bytes:
-    """One whole frame. Raises LocalProtocolError as `header` does."""
+    """Return one whole frame. Raises LocalProtocolError as `header` does."""
     return header(kind, stream_id, len(body)) + body
 
 
 def split_message(message: bytes) -> list[Frame]:
-    """The frames of one message, in order.
+    """Split a message into its frames, in order.
 
     Raises:
         RemoteProtocolError: the message is not one or more whole frames of known types.
