@@ -91,7 +91,7 @@ WAKING_TURNS_MAX: Final = 8
 # nothing until the last is read, and then this end would wait for it: 3,700 GETs/s against 5,100.
 HEADS_A_BATCH_MAX: Final = 8
 
-# Counted bytes sent and not acknowledged, which a resume would have to send again. Bulk stops
+# Counted bytes sent and not acknowledged, which a resume would have to retransmit. Bulk stops
 # short of it, so that small frames of waking streams find room.
 UNACKED_MAX_BYTES: Final = 16 * MIB
 UNACKED_BULK_MAX_BYTES: Final = 15 * MIB

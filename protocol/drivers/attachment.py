@@ -8,7 +8,7 @@ and wait at their own stream's latches; none of them touches the transport.
 
 A resume takes a session from one connection to the next in one step, while tasks of the old one may
 have been woken already with a message in their hands. So each of them looks after every wait
-whether it was superseded, and drops what it holds: the message comes again by the new connection.
+whether it was superseded, and drops what it holds: the peer retransmits it on the new connection.
 """
 
 from __future__ import annotations

@@ -177,7 +177,7 @@ class Session:
     async def wait_quiet(self) -> None:
         """Wait until no stream is open and the peer has all that was sent, or the session is gone.
 
-        What was only sent may still be lost with the connection, and goes again by the next.
+        What was only sent may still be lost with the connection, and is retransmitted on the next.
         """
         if self.closed_reason is None:
             if self._quiet is None:

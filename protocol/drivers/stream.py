@@ -85,7 +85,7 @@ class TunnelStream:
 
     @property
     def detached(self) -> bool:
-        """Whether the session has no connection now: nothing comes, and nothing is owed."""
+        """Whether the session has no connection now: nothing comes, and no deadline runs."""
         return self._owner.detached_at is not None
 
     @property

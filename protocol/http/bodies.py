@@ -90,12 +90,12 @@ class ChunkedBody:
     """
 
     __slots__ = (
-        "_begun",
         "_chunk",
         "_framing_allowed",
         "_held",
         "_in_trailers",
         "_left",
+        "_prefix",
         "done",
         "rest",
         "trailers",
@@ -103,7 +103,7 @@ class ChunkedBody:
 
     def __init__(self) -> None:
         self._chunk = grammar.FIRST_CHUNK  # what comes next, and how it may begin
-        self._begun = grammar.FIRST_CHUNK_BEGUN
+        self._prefix = grammar.FIRST_CHUNK_PREFIX
         self._held = b""  # a size line or trailer section that is not whole
         self._left = 0  # of the chunk under way
         self._framing_allowed = CHUNK_FRAMING_MAX_BYTES  # what may still come
@@ -149,13 +149,13 @@ class ChunkedBody:
     def _read_size(self, data: bytes, at: int) -> int:
         line = self._chunk.match(data, at)
         if line is None:
-            self._hold(self._begun, data, at, "the framing of a chunk is wrong")
+            self._hold(self._prefix, data, at, "the framing of a chunk is wrong")
             self._count_framing(len(self._held), 0)
             return len(data)
         self._left = int(line[1], 16)
         self._framing_allowed = self._count_framing(line.end() - at, self._left)
         self._in_trailers = not self._left
-        self._chunk, self._begun = grammar.NEXT_CHUNK, grammar.NEXT_CHUNK_BEGUN
+        self._chunk, self._prefix = grammar.NEXT_CHUNK, grammar.NEXT_CHUNK_PREFIX
         return line.end()
 
     def _count_framing(self, framing_bytes: int, body_bytes: int) -> int:
@@ -168,7 +168,7 @@ class ChunkedBody:
     def _read_trailers(self, data: bytes, at: int) -> int:
         section = grammar.TRAILERS.match(data, at)
         if section is None:
-            self._hold(grammar.TRAILERS_BEGUN, data, at, "the trailer section is wrong")
+            self._hold(grammar.TRAILERS_PREFIX, data, at, "the trailer section is wrong")
         end = len(data) if section is None else section.end()
         if end - at > TRAILERS_MAX_BYTES:
             raise HttpError("head-too-large", f"trailers of more than {TRAILERS_MAX_BYTES} bytes")
@@ -177,9 +177,9 @@ class ChunkedBody:
             self.done = True
         return end
 
-    def _hold(self, begun: re.Pattern[bytes], data: bytes, at: int, wrong: str) -> None:
+    def _hold(self, prefix: re.Pattern[bytes], data: bytes, at: int, wrong: str) -> None:
         """Keep what may still become whole; refuse what cannot."""
-        if not begun.fullmatch(data, at):
+        if not prefix.fullmatch(data, at):
             raise HttpError("bad-request", wrong)
         self._held = data[at:]
 

@@ -63,11 +63,11 @@ _EXTENSION: Final = rb"(?:;" + _TEXT + rb"*+)?"
 
 FIRST_CHUNK: Final = re.compile(rb"(" + _SIZE + rb")" + _EXTENSION + rb"\r\n")
 NEXT_CHUNK: Final = re.compile(rb"\r\n" + FIRST_CHUNK.pattern)
-FIRST_CHUNK_BEGUN: Final = re.compile(rb"(?:" + _SIZE + _EXTENSION + rb"\r?)?")
-NEXT_CHUNK_BEGUN: Final = re.compile(rb"\r?|\r\n" + FIRST_CHUNK_BEGUN.pattern)
+FIRST_CHUNK_PREFIX: Final = re.compile(rb"(?:" + _SIZE + _EXTENSION + rb"\r?)?")
+NEXT_CHUNK_PREFIX: Final = re.compile(rb"\r?|\r\n" + FIRST_CHUNK_PREFIX.pattern)
 
 TRAILERS: Final = re.compile(_FIELD_LINES + rb"\r\n")
-TRAILERS_BEGUN: Final = re.compile(
+TRAILERS_PREFIX: Final = re.compile(
     _FIELD_LINES + rb"(?:" + _TOKEN + rb"(?::" + _TEXT + rb"*+\r?)?|\r)?"
 )
 

@@ -3,7 +3,7 @@
 What is to be sent is state and not a queue: one slot for each thing that can be said, in which the
 newest replaces the older. A peer that floods and does not read fills nothing.
 
-None of it is acknowledged. So what a lost connection may have swallowed is said again after a
+None of it is acknowledged. So what a lost connection may have swallowed is repeated after a
 resume: a claim without an answer, every release that the peer may have missed, the goaway.
 """
 

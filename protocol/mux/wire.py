@@ -46,7 +46,7 @@ class FrameType(IntEnum):
 
 
 COUNTED: Final = frozenset(range(FrameType.OPEN, FrameType.STOP_SENDING + 1))
-"""Types that acknowledgement counts; a resume would send these again and no others."""
+"""Types that acknowledgement counts; a resume retransmits these and no others."""
 
 _KNOWN: Final = frozenset(int(kind) for kind in FrameType)
 

@@ -58,11 +58,11 @@ def test_nothing_else_is_a_host(host: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("whole", "begun"),
+    ("whole", "prefix"),
     [
-        (grammar.FIRST_CHUNK, grammar.FIRST_CHUNK_BEGUN),
-        (grammar.NEXT_CHUNK, grammar.NEXT_CHUNK_BEGUN),
-        (grammar.TRAILERS, grammar.TRAILERS_BEGUN),
+        (grammar.FIRST_CHUNK, grammar.FIRST_CHUNK_PREFIX),
+        (grammar.NEXT_CHUNK, grammar.NEXT_CHUNK_PREFIX),
+        (grammar.TRAILERS, grammar.TRAILERS_PREFIX),
     ],
 )
 @pytest.mark.parametrize(
@@ -78,11 +78,11 @@ def test_nothing_else_is_a_host(host: bytes) -> None:
     ],
 )
 def test_every_beginning_of_what_is_whole_is_taken_for_a_beginning(
-    whole: re.Pattern[bytes], begun: re.Pattern[bytes], text: bytes
+    whole: re.Pattern[bytes], prefix: re.Pattern[bytes], text: bytes
 ) -> None:
     if whole.fullmatch(text):
         for length in range(len(text)):
-            assert begun.fullmatch(text[:length]), text[:length]
+            assert prefix.fullmatch(text[:length]), text[:length]
 
 
 @pytest.mark.parametrize(
@@ -90,13 +90,13 @@ def test_every_beginning_of_what_is_whole_is_taken_for_a_beginning(
     [b" 1", b"1 ", b"1\t", b"+1", b"0x1", b"1_0", b"g", b"1\n", b"1\r\r", b"1;\x00", b"1;\x7f"],
 )
 def test_no_chunk_begins_with_something_else(text: bytes) -> None:
-    assert not grammar.FIRST_CHUNK_BEGUN.fullmatch(text)
-    assert not grammar.NEXT_CHUNK_BEGUN.fullmatch(b"\r\n" + text)
+    assert not grammar.FIRST_CHUNK_PREFIX.fullmatch(text)
+    assert not grammar.NEXT_CHUNK_PREFIX.fullmatch(b"\r\n" + text)
 
 
 @pytest.mark.parametrize("text", [b"\n", b"x", b"\rx", b"\r\n\r\n"])
 def test_no_chunk_ends_with_something_else(text: bytes) -> None:
-    assert not grammar.NEXT_CHUNK_BEGUN.fullmatch(text)
+    assert not grammar.NEXT_CHUNK_PREFIX.fullmatch(text)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_no_chunk_ends_with_something_else(text: bytes) -> None:
     [b"\n", b" a", b"a b", b"a :", b":", b"a: b\n", b"a: b\r\n c", b"a: \x00", b"a\r", b"\r\n"],
 )
 def test_no_trailer_section_begins_with_something_else(text: bytes) -> None:
-    assert not grammar.TRAILERS_BEGUN.fullmatch(text)
+    assert not grammar.TRAILERS_PREFIX.fullmatch(text)
 
 
 @pytest.mark.parametrize("key", [b"dGhlIHNhbXBsZSBub25jZQ==", b"+/+/+/+/+/+/+/+/+/+/+w=="])
