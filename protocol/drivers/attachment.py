@@ -84,7 +84,7 @@ class Attachment:
         self._first = first
         self._superseded = False
         self._ending = False
-        self._ack_news = Latch()
+        self._ack_pending = Latch()
         self._scope = trio.CancelScope()
 
     def __repr__(self) -> str:
@@ -167,7 +167,7 @@ class Attachment:
                 return
             await self._dispatch(deque(events))
             if core.ack_due_at < math.inf:
-                self._ack_news.open()
+                self._ack_pending.open()
             if self._owner.quiet_awaited or core.may_have_output(trio.current_time()):
                 self.output.open()
 
@@ -222,7 +222,7 @@ class Attachment:
                 continue
             if due_at < math.inf:
                 self.output.open()
-            await self._ack_news.wait()
+            await self._ack_pending.wait()
 
     async def _watch(self) -> None:
         core = self._owner.core

@@ -77,7 +77,7 @@ class TunnelStream:
         return receiving.state is HalfState.ENDED and whole and receiving.drained
 
     @property
-    def has_news(self) -> bool:
+    def is_readable(self) -> bool:
         """Whether there is something to read, or will never be."""
         receiving = self._record.receiving
         over = receiving.state >= HalfState.ENDED or receiving.stopped or receiving.cut
@@ -126,7 +126,7 @@ class TunnelStream:
             self._raise_if_over()
             await self._readable.wait()
 
-    async def wait_news(self) -> None:
+    async def wait_readable(self) -> None:
         """Wait until `take_some` may find something, or `wake_reader` is called.
 
         A task that has other things to do as well uses it. It may return for nothing, and raises as

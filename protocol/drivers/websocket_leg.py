@@ -25,13 +25,13 @@ class FrameSource(Protocol):
         """Whether the other side has ended its direction and all of it was taken."""
 
     @property
-    def has_news(self) -> bool:
+    def is_readable(self) -> bool:
         """Whether there is something to take, or never will be."""
 
     def take_some(self) -> bytes:
         """What is there now."""
 
-    async def wait_news(self) -> None:
+    async def wait_readable(self) -> None:
         """Wait until there may be something, or `wake_reader` is called."""
 
     def wake_reader(self) -> None:
@@ -115,7 +115,7 @@ class WebSocketLeg:
             elif ping := self._due_ping():
                 await self._write(ping)
             else:
-                await source.wait_news()
+                await source.wait_readable()
         return False
 
     def stop(self) -> None:
@@ -145,6 +145,6 @@ class WebSocketLeg:
                 self._keepalive.sent_at = trio.current_time()
 
     def _due_ping(self) -> bytes:
-        if self._keepalive is None or self._source.has_news:
+        if self._keepalive is None or self._source.is_readable:
             return b""
         return self._keepalive.due_ping(trio.current_time())

@@ -193,7 +193,7 @@ class Connection:
         """The writing task waits for a request of which there is something to answer."""
         while True:
             exchange = self._begun
-            if exchange is not None and (exchange.stream is None or exchange.stream.has_news):
+            if exchange is not None and (exchange.stream is None or exchange.stream.is_readable):
                 self._begun = None
                 return exchange
             await self.answers.wait()

@@ -115,17 +115,17 @@ async def test_take_some_never_waits() -> None:
 async def test_news_are_data_and_a_call_of_who_wants_the_reader(autojump_clock: MockClock) -> None:
     ends = Ends()
 
-    assert await raised_after(ends.stream.wait_news, lambda: ends.answer(b"some")) is None
+    assert await raised_after(ends.stream.wait_readable, lambda: ends.answer(b"some")) is None
     assert ends.stream.take_some() == b"some"
-    assert await raised_after(ends.stream.wait_news, ends.stream.wake_reader) is None
+    assert await raised_after(ends.stream.wait_readable, ends.stream.wake_reader) is None
     ends.stream.wake_reader()
-    await ends.stream.wait_news()  # woken before it waited
+    await ends.stream.wait_readable()  # woken before it waited
     with trio.move_on_after(1) as waited:
-        await ends.stream.wait_news()
+        await ends.stream.wait_readable()
     assert waited.cancelled_caught
-    assert await raised_after(ends.stream.wait_news, ends.lose) is None
+    assert await raised_after(ends.stream.wait_readable, ends.lose) is None
     with pytest.raises(SessionClosed):
-        await ends.stream.wait_news()
+        await ends.stream.wait_readable()
 
 
 async def test_taking_half_a_window_wakes_the_writer_for_its_credit() -> None:

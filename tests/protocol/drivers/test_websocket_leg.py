@@ -30,13 +30,13 @@ class Source:
         return self.ended and not self.pieces
 
     @property
-    def has_news(self) -> bool:
+    def is_readable(self) -> bool:
         return bool(self.pieces) or self.ended
 
     def take_some(self) -> bytes:
         return self.pieces.pop(0) if self.pieces else b""
 
-    async def wait_news(self) -> None:
+    async def wait_readable(self) -> None:
         await self._woken.wait()
         self._woken = trio.Event()
 

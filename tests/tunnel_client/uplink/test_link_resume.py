@@ -80,7 +80,7 @@ async def test_a_lost_session_is_asked_for_and_its_streams_go_on(
     server.give_back(nursery, lost.session, asked)
     lost.at_client.cancel("as the test wants")
     await settled()
-    assert lost.at_server.has_news
+    assert lost.at_server.is_readable
     assert len(lost.client.resumed) == 1
     assert len(lost.client.claimed) == 1
     nursery.cancel_scope.cancel()
