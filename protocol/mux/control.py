@@ -93,7 +93,7 @@ class Control:
         self._asked: Claim | None = None
         """The claim that waits for its answer."""
         self._releases: OrderedDict[int, Release] = OrderedDict()
-        """What this end released, and the peer may not know. It holds CLAIMS_MAX at most, and hears
+        """Releases of this end that the peer may not know. It holds CLAIMS_MAX at most, and hears
         of releases in their order, so those are the last CLAIMS_MAX."""
         self._slots: dict[tuple[FrameType, int], bytes] = {}
         self._minute_at = -math.inf

@@ -1,1 +1,1 @@
-"""What both are as programs, and no part of the wire: logs, exit codes, text for terminals."""
+"""The programs' own, and no part of the wire: logs, exit codes, text for terminals."""
