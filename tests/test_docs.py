@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
+import subprocess
+import sys
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 CHECKLIST = ROOT / "docs" / "checklist.md"
 RELIABILITY = ROOT / "docs" / "reliability.md"
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 
 # `tests/protocol/mux/test_core.py::test_name` in code marks; what follows in a cell is prose.
 NAME = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
@@ -44,7 +48,7 @@ def rows(text: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("path", [CHECKLIST, RELIABILITY], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [CHECKLIST, RELIABILITY, CONTRIBUTING], ids=lambda path: path.name)
 def test_every_test_that_is_named_exists(path: Path) -> None:
     assert NAME.search(path.read_text())
     assert missing(path.read_text()) == []
@@ -79,7 +83,45 @@ def links(path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "path", [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")], ids=lambda path: path.name
+    "path", [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")], ids=lambda path: path.name
 )
 def test_links_lead_somewhere(path: Path) -> None:
     assert links(path) == []
+
+
+def commands(text: str) -> list[str]:
+    """The commands of the block that is said to be run, without their comments."""
+    block = text.partition("<!-- a test runs these")[2].partition("```sh\n")[2].partition("```")[0]
+    return [line.partition("  #")[0].strip() for line in block.splitlines()]
+
+
+@pytest.mark.parametrize("command", commands(CONTRIBUTING.read_text()))
+def test_a_command_for_contributors_runs(command: str) -> None:
+    program, *arguments = shlex.split(command)
+    if program == "make":
+        arguments.insert(0, "--dry-run")
+    else:
+        assert program == ".venv/bin/python"
+        program = sys.executable
+    if "pytest" in arguments:
+        arguments.append("--collect-only")
+    done = subprocess.run([program, *arguments], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+def test_commands_for_contributors_are_found() -> None:
+    found = commands(CONTRIBUTING.read_text())
+    assert {"make check", "make test"} <= set(found)
+    assert commands("```sh\nmake x\n```\n<!-- a test runs these -->\n```sh\na b  # c\n```") == [
+        "a b"
+    ]
+
+
+def test_each_decision_is_listed_and_says_what_would_change_it() -> None:
+    folder = ROOT / "docs" / "decisions"
+    listed = set(re.findall(r"\]\((\S+\.md)\)", (folder / "README.md").read_text()))
+    assert listed == {path.name for path in folder.glob("*.md")} - {"README.md"}
+    for name in sorted(listed):
+        said = (folder / name).read_text()
+        assert all(f"**{part}" in said for part in ("Decided.", "Rejected: ", "What would change"))
