@@ -11,11 +11,11 @@ from typing import Final
 
 import trio
 
-from protocol.drivers.stream import TunnelStream
 from tunnel_client.identity.rewriting import Identity
 from tunnel_client.observing.report import Report
 from tunnel_client.origin.dial import Dialer
 from tunnel_client.origin.replay import Replay
+from tunnel_client.origin.visitor_stream import VisitorStream
 from tunnel_client.origin.worker import Worker
 
 KINDS: Final = frozenset({"http", "websocket"})
@@ -64,7 +64,7 @@ class Dispatcher:
         """Requests under way."""
         return len(self._busy)
 
-    def serve(self, stream: TunnelStream) -> None:
+    def serve(self, stream: VisitorStream) -> None:
         """Start to replay a stream. Called in the session's reader: never blocks or raises."""
         replay = Replay(
             stream,

@@ -12,7 +12,6 @@ from typing import Final
 
 import trio
 
-from protocol.drivers.stream import TunnelStream
 from protocol.errors import HttpError
 from protocol.http.bodies import body_reader
 from protocol.http.fields import values_of
@@ -24,6 +23,7 @@ from tunnel_client.identity.rewriting import Identity, Visited
 from tunnel_client.origin.connection import OriginClosed, OriginConnection
 from tunnel_client.origin.request import Request
 from tunnel_client.origin.upgrade import OriginWebSocket
+from tunnel_client.origin.visitor_stream import VisitorStream
 
 # RFC 9110 9.2.2: what may be sent again, when the connection was closed before an answer.
 IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
@@ -61,7 +61,7 @@ class Replay:
 
     def __init__(
         self,
-        stream: TunnelStream,
+        stream: VisitorStream,
         identity: Identity,
         *,
         timeout_s: float,

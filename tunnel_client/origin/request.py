@@ -12,10 +12,10 @@ from typing import Final, Protocol
 
 import trio
 
-from protocol.drivers.stream import TunnelStream
 from protocol.errors import HttpError, SessionClosed, StreamReset
 from protocol.http.serialise import chunk, last_chunk
 from tunnel_client.origin.connection import OriginClosed, OriginConnection
+from tunnel_client.origin.visitor_stream import VisitorStream
 
 # More of a body than this is not sent before the answer is awaited: an app may fill our side's
 # buffers with an early answer while it reads nothing. Every socket holds so much.
@@ -53,7 +53,7 @@ class Request:
     __slots__ = ("_connection", "_handed_over", "_left", "_progress", "_sent", "_stream")
 
     def __init__(
-        self, stream: TunnelStream, connection: OriginConnection, progress: RequestProgress
+        self, stream: VisitorStream, connection: OriginConnection, progress: RequestProgress
     ) -> None:
         self._stream = stream
         self._connection = connection

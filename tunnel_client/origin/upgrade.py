@@ -16,10 +16,10 @@ from typing import Final, Protocol
 
 import trio
 
-from protocol.drivers.stream import TunnelStream
 from protocol.drivers.websocket_leg import WebSocketLeg
 from protocol.errors import SessionClosed, StreamReset, StreamStopped
 from tunnel_client.origin.connection import OriginClosed, OriginConnection
+from tunnel_client.origin.visitor_stream import VisitorStream
 
 GOING_AWAY: Final = 1001  # RFC 6455 7.4.1
 CLOSE_ANSWER_S: Final = 2.0  # for the app's answer to a Close of ours
@@ -48,7 +48,7 @@ class OriginWebSocket:
 
     def __init__(
         self,
-        stream: TunnelStream,
+        stream: VisitorStream,
         connection: OriginConnection,
         counts: Counts,
         *,

@@ -1,0 +1,67 @@
+"""A visitor's request, as what replays it to the app sees it.
+
+A stream of the tunnel is one (TunnelStream, where each method's promise stands). Whatever else has
+this shape can be given to `Dispatcher.serve` and reaches the app in the same way, such as a request
+that is sent again from what was kept of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from protocol.drivers.websocket_leg import FrameSource
+from protocol.http.fields import Fields
+from protocol.mux.messages import Head, Open
+
+
+class VisitorStream(FrameSource, Protocol):
+    """One request of a visitor, and the way back for its answer.
+
+    Attributes:
+        on_stopped: called when the visitor wants no more of the answer, or the tunnel is lost. It
+            neither raises nor blocks.
+    """
+
+    on_stopped: Callable[[], None] | None
+
+    @property
+    def id(self) -> int:
+        """Its number, for the report."""
+
+    @property
+    def opened(self) -> Open:
+        """The head of the request."""
+
+    @property
+    def stopped(self) -> str | None:
+        """The code with which the visitor's side wanted no more of the answer."""
+
+    @property
+    def detached(self) -> bool:
+        """Whether nothing can come or go just now, so that no time is counted."""
+
+    @property
+    def trailers(self) -> Fields:
+        """Of the request, once it has ended."""
+
+    async def receive_some(self) -> bytes:
+        """What has come of the request's body, b"" at its end.
+
+        Raises StreamReset and SessionClosed.
+        """
+
+    async def send_head(self, head: Head) -> None:
+        """A head of the answer. Raises StreamStopped and SessionClosed."""
+
+    async def send_all(self, data: bytes) -> None:
+        """Of the answer's body. Raises StreamStopped and SessionClosed."""
+
+    def send_eof(self, trailers: Fields = ()) -> None:
+        """The end of the answer."""
+
+    def reset(self, code: str, message: str = "") -> None:
+        """End the answer badly; nothing when it has ended."""
+
+    def stop_sending(self, code: str) -> None:
+        """Want no more of the request."""
