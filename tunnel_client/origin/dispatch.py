@@ -7,6 +7,7 @@ of streams that our hello announced.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import trio
@@ -14,7 +15,8 @@ import trio
 from tunnel_client.identity.rewriting import Identity
 from tunnel_client.observing.report import Report
 from tunnel_client.origin.dial import Dialer
-from tunnel_client.origin.replay import Replay
+from tunnel_client.origin.replay import Replay, ReplayConfig
+from tunnel_client.origin.tap import PlainTap, Tap
 from tunnel_client.origin.visitor_stream import VisitorStream
 from tunnel_client.origin.worker import Worker
 
@@ -33,7 +35,8 @@ class Dispatcher:
         tasks: where the workers run; it outlives the sessions.
         report: is told of each request.
         identity: how the app is asked; None: as itself.
-        origin_timeout_s, ws_keepalive_s: see Replay.
+        origin_timeout_s, ws_keepalive_s: see ReplayConfig.
+        tap_for: is asked at the begin of each request for a tap that sees it, or None.
     """
 
     def __init__(
@@ -45,12 +48,13 @@ class Dispatcher:
         origin_timeout_s: float,
         identity: Identity | None = None,
         ws_keepalive_s: float = 0.0,
+        tap_for: Callable[[VisitorStream], Tap | None] | None = None,
     ) -> None:
         self.dialer = dialer
-        self._identity = identity or Identity(dialer.target)
-        self._tasks = tasks
-        self._origin_timeout_s = origin_timeout_s
-        self._ws_keepalive_s = ws_keepalive_s
+        self._config = ReplayConfig(
+            identity or Identity(dialer.target), origin_timeout_s, tasks, ws_keepalive_s
+        )
+        self._tap_for = tap_for
         self._report = report
         self._idle: list[Worker] = []  # the one that was parked last stands last
         self._busy: set[Replay] = set()
@@ -66,13 +70,8 @@ class Dispatcher:
 
     def serve(self, stream: VisitorStream) -> None:
         """Start to replay a stream. Called in the session's reader: never blocks or raises."""
-        replay = Replay(
-            stream,
-            self._identity,
-            timeout_s=self._origin_timeout_s,
-            tasks=self._tasks,
-            ws_keepalive_s=self._ws_keepalive_s,
-        )
+        further = None if self._tap_for is None else self._tap_for(stream)
+        replay = Replay(stream, self._config, PlainTap(trio.current_time(), further))
         self._busy.add(replay)
         if stream.opened.kind not in KINDS:
             replay.fail(
@@ -84,7 +83,7 @@ class Dispatcher:
         if worker is not None:
             worker.assign(replay)
         else:
-            self._tasks.start_soon(Worker(self).run, replay)
+            self._config.tasks.start_soon(Worker(self).run, replay)
 
     async def wait_quiet(self) -> None:
         """Wait until no request is under way."""
@@ -132,15 +131,16 @@ class Dispatcher:
         if not self._busy and self._quiet is not None:
             self._quiet.set()
             self._quiet = None
-        opened = replay.stream.opened
+        opened, tap = replay.stream.opened, replay.tap
+        tap.ended(tap.error)
         self._report.request(
             replay.stream.id,
             opened.method,
             opened.target,
-            replay.status,
-            replay.bytes_in,
-            replay.bytes_out,
-            (trio.current_time() - replay.began_at) * 1000,
-            replay.error,
+            tap.status,
+            tap.bytes_in,
+            tap.bytes_out,
+            (trio.current_time() - tap.began_at) * 1000,
+            tap.error,
             len(self._busy),
         )

@@ -8,7 +8,8 @@ socket under whoever waits for it.
 from __future__ import annotations
 
 import math
-from typing import Final
+from enum import IntEnum
+from typing import Final, NamedTuple
 
 import trio
 
@@ -22,6 +23,7 @@ from protocol.mux.messages import Head
 from tunnel_client.identity.rewriting import Identity, Visited
 from tunnel_client.origin.connection import OriginClosed, OriginConnection
 from tunnel_client.origin.request import Request
+from tunnel_client.origin.tap import PlainTap
 from tunnel_client.origin.upgrade import OriginWebSocket
 from tunnel_client.origin.visitor_stream import VisitorStream
 
@@ -29,69 +31,98 @@ from tunnel_client.origin.visitor_stream import VisitorStream
 IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
 
 
+class ReplayState(IntEnum):
+    """How far the answer is, or why it is not wanted any more."""
+
+    ASKED = 1  # no byte of an answer has come
+    ANSWERING = 2  # some have, but no final head
+    ANSWERED = 3  # the final head has come
+    OVERDUE = 4  # the app said nothing for too long, and its connection was reset
+    ABORTED = 5  # the visitor is gone, or the session; likewise
+
+
+class ReplayEvent(IntEnum):
+    """What moves a replay."""
+
+    BYTES = 1
+    FINAL_HEAD = 2
+    TIMEOUT = 3
+    ABORT = 4
+
+
+TRANSITIONS: Final = {
+    (ReplayState.ASKED, ReplayEvent.BYTES): ReplayState.ANSWERING,
+    (ReplayState.ASKED, ReplayEvent.TIMEOUT): ReplayState.OVERDUE,
+    (ReplayState.ASKED, ReplayEvent.ABORT): ReplayState.ABORTED,
+    (ReplayState.ANSWERING, ReplayEvent.BYTES): ReplayState.ANSWERING,
+    (ReplayState.ANSWERING, ReplayEvent.FINAL_HEAD): ReplayState.ANSWERED,
+    (ReplayState.ANSWERING, ReplayEvent.TIMEOUT): ReplayState.OVERDUE,
+    (ReplayState.ANSWERING, ReplayEvent.ABORT): ReplayState.ABORTED,
+    (ReplayState.ANSWERED, ReplayEvent.ABORT): ReplayState.ABORTED,
+    # What had been read before the connection was reset may still be a head. The first reason
+    # stands.
+    (ReplayState.OVERDUE, ReplayEvent.FINAL_HEAD): ReplayState.OVERDUE,
+    (ReplayState.OVERDUE, ReplayEvent.ABORT): ReplayState.OVERDUE,
+    (ReplayState.ABORTED, ReplayEvent.FINAL_HEAD): ReplayState.ABORTED,
+    (ReplayState.ABORTED, ReplayEvent.ABORT): ReplayState.ABORTED,
+}
+"""The whole table. A pair that is not in it is a fault of ours: KeyError, and nothing changes."""
+
+
+class ReplayConfig(NamedTuple):
+    """What all replays of a dispatcher have in common.
+
+    Fields:
+        identity: changes the fields of request and answer.
+        timeout_s: how long the app may let us wait for the next byte before its final head.
+        tasks: where a long body is sent.
+        ws_keepalive_s: when the app is pinged on an idle WebSocket; 0 for never.
+    """
+
+    identity: Identity
+    timeout_s: float
+    tasks: trio.Nursery
+    ws_keepalive_s: float = 0.0
+
+
 class Replay:
     """A stream's request and the app's answer.
 
     Args:
         stream: the request. Its `on_stopped` is this replay's from now on.
-        identity: changes the fields of both.
-        timeout_s: how long the app may owe us the next byte before its final head.
-        ws_keepalive_s: when the app is pinged on an idle WebSocket; 0 for never.
-        tasks: where a long body is sent.
+        config: see there.
+        tap: sees it pass, and keeps its numbers.
 
     Attributes:
-        status: of the final head that was sent back; None if there was none.
-        bytes_in: of the request's body, taken from the stream.
-        bytes_out: of the answer's body, given to the stream.
-        error: why it failed, for people.
-        began_at: in trio's time.
-        deadline: when the app's next byte is overdue.
-        aborted: the visitor, or the session, is gone; or the app is overdue.
-        overdue: the app is.
-        cut: what was wrong with the end of the request.
-        answer_begun: a byte of an answer came.
+        state: changed by `TRANSITIONS` alone.
+        deadline: when the app's next byte is overdue; infinite while the app is waiting itself.
+        dialling: the making of a connection, while it lasts.
     """
 
     __slots__ = (
-        *("_answered", "_connection", "_identity", "_tasks", "_upgrade", "_visited"),
-        "_ws_keepalive_s",
-        *("aborted", "answer_begun", "began_at", "bytes_in", "bytes_out", "cut", "deadline"),
-        *("dialling", "error", "overdue", "status", "stream", "timeout_s"),
+        *("_connection", "_upgrade", "_visited"),
+        *("config", "deadline", "dialling", "state", "stream", "tap"),
     )
 
-    def __init__(
-        self,
-        stream: VisitorStream,
-        identity: Identity,
-        *,
-        timeout_s: float,
-        tasks: trio.Nursery,
-        ws_keepalive_s: float = 0.0,
-    ) -> None:
+    def __init__(self, stream: VisitorStream, config: ReplayConfig, tap: PlainTap) -> None:
         self.stream = stream
-        self._identity = identity
-        self._visited = Visited(b"")  # once the head is made
-        self.status: int | None = None
-        self.bytes_in = 0
-        self.bytes_out = 0
-        self.error: str | None = None
-        self.began_at = trio.current_time()
+        self.config = config
+        self.tap = tap
+        self.state = ReplayState.ASKED
         self.deadline = math.inf
-        self.aborted = False
-        self.overdue = False
-        self.cut: str | None = None
-        self.answer_begun = False
         self.dialling: trio.CancelScope | None = None
-        self.timeout_s = timeout_s
-        self._tasks = tasks
+        self._visited = Visited(b"")  # once the head is made
         self._connection: OriginConnection | None = None
-        self._answered = False  # the final head has come
-        self._ws_keepalive_s = ws_keepalive_s
         self._upgrade: OriginWebSocket | None = None
         stream.on_stopped = self.abort
 
     def __repr__(self) -> str:
-        return f"<Replay {self.status} {self.error} {self.stream!r}>"
+        return f"<Replay {self.state.name} {self.stream!r} {self.tap!r}>"
+
+    @property
+    def aborted(self) -> bool:
+        """Whether its connection was reset, or none is wanted any more."""
+        return self.state >= ReplayState.OVERDUE
 
     @property
     def is_repeatable(self) -> bool:
@@ -104,17 +135,12 @@ class Replay:
 
         Called in the session's reader when the visitor is gone, or the session.
         """
-        self.aborted = True
-        if self.dialling is not None:
-            self.dialling.cancel()
-        if self._connection is not None:
-            self._connection.drop(reset=True)
+        self._drop(ReplayEvent.ABORT)
 
     def sweep(self, now: float) -> None:
         """Abort it if the app is overdue; of a WebSocket, ping the app if it is time to."""
         if now > self.deadline:
-            self.overdue = True
-            self.abort()
+            self._drop(ReplayEvent.TIMEOUT)
         if self._upgrade is not None:
             self._upgrade.sweep(now)
 
@@ -125,7 +151,7 @@ class Replay:
             HttpError: `bad-request`: the other end sent what is no HTTP.
         """
         opened = self.stream.opened
-        fields, self._visited = self._identity.asked(opened, end_to_end(opened.fields))
+        fields, self._visited = self.config.identity.asked(opened, end_to_end(opened.fields))
         return request_head(
             opened.method,
             opened.target,
@@ -139,7 +165,7 @@ class Replay:
         """Send the request and relay the answer; whether the connection may be used again.
 
         Raises:
-            OriginClosed: the connection broke; `aborted`, `answer_begun` and `status` tell
+            OriginClosed: the connection broke; `state` and the tap's `status` and `error` tell
                 what that means.
             HttpError: the app's answer is no HTTP.
             LocalProtocolError: it is too much for the tunnel.
@@ -148,12 +174,13 @@ class Replay:
         self._connection = connection
         if self.aborted:  # in the instant before
             raise OriginClosed
+        self.tap.asked(head)
         request = Request(self.stream, connection, self)
-        await request.send(head, self._tasks)
+        await request.send(head, self.config.tasks)
         answer = await self._relay_heads(connection)
         if answer.upgrade:
             self._upgrade = OriginWebSocket(
-                self.stream, connection, self, ws_keepalive_s=self._ws_keepalive_s
+                self.stream, connection, self.tap, ws_keepalive_s=self.config.ws_keepalive_s
             )
             await self._upgrade.run(connection.answers.take_rest())
             self._upgrade = None  # they would hold one another
@@ -167,26 +194,38 @@ class Replay:
 
     def fail(self, code: str, why: str) -> None:
         """Reset what is left of the answer, after what was queued of it, and of the connection."""
-        self.error = why
+        self.tap.error = why
         self.stream.reset(code, why)
         self.stream.stop_sending(code)
         self.abort()
 
+    def _happened(self, event: ReplayEvent) -> None:
+        self.state = TRANSITIONS[self.state, event]
+
+    def _drop(self, event: ReplayEvent) -> None:
+        """Let go of the app."""
+        self._happened(event)
+        self.deadline = math.inf
+        if self.dialling is not None:
+            self.dialling.cancel()
+        if self._connection is not None:
+            self._connection.drop(reset=True)
+
     # --- what the request tells ---
 
-    def app_owes(self) -> None:
+    def start_timeout(self) -> None:
         """See RequestProgress."""
-        if not self._answered:
-            self.deadline = trio.current_time() + self.timeout_s
+        if self.state <= ReplayState.ANSWERING:
+            self.deadline = trio.current_time() + self.config.timeout_s
 
-    def visitor_owes(self) -> None:
+    def stop_timeout(self) -> None:
         """See RequestProgress."""
         self.deadline = math.inf
 
     def cut_off(self, why: str) -> None:
         """See RequestProgress."""
-        self.cut = self.error = f"the request was cut off: {why}"
-        self.app_owes()
+        self.tap.error = f"the request was cut off: {why}"
+        self.start_timeout()
 
     # --- the answer ---
 
@@ -197,20 +236,21 @@ class Replay:
         key = b"".join(values_of(opened.fields, b"sec-websocket-key")) if upgrade else b""
         while True:
             raw = await self._next_head(connection)
+            self.tap.head(raw)
             answer = parse_response(raw, opened.method, upgrade, key)
             final = answer.status >= 200 or answer.upgrade
             fields = without_tunnel_error(end_to_end(answer.fields))
-            fields = self._identity.answered(fields, self._visited, final=final)
+            fields = self.config.identity.answered(fields, self._visited, final=final)
             head = Head(answer.status, answer.reason, fields, answer.body)
             if not final:
                 await self.stream.send_head(head)
                 if self.deadline < math.inf:
-                    self.app_owes()
+                    self.start_timeout()
                 continue
-            self._answered = True
+            self._happened(ReplayEvent.FINAL_HEAD)
             self.deadline = math.inf
             await self.stream.send_head(head)
-            self.status = answer.status
+            self.tap.status = answer.status
             return answer
 
     async def _next_head(self, connection: OriginConnection) -> bytes:
@@ -219,7 +259,7 @@ class Replay:
             data = await connection.receive()
             if not data:
                 raise OriginClosed
-            self.answer_begun = True
+            self._happened(ReplayEvent.BYTES)
             answers.feed(data)
         return raw
 
@@ -234,7 +274,7 @@ class Replay:
         while True:
             body = reader.feed(data) if data else b""
             if body:
-                self.bytes_out += len(body)
+                self.tap.body_out(body)
                 await stream.send_all(body)
             if reader.done:
                 break

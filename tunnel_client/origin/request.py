@@ -15,6 +15,7 @@ import trio
 from protocol.errors import HttpError, SessionClosed, StreamReset
 from protocol.http.serialise import chunk, last_chunk
 from tunnel_client.origin.connection import OriginClosed, OriginConnection
+from tunnel_client.origin.tap import Tap
 from tunnel_client.origin.visitor_stream import VisitorStream
 
 # More of a body than this is not sent before the answer is awaited: an app may fill our side's
@@ -23,16 +24,21 @@ SENT_AT_ONCE_BYTES: Final = 16 * 1024
 
 
 class RequestProgress(Protocol):
-    """Who is told how far the request is."""
+    """What a request tells of how far it is, and to whom its bytes are shown."""
 
-    bytes_in: int
-    aborted: bool
+    @property
+    def tap(self) -> Tap:
+        """Sees the body."""
 
-    def app_owes(self) -> None:
-        """The app has got something, and has its time to go on."""
+    @property
+    def aborted(self) -> bool:
+        """Whether nobody wants it any more."""
 
-    def visitor_owes(self) -> None:
-        """The app waits for the visitor."""
+    def start_timeout(self) -> None:
+        """The app has got something, and has its time to answer from now on."""
+
+    def stop_timeout(self) -> None:
+        """The app has to wait for the visitor."""
 
     def cut_off(self, why: str) -> None:
         """The request ended in the middle."""
@@ -77,7 +83,8 @@ class Request:
         stream = self._stream
         body = stream.opened.body
         data = b"" if body in (None, 0) else stream.take_some()
-        self._progress.bytes_in += len(data)
+        if data:
+            self._progress.tap.body_in(data)
         whole = body is None
         if isinstance(body, int):
             self._left = body - len(data)
@@ -85,7 +92,7 @@ class Request:
         elif body == "chunked":
             whole = stream.receive_ended
             data = chunk(data) + (last_chunk(stream.trailers) if whole else b"")
-        self._progress.app_owes()
+        self._progress.start_timeout()
         at_once = len(data) <= SENT_AT_ONCE_BYTES
         if at_once:
             try:
@@ -113,7 +120,7 @@ class Request:
             if not whole:
                 await self._relay()
             self._sent = True
-            self._progress.app_owes()
+            self._progress.start_timeout()
         except OriginClosed:
             self._stream.stop_sending("no-error")
         except (StreamReset, HttpError) as error:
@@ -125,15 +132,15 @@ class Request:
         stream = self._stream
         chunked = stream.opened.body == "chunked"
         while chunked or self._left:
-            self._progress.visitor_owes()
+            self._progress.stop_timeout()
             data = await stream.receive_some()
             if not data:
                 break
-            self._progress.bytes_in += len(data)
+            self._progress.tap.body_in(data)
             if self._left is not None:
                 self._left -= len(data)
                 self._handed_over = not self._left
-            self._progress.app_owes()
+            self._progress.start_timeout()
             await self._connection.send(chunk(data) if chunked else data)
         if chunked:
             self._handed_over = True

@@ -12,13 +12,16 @@ However it ends, both halves of the stream and the connection have ended when `r
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+import contextlib
+from enum import IntEnum
+from typing import Final
 
 import trio
 
 from protocol.drivers.websocket_leg import WebSocketLeg
 from protocol.errors import SessionClosed, StreamReset, StreamStopped
 from tunnel_client.origin.connection import OriginClosed, OriginConnection
+from tunnel_client.origin.tap import PlainTap
 from tunnel_client.origin.visitor_stream import VisitorStream
 
 GOING_AWAY: Final = 1001  # RFC 6455 7.4.1
@@ -28,12 +31,54 @@ HALF_CLOSED_S: Final = 60.0  # without a byte, once one direction has ended
 CLOSE_S: Final = 1.0  # for the close_notify of TLS
 
 
-class Counts(Protocol):
-    """Where the bytes of both directions are counted, and what went wrong is said."""
+class RelayState(IntEnum):
+    """Which directions go on, and what else ended them."""
 
-    bytes_in: int
-    bytes_out: int
-    error: str | None
+    OPEN = 1
+    VISITOR_ENDED = 2  # its direction has ended well, and the app may go on
+    APP_ENDED = 3  # likewise the other way round
+    BOTH_ENDED = 4
+    REFUSING = 5  # the app takes no more, but may still have something to say
+    LOST = 6  # the session is, and the app is to hear of it
+    ABORTED = 7  # reset, in both directions
+
+
+class RelayEvent(IntEnum):
+    """What moves a relay."""
+
+    VISITOR_END = 1
+    APP_END = 2
+    REFUSAL = 3
+    LOSS = 4
+    ABORT = 5
+
+
+TRANSITIONS: Final = {
+    (RelayState.OPEN, RelayEvent.VISITOR_END): RelayState.VISITOR_ENDED,
+    (RelayState.OPEN, RelayEvent.APP_END): RelayState.APP_ENDED,
+    (RelayState.OPEN, RelayEvent.REFUSAL): RelayState.REFUSING,
+    (RelayState.VISITOR_ENDED, RelayEvent.APP_END): RelayState.BOTH_ENDED,
+    (RelayState.VISITOR_ENDED, RelayEvent.REFUSAL): RelayState.VISITOR_ENDED,  # of that end
+    (RelayState.APP_ENDED, RelayEvent.VISITOR_END): RelayState.BOTH_ENDED,
+    (RelayState.APP_ENDED, RelayEvent.REFUSAL): RelayState.BOTH_ENDED,
+    (RelayState.BOTH_ENDED, RelayEvent.REFUSAL): RelayState.BOTH_ENDED,
+    (RelayState.REFUSING, RelayEvent.APP_END): RelayState.BOTH_ENDED,
+    # The session may be lost at any moment, and what else happens then changes nothing.
+    **{(state, RelayEvent.LOSS): RelayState.LOST for state in RelayState},
+    **{
+        (RelayState.LOST, event): RelayState.LOST
+        for event in (RelayEvent.VISITOR_END, RelayEvent.APP_END, RelayEvent.REFUSAL)
+    },
+    # So may either end reset, and that is the last word.
+    **{(state, RelayEvent.ABORT): RelayState.ABORTED for state in RelayState},
+    **{(RelayState.ABORTED, event): RelayState.ABORTED for event in RelayEvent},
+}
+"""The whole table. A pair that is not in it is a fault of ours: KeyError, and nothing changes."""
+
+_OPEN: Final = RelayState.OPEN
+_HALF_CLOSED: Final = (RelayState.VISITOR_ENDED, RelayState.APP_ENDED, RelayState.BOTH_ENDED)
+_TOLD_ALL: Final = (RelayState.VISITOR_ENDED, RelayState.BOTH_ENDED, RelayState.REFUSING)
+"""Nothing more can be said to the app."""
 
 
 class OriginWebSocket:
@@ -42,7 +87,7 @@ class OriginWebSocket:
     Args:
         stream: its head, the 101, has been sent back.
         connection: what the app sent behind its head was taken from it.
-        counts: is kept up to date.
+        tap: sees what passes, and is told why it failed.
         ws_keepalive_s: when an app that gets nothing is pinged; 0 for never.
     """
 
@@ -50,24 +95,21 @@ class OriginWebSocket:
         self,
         stream: VisitorStream,
         connection: OriginConnection,
-        counts: Counts,
+        tap: PlainTap,
         *,
         ws_keepalive_s: float,
     ) -> None:
         self._stream = stream
         self._connection = connection
-        self._counts = counts
+        self._tap = tap
         self._leg = WebSocketLeg(stream, connection.send, masked=True, ping_after_s=ws_keepalive_s)
         self._from_app = self._leg.from_peer if ws_keepalive_s else None  # only for our pongs
-        self._to_app_ended = False
-        self._one_ended = False
+        self._state = RelayState.OPEN
         self._swept_at = trio.current_time()
-        self._lost = False  # the session
         self._scope = trio.CancelScope()
 
     def __repr__(self) -> str:
-        state = "session lost" if self._lost else "half ended" if self._one_ended else "open"
-        return f"<OriginWebSocket {state} {self._leg!r} {self._stream!r}>"
+        return f"<OriginWebSocket {self._state.name} {self._leg!r} {self._stream!r}>"
 
     async def run(self, first: bytes) -> None:
         """Relay until both directions have ended. Only Cancelled is raised.
@@ -80,10 +122,11 @@ class OriginWebSocket:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._relay_to_app)
                 await self._relay_from_app(first)
-        if self._leg.sending or (self._lost and not self._leg.at_boundary):
+        lost = self._state is RelayState.LOST
+        if self._leg.sending or (lost and not self._leg.at_boundary):
             self._connection.drop(reset=True)  # cut off in the middle, and so it looks
         await self._connection.aclose(CLOSE_S)
-        self._stream.reset("truncated", self._counts.error or "the WebSocket was idle")
+        self._stream.reset("truncated", self._tap.error or "the WebSocket was idle")
         self._stream.stop_sending("no-error")
 
     def sweep(self, now: float) -> None:
@@ -91,7 +134,7 @@ class OriginWebSocket:
 
         While the session has no connection, the time of a half-closed upgrade stands still.
         """
-        if self._stream.detached and not self._lost:
+        if self._stream.detached and self._state is not RelayState.LOST:
             self._scope.deadline += now - self._swept_at
         self._swept_at = now
         self._leg.sweep(now)
@@ -101,29 +144,40 @@ class OriginWebSocket:
         if self._stream.stopped is not None:
             self._abort("the visitor went away")
             return
-        self._lost = True
-        self._counts.error = "the connection to the server was lost"
-        self._scope.deadline = trio.current_time() + CLOSE_ANSWER_S
-        if self._to_app_ended:
-            self._scope.cancel()  # nothing can be said any more
+        before = self._happened(RelayEvent.LOSS)
+        if self._state is RelayState.LOST:
+            self._tap.error = "the connection to the server was lost"
+            self._scope.deadline = trio.current_time() + CLOSE_ANSWER_S
+        if before in _TOLD_ALL:
+            self._scope.cancel()
 
     def _abort(self, why: str) -> None:
         """Reset what is left, at once; what the app sent before that still arrives."""
-        self._counts.error = self._counts.error or why
+        self._happened(RelayEvent.ABORT)
+        self._tap.error = self._tap.error or why
         self._connection.drop(reset=True)
         self._stream.reset("truncated", why)
         self._stream.stop_sending("truncated")
         self._scope.cancel()
 
+    def _happened(self, event: RelayEvent) -> RelayState:
+        """Change the state, and return the one before."""
+        before = self._state
+        self._state = TRANSITIONS[before, event]
+        return before
+
     def _moved(self) -> None:
-        """A half-closed upgrade lives on while it is used; one whose session is lost does not."""
-        if self._one_ended and not self._lost and self._connection.can_half_close:
+        """A half-closed WebSocket lives on while it is used."""
+        if self._state is _OPEN:  # nearly always, and asked for each frame
+            return
+        if self._state in _HALF_CLOSED and self._connection.can_half_close:
             self._scope.deadline = trio.current_time() + HALF_CLOSED_S
 
-    def _direction_ended(self) -> None:
-        self._one_ended = True
+    def _direction_ended(self, event: RelayEvent) -> None:
+        """One direction has ended well: the other one has a time limit from now on."""
+        self._happened(event)
         self._leg.end_pings()
-        if not self._lost:
+        if self._state in _HALF_CLOSED:
             patience_s = HALF_CLOSED_S if self._connection.can_half_close else TLS_DRAIN_S
             self._scope.deadline = trio.current_time() + patience_s
 
@@ -137,13 +191,13 @@ class OriginWebSocket:
                 if cutter is not None:
                     data = cutter.feed(data)
                 if data:
-                    await self._give(data)
+                    await self._send_to_visitor(data)
                 data = await self._connection.receive()
                 if not data:
                     break
                 self._moved()
             if cutter is not None and cutter.held:
-                await self._give(cutter.held)
+                await self._send_to_visitor(cutter.held)
         except OriginClosed:
             if not self._connection.dropped:
                 self._abort("the app reset the connection")
@@ -151,27 +205,26 @@ class OriginWebSocket:
             pass  # `_on_stopped` has seen to the end
         else:
             self._stream.send_eof()
-            self._direction_ended()
+            self._direction_ended(RelayEvent.APP_END)
 
-    async def _give(self, data: bytes) -> None:
-        """To the visitor; after the session's loss to nobody, while the app's Close is awaited."""
+    async def _send_to_visitor(self, data: bytes) -> None:
+        """Send it on, but once the session is lost to nobody: only the app's Close is awaited."""
         try:
             await self._stream.send_all(data)
         except SessionClosed:
             return
-        self._counts.bytes_out += len(data)
+        self._tap.body_out(data)
 
     # --- to the app ---
 
     async def _relay_to_app(self) -> None:
         try:
             await self._leg.pump(self._taken)
-            self._to_app_ended = True
+            self._direction_ended(RelayEvent.VISITOR_END)
             if self._connection.can_half_close:
                 await self._connection.send_eof()
-            self._direction_ended()
         except OriginClosed:
-            self._to_app_ended = True
+            self._happened(RelayEvent.REFUSAL)
             self._stream.stop_sending("truncated")  # its other direction may still have something
         except StreamReset:
             self._abort("the visitor reset the connection")
@@ -179,7 +232,7 @@ class OriginWebSocket:
             await self._close_to_app()
 
     def _taken(self, data: bytes) -> None:
-        self._counts.bytes_in += len(data)
+        self._tap.body_in(data)
         self._moved()
 
     async def _close_to_app(self) -> None:
@@ -187,7 +240,5 @@ class OriginWebSocket:
         if not self._leg.at_boundary:
             self._abort("the connection to the server was lost")
         elif not self._leg.to_peer.closed:
-            try:
+            with contextlib.suppress(OriginClosed):  # it has gone before
                 await self._leg.send_close(GOING_AWAY)
-            except OriginClosed:
-                self._to_app_ended = True

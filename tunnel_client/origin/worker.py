@@ -24,7 +24,7 @@ from protocol.errors import (
 from tunnel_client.origin.connection import OriginClosed, OriginConnection
 from tunnel_client.origin.dial import Dialer, OriginRefused
 from tunnel_client.origin.no_http import first_bytes, why_no_http
-from tunnel_client.origin.replay import Replay
+from tunnel_client.origin.replay import Replay, ReplayState
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +137,7 @@ class Worker:
             try:
                 return await replay.run(connection, head)
             except OriginClosed:
-                silent = not replay.answer_begun and not replay.aborted
+                silent = replay.state is ReplayState.ASKED
                 if not (reused and silent and replay.is_repeatable):
                     raise
                 await self._close()
@@ -158,15 +158,18 @@ class Worker:
 
     def _why_closed(self, replay: Replay) -> tuple[str, str]:
         target = self._owner.dialer.target
-        if replay.overdue:
-            return "origin-timeout", f"{target} did not begin to answer in {replay.timeout_s:g} s"
-        if replay.cut is not None:
-            return "bad-request", replay.cut
-        if replay.aborted:
+        state, tap = replay.state, replay.tap
+        if state is ReplayState.OVERDUE:
+            timeout_s = replay.config.timeout_s
+            return "origin-timeout", f"{target} did not begin to answer in {timeout_s:g} s"
+        if tap.error is not None:  # the request was cut off
+            return "bad-request", tap.error
+        if state is ReplayState.ABORTED:
             return _why_gone(replay)
-        if replay.status is not None:
+        if tap.status is not None:
             return "truncated", f"{target} closed the connection in the middle of its answer"
-        where = "in the middle of its answer's head" if replay.answer_begun else "without an answer"
+        silent = state is ReplayState.ASKED
+        where = "without an answer" if silent else "in the middle of its answer's head"
         return "origin-protocol-error", f"{target} closed the connection {where}"
 
 

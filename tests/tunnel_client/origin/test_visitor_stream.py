@@ -17,6 +17,8 @@ from tests.origin_fakes import KEY, SWITCHED, RawOrigin, Told, listen
 from tests.switched_apps import CLOSE, HELLO, MASKED
 from tunnel_client.origin.dial import Dialer
 from tunnel_client.origin.dispatch import Dispatcher
+from tunnel_client.origin.tap import Tap
+from tunnel_client.origin.visitor_stream import VisitorStream
 
 
 def an_open(kind: str, method: bytes, body: BodyForm, *fields: tuple[bytes, bytes]) -> Open:
@@ -107,11 +109,16 @@ class MemoryStream:
 
 
 @asynccontextmanager
-async def a_dispatcher() -> AsyncIterator[tuple[Dispatcher, RawOrigin, Told]]:
+async def a_dispatcher(
+    tap_for: Callable[[VisitorStream], Tap | None] | None = None,
+) -> AsyncIterator[tuple[Dispatcher, RawOrigin, Told]]:
     origin = await listen()
     told = Told()
     async with trio.open_nursery() as tasks:
-        yield Dispatcher(Dialer(origin.target), told, tasks, origin_timeout_s=600), origin, told
+        dispatcher = Dispatcher(
+            Dialer(origin.target), told, tasks, origin_timeout_s=600, tap_for=tap_for
+        )
+        yield dispatcher, origin, told
         tasks.cancel_scope.cancel()
     await origin.end()
 

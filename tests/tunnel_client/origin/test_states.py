@@ -1,0 +1,76 @@
+"""The tables of states of what stands between a stream and the app, walked pair by pair."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+
+from tests.state_tables import walk
+from tests.tunnel_client.origin.test_visitor_stream import MemoryStream, an_open
+from tunnel_client.identity.rewriting import Identity
+from tunnel_client.origin import replay as replays, upgrade as upgrades
+from tunnel_client.origin.connection import OriginConnection
+from tunnel_client.origin.replay import Replay, ReplayConfig, ReplayEvent, ReplayState
+from tunnel_client.origin.tap import PlainTap
+from tunnel_client.origin.upgrade import OriginWebSocket, RelayEvent, RelayState
+from tunnel_client.settings.target import Target
+
+A_REPLAY = """
+            BYTES     FINAL_HEAD TIMEOUT ABORT
+ASKED       ANSWERING .          OVERDUE ABORTED
+ANSWERING   ANSWERING ANSWERED   OVERDUE ABORTED
+ANSWERED    .         .          .       ABORTED
+OVERDUE     .         OVERDUE    .       OVERDUE
+ABORTED     .         ABORTED    .       ABORTED
+"""
+
+A_WEBSOCKET = """
+              VISITOR_END   APP_END    REFUSAL       LOSS    ABORT
+OPEN          VISITOR_ENDED APP_ENDED  REFUSING      LOST    ABORTED
+VISITOR_ENDED .             BOTH_ENDED VISITOR_ENDED LOST    ABORTED
+APP_ENDED     BOTH_ENDED    .          BOTH_ENDED    LOST    ABORTED
+BOTH_ENDED    .             .          BOTH_ENDED    LOST    ABORTED
+REFUSING      .             BOTH_ENDED .             LOST    ABORTED
+LOST          LOST          LOST       LOST          LOST    ABORTED
+ABORTED       ABORTED       ABORTED    ABORTED       ABORTED ABORTED
+"""
+
+
+async def test_a_replay_moves_as_its_table_says(nursery: trio.Nursery) -> None:
+    config = ReplayConfig(Identity(Target.parse("3000")), 600, nursery)
+
+    def begin(
+        state: ReplayState,
+    ) -> tuple[Callable[[ReplayEvent], object], Callable[[], ReplayState]]:
+        replay = Replay(MemoryStream(an_open("http", b"GET", None)), config, PlainTap(0))
+        replay.state = state
+        return replay._happened, lambda: replay.state
+
+    walk(replays.TRANSITIONS, A_REPLAY, begin, ReplayState, ReplayEvent)
+
+
+async def test_an_aborted_replay_has_no_deadline_and_keeps_its_first_reason(
+    nursery: trio.Nursery,
+) -> None:
+    config = ReplayConfig(Identity(Target.parse("3000")), 600, nursery)
+    replay = Replay(MemoryStream(an_open("http", b"GET", None)), config, PlainTap(0))
+    replay.start_timeout()
+    replay.abort()
+    replay.start_timeout()  # by a task that is not told yet
+    replay.sweep(trio.current_time() + 601)
+    assert replay.state is ReplayState.ABORTED
+
+
+async def test_a_websocket_moves_as_its_table_says() -> None:
+    def begin(
+        state: RelayState,
+    ) -> tuple[Callable[[RelayEvent], object], Callable[[], RelayState]]:
+        stream, _ = trio.testing.memory_stream_pair()
+        connection = OriginConnection(stream)  # type: ignore[arg-type]  # nothing is sent
+        kept = MemoryStream(an_open("websocket", b"GET", None))
+        socket = OriginWebSocket(kept, connection, PlainTap(0), ws_keepalive_s=0)
+        socket._state = state
+        return socket._happened, lambda: socket._state
+
+    walk(upgrades.TRANSITIONS, A_WEBSOCKET, begin, RelayState, RelayEvent)

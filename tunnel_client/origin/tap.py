@@ -1,0 +1,83 @@
+"""Where one request is seen as it passes between its visitor and the app."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Tap(Protocol):
+    """Sees one request pass; must neither raise nor block.
+
+    What it is given may be kept: bytes do not change.
+    """
+
+    def asked(self, head: bytes) -> None:
+        """The request's head as the app gets it; once more when it goes again elsewhere."""
+
+    def body_in(self, data: bytes) -> None:
+        """A piece of the request's body, or what the visitor sent after a 101."""
+
+    def head(self, raw: bytes) -> None:
+        """A head of the answer as the app wrote it: informational ones, then the final one."""
+
+    def body_out(self, data: bytes) -> None:
+        """A piece of the answer's body, or what the app sent after a 101."""
+
+    def ended(self, error: str | None) -> None:
+        """The last call: nothing is under way any more. `error` says why it failed, for people."""
+
+
+class PlainTap:
+    """The numbers that the report tells, and the way to another tap if there is one.
+
+    Args:
+        began_at: in trio's time.
+        further: is given everything, too.
+
+    Attributes:
+        status: of the final head that was sent back; None if there was none.
+        bytes_in: of the request's body, taken from the stream.
+        bytes_out: of the answer's body, given to the stream.
+        error: why it failed, for people.
+    """
+
+    __slots__ = ("_further", "began_at", "bytes_in", "bytes_out", "error", "status")
+
+    def __init__(self, began_at: float, further: Tap | None = None) -> None:
+        self.began_at = began_at
+        self.status: int | None = None
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.error: str | None = None
+        self._further = further
+
+    def __repr__(self) -> str:
+        said = f"{self.bytes_in} bytes in, {self.bytes_out} bytes out"
+        return f"<PlainTap {self.status or 'no status'}, {said}, error={self.error!r}>"
+
+    def asked(self, head: bytes) -> None:
+        """See Tap."""
+        if self._further is not None:
+            self._further.asked(head)
+
+    def body_in(self, data: bytes) -> None:
+        """See Tap."""
+        self.bytes_in += len(data)
+        if self._further is not None:
+            self._further.body_in(data)
+
+    def head(self, raw: bytes) -> None:
+        """See Tap."""
+        if self._further is not None:
+            self._further.head(raw)
+
+    def body_out(self, data: bytes) -> None:
+        """See Tap."""
+        self.bytes_out += len(data)
+        if self._further is not None:
+            self._further.body_out(data)
+
+    def ended(self, error: str | None) -> None:
+        """See Tap."""
+        if self._further is not None:
+            self._further.ended(error)
