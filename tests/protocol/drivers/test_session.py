@@ -471,20 +471,44 @@ async def test_protocol_error_ends_in_time_when_the_goaway_cannot_leave(
         assert trio.current_time() - started == CLOSE_TIMEOUT_S
 
 
+class OneWay(MemoryTransport):
+    """An end whose sending may fail while receiving goes on."""
+
+    deaf = False
+
+    async def send(self, message: bytes) -> None:
+        if self.deaf:
+            await trio.lowlevel.checkpoint()
+            raise TransportClosed("sending failed")
+        await super().send(message)
+
+
+def one_way_pair() -> tuple[OneWay, OneWay]:
+    server, client = OneWay(4), OneWay(4)
+    server.peer, client.peer = client, server
+    return server, client
+
+
+async def test_a_send_that_fails_ends_the_connection_although_the_peer_is_heard(
+    autojump_clock: MockClock,
+) -> None:
+    server, client = one_way_pair()
+    async with running(server, client) as ends:
+        await trio.sleep(1)
+        server.deaf = True
+        failed_at = trio.current_time()
+        ends.server.session.open(GET)
+        await hear_for(server, CLOSE_TIMEOUT_S)
+        await ends.server.over.wait()
+        assert trio.current_time() - failed_at == CLOSE_TIMEOUT_S
+        assert ends.server.reason == "sending failed"
+        assert server.closed
+
+
 async def test_last_words_are_read_although_sending_has_failed(
     autojump_clock: MockClock,
 ) -> None:
-    class OneWay(MemoryTransport):
-        async def send(self, message: bytes) -> None:
-            if self.deaf:
-                await trio.lowlevel.checkpoint()
-                raise TransportClosed("sending failed")
-            await super().send(message)
-
-        deaf = False
-
-    server, client = OneWay(4), OneWay(4)
-    server.peer, client.peer = client, server
+    server, client = one_way_pair()
     async with running(server, client) as ends:
         await trio.sleep(1)
         client.delay_s = 0.5

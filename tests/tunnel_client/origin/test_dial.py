@@ -239,6 +239,19 @@ async def test_a_connection_that_the_app_ended_with_close_notify_is_not_used_aga
         await app.request()
 
 
+async def test_when_the_program_ends_an_idle_connection_gets_a_close_notify(ca: Path) -> None:
+    origin = await listen("https")
+    async with a_tunnel(Dialer(origin.target, ca=ca)) as tunnel:
+        stream = tunnel.open()
+        app = await origin.accept(TLS)
+        await app.request()
+        await app.send(OK)
+        assert await tunnel.answer(stream) == (200, b"ok")
+        await tunnel.all_over()  # and now its worker is cancelled
+    assert await app.rest() == b""  # without one this would raise
+    await origin.end()
+
+
 @pytest.mark.parametrize("notify", [False, True])
 async def test_an_until_close_answer_is_whole_only_with_a_close_notify(
     ca: Path, notify: bool

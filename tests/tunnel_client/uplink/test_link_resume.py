@@ -133,6 +133,22 @@ async def test_a_session_that_the_server_cannot_have_any_more_ends_by_itself(
     nursery.cancel_scope.cancel()
 
 
+async def test_the_time_of_a_kept_session_counts_from_the_last_byte_and_not_from_the_loss(
+    network: Network, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    lost = await held(network, nursery)
+    session = lost.client.link.session
+    assert session is not None
+    session.heard_at -= 20  # the line was dead for so long before the loss was noticed
+    await trio.sleep(WELCOME.timeout_s + HOLD_S - 20 - 1)
+    assert lost.client.link.session is session
+    assert not session.closed_reason
+    await trio.sleep(3)
+    with pytest.raises(SessionClosed, match="not resumed within 90 s"):
+        await lost.at_client.send_all(b"x")
+    nursery.cancel_scope.cancel()
+
+
 async def test_a_refusal_for_good_ends_what_was_kept(
     network: Network, nursery: trio.Nursery
 ) -> None:

@@ -566,6 +566,17 @@ async def test_an_error_to_head_has_no_body(world: World) -> None:
     await visitor.nothing_comes()
 
 
+@pytest.mark.parametrize("body", [b"", b"hel", b"hello" + get(b"/smuggled")])
+@pytest.mark.parametrize("host", [b"app.localhost", b"nobody.example", b"localhost"])
+async def test_an_answer_of_ours_to_a_request_that_has_not_ended_closes(
+    world: World, host: bytes, body: bytes
+) -> None:
+    visitor = world.visit()
+    await visitor.send(b"POST / HTTP/1.1\r\nHost: %b\r\nContent-Length: 5\r\n\r\n" % host + body)
+    assert b"\r\nConnection: close\r\n" in await visitor.head()
+    assert b"HTTP/1.1" not in await visitor.rest()
+
+
 async def test_an_error_in_the_middle_of_an_upload_closes(world: World) -> None:
     raw = await asked(world, fails("origin-refused"), POST + b"Content-Length: 5\r\n\r\nx")
     assert tunnel_error(raw) == (502, "origin-refused")

@@ -122,12 +122,27 @@ async def test_a_refusal_with_bytes_behind_the_upgrade_closes(world: World) -> N
     await world.nothing_is_left()
 
 
-async def test_an_error_of_ours_to_an_upgrade_closes(world: World) -> None:
+@pytest.mark.parametrize("behind", [b"", masked(b"first")])
+async def test_an_error_of_ours_to_an_upgrade_closes(world: World, behind: bytes) -> None:
     visitor = world.visit()
-    await visitor.send(UPGRADE + masked(b"first"))
-    raw = await visitor.rest()
+    await visitor.send(UPGRADE + behind)
+    raw = await visitor.head()
     assert tunnel_error(raw) == (404, "tunnel-not-found")
     assert b"\r\nConnection: close\r\n" in raw
+    assert b"HTTP/1.1" not in await visitor.rest()
+
+
+async def test_an_error_in_the_place_of_an_apps_101_closes(world: World) -> None:
+    async def app(stream: TunnelStream) -> None:
+        stream.cancel("origin-refused")
+
+    await world.client(app)
+    visitor = world.visit()
+    await visitor.send(UPGRADE + masked(b"first"))
+    raw = await visitor.head()
+    assert tunnel_error(raw) == (502, "origin-refused")
+    assert b"\r\nConnection: close\r\n" in raw
+    assert b"HTTP/1.1" not in await visitor.rest()
 
 
 @pytest.mark.parametrize(
