@@ -56,9 +56,6 @@ CLAIMS_MAX: Final = 16
 # A client claims once, and again when it was refused for now. Each claim is a line in the log.
 CLAIMS_PER_MINUTE_MAX: Final = 60
 
-# A stream id has 64 bits on the wire, and msgpack's largest integer has 64 as well.
-STREAM_ID_MAX: Final = 2**63 - 1
-
 # --- credit ------------------------------------------------------------------------------------
 
 # What a receiver promises to hold at most, over all streams of a session.

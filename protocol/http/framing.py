@@ -13,7 +13,6 @@ _NOTABLE: Final = frozenset(
     {
         b"connection",
         b"content-length",
-        b"expect",
         b"host",
         b"te",
         b"transfer-encoding",

@@ -54,7 +54,6 @@ class RequestHead(NamedTuple):
     keep_alive: bool  # the visitor lets the connection live on
     upgrade: bool  # to WebSocket; any other Upgrade is not for us
     te_trailers: bool  # it sent `TE: trailers`
-    expect_continue: bool  # it may wait for a 100 before it sends the body
 
 
 class ResponseHead(NamedTuple):
@@ -108,7 +107,6 @@ def parse_request(raw: bytes) -> RequestHead:
         keeps_alive(options, current),
         b"upgrade" in seen and current and _is_upgrade(method, seen, options, body),
         b"te" in seen and current and b"trailers" in elements(seen[b"te"]),
-        b"expect" in seen and current and b"100-continue" in elements(seen[b"expect"]),
     )
 
 

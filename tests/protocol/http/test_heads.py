@@ -57,7 +57,6 @@ def test_request_keeps_order_case_repeats_and_bytes() -> None:
         keep_alive=False,
         upgrade=False,
         te_trailers=False,
-        expect_continue=False,
     )
 
 
@@ -274,21 +273,19 @@ def test_connection_lives_on_if_version_and_options_say_so(
 
 
 @pytest.mark.parametrize(
-    ("version", "lines", "te", "expect"),
+    ("version", "lines", "te"),
     [
-        (b"1.1", [b"TE: trailers", b"Expect: 100-continue"], True, True),
-        (b"1.1", [b"te: gzip;q=0.5 , Trailers", b"expect: 100-Continue"], True, True),
-        (b"1.1", [b"TE: gzip", b"TE: trailers"], True, False),
-        (b"1.1", [b"TE: xtrailers", b"Expect: 200-ok"], False, False),
-        (b"1.1", [], False, False),
-        (b"1.0", [b"TE: trailers", b"Expect: 100-continue"], False, False),
+        (b"1.1", [b"TE: trailers"], True),
+        (b"1.1", [b"te: gzip;q=0.5 , Trailers"], True),
+        (b"1.1", [b"TE: gzip", b"TE: trailers"], True),
+        (b"1.1", [b"TE: xtrailers"], False),
+        (b"1.1", [], False),
+        (b"1.0", [b"TE: trailers"], False),
     ],
 )
-def test_trailers_and_100_are_asked_for_by_1_1_only(
-    version: bytes, lines: list[bytes], te: bool, expect: bool
-) -> None:
+def test_trailers_are_asked_for_by_1_1_only(version: bytes, lines: list[bytes], te: bool) -> None:
     head = parse_request(request(*lines, line=b"GET / HTTP/" + version))
-    assert (head.te_trailers, head.expect_continue) == (te, expect)
+    assert head.te_trailers is te
 
 
 UPGRADE = (b"Upgrade: WebSocket", b"Connection: keep-alive, Upgrade")
