@@ -8,7 +8,13 @@ import trio
 import trio.testing
 import trustme
 
-from protocol.drivers.sockets import drop, is_readable, keep_alive, socket_below
+from protocol.drivers.sockets import (
+    drop,
+    is_readable,
+    keep_alive,
+    socket_below,
+    undecrypted_bytes,
+)
 from protocol.drivers.tcp import TcpStream
 from protocol.limits import TIMEOUT_S
 
@@ -130,6 +136,22 @@ async def test_readable_is_what_has_data_or_an_end_or_is_closed() -> None:
         await server.send_eof()
         assert is_readable(client)
     assert is_readable(client)
+
+
+async def test_trios_tls_keeps_what_it_has_read_in_incoming() -> None:
+    client, server = await connected_over_tls()
+    assert isinstance(getattr(client, "_incoming", None), ssl.MemoryBIO), (
+        "trio's SSLStream has changed: mend undecrypted_bytes in protocol/drivers/sockets.py"
+    )
+    await server.send_all(b"first")
+    await client.receive_some()
+    assert undecrypted_bytes(client) == 0
+    await server.send_all(b"second")
+    await server.send_all(b"third")
+    assert await client.receive_some() == b"second"
+    assert undecrypted_bytes(client) > len(b"third")
+    await trio.aclose_forcefully(client)
+    await trio.aclose_forcefully(server)
 
 
 async def test_a_record_that_tls_has_read_and_nobody_else_is_readable() -> None:
