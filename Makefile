@@ -24,7 +24,7 @@ PY_FILES := find . -name '*.py' -not -path './.*' -not -path './build/*' -not -p
 
 PYTEST := $(BIN)/python -bb -m pytest
 
-.PHONY: demo check test lint unit format bench conformance fuzz references line long-line soak
+.PHONY: demo check test busy lint unit format bench conformance fuzz references line long-line soak
 
 # Shares the app on TARGET, or a small one of our own, until Ctrl-C.
 demo: $(RUN)
@@ -34,6 +34,10 @@ check: lint unit  ## what every commit passes, in less than 90 s
 
 test: lint $(E2E)  ## check and everything else
 	$(PYTEST)
+
+# What fails here and not in `make test` waits for the wrong thing. faulthandler only prints.
+busy: $(E2E)  ## everything beside four endless loops, with limits three times as long; half an hour
+	$(BIN)/python -m tests.tools.busy $(PYTEST) -o faulthandler_timeout=174
 
 lint: $(DEV)
 	$(BIN)/ruff format --check .

@@ -24,13 +24,15 @@ from typing import Any
 
 import trio
 
+from tests.patience import PATIENCE
+
 # The programs of this environment, whatever else is in PATH.
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 
 # The start of a Python program takes half a second here, and a busy CI machine ten times that.
-EVENT_S = 20
+EVENT_S = 20 * PATIENCE
 # --drain-timeout is 8 s by default; a program that stops is given that and as much again.
-STOP_S = 16
+STOP_S = 16 * PATIENCE
 # What only a fault of ours makes a program say.
 BUG = re.compile(
     r"Traceback|\b(Assertion|Attribute|Index|Key|Name|Type|Value|Runtime|UnboundLocal)Error\b|Warning:"

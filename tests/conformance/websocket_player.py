@@ -11,8 +11,9 @@ from trio.testing import wait_all_tasks_blocked
 
 from protocol.drivers.sockets import drop
 from tests.conformance.websocket_script import Case, Script, Side, Step
+from tests.patience import PATIENCE
 
-STEP_S: Final = 10.0  # a step on loopback takes milliseconds
+STEP_S: Final = 10.0 * PATIENCE  # a step on loopback takes milliseconds
 
 # What each proxy adds for itself, or may. (Caddy guesses a Content-Type where the app says none.)
 _OWN_NAMES: Final = frozenset(

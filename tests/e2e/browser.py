@@ -22,10 +22,11 @@ import trio
 import trustme
 
 from tests.needs import needs
+from tests.patience import PATIENCE
 from tests.programs import Address, Programs, Tunnel
 
 DOMAIN = "tunnel.test"
-STEP_MS = 30_000  # one thing to be seen in the browser
+STEP_MS = 30_000 * PATIENCE  # one thing to be seen in the browser
 # A root's browser has no sandbox; the others keep it from looking for the world outside.
 CHROMIUM_FLAGS = [
     "--no-sandbox",

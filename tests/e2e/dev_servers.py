@@ -15,9 +15,10 @@ from pathlib import Path
 import trio
 
 from tests.needs import needs
+from tests.patience import PATIENCE
 
 HERE = Path(__file__).parent
-INSTALL_S, START_S = 120, 60
+INSTALL_S, START_S = 120 * PATIENCE, 60 * PATIENCE
 # What each prints of where it listens; whatever colours it has are switched off.
 LISTENS = re.compile(rb"http://(?:localhost|127\.0\.0\.1):(\d+)/?")
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import trio
 
+from tests.patience import PATIENCE
 from tests.programs import Tunnel
 
 EVIL = "https://evil.example"
-ANSWER_S = 20
+ANSWER_S = 20 * PATIENCE
 HANDSHAKE = {
     "Connection": "Upgrade",
     "Upgrade": "websocket",

@@ -14,12 +14,13 @@ from typing import Protocol
 import trio
 
 from tests.faults.ledger import FailedVisibly, GivenUp, Ledger
+from tests.patience import PATIENCE
 from tests.system.origin import blocks, digest
 from tests.system.visitor import Answer, Visitor
 
 # No fault of the suite lasts longer than this, with the heartbeat that it takes to notice it.
 # An exchange without an end is wrong.
-STUCK_S = 60
+STUCK_S = 60 * PATIENCE
 PIECE_BYTES = 16 << 10
 SMALL_BYTES_MAX = 20_000
 

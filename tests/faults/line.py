@@ -21,10 +21,11 @@ from pathlib import Path
 import trio
 
 from tests.needs import needs
+from tests.patience import PATIENCE
 from tests.tools.wan import CLONE_NEWNET, EDGE_IP, HOME_IP
 
 WAN = Path(__file__).parent.parent / "tools" / "wan.py"
-START_S = 20
+START_S = 20 * PATIENCE
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from tests.faults.app import App
 from tests.faults.ledger import Ledger
 from tests.faults.line import Line, connect, listen, open_line
 from tests.faults.middlebox import Middlebox
+from tests.patience import PATIENCE
 from tests.programs import Address, Program, Programs, open_programs
 from tests.system.origin import serve
 from tests.system.visitor import Visitor
@@ -25,7 +26,7 @@ TIMEOUT_S = 2
 # Of the middlebox, in bytes a second: slow enough that a fault finds a download in the middle.
 RATE = 8e6
 # Whether something has gone is asked again and again, but not for ever: health tells no news.
-POLLS, POLL_S = 100, 0.1
+POLLS, POLL_S = 100 * PATIENCE, 0.1
 
 
 @dataclass

@@ -11,6 +11,7 @@ import pytest
 import trio
 from wsproto.events import BytesMessage, CloseConnection, Message
 
+from tests.patience import PATIENCE
 from tests.programs import Address, Program, Tunnel
 from tests.system.peer import READ_BYTES, WsEvents
 from tests.system.visitor import Visitor, fetch, health, visit
@@ -20,7 +21,7 @@ REQUESTS = 200
 BODY_BYTES_MAX = 600_000
 # After the last visitor is gone: polls of health, this long apart. Nothing tells a visitor when
 # the server has heard of it, so this one thing is asked again and again, but not for ever.
-POLLS, POLL_S = 100, 0.1
+POLLS, POLL_S = 100 * PATIENCE, 0.1
 
 
 async def echo(address: Address, random: Random) -> None:

@@ -13,13 +13,14 @@ import pytest
 import trio
 import trustme
 
+from tests.patience import PATIENCE
 from tests.programs import Address, Programs, Tunnel
 from tests.system.origin import Origin
 from tests.system.visitor import SMALL_S, Answer, Visitor, fetch, visit
 
 DRAIN_S = 8  # the default of --drain-timeout
 # A stop is heard of within a moment, but the only news of it is that a connection is refused.
-POLLS, POLL_S = 100, 0.1
+POLLS, POLL_S = 100 * PATIENCE, 0.1
 
 
 @asynccontextmanager

@@ -13,11 +13,12 @@ import h11
 import trio
 from wsproto.connection import Connection, ConnectionType
 
+from tests.patience import PATIENCE
 from tests.programs import Address
 from tests.system.peer import UPGRADE, Pieces, abort, h11_event, trailing
 
 # For a connection and a small request, on a machine with other things to do.
-SMALL_S = 20
+SMALL_S = 20 * PATIENCE
 
 Fields = list[tuple[str, str]]
 
