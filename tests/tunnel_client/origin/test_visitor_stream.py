@@ -53,19 +53,19 @@ class MemoryStream:
         return self._ended and not self._pieces
 
     @property
-    def has_news(self) -> bool:
+    def is_readable(self) -> bool:
         return bool(self._pieces) or self._ended
 
     def take_some(self) -> bytes:
         return self._pieces.pop(0) if self._pieces else b""
 
     async def receive_some(self) -> bytes:
-        while not self.has_news:
-            await self.wait_news()
+        while not self.is_readable:
+            await self.wait_readable()
         await trio.lowlevel.checkpoint()
         return self.take_some()
 
-    async def wait_news(self) -> None:
+    async def wait_readable(self) -> None:
         await self._readable.wait()
 
     def wake_reader(self) -> None:

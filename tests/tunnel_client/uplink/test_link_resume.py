@@ -42,14 +42,19 @@ class Held:
         self.client.go_on.set()
 
 
-async def held(network: Network, nursery: trio.Nursery) -> Held:
+async def held(network: Network, nursery: trio.Nursery, silent_s: float = 0) -> Held:
+    """A session that is kept; the line ends, or says nothing for so long and is then given up."""
     client = Client(nursery)
     server = await network.accept()
     await server.open(nursery, hold_s=HOLD_S)
     await server.claimed("app")
     stream = server.request()
     await settled()
-    await server.stream.aclose()
+    if silent_s:
+        await trio.sleep(silent_s)
+        client.link.drop_connection("the line is dead")
+    else:
+        await server.stream.aclose()
     await settled()
     assert server.session is not None
     return Held(client, server.session, stream)
@@ -136,11 +141,12 @@ async def test_a_session_that_the_server_cannot_have_any_more_ends_by_itself(
 async def test_the_time_of_a_kept_session_counts_from_the_last_byte_and_not_from_the_loss(
     network: Network, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    lost = await held(network, nursery)
+    silent_s = 10  # nothing is pinged so early
+    assert silent_s < WELCOME.ping_interval_s
+    lost = await held(network, nursery, silent_s)
     session = lost.client.link.session
     assert session is not None
-    session.heard_at -= 20  # the line was dead for so long before the loss was noticed
-    await trio.sleep(WELCOME.timeout_s + HOLD_S - 20 - 1)
+    await trio.sleep(WELCOME.timeout_s + HOLD_S - silent_s - 1)
     assert lost.client.link.session is session
     assert not session.closed_reason
     await trio.sleep(3)
