@@ -110,11 +110,12 @@ class ConfigError(TunnelError):
     As text it is one line, `KEY: MESSAGE`, that holds no secret.
 
     Attributes:
-        key: the setting as the person gave it: `--server`, `TUNNEL_TOKEN`, `client.toml: server`.
+        key: the setting as the person gave it: `--server`, `TUNNEL_TOKEN`, `client.toml:3: server`;
+            "" where it is about the words of the command line.
         message: what is allowed there.
     """
 
     def __init__(self, key: str, message: str) -> None:
-        super().__init__(f"{key}: {message}")
+        super().__init__(f"{key}: {message}" if key else message)
         self.key = key
         self.message = message

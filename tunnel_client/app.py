@@ -14,7 +14,7 @@ from typing import Final
 
 import trio
 
-from protocol.program.logs import set_up_logging
+from protocol.program.logs import LEVELS, set_up_logging
 from tunnel_client.identity.rewriting import Identity
 from tunnel_client.observing.report import Report, open_report
 from tunnel_client.origin.dispatch import Dispatcher
@@ -35,7 +35,7 @@ _GOODBYE_S: Final = CLOSE_ANSWER_S + CLOSE_S + 0.5
 
 def run(config: ClientConfig) -> int:
     """Serve until a signal stops it or the server refuses; returns the exit code."""
-    set_up_logging()
+    set_up_logging(LEVELS[config.log_level])
     # What is imported lives for ever; and a tunnel makes garbage, but hardly any in circles. The
     # usual 700 objects between collections cost 3 % of a request.
     gc.freeze()

@@ -23,7 +23,7 @@ from typing import Final
 import trio
 
 from protocol.errors import ConfigError
-from protocol.program.logs import set_up_logging
+from protocol.program.logs import LEVELS, set_up_logging
 from protocol.program.process import EXIT_FAILED, EXIT_STOPPED, PROGRAM, version
 from tunnel_server.listening.accepting import Acceptor
 from tunnel_server.listening.descriptors import raise_limit
@@ -54,7 +54,7 @@ def run(config: ServerConfig) -> int:
     Raises:
         ConfigError: a file that the settings name cannot be used.
     """
-    set_up_logging()
+    set_up_logging(LEVELS[config.log_level])
     # What is imported lives for ever; and a tunnel makes garbage, but hardly any in circles. The
     # usual 700 objects between collections cost 3 % of a request.
     gc.freeze()

@@ -22,8 +22,8 @@ import typer
 
 from protocol.errors import ConfigError
 from protocol.limits import HOLD_S, PING_INTERVAL_S, TIMEOUT_S
-from protocol.program.logs import escape_controls
 from protocol.program.process import EXIT_BAD_USAGE, EXIT_STOPPED, PROGRAM, version
+from protocol.program.text import escape_controls
 from tunnel_server.owners.tokens import TOKEN_RANDOM_BYTES, add_token, make_token
 from tunnel_server.settings import flags
 from tunnel_server.settings.config import ServerConfig, default_state_dir

@@ -10,12 +10,12 @@ cursor. Only a traceback, which is ours, stands on lines of its own.
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from datetime import UTC, datetime
 from typing import Final, TextIO
 
 from protocol import FRAMES
+from protocol.program.text import escape_controls
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +24,15 @@ _OURS: Final = ("protocol", "tunnel_server", "tunnel_client")
 logging.addLevelName(FRAMES, "FRAMES")
 
 _FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(ids)s%(message)s"
-# C0 but HTAB, DEL, C1, and the two separators that some viewers break lines at.
-_CONTROLS: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+
+# The numbers of LOG_LEVELS, the words of --log-level.
+LEVELS: Final = {
+    "error": logging.ERROR,
+    "warning": logging.WARNING,
+    "info": logging.INFO,
+    "debug": logging.DEBUG,
+    "frames": FRAMES,
+}
 
 
 class OneLineFormatter(logging.Formatter):
@@ -56,7 +63,7 @@ class _StderrHandler(logging.StreamHandler[TextIO]):
 
 
 def set_up_logging(level: int = logging.INFO) -> None:
-    """Sends all records to stderr: ours from `level` on, those of libraries from WARNING on.
+    """Sends all records to stderr: ours from `level` on, of libraries those from WARNING on alone.
 
     Called again it replaces its own handler and leaves those of others (a test's) alone.
     """
@@ -67,13 +74,8 @@ def set_up_logging(level: int = logging.INFO) -> None:
     handler = _StderrHandler()
     handler.setFormatter(OneLineFormatter())
     root.addHandler(handler)
-    root.setLevel(logging.WARNING)
+    root.setLevel(max(level, logging.WARNING))
     for name in _OURS:
         logging.getLogger(name).setLevel(level)
     if level <= FRAMES:
         log.warning("every frame is logged, which slows this program down")
-
-
-def escape_controls(text: str) -> str:
-    """The text on one line: control characters as `\\x1b` and the like, all others as they are."""
-    return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)

@@ -1,8 +1,7 @@
-"""What the program is called, which version it is, and what its exit codes mean."""
+"""What both programs are as processes: their exit codes, and the version that is installed."""
 
 from __future__ import annotations
 
-from importlib import metadata
 from typing import Final
 
 PROGRAM: Final = "tunnel-server"
@@ -14,4 +13,6 @@ EXIT_BAD_USAGE: Final = 2  # a flag or a file that is not allowed
 
 def version() -> str:
     """The version that is installed."""
+    from importlib import metadata  # it loads the parsers of e-mail, 10 ms
+
     return metadata.version("trio-tunnel")

@@ -217,7 +217,7 @@ def test_a_signal_while_it_connects_for_the_first_time_is_a_stop(
     told = Told()
     monkeypatch.setattr(link_module, "open_stream", network.open_stream)
     monkeypatch.setattr(app_module, "open_report", lambda **_: told)
-    monkeypatch.setattr(app_module, "set_up_logging", lambda: None)
+    monkeypatch.setattr(app_module, "set_up_logging", lambda _: None)
     assert app_module.run(a_config()) == 0
     assert network.attempts_at
     assert [type(resolver) for resolver in resolvers] == [Lookups]

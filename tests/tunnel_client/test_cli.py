@@ -168,7 +168,7 @@ def test_help_names_every_flag_of_the_design(capsys: pytest.CaptureFixture[str])
         *("--origin-timeout", "--origin-insecure", "--origin-ca", "--drain-timeout", "--help"),
         *("--identity", "--host-header", "--request-header", "--request-header-remove"),
         *("--response-header", "--response-header-remove"),
-        *("--ws-keepalive", "--origin-wait", "--give-up-after"),
+        *("--ws-keepalive", "--origin-wait", "--give-up-after", "--log-level"),
     }
 
 

@@ -25,6 +25,11 @@ def check_token(token: str, key: str) -> str:
     return token
 
 
+def token_in(path: str, key: str) -> str:
+    """`read_token` of a path that is text still."""
+    return read_token(Path(path), key)
+
+
 def read_token(path: Path, key: str) -> str:
     """The token in a file that holds it and one newline. ConfigError otherwise.
 

@@ -1,16 +1,21 @@
-"""What single settings may be. Each function takes a value and the name that an error uses."""
+"""What single settings may be. Each function takes a value and the name that an error uses.
+
+The rows name these functions, so what is heavy to load is loaded when there is a value: --help
+needs no TLS.
+"""
 
 from __future__ import annotations
 
 import math
-import ssl
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from protocol.errors import ConfigError
 from protocol.http.grammar import HOST
 from protocol.names import NAME_RULE, is_legal_name
-from tunnel_client.settings.config_file import Value
+
+if TYPE_CHECKING:
+    from tunnel_client.settings.addresses import ServerUrl
 
 Mode = Literal["local", "public"]
 """As whom the app is asked: as itself, or by its public name."""
@@ -27,7 +32,7 @@ def dns_label(value: str, key: str) -> str:
 
 
 def seconds(
-    value: Value, key: str, *, least: float, most: float, zero_is_off: bool = False
+    value: str | float, key: str, *, least: float, most: float, zero_is_off: bool = False
 ) -> float:
     """A number of seconds, both ends included.
 
@@ -35,15 +40,29 @@ def seconds(
         zero_is_off: 0 is allowed too, which is how a flag takes back what the file says.
     """
     try:
-        number = math.nan if isinstance(value, tuple) else float(value)
-    except (ValueError, OverflowError):  # OverflowError: an int of the file with 400 digits
+        number = float(value)
+    except (ValueError, OverflowError):  # OverflowError: an int with 400 digits
         number = math.nan
     if zero_is_off and number == 0:
         return 0.0
     if not least <= number <= most:  # false for nan as well
-        off = ", or 0 for off" if zero_is_off else ""
-        raise ConfigError(key, f"a number of seconds from {least:g} to {most:g}{off}")
+        raise ConfigError(key, f"a number of seconds from {between(least, most, zero_is_off)}")
     return number
+
+
+def between(least: float, most: float, zero_is_off: bool) -> str:
+    """What `seconds` allows, for people."""
+    return f"{least:g} to {most:g}{', or 0 for off' if zero_is_off else ''}"
+
+
+def server_url(value: str, key: str) -> ServerUrl:
+    """The address of a server."""
+    from tunnel_client.settings.addresses import ServerUrl
+
+    try:
+        return ServerUrl.parse(value)
+    except ValueError as error:
+        raise ConfigError(key, str(error)) from None
 
 
 def host_value(value: str, key: str) -> str:
@@ -55,6 +74,8 @@ def host_value(value: str, key: str) -> str:
 
 def pem_file(value: str, key: str) -> Path:
     """A file with at least one certificate, in PEM form."""
+    import ssl
+
     path = Path(value)
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)

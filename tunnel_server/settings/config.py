@@ -83,6 +83,7 @@ class ServerConfig:
         state_dir: this server's folder; it need not exist yet.
         replace: take the sockets over from the server that listens there.
         json: events on stdout as JSON, one a line.
+        log_level: one of LOG_LEVELS.
 
     Raises:
         ConfigError: a value is not allowed, alone or beside another.
@@ -106,6 +107,7 @@ class ServerConfig:
     state_dir: Path = field(default_factory=default_state_dir)
     replace: bool = False
     json: bool = False
+    log_level: str = "info"
 
     def __post_init__(self) -> None:
         _check_bind(self.bind_host, self.bind_port)

@@ -10,7 +10,8 @@ import pytest
 
 from protocol import FRAMES
 from protocol.drivers.session_log import SessionLog
-from protocol.program.logs import escape_controls, set_up_logging
+from protocol.program.logs import LEVELS, set_up_logging
+from protocol.program.settings import LOG_LEVELS
 
 SESSION = bytes.fromhex("4f1c9a03") + bytes(12)
 
@@ -114,13 +115,21 @@ def test_records_go_to_the_stderr_of_their_moment(stderr: Callable[[], str]) -> 
     assert stderr() == ""
 
 
-@pytest.mark.parametrize("text", ["", "plain", "tab\tkept", "ünïcödé 漢字 🚇"])
-def test_text_without_controls_stays_as_it_is(text: str) -> None:
-    assert escape_controls(text) == text
+@pytest.mark.parametrize("word", LOG_LEVELS)
+def test_every_level_of_the_setting_shows_what_is_as_grave_and_no_more(
+    stderr: Callable[[], str], word: str
+) -> None:
+    set_up_logging(LEVELS[word])
+    for level in LEVELS.values():
+        logging.getLogger("protocol").log(level, "ours")
+        logging.getLogger("trio-websocket").log(level, "theirs")
+    lines = [line.split()[1:] for line in stderr().splitlines()]
+    shown = LOG_LEVELS[: LOG_LEVELS.index(word) + 1]
+    assert [line[0] for line in lines if line[-1] == "ours"] == [name.upper() for name in shown]
+    # A library is heard from WARNING on, whatever is asked for; in silence it is silent, too.
+    assert len([line for line in lines if line[-1] == "theirs"]) == min(len(shown), 2)
 
 
-def test_each_control_character_is_escaped() -> None:
-    controls = [*range(32), *range(127, 160)]
-    controls.remove(9)
-    for code in controls:
-        assert escape_controls(chr(code)).isprintable(), code
+def test_levels_are_those_of_the_setting() -> None:
+    assert tuple(LEVELS) == LOG_LEVELS
+    assert LEVELS["frames"] == FRAMES < logging.DEBUG

@@ -8,10 +8,11 @@ import pytest
 import trustme
 
 from protocol.errors import ConfigError
+from protocol.program.settings import from_flags
 from tunnel_client.settings.addresses import ServerUrl
-from tunnel_client.settings.config import ClientConfig, Flags, Loaded, load
-from tunnel_client.settings.config_file import FILE_NAME
+from tunnel_client.settings.config import FILE_NAME, ClientConfig, Loaded, gather, load
 from tunnel_client.settings.header_edits import HeaderEdits
+from tunnel_client.settings.rows import TABLE
 from tunnel_client.settings.target import Target
 
 
@@ -22,8 +23,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def loaded(folder: Path, environ: Mapping[str, str] | None = None, **flags: Any) -> Loaded:
-    return load(Flags(**{"target": "3000"} | flags), environ or {}, folder, folder / "state")
+def loaded(
+    folder: Path,
+    environ: Mapping[str, str] | None = None,
+    target: str | None = "3000",
+    **flags: Any,
+) -> Loaded:
+    gathered = gather(flags, environ or {}, folder)
+    return load(target, gathered.resolved, environ or {}, folder / "state")
 
 
 def config(folder: Path, environ: Mapping[str, str] | None = None, **flags: Any) -> ClientConfig:
@@ -82,7 +89,6 @@ def test_every_flag_is_taken(folder: Path) -> None:
         server_ca=ca,
         subdomain="myapp",
         token="tt_x",
-        token_source="--token",
         origin_timeout_s=30,
         origin_wait_s=20,
         origin_ca=ca,
@@ -98,7 +104,7 @@ def test_every_flag_is_taken(folder: Path) -> None:
 
 
 def test_every_key_of_the_file_is_taken(folder: Path) -> None:
-    path = write(
+    write(
         folder,
         """
         server = "https://example.com"
@@ -125,7 +131,6 @@ def test_every_key_of_the_file_is_taken(folder: Path) -> None:
         server_ca=folder / "ca.pem",
         subdomain="myapp",
         token="tt_x",
-        token_source=f"{path}: token",
         origin_timeout_s=30,
         origin_wait_s=20,
         origin_ca=folder / "ca.pem",
@@ -152,31 +157,58 @@ def test_flags_win_over_environment_over_file(folder: Path) -> None:
 
 
 def test_token_comes_from_the_first_place_that_has_one(folder: Path) -> None:
-    def found() -> tuple[str, str]:
-        loaded = config(folder, environ, **flags)
-        return loaded.token, loaded.token_source
+    def found() -> str:
+        return config(folder, environ, **flags).token
 
     environ: dict[str, str] = {}
     flags: dict[str, str] = {}
     (folder / "token").write_text("tt_file\n")
     (folder / "token2").write_text("tt_config_file\n")
-    assert found()[1] == "the install key"
-    path = write(folder, 'token_file = "token2"')
-    assert found() == ("tt_config_file", f"{path}: token_file")
-    write(folder, 'token = "tt_config"\ntoken_file = "token2"')
-    assert found() == ("tt_config", f"{path}: token")
+    assert found().startswith("ti_")  # the install key
+    write(folder, 'token_file = "token2"')
+    assert found() == "tt_config_file"
+    write(folder, 'token = "tt_config"')
+    assert found() == "tt_config"
     environ["TUNNEL_TOKEN"] = "tt_environment"
-    assert found() == ("tt_environment", "TUNNEL_TOKEN")
+    assert found() == "tt_environment"
     flags["token_file"] = str(folder / "token")
-    assert found() == ("tt_file", "--token-file")
+    assert found() == "tt_file"
+    del flags["token_file"]
     flags["token"] = "tt_flag"
-    assert found() == ("tt_flag", "--token")
+    assert found() == "tt_flag"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("token", "token_file"), ("origin_insecure", "origin_ca")],
+)
+@pytest.mark.parametrize("source", ["flag", "variable", "file"])
+def test_two_that_exclude_each_other_in_one_source_are_refused_by_name(
+    folder: Path, one: str, other: str, source: str
+) -> None:
+    value = {one: True if one == "origin_insecure" else "tt_x", other: str(folder / "ca.pem")}
+    environ = {}
+    if source == "variable":
+        names = {name: f"TUNNEL_CLIENT_{name.upper()}" for name in value}
+        environ = {names[name]: str(v).replace("True", "true") for name, v in value.items()}
+        value = {}
+    elif source == "file":
+        shown = {name: "true" if v is True else f'"{v}"' for name, v in value.items()}
+        path = write(folder, "\n".join(f"{name} = {v}" for name, v in shown.items()))
+        names = {name: f"{path}:{line}: {name}" for line, name in enumerate(shown, 1)}
+        value = {}
+    else:
+        names = {name: f"--{name.replace('_', '-')}" for name in value}
+    said = refusal(folder, environ, target="https://localhost", **value)
+    assert said.startswith(f"{names[one]}: not together with {names[other]}: ")
+    assert "tt_x" not in said
 
 
 def test_empty_variable_is_an_unset_one(folder: Path) -> None:
-    found = config(folder, {"TUNNEL_TOKEN": "", "TUNNEL_SERVER": ""})
-    assert found.token_source == "the install key"
+    found = config(folder, {"TUNNEL_TOKEN": "", "TUNNEL_SERVER": "", "TUNNEL_CLIENT_JSON": ""})
+    assert found.token.startswith("ti_")
     assert found.server_url.host == "localhost"
+    assert not found.json
 
 
 def test_install_key_stays_the_same_and_is_made_only_without_a_token(folder: Path) -> None:
@@ -203,7 +235,7 @@ def test_secrets_are_in_no_repr(folder: Path) -> None:
     found = config(folder, environ, token="hunter2", server="https://example.com")
     assert found.proxy is not None
     assert found.token == "hunter2"
-    shown = repr(found) + repr(Flags(token="hunter2"))
+    shown = repr(found) + repr(from_flags(TABLE, {"token": "hunter2"}))
     assert "hunter2" not in shown
     assert "dXNlcjpodW50ZXIy" not in shown
 
@@ -313,9 +345,9 @@ def test_bad_variable_is_refused_by_name(folder: Path, environ: dict[str, str], 
     ],
 )
 def test_bad_key_of_the_file_is_refused_by_name(folder: Path, line: str) -> None:
-    path = write(folder, line)
+    path = write(folder, f"\n# A comment.\n{line}")
     key = line.partition(" ")[0]
-    assert refusal(folder, target="https://localhost:8443").startswith(f"{path}: {key}: ")
+    assert refusal(folder, target="https://localhost:8443").startswith(f"{path}:3: {key}: ")
 
 
 def test_flag_about_a_certificate_is_refused_where_there_is_none(folder: Path) -> None:

@@ -1,0 +1,243 @@
+"""The command lines of both programs: click's options, made of the rows of the settings table.
+
+Nothing runs inside of click: what was asked for comes back, as typed, and `cli` does it. Bad usage
+is one `ConfigError` in words of ours; of click's errors the attributes are read, never the wording.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import click
+
+from protocol.errors import ConfigError
+from protocol.program.kinds import Texts, Value
+from protocol.program.process import EXIT_FAILED, EXIT_STOPPED, version
+from protocol.program.settings import Setting, Table
+
+
+class Command(NamedTuple):
+    """A command, of one word or two.
+
+    Attributes:
+        name: `http`, `token create`.
+        help: what it does.
+        argument: the word that it takes, "" for none.
+        flags: its own, which are no settings.
+        epilog: below the flags in --help.
+    """
+
+    name: str
+    help: str
+    argument: str = ""
+    flags: tuple[Setting, ...] = ()
+    epilog: str = ""
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """All that a program's command line takes.
+
+    Attributes:
+        help: what the program is for.
+        groups: what the commands of two words have in common, by the first of them.
+        default: the command where none is named; "" if one has to be.
+        there_are: what stands before the list of what is allowed.
+        see: what stands behind a complaint about words.
+        repeats_words: whether words too many are repeated: they may be a token.
+    """
+
+    table: Table
+    help: str
+    commands: tuple[Command, ...]
+    groups: Mapping[str, str]
+    default: str
+    there_are: str
+    see: str
+    repeats_words: bool
+
+    @property
+    def program(self) -> str:
+        return self.table.program
+
+
+class Asked(NamedTuple):
+    """What a command line asks for, with the values as they were typed.
+
+    Attributes:
+        command: its name.
+        flags: those that were given, by the names of their rows.
+        argument: the command's word; None if it is missing.
+    """
+
+    command: str
+    flags: Mapping[str, Value]
+    argument: str | None
+
+
+def read_command_line(line: CommandLine, arguments: Sequence[str]) -> Asked | int:
+    """What is asked for, or the exit code where --help or --version has printed all there is.
+
+    Raises:
+        ConfigError: bad usage.
+    """
+    words = list(arguments)
+    if line.default and (not words or words[0].startswith("-")):
+        words = [line.default, *words]
+    try:
+        with _root(line).make_context(line.program, words) as context:
+            asked: Asked = context.command.invoke(context)
+            return asked
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return EXIT_STOPPED
+    except BrokenPipeError:  # `--help | head`; Python would complain once more when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+
+
+def _root(line: CommandLine) -> click.Group:
+    root = _Group(line, line.program, line.help, [_version_option(line.program)])
+    for command in line.commands:
+        first, _, second = command.name.partition(" ")
+        if not second:
+            root.add_command(_leaf(line, command), first)
+            continue
+        group = root.commands.setdefault(first, _Group(line, first, line.groups[first], []))
+        assert isinstance(group, click.Group)
+        group.add_command(_leaf(line, command), second)
+    return root
+
+
+def _leaf(line: CommandLine, command: Command) -> click.Command:
+    rows = (*line.table.of(command.name), *command.flags)
+    parameters: list[click.Parameter] = [option_of(row) for row in rows]
+    if command.argument:
+        parameters.append(click.Argument([_ARGUMENT], metavar=command.argument, required=False))
+    if command.name == line.default:
+        parameters.append(_version_option(line.program))
+    return _Command(line, command, parameters)
+
+
+_ARGUMENT = "argument of the command"  # no setting has such a name
+
+
+def option_of(row: Setting) -> click.Option:
+    """The flag of a setting. Its value stays text, and None where it was not given."""
+    names, shown = [row.flag, row.name], row.shown_help
+    if row.is_switch:
+        return click.Option(names, is_flag=True, help=shown)
+    # Never is_flag=False: click then makes the value optional, and says nothing.
+    several = isinstance(row.kind, Texts)
+    return click.Option(names, metavar=row.kind.metavar, help=shown, multiple=several)
+
+
+def _version_option(program: str) -> click.Option:
+    return click.Option(
+        ["--version"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=partial(_show_version, program),
+        help="Show the version.",
+    )
+
+
+def _show_version(program: str, context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        click.echo(f"{program} {version()}")
+        context.exit()
+
+
+_SETTINGS = {"help_option_names": ["-h", "--help"]}
+
+
+class _Command(click.Command):
+    """A command that says what it was asked, in our words where it cannot."""
+
+    def __init__(
+        self, line: CommandLine, command: Command, parameters: list[click.Parameter]
+    ) -> None:
+        self._line = line
+        super().__init__(
+            command.name,
+            callback=partial(_asked, command.name),
+            params=parameters,
+            help=command.help,
+            epilog=command.epilog,
+            no_args_is_help=False,
+            context_settings={**_SETTINGS, "allow_extra_args": True},
+        )
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        rest = _in_our_words(self._line, self, partial(super().parse_args, ctx, args))
+        if rest:
+            words = f" ({' '.join(rest)})" if self._line.repeats_words else ""
+            raise ConfigError("", f"Got unexpected extra argument(s){words}{self._line.see}")
+        return rest
+
+
+class _Group(click.Group):
+    """Commands with a word in front, or all of them."""
+
+    def __init__(
+        self, line: CommandLine, name: str, text: str, parameters: list[click.Parameter]
+    ) -> None:
+        self._line = line
+        super().__init__(
+            name,
+            callback=click.pass_context(self._check_named),
+            params=parameters,
+            help=text,
+            no_args_is_help=False,
+            invoke_without_command=True,  # so that _check_named complains
+            context_settings=_SETTINGS,
+        )
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return _in_our_words(self._line, self, partial(super().parse_args, ctx, args))
+
+    def _check_named(self, context: click.Context) -> None:
+        if context.invoked_subcommand is None:
+            raise ConfigError("", f"Missing command{self._line.see}")
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in self.commands:
+            raise ConfigError("", f"No such command {args[0]!r}{self._line.see}")
+        return super().resolve_command(ctx, args)
+
+
+def _asked(command: str, **parameters: object) -> Asked:
+    argument = parameters.pop(_ARGUMENT, None)
+    # A flag that was not given is None, False or (); one that was given may be "".
+    flags = {name: v for name, v in parameters.items() if isinstance(v, str) or v}
+    return Asked(command, flags, argument)  # type: ignore[arg-type]  # click's values are Any
+
+
+def _in_our_words(
+    line: CommandLine, command: click.Command, parse: Callable[[], list[str]]
+) -> list[str]:
+    try:
+        return parse()
+    except click.UsageError as error:
+        option = getattr(error, "option_name", None)
+        if option is None:
+            raise ConfigError("", f"{error.format_message().rstrip('.')}{line.see}") from None
+        raise ConfigError(option, _about_flag(line, option, command.params)) from None
+
+
+def _about_flag(line: CommandLine, option: str, parameters: Iterable[click.Parameter]) -> str:
+    """What is wrong about a flag: it has a value and takes none, or the reverse, or is unknown."""
+    takes = {name: each.metavar for each in parameters for name in each.opts if name[0] == "-"}
+    takes["--help"] = None
+    if option not in takes:
+        return f"no such flag; {line.there_are} {', '.join(takes)}"
+    return f"needs a value, {takes[option]}" if takes[option] else "takes no value"

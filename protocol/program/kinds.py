@@ -1,0 +1,169 @@
+"""The kinds of settings: what a value looks like in a flag, in a variable and in a file.
+
+Whatever its source, a value becomes what a flag would have said: text, `True` or `False` for a
+switch, several texts for a flag that may be repeated. So each kind has one reader of text, and a
+complaint says the same wherever a value came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from protocol.errors import ConfigError
+
+Value = str | bool | tuple[str, ...]
+"""As a flag gives it."""
+
+TRUE_OR_FALSE: Final = {"true": True, "false": False}
+
+
+def as_it_is(text: str, key: str) -> object:
+    """The reader of what needs no check but by the config."""
+    return text
+
+
+@dataclass(frozen=True)
+class Text:
+    """A value of one text; a string in the file.
+
+    Attributes:
+        metavar: stands for the value in --help.
+        parse: the text, and the name of the setting for errors, to what the config holds. It raises
+            ConfigError. What is heavy to load is imported when it is called.
+        limits: what is allowed, for docs/settings.md.
+    """
+
+    metavar: str
+    parse: Callable[[str, str], object] = as_it_is
+    limits: str = ""
+
+    in_file = "a string"
+
+    def from_variable(self, text: str, key: str) -> Value:
+        return text
+
+    def from_file(self, value: object, key: str) -> Value:
+        """Raises ConfigError for a value of another type."""
+        if isinstance(value, str):
+            return value
+        raise ConfigError(key, self.in_file)
+
+    def read(self, value: Value, key: str) -> object:
+        """What the config holds. Raises ConfigError."""
+        return self.parse(str(value), key)
+
+    def plain(self, value: Value) -> object:
+        """As the file would say it, in types that JSON has too."""
+        return value
+
+
+class Number(Text):
+    """A number in the file, too."""
+
+    in_file = "a number"
+
+    def from_file(self, value: object, key: str) -> Value:
+        # bool is an int to Python.
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            with suppress(ValueError):  # Python writes no int of more than 4,300 digits
+                return repr(value)
+        raise ConfigError(key, self.in_file)
+
+    def plain(self, value: Value) -> object:
+        text = str(value)
+        return int(text) if text.isdecimal() else float(text)
+
+
+class Seconds(Number):
+    in_file = "a number of seconds"
+
+
+class Commas(Text):
+    """Several, with commas between; a list in the file."""
+
+    in_file = "a list of strings"
+    of: type = str
+
+    def from_file(self, value: object, key: str) -> Value:
+        if isinstance(value, list) and all(type(one) is self.of for one in value):
+            return ",".join(map(str, value))
+        raise ConfigError(key, self.in_file)
+
+    def plain(self, value: Value) -> object:
+        return [self.of(one.strip()) for one in str(value).split(",")]
+
+
+class Numbers(Commas):
+    in_file = "a list of whole numbers"
+    of: type = int
+
+
+class FilePath(Text):
+    """A path; a relative one in the file starts at the folder of the file."""
+
+    def beside(self, file: Path, value: Value, key: str) -> Value:
+        """The path that a file says, absolute, `~` expanded."""
+        if not value or "\0" in str(value):
+            return value  # no path; the reader says so
+        try:
+            return str(file.parent.absolute() / Path(str(value)).expanduser())
+        except RuntimeError:  # what pathlib raises for a user it does not know
+            raise ConfigError(key, "~ stands for a home folder, and there is none") from None
+
+
+class Texts(Text):
+    """A flag that may be repeated; a list in the file, one value in a variable."""
+
+    in_file = "a list of strings"
+
+    def from_variable(self, text: str, key: str) -> Value:
+        return (text,)
+
+    def from_file(self, value: object, key: str) -> Value:
+        if isinstance(value, list) and all(isinstance(one, str) for one in value):
+            return tuple(value)
+        raise ConfigError(key, self.in_file)
+
+    def read(self, value: Value, key: str) -> object:
+        return value
+
+    def plain(self, value: Value) -> object:
+        return list(value) if isinstance(value, tuple) else value
+
+
+def choice(*words: str, metavar: str = "") -> Text:
+    """One of a few words."""
+    allowed = f"{', '.join(words[:-1])} or {words[-1]}"
+
+    def choose(text: str, key: str) -> str:
+        if text in words:
+            return text
+        raise ConfigError(key, allowed)
+
+    return Text(metavar or "|".join(words), choose, allowed)
+
+
+class Switch(Text):
+    """On by a flag that takes no value; `true` or `false` elsewhere."""
+
+    in_file = "true or false"
+
+    def __init__(self) -> None:
+        super().__init__("")
+
+    def from_variable(self, text: str, key: str) -> Value:
+        if text not in TRUE_OR_FALSE:
+            raise ConfigError(key, self.in_file)
+        return TRUE_OR_FALSE[text]
+
+    def from_file(self, value: object, key: str) -> Value:
+        if isinstance(value, bool):
+            return value
+        raise ConfigError(key, self.in_file)
+
+    def read(self, value: Value, key: str) -> object:
+        return value

@@ -1,0 +1,132 @@
+"""What both programs say of their settings: `config check|show|path`, and docs/settings.md."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from protocol.errors import ConfigError
+from protocol.program.command_line import Command
+from protocol.program.kinds import Switch
+from protocol.program.settings import Given, Setting, Table
+
+HIDDEN: Final = "***"
+
+CHECK: Final = "config check"
+SHOW: Final = "config show"
+PATH: Final = "config path"
+SHOWING: Final = (CHECK, SHOW)  # these take the flags of what they check, too
+
+GROUP: Final = {"config": "Look at the settings: those of flags, variables and the file."}
+
+_JSON: Final = Setting(
+    name="json", kind=Switch(), help="Print one JSON object.", commands=(), in_file=False
+)
+
+COMMANDS: Final = (
+    Command(
+        CHECK, "Whether the settings can be used: exit code 0, or 2 with the reason.", "", (_JSON,)
+    ),
+    Command(SHOW, "Each setting that holds, and where it is from.", "", (_JSON,)),
+    Command(PATH, "Where the settings file is.", "", (_JSON,)),
+)
+
+
+def epilog(table: Table, file_name: str) -> str:
+    """Where settings may be said but by flags, for --help."""
+    example = table.variables_of(table.rows[0])[0]
+    return f"A flag may be a variable, too ({example}), or a key of {file_name}: docs/settings.md."
+
+
+def checked(file: Path | None, *, as_json: bool) -> str:
+    """What `config check` says where all is well."""
+    if as_json:
+        return json.dumps({"ok": True, "file": None if file is None else str(file)})
+    return (
+        f"the settings can be used; {'there is no file' if file is None else f'the file is {file}'}"
+    )
+
+
+def refused(error: ConfigError) -> str:
+    """What `--json` says of a setting that cannot be used."""
+    return json.dumps({"ok": False, "key": error.key, "message": error.message})
+
+
+def shown_path(path: Path, *, exists: bool, as_json: bool) -> str:
+    """What `config path` says."""
+    return json.dumps({"path": str(path), "exists": exists}) if as_json else str(path)
+
+
+def shown(table: Table, resolved: Mapping[str, Given], *, as_json: bool) -> str:
+    """What `config show` says: a settings file of what holds, or one JSON object."""
+    if as_json:
+        return json.dumps(
+            {"settings": {r.name: _as_json(r, resolved.get(r.name)) for r in table.rows}}
+        )
+    lines = [
+        (_as_toml(row, resolved.get(row.name)), _from(row, resolved.get(row.name)))
+        for row in table.rows
+    ]
+    width = min(40, max(len(said) for said, _ in lines))
+    return "\n".join(f"{said:{width}}  # {where}".rstrip() for said, where in lines)
+
+
+def _plain(row: Setting, given: Given | None) -> object:
+    """The value as JSON and TOML have it; None for none."""
+    if given is not None:
+        return HIDDEN if row.secret else row.kind.plain(given.value)
+    if row.default is not None:
+        return row.kind.plain(row.default)
+    return False if row.is_switch else None
+
+
+def _as_json(row: Setting, given: Given | None) -> dict[str, object]:
+    source = "default" if given is None else given.source
+    where = {} if given is None else {"from": _from(row, given)}
+    return {"value": _plain(row, given), "source": source, **where}
+
+
+def _as_toml(row: Setting, given: Given | None) -> str:
+    value = _plain(row, given)
+    # A comment is what cannot stand in a file, or stands for nothing.
+    mark = "" if row.in_file and value is not None else "# "
+    # JSON's strings, numbers, lists and booleans are TOML's.
+    return f"{mark}{row.name} = {'' if value is None else json.dumps(value)}".rstrip()
+
+
+def _from(row: Setting, given: Given | None) -> str:
+    if given is not None:
+        return given.key.removesuffix(f": {row.name}")
+    return "default" if row.default is not None or row.is_switch else (row.unset or "not set")
+
+
+def table_of(table: Table) -> str:
+    """The settings of a program as a table in Markdown."""
+    head = ["flag", "key", "variable", "takes", "default", "what for"]
+    rows = [head, ["--"] * len(head), *(_cells(table, row) for row in table.rows)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows) + "\n"
+
+
+def _cells(table: Table, row: Setting) -> list[str]:
+    in_file = f"`{row.name}`: {row.kind.in_file}" if row.in_file else ""
+    variables = ", ".join(f"`{name}`" for name in reversed(table.variables_of(row)))
+    flag = f"`{row.flag} {row.kind.metavar}`" if row.kind.metavar else f"`{row.flag}`"
+    default = (
+        f"`{row.default}`"
+        if row.default is not None
+        else (row.unset or ("`false`" if row.is_switch else ""))
+    )
+    text = f"{row.help} {_exclusions(table, row)}".strip()
+    cells = [flag, in_file, variables, row.kind.limits, default, text]
+    return [cell.replace("|", "\\|") for cell in cells]
+
+
+def _exclusions(table: Table, row: Setting) -> str:
+    others = [
+        f"`{other.flag}`"
+        for other in table.rows
+        if row.group and other.group == row.group and other is not row
+    ]
+    return f"Not together with {', '.join(others)}." if others else ""
