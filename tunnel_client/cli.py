@@ -16,7 +16,7 @@ import platformdirs
 
 from protocol.errors import ConfigError
 from protocol.program import showing
-from protocol.program.command_line import Asked, Command, CommandLine, read_command_line
+from protocol.program.command_line import Asked, Command, CommandLine, asked_for
 from protocol.program.process import EXIT_BAD_USAGE
 from protocol.program.text import printable
 from tunnel_client.settings.rows import HTTP, TABLE
@@ -56,7 +56,7 @@ def config_from(arguments: Sequence[str]) -> ClientConfig | int:
     Prints help, version and settings on stdout, warnings and the line about bad usage on stderr.
     """
     try:
-        asked = read_command_line(_LINE, arguments)
+        asked = asked_for(_LINE, arguments)
         if isinstance(asked, int):
             return asked
         return _COMMANDS[asked.command](asked)

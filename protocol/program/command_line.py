@@ -80,7 +80,7 @@ class Asked(NamedTuple):
     argument: str | None
 
 
-def read_command_line(line: CommandLine, arguments: Sequence[str]) -> Asked | int:
+def asked_for(line: CommandLine, arguments: Sequence[str]) -> Asked | int:
     """What is asked for, or the exit code where --help or --version has printed all there is.
 
     Raises:

@@ -149,13 +149,15 @@ def strange_variables(table: Table, environ: Mapping[str, str]) -> list[str]:
     known = {variable for row in table.rows for variable in table.variables_of(row)}
     strange = (name for name in environ if name.startswith(table.prefix) and name not in known)
     return [
-        f"{name} is no setting, and passed over{_hint(name, known)}" for name in sorted(strange)
+        f"{name} is no setting, and passed over{_meant(table, name)}" for name in sorted(strange)
     ]
 
 
-def _hint(name: str, known: Iterable[str]) -> str:
-    near = nearest(name, known)
-    return f"; did you mean {near}?" if near else ""
+def _meant(table: Table, name: str) -> str:
+    # Without the prefix: it makes all of them alike.
+    words = [row.name.upper() for row in table.rows]
+    near = nearest(name.removeprefix(table.prefix), words)
+    return f"; did you mean {table.prefix}{near}?" if near else ""
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
@@ -211,14 +213,14 @@ def read(rows: Iterable[Setting], resolved: Mapping[str, Given]) -> dict[str, ob
     attributes: dict[str, object] = {}
     for row in rows:
         fields = (row.name,) if row.fields is None else row.fields
-        value = read_one(row, resolved.get(row.name)) if fields else None
+        value = value_of(row, resolved.get(row.name)) if fields else None
         if value is not None:
             values = value if isinstance(value, tuple) and len(fields) > 1 else (value,)
             attributes |= zip(fields, values, strict=True)
     return attributes
 
 
-def read_one(row: Setting, given: Given | None) -> object:
+def value_of(row: Setting, given: Given | None) -> object:
     """The value that was given, or the default; None without either. Raises ConfigError."""
     if given is not None:
         return row.kind.read(given.value, given.key)

@@ -18,7 +18,7 @@ import trio
 
 from benchmarks.programs import free_port
 from tests.needs import needs
-from tests.programs import SCRIPTS, Address, Programs
+from tests.programs import SCRIPTS, Address, Programs, isolated
 from tests.system.fronts import DEPLOY, deployed
 from tests.system.origin import Origin
 from tests.system.visitor import SMALL_S, Answer, fetch, visit
@@ -52,12 +52,33 @@ def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-async def test_the_command_line_of_the_unit_serves(programs: Programs, tmp_path: Path) -> None:
-    text = unit(tmp_path).replace("\\\n", "")
+def command_of(unit: str, key: str) -> list[str]:
+    """A command line of the unit's, without the program."""
     parsed = configparser.ConfigParser(interpolation=None)
-    parsed.read_string(text)
-    program, *flags = shlex.split(parsed["Service"]["ExecStart"])
+    parsed.read_string(unit.replace("\\\n", ""))
+    program, *words = shlex.split(parsed["Service"][key])
     assert Path(program) == SCRIPTS / "tunnel-server"
+    return words
+
+
+def test_the_settings_of_the_unit_are_checked_before_it_starts(tmp_path: Path) -> None:
+    words = command_of(unit(tmp_path), "ExecStartPre")
+    assert words == ["config", "check", *command_of(unit(tmp_path), "ExecStart")]
+
+    def check(**variables: str) -> tuple[int, str]:
+        env = isolated(tmp_path / "home") | variables
+        argv = [str(SCRIPTS / "tunnel-server"), *words]
+        done = subprocess.run(argv, capture_output=True, text=True, env=env)
+        return done.returncode, done.stdout + done.stderr
+
+    assert check()[0] == 0
+    code, said = check(TUNNEL_SERVER_HOLD="x")
+    assert (code, said.count("\n")) == (2, 1)
+    assert said.startswith("tunnel-server: TUNNEL_SERVER_HOLD: takes whole seconds")
+
+
+async def test_the_command_line_of_the_unit_serves(programs: Programs, tmp_path: Path) -> None:
+    flags = command_of(unit(tmp_path), "ExecStart")
     server, _ = await programs.server(*flags)
     assert server.events[0]["url"] == "https://tunnel.example.com"
 

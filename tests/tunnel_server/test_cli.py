@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import json
+import os
 import re
 import runpy
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from ipaddress import ip_network
 from pathlib import Path
@@ -13,9 +16,13 @@ import pytest
 
 from protocol.errors import ConfigError
 from protocol.program.process import version
+from protocol.program.settings import read
 from tunnel_server.cli import main
 from tunnel_server.owners.tokens import Authenticator
-from tunnel_server.settings.config import PublicUrl, ServerConfig
+from tunnel_server.settings import loading
+from tunnel_server.settings.config import ServerConfig
+from tunnel_server.settings.rows import TABLE
+from tunnel_server.settings.values import PublicUrl
 
 
 class App(ModuleType):
@@ -37,7 +44,11 @@ class App(ModuleType):
 def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> App:
     stand_in = App()
     monkeypatch.setitem(sys.modules, "tunnel_server.app", stand_in)
+    for variable in [name for name in os.environ if name.startswith("TUNNEL_")]:
+        monkeypatch.delenv(variable)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setattr(loading, "SYSTEM_FOLDER", tmp_path / "etc")
     return stand_in
 
 
@@ -65,6 +76,14 @@ def refused(app: App, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
         return captured.err.removeprefix("tunnel-server: ").removesuffix("\n")
 
     return refuse
+
+
+def write_file(folder: Path, content: str) -> Path:
+    """Writes the settings file of a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "server.toml"
+    path.write_text(content)
+    return path
 
 
 def test_no_arguments_serve_with_the_defaults(served: Callable[..., ServerConfig]) -> None:
@@ -201,7 +220,9 @@ def test_flag_is_not_guessed_from_its_beginning(refused: Callable[..., str]) -> 
 
 
 def test_unknown_command_is_refused(refused: Callable[..., str]) -> None:
-    assert refused("start") == "start: no such command; there are serve and token create"
+    assert refused("start") == (
+        "start: no such command; there are serve, token create, and config check, show and path"
+    )
     assert "'revoke'" in refused("token", "revoke")
     refused("token")
 
@@ -219,11 +240,22 @@ def test_line_stays_one_whatever_the_value_is(refused: Callable[..., str]) -> No
     refused("serve", "a\nb")
 
 
-def test_no_variable_of_the_environment_is_read(
+def test_flags_win_over_variables_over_the_file_over_the_default(
+    served: Callable[..., ServerConfig], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert served().hold_s == 60
+    write_file(tmp_path / "config" / "trio-tunnel", "hold = 50")
+    assert served().hold_s == 50
+    monkeypatch.setenv("TUNNEL_SERVER_HOLD", "")  # an empty one is an unset one
+    assert served().hold_s == 50
+    monkeypatch.setenv("TUNNEL_SERVER_HOLD", "40")
+    assert served().hold_s == 40
+    assert served("--hold", "30").hold_s == 30
+
+
+def test_environment_cannot_ask_for_shell_completion(
     served: Callable[..., ServerConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("BIND", "DOMAIN", "OPEN", "JSON"):
-        monkeypatch.setenv(f"TUNNEL_SERVER_{name}", "1")
     monkeypatch.setenv("_TUNNEL_SERVER_COMPLETE", "complete_bash")
     assert served() == ServerConfig()
 
@@ -247,7 +279,8 @@ def test_help_shows_every_flag_and_the_other_command(
     assert flags == [
         *("--bind", "--domain", "--public-url", "--auth-file", "--open", "--tls-cert", "--tls-key"),
         *("--trusted-proxies", "--proxy-protocol", "--max-connections", "--drain-timeout"),
-        *("--hold", "--heartbeat", "--replace", "--state-dir", "--json", "--version"),
+        *("--hold", "--heartbeat", "--replace", "--state-dir", "--config", "--json"),
+        *("--log-level", "--version"),
     ]
     assert "tunnel-server token create NAME" in shown
     assert app.configs == []
@@ -342,7 +375,7 @@ def test_token_of_a_name_that_has_one_is_refused(
         (["a", "--auth-file", ""], "--auth-file: takes a path"),
         (["a", "--auth-file"], "--auth-file: needs a value, FILE"),
         (["a", "--auth-file", "/dev/null/tokens"], "--auth-file: takes a file that can be used"),
-        (["a", "--open"], "--open: no such flag; there are --auth-file, --help"),
+        (["a", "--open"], "--open: no such flag; there are --auth-file, --state-dir, "),
     ],
 )
 def test_bad_token_create_is_one_line(
@@ -360,3 +393,354 @@ def test_arguments_of_the_process_are_the_default(
         runpy.run_module("tunnel_server", run_name="__main__")
     assert ended.value.code == 2
     assert capsys.readouterr().err.startswith("tunnel-server: --bogus: no such flag")
+
+
+# --- the file and the variables ------------------------------------------------------------------
+
+
+@pytest.fixture
+def home_file(tmp_path: Path) -> Path:
+    """The folder of the user's settings file."""
+    return tmp_path / "config" / "trio-tunnel"
+
+
+EVERY_KEY = """
+bind = "[::1]:0"
+domain = "Example.com."
+public_url = "https://example.com:8443"
+auth_file = "tokens"
+open = true
+tls_cert = "c"
+tls_key = "/k"
+trusted_proxies = ["10.0.0.0/8", "::1"]
+proxy_protocol = true
+max_connections = 100
+drain_timeout = 0.5
+hold = 0
+heartbeat = [5, 9]
+state_dir = "state"
+json = true
+log_level = "debug"
+"""
+
+
+def every_setting(folder: Path) -> ServerConfig:
+    return ServerConfig(
+        bind_host="::1",
+        bind_port=0,
+        domain="example.com",
+        public_url=PublicUrl("https", "example.com", 8443),
+        auth_file=folder / "tokens",
+        open=True,
+        tls_cert=folder / "c",
+        tls_key=Path("/k"),
+        trusted_proxies=(ip_network("10.0.0.0/8"), ip_network("::1")),
+        proxy_protocol=True,
+        max_connections=100,
+        drain_timeout_s=0.5,
+        hold_s=0,
+        ping_interval_s=5,
+        timeout_s=9,
+        state_dir=folder / "state",
+        json=True,
+        log_level="debug",
+    )
+
+
+def test_every_key_of_the_file_is_taken(
+    served: Callable[..., ServerConfig], home_file: Path
+) -> None:
+    write_file(home_file, EVERY_KEY)
+    assert served() == every_setting(home_file)
+    write_file(home_file, "replace = true")
+    assert served().replace
+
+
+def test_every_variable_is_taken(
+    served: Callable[..., ServerConfig], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in tomllib.loads(EVERY_KEY).items():
+        text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+        text = text.lower() if isinstance(value, bool) else text
+        monkeypatch.setenv(f"TUNNEL_SERVER_{name.upper()}", text)
+    expected = vars(every_setting(Path())) | {"tls_cert": Path("c")}
+    found = vars(served())
+    assert {name: found[name] for name in expected} == expected
+    monkeypatch.setenv("TUNNEL_SERVER_REPLACE", "true")
+    monkeypatch.setenv("TUNNEL_SERVER_BIND", "[::1]:80")
+    assert served().replace
+
+
+def test_every_row_has_its_default_in_the_config() -> None:
+    defaults = read(TABLE.rows, {})
+    assert {name: getattr(ServerConfig(), name) for name in defaults} == defaults
+    assert "drain_timeout_s" in defaults
+
+
+@pytest.mark.parametrize("value", ["1", "yes", "True", "on", " true"])
+def test_switch_of_a_variable_is_true_or_false(
+    refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("TUNNEL_SERVER_OPEN", value)
+    assert refused() == "TUNNEL_SERVER_OPEN: true or false"
+
+
+def test_variable_takes_back_what_the_file_switched_on(
+    served: Callable[..., ServerConfig], monkeypatch: pytest.MonkeyPatch, home_file: Path
+) -> None:
+    write_file(home_file, "open = true")
+    assert served().open
+    monkeypatch.setenv("TUNNEL_SERVER_OPEN", "false")
+    assert not served().open
+
+
+def test_variables_that_are_no_settings_are_warned_about_and_passed_over(
+    served: Callable[..., ServerConfig],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("TUNNEL_SERVER", "https://tunnel.example.com")  # the client's
+    monkeypatch.setenv("TUNNEL_SERVER_PORT", "tcp://10.0.0.1:8080")  # Kubernetes makes it
+    monkeypatch.setenv("TUNNEL_SERVER_DOMIAN", "secret.example.com")
+    assert served() == ServerConfig()
+    assert capsys.readouterr().err.splitlines() == [
+        "tunnel-server: warning: TUNNEL_SERVER_DOMIAN is no setting, and passed over; "
+        "did you mean TUNNEL_SERVER_DOMAIN?",
+        "tunnel-server: warning: TUNNEL_SERVER_PORT is no setting, and passed over",
+    ]
+
+
+def test_one_file_is_read_the_named_one_or_the_first_that_is_there(
+    served: Callable[..., ServerConfig],
+    monkeypatch: pytest.MonkeyPatch,
+    home_file: Path,
+    tmp_path: Path,
+) -> None:
+    def found() -> tuple[str, int]:
+        config = served(*flags)
+        return config.domain, config.hold_s
+
+    flags: list[str] = []
+    write_file(tmp_path / "etc", 'domain = "etc.test"\nhold = 1')
+    assert found() == ("etc.test", 1)
+    write_file(home_file, 'domain = "home.test"')
+    assert found() == ("home.test", 60)  # never both
+    monkeypatch.setenv("TUNNEL_SERVER_CONFIG", str(write_file(tmp_path / "a", "hold = 2")))
+    assert found() == ("localhost", 2)
+    flags = ["--config", str(write_file(tmp_path / "b", "hold = 3"))]
+    assert found() == ("localhost", 3)
+
+
+def test_named_file_has_to_be_there(
+    refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    missing = tmp_path / "none.toml"
+    said = f"takes a file that is there, not {missing}"
+    assert refused("--config", str(missing)) == f"--config: {said}"
+    assert refused("--config", "") == "--config: takes a path, not ''"
+    monkeypatch.setenv("TUNNEL_SERVER_CONFIG", str(missing))
+    assert refused() == f"TUNNEL_SERVER_CONFIG: {said}"
+    assert refused("token", "create", "a") == f"TUNNEL_SERVER_CONFIG: {said}"
+
+
+def test_folder_that_this_user_may_not_look_into_has_no_file_for_it(
+    served: Callable[..., ServerConfig],
+    monkeypatch: pytest.MonkeyPatch,
+    home_file: Path,
+    tmp_path: Path,
+) -> None:
+    def exists(path: Path) -> bool:
+        if path.is_relative_to(home_file):
+            raise PermissionError(13, "Permission denied", str(path))
+        return os.path.exists(path)
+
+    write_file(home_file, "hold = 1")
+    write_file(tmp_path / "etc", "hold = 2")
+    monkeypatch.setattr(Path, "exists", exists)  # root, who may run the tests, may look anywhere
+    assert served().hold_s == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("hold = 86_401", "1: hold: takes whole seconds, 0 to 86400, not '86401'"),
+        ("\nhold = '60'", "2: hold: a number of seconds"),
+        ("hold = 1.5", "1: hold: takes whole seconds, 0 to 86400, not '1.5'"),
+        ("bind = 8080", "1: bind: a string"),
+        ("bind = 'x'", "1: bind: takes an IP address and a port"),
+        ("heartbeat = [15]", "1: heartbeat: takes two whole numbers of seconds"),
+        ("trusted_proxies = '::1'", "1: trusted_proxies: a list of strings"),
+        ("trusted_proxies = ['proxy']", "1: trusted_proxies: takes networks"),
+        ("max_connections = 0", "1: max_connections: takes a whole number, 1 to 1,000,000"),
+        ("\n\nproxy_protocol = true", "--trusted-proxies: is needed beside --proxy-protocol"),
+        ("bind = '[::1]:0'\nreplace = true", "2: replace: needs the port of the server"),
+        ("auth_file = ''", "1: auth_file: takes a path, not ''"),
+        ("tls_cert = '/c'", "--tls-key: is needed beside --tls-cert"),
+        ("log_level = 'loud'", "1: log_level: error, warning, info, debug or frames"),
+        ("config = 'other.toml'", "1: config: unknown key; "),
+        ("[hold]", "1: hold: a number of seconds"),
+        ("domian = 'a.test'", "1: domian: unknown key; did you mean domain?"),
+        ("tunnels = 1", "1: tunnels: unknown key; allowed: bind, domain, "),
+        ("bind = ", "1: is not TOML: Invalid value"),
+    ],
+)
+def test_bad_file_is_one_line_that_names_line_and_key(
+    refused: Callable[..., str], home_file: Path, content: str, said: str
+) -> None:
+    path = write_file(home_file, content)
+    line = said if said.startswith("--") else f"{path}:{said}"
+    for command in ([], ["config", "check"], ["config", "show"]):
+        assert refused(*command).startswith(line)
+
+
+def test_bad_variable_is_named(
+    refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUNNEL_SERVER_DRAIN_TIMEOUT", "-1")
+    assert refused() == "TUNNEL_SERVER_DRAIN_TIMEOUT: takes seconds, 0 to 86400, not '-1'"
+
+
+def test_file_that_turns_out_bad_at_the_start_is_named_by_its_line(
+    app: App, capsys: pytest.CaptureFixture[str], home_file: Path
+) -> None:
+    path = write_file(home_file, "tls_cert = '/c'\ntls_key = '/k'")
+    app.result = ConfigError("--tls-cert", "takes a PEM certificate")
+    assert main([]) == 2
+    assert (
+        capsys.readouterr().err == f"tunnel-server: {path}:1: tls_cert: takes a PEM certificate\n"
+    )
+
+
+@pytest.mark.parametrize(("pid", "replaces"), [("own", False), ("1", True)])
+def test_replace_of_the_file_is_passed_over_where_sockets_are_passed(
+    served: Callable[..., ServerConfig],
+    monkeypatch: pytest.MonkeyPatch,
+    home_file: Path,
+    pid: str,
+    replaces: bool,
+) -> None:
+    write_file(home_file, "replace = true")
+    monkeypatch.setenv("LISTEN_PID", str(os.getpid()) if pid == "own" else pid)
+    assert served().replace is replaces
+    assert served("--replace").replace  # app refuses it, as what a flag asks in vain
+
+
+@pytest.mark.parametrize("source", ["flag", "variable", "file", "named file"])
+@pytest.mark.parametrize("name", ["auth_file", "state_dir"])
+def test_token_create_writes_where_that_server_reads(
+    served: Callable[..., ServerConfig],
+    monkeypatch: pytest.MonkeyPatch,
+    home_file: Path,
+    tmp_path: Path,
+    source: str,
+    name: str,
+) -> None:
+    place, flags = str(tmp_path / "place"), []
+    if source == "flag":
+        flags = [f"--{name.replace('_', '-')}", place]
+    elif source == "variable":
+        monkeypatch.setenv(f"TUNNEL_SERVER_{name.upper()}", place)
+    elif source == "file":
+        write_file(home_file, f"{name} = '{place}'")
+    else:
+        flags = ["--config", str(write_file(tmp_path / "named", f"{name} = '../place'"))]
+    tokens = served(*flags).tokens_file
+    assert not tokens.exists()
+    assert main(["token", "create", "alice", *flags]) == 0
+    assert tokens.read_text().startswith("alice sha256:")
+
+
+# --- config --------------------------------------------------------------------------------------
+
+
+def printed(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    assert main(argv) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    return captured.out
+
+
+@pytest.mark.usefixtures("app")
+def test_config_check_says_that_all_is_well(
+    capsys: pytest.CaptureFixture[str], home_file: Path
+) -> None:
+    assert printed(capsys, "config", "check") == "the settings can be used; there is no file\n"
+    path = write_file(home_file, "hold = 1")
+    assert printed(capsys, "config", "check") == (f"the settings can be used; the file is {path}\n")
+    assert json.loads(printed(capsys, "config", "check", "--json")) == {
+        "ok": True,
+        "file": str(path),
+    }
+
+
+@pytest.mark.usefixtures("app")
+def test_config_check_reads_the_files_that_the_settings_name(
+    capsys: pytest.CaptureFixture[str], home_file: Path
+) -> None:
+    path = write_file(home_file, "\ntls_cert = 'none'\ntls_key = 'none'")
+    assert main(["config", "check", "--json"]) == 2
+    captured = capsys.readouterr()
+    message = f"takes a file that can be read, not {home_file}/none (No such file or directory)"
+    assert json.loads(captured.out) == {
+        "ok": False,
+        "key": f"{path}:2: tls_cert",
+        "message": message,
+    }
+    assert captured.err == f"tunnel-server: {path}:2: tls_cert: {message}\n"
+    (home_file / "tokens").write_text("no token")
+    write_file(home_file, "auth_file = 'tokens'")
+    assert main(["config", "check"]) == 2
+    assert f"{path}:1: auth_file: " in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("app")
+def test_config_show_is_a_file_of_what_holds_and_tells_the_sources(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, home_file: Path
+) -> None:
+    path = write_file(home_file, "\nhold = 1\nheartbeat = [5, 9]")
+    monkeypatch.setenv("TUNNEL_SERVER_OPEN", "true")
+    shown = printed(capsys, "config", "show", "--domain", "a.test")
+    lines = dict(re.findall(r"^(\S+ = .*?) +# (.*)$", shown, re.MULTILINE))
+    assert lines["hold = 1"] == f"{path}:2"
+    assert lines["heartbeat = [5, 9]"] == f"{path}:3"
+    assert lines["open = true"] == "TUNNEL_SERVER_OPEN"
+    assert lines['domain = "a.test"'] == "--domain"
+    assert lines["drain_timeout = 8"] == "default"
+    assert re.search(r"^# max_connections = +# by the limit of open files$", shown, re.MULTILINE)
+    assert tomllib.loads(shown)["log_level"] == "info"
+    # What is shown is a file that says the same.
+    path.write_text(shown)
+    assert tomllib.loads(printed(capsys, "config", "show")) == tomllib.loads(shown)
+
+
+@pytest.mark.usefixtures("app")
+def test_config_show_as_json_has_every_setting(
+    capsys: pytest.CaptureFixture[str], home_file: Path
+) -> None:
+    path = write_file(home_file, "trusted_proxies = ['::1']")
+    shown = json.loads(printed(capsys, "config", "show", "--json"))["settings"]
+    assert list(shown) == [row.name for row in TABLE.rows]
+    assert shown["trusted_proxies"] == {"value": ["::1"], "source": "file", "from": f"{path}:1"}
+    assert shown["open"] == {"value": False, "source": "default"}
+    assert shown["public_url"] == {"value": None, "source": "default"}
+    assert shown["hold"] == {"value": 60, "source": "default"}
+
+
+@pytest.mark.usefixtures("app")
+def test_config_path_tells_where_the_file_is_or_would_be(
+    capsys: pytest.CaptureFixture[str], home_file: Path, tmp_path: Path
+) -> None:
+    path = home_file / "server.toml"
+    assert printed(capsys, "config", "path") == f"{path}\n"
+    assert json.loads(printed(capsys, "config", "path", "--json")) == {
+        "path": str(path),
+        "exists": False,
+    }
+    etc = write_file(tmp_path / "etc", "broken")  # a file that is to be found may be wrong
+    assert printed(capsys, "config", "path") == f"{etc}\n"
+    write_file(home_file, "")
+    assert printed(capsys, "config", "path") == f"{path}\n"
+    assert printed(capsys, "config", "path", "--config", str(etc)) == f"{etc}\n"
+    assert main(["config"]) == 2
+    assert main(["config", "path", "--bind", "x"]) == 2

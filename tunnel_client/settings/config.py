@@ -23,9 +23,9 @@ from protocol.program.settings import (
     from_environment,
     from_flags,
     read,
-    read_one,
     resolve,
     strange_variables,
+    value_of,
 )
 from protocol.program.settings_file import from_file
 from tunnel_client.settings.addresses import ServerUrl
@@ -168,7 +168,7 @@ def load(
 
 
 def _read(name: str, given: Given) -> Any:
-    return read_one(_ROWS[name], given)
+    return value_of(_ROWS[name], given)
 
 
 def _server_ca(given: Given | None, server_url: ServerUrl) -> Path | None:

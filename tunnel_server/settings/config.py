@@ -1,58 +1,49 @@
-"""The server's settings: what each flag allows, and what follows from them.
+"""The server's settings: what is allowed, and what follows from it.
 
-The flags are read once, at start, into a frozen `ServerConfig` that cannot hold a value that is not
+They are read once, at start, into a frozen `ServerConfig` that cannot hold a value that is not
 allowed. Every complaint is a `ConfigError`, which names the flag and what it takes.
 """
 
 from __future__ import annotations
 
-import ssl
 from dataclasses import dataclass, field
 from functools import cached_property
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
-from typing import Final, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Final
 
 from platformdirs import user_state_path
 
 from protocol.errors import ConfigError
 from protocol.limits import HOLD_S, PING_INTERVAL_S, TIMEOUT_S
-from protocol.names import APEX, MAX_DOMAIN_LENGTH, is_legal_domain
+from protocol.names import is_legal_domain
+from tunnel_server.settings.values import (
+    BIND,
+    CONNECTIONS,
+    DEFAULT_BIND_HOST,
+    DEFAULT_BIND_PORT,
+    DEFAULT_DOMAIN,
+    DEFAULT_DRAIN_TIMEOUT_S,
+    DEFAULT_PORTS,
+    DOMAIN,
+    DRAIN,
+    HEARTBEAT,
+    HOLD,
+    MAX_CONNECTIONS,
+    MAX_DRAIN_TIMEOUT_S,
+    MAX_WIRE_S,
+    PUBLIC_URL,
+    Network,
+    PublicUrl,
+    refuse,
+)
 
-DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+if TYPE_CHECKING:
+    import ssl
+
 # Names that no public DNS answers for (RFC 6761; RFC 6762 for .local).
 _LOCAL_SUFFIXES: Final = (".localhost", ".test", ".example", ".invalid", ".local")
 _CLIENT_DEFAULT_SERVER: Final = "http://localhost:8080"
-MAX_CONNECTIONS: Final = 1_000_000  # more than a process can have
-MAX_DRAIN_TIMEOUT_S: Final = 24 * 3600.0  # longer is a slip of the keyboard
-MAX_WIRE_S: Final = 86_400  # what the wire's welcome can say
-
-# What each flag takes, as its complaint says it.
-BIND: Final = "takes an IP address and a port, such as 127.0.0.1:8080, 0.0.0.0:80 or [::1]:8080"
-PUBLIC_URL: Final = "takes http:// or https://, a domain and maybe a port, without a path"
-DOMAIN: Final = f"takes a domain name of at most {MAX_DOMAIN_LENGTH} characters, no IP address"
-HOLD: Final = f"takes whole seconds, 0 to {MAX_WIRE_S}"
-HEARTBEAT: Final = f"takes two whole numbers of seconds, INTERVAL,TIMEOUT, 1 to {MAX_WIRE_S}"
-CONNECTIONS: Final = f"takes a whole number, 1 to {MAX_CONNECTIONS:,}"
-DRAIN: Final = f"takes seconds, 0 to {MAX_DRAIN_TIMEOUT_S:.0f}"
-
-Network = IPv4Network | IPv6Network
-
-
-class PublicUrl(NamedTuple):
-    """An origin as visitors see it; str() spells it as browsers do, without a default port."""
-
-    scheme: str
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        if self.port == DEFAULT_PORTS[self.scheme]:
-            return f"{self.scheme}://{self.host}"
-        return f"{self.scheme}://{self.host}:{self.port}"
-
-    def of_tunnel(self, name: str) -> PublicUrl:
-        return self if name == APEX else self._replace(host=f"{name}.{self.host}")
 
 
 def default_state_dir() -> Path:
@@ -89,9 +80,9 @@ class ServerConfig:
         ConfigError: a value is not allowed, alone or beside another.
     """
 
-    bind_host: str = "127.0.0.1"
-    bind_port: int = 8080
-    domain: str = "localhost"
+    bind_host: str = DEFAULT_BIND_HOST
+    bind_port: int = DEFAULT_BIND_PORT
+    domain: str = DEFAULT_DOMAIN
     public_url: PublicUrl | None = None
     auth_file: Path | None = None
     open: bool = False
@@ -100,7 +91,7 @@ class ServerConfig:
     trusted_proxies: tuple[Network, ...] = ()
     proxy_protocol: bool = False
     max_connections: int | None = None
-    drain_timeout_s: float = 8.0
+    drain_timeout_s: float = DEFAULT_DRAIN_TIMEOUT_S
     hold_s: int = HOLD_S
     ping_interval_s: int = PING_INTERVAL_S
     timeout_s: int = TIMEOUT_S
@@ -195,6 +186,8 @@ class ServerConfig:
         """
         if self.tls_cert is None or self.tls_key is None:
             return None
+        import ssl  # 10 ms that most servers, behind a proxy, do not need here
+
         for flag, path in (("--tls-cert", self.tls_cert), ("--tls-key", self.tls_key)):
             _check_readable(flag, path)
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -221,11 +214,6 @@ def client_command(url: str, *, token_needed: bool) -> str:
     """What a developer types to share an app through the server at this public URL."""
     server = "" if url == _CLIENT_DEFAULT_SERVER else f" --server {url}"
     return f"tunnel-client http 3000{server}{' --token-file FILE' if token_needed else ''}"
-
-
-def refuse(key: str, allowed: str, value: str) -> NoReturn:
-    """Raises the ConfigError that names the flag, what it takes, and what came."""
-    raise ConfigError(key, f"{allowed}, not {value!r}")
 
 
 def _check_bind(host: str, port: int) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tunnel_server.observing.output import Output
-from tunnel_server.settings.config import PublicUrl, ServerConfig
+from tunnel_server.settings.config import ServerConfig
+from tunnel_server.settings.values import PublicUrl
 
 
 class Flushed(io.StringIO):

@@ -18,14 +18,12 @@ from cryptography.hazmat.primitives.serialization import (
 from protocol.errors import ConfigError
 from protocol.names import APEX, tunnel_key
 from tunnel_server.settings.config import (
-    MAX_DRAIN_TIMEOUT_S,
-    MAX_WIRE_S,
-    PublicUrl,
     ServerConfig,
     bind_address,
     client_command,
     default_state_dir,
 )
+from tunnel_server.settings.values import MAX_DRAIN_TIMEOUT_S, MAX_WIRE_S, PublicUrl
 
 
 def test_defaults_are_those_of_the_help() -> None:

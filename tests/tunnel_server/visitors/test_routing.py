@@ -22,7 +22,7 @@ from tests.edge_fakes import (
     open_world,
     tunnel_error,
 )
-from tunnel_server.settings.flags import parse_networks, parse_public_url
+from tunnel_server.settings.values import parse_networks, parse_public_url
 from tunnel_server.visitors.routing import is_control, name_of
 
 
@@ -102,7 +102,7 @@ async def test_a_visitor_cannot_say_who_it_is(world: World) -> None:
 
 
 async def test_a_trusted_proxy_can() -> None:
-    trusted = parse_networks(VISITOR)
+    trusted = parse_networks(VISITOR, "")
     async with open_world(trusted_proxies=trusted) as world:
         told = await opened(
             world,
@@ -125,7 +125,7 @@ async def test_a_trusted_proxy_can() -> None:
 
 @pytest.mark.parametrize("said", [b"ftp", b"https, http", b"https\r\nX-Forwarded-Proto: http"])
 async def test_a_proxys_scheme_that_is_none_is_not_believed(said: bytes) -> None:
-    async with open_world(trusted_proxies=parse_networks(VISITOR)) as world:
+    async with open_world(trusted_proxies=parse_networks(VISITOR, "")) as world:
         told = await opened(world, get(b"/", b"X-Forwarded-Proto: " + said))
         assert told.scheme == "http"
 
@@ -150,7 +150,7 @@ async def test_the_public_origin_is_the_listeners_scheme_and_the_port_of_host(
 
 
 async def test_a_public_url_says_it_for_all() -> None:
-    async with open_world(public_url=parse_public_url("https://example.com:8443")) as world:
+    async with open_world(public_url=parse_public_url("https://example.com:8443", "")) as world:
         told = await opened(world, get(b"/", host=b"app.example.com"))
         assert (told.scheme, told.host) == ("https", "app.example.com:8443")
         assert told.fields[-1] == (b"X-Forwarded-Port", b"8443")
@@ -169,7 +169,7 @@ async def test_a_public_url_says_it_for_all() -> None:
 async def test_the_public_host_is_spelled_as_browsers_do(
     host: bytes, url: str | None, spelled: str
 ) -> None:
-    async with open_world(public_url=parse_public_url(url) if url else None) as world:
+    async with open_world(public_url=parse_public_url(url, "") if url else None) as world:
         told = await opened(world, get(b"/", host=host))
         assert told.host == spelled
         assert told.fields[0] == (b"Host", host)

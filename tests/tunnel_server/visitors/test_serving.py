@@ -24,7 +24,7 @@ from tests.edge_fakes import (
     open_world,
     tunnel_error,
 )
-from tunnel_server.settings.flags import parse_networks
+from tunnel_server.settings.values import parse_networks
 from tunnel_server.visitors.connection import Connection
 from tunnel_server.visitors.serving import PROXY_HEADER_S, TLS_HANDSHAKE_S, serve_visitor
 
@@ -37,7 +37,7 @@ V2 = (
 V2_LOCAL = b"\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00"
 PROXIED: dict[str, Any] = {
     "proxy_protocol": True,
-    "trusted_proxies": parse_networks("127.0.0.1,203.0.113.10"),
+    "trusted_proxies": parse_networks("127.0.0.1,203.0.113.10", ""),
 }
 
 
@@ -318,7 +318,7 @@ async def test_who_is_no_proxy_is_refused_with_a_header_and_without(
     sent: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    trusted = parse_networks("192.0.2.0/24")
+    trusted = parse_networks("192.0.2.0/24", "")
     async with open_world(proxy_protocol=True, trusted_proxies=trusted) as world:
         stream, done = await connect(world)
         await stream.send_all(sent)
@@ -352,7 +352,7 @@ async def test_a_proxy_header_has_a_deadline(
 
 
 async def test_without_the_flag_a_proxy_header_is_a_bad_request() -> None:
-    async with open_world(trusted_proxies=parse_networks("127.0.0.1")) as world:
+    async with open_world(trusted_proxies=parse_networks("127.0.0.1", "")) as world:
         stream, _ = await connect(world)
         await stream.send_all(V1 + get())
         assert tunnel_error(await to_the_end(stream)) == (400, "bad-request")

@@ -12,14 +12,14 @@ from trio.testing import wait_all_tasks_blocked
 
 from protocol.drivers.sockets import drop
 from tests.edge_fakes import HELLO, World, get, hello, logged, open_world
-from tunnel_server.settings.flags import parse_networks
+from tunnel_server.settings.values import parse_networks
 from tunnel_server.visitors.crowd import Crowd
 from tunnel_server.visitors.serving import serve_visitor
 
 SLOW, OTHER, PROXY = "203.0.113.9", "203.0.113.10", "203.0.113.11"
 PROXIED: dict[str, Any] = {
     "proxy_protocol": True,
-    "trusted_proxies": parse_networks(f"127.0.0.1,{PROXY}"),
+    "trusted_proxies": parse_networks(f"127.0.0.1,{PROXY}", ""),
 }
 FIRST_HALF, SECOND_HALF = get()[:20], get()[20:]
 BODY_OWED = b"POST / HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: 9\r\n\r\n"

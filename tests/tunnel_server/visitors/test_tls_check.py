@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.edge_fakes import World, get, hello, open_world, tunnel_error
-from tunnel_server.settings.config import PublicUrl
+from tunnel_server.settings.values import PublicUrl
 
 ASK = b"/_tunnel/tls-check"
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import ConfigError
-from tunnel_server.settings.config import PublicUrl
-from tunnel_server.settings.flags import (
+from tunnel_server.settings.values import (
+    PublicUrl,
     parse_bind,
     parse_domain,
     parse_drain_timeout,
@@ -28,7 +28,7 @@ from tunnel_server.settings.flags import (
     ],
 )
 def test_bind_is_an_address_and_a_port(value: str, bind: tuple[str, int]) -> None:
-    assert parse_bind(value) == bind
+    assert parse_bind(value, "--bind") == bind
 
 
 @pytest.mark.parametrize(
@@ -46,18 +46,18 @@ def test_bind_is_an_address_and_a_port(value: str, bind: tuple[str, int]) -> Non
 )
 def test_bind_without_a_plain_port_is_refused(value: str) -> None:
     with pytest.raises(ConfigError, match=r"^--bind: takes an IP address and a port") as refused:
-        parse_bind(value)
+        parse_bind(value, "--bind")
     assert repr(value) in str(refused.value)
 
 
 def test_ipv6_address_without_brackets_is_refused_with_a_hint() -> None:
     with pytest.raises(ConfigError, match=r"IPv6 in brackets"):
-        parse_bind("::1:8080")
+        parse_bind("::1:8080", "--bind")
 
 
 def test_domain_is_read_in_lower_case_and_without_its_last_dot() -> None:
-    assert parse_domain("Example.COM.") == "example.com"
-    assert parse_domain("\u212a.example") == "\u212a.example"  # not an ordinary k
+    assert parse_domain("Example.COM.", "--domain") == "example.com"
+    assert parse_domain("\u212a.example", "--domain") == "\u212a.example"  # not an ordinary k
 
 
 @pytest.mark.parametrize(
@@ -72,11 +72,12 @@ def test_domain_is_read_in_lower_case_and_without_its_last_dot() -> None:
     ],
 )
 def test_public_url_is_spelt_as_browsers_do(value: str, spelt: str) -> None:
-    assert str(parse_public_url(value)) == spelt
+    assert str(parse_public_url(value, "--public-url")) == spelt
 
 
 def test_public_url_has_its_default_port() -> None:
-    assert parse_public_url("https://example.com") == PublicUrl("https", "example.com", 443)
+    found = parse_public_url("https://example.com", "--public-url")
+    assert found == PublicUrl("https", "example.com", 443)
 
 
 @pytest.mark.parametrize(
@@ -107,23 +108,24 @@ def test_public_url_has_its_default_port() -> None:
 )
 def test_public_url_that_is_no_origin_of_a_domain_is_refused(value: str) -> None:
     with pytest.raises(ConfigError, match=r"^--public-url: takes http:// or https://, a domain"):
-        parse_public_url(value)
+        parse_public_url(value, "--public-url")
 
 
 def test_networks_are_a_list_and_an_address_is_a_network_of_one() -> None:
     expected = ("10.0.0.0/8", "192.0.2.7/32", "fd00::/8", "::1/128")
-    assert parse_networks("10.0.0.0/8, 192.0.2.7,fd00::/8,::1") == tuple(map(ip_network, expected))
+    found = parse_networks("10.0.0.0/8, 192.0.2.7,fd00::/8,::1", "--trusted-proxies")
+    assert found == tuple(map(ip_network, expected))
 
 
 @pytest.mark.parametrize("value", ["", "10.0.0.0/8,", ",", "10.0.0.1/8", "10.0.0.0/33", "proxy"])
 def test_anything_else_among_the_networks_is_refused(value: str) -> None:
     with pytest.raises(ConfigError, match=r"^--trusted-proxies: takes networks"):
-        parse_networks(value)
+        parse_networks(value, "--trusted-proxies")
 
 
 @pytest.mark.parametrize(("value", "seconds"), [("0", 0.0), ("8", 8.0), ("0.25", 0.25)])
 def test_drain_timeout_is_seconds(value: str, seconds: float) -> None:
-    assert parse_drain_timeout(value) == seconds
+    assert parse_drain_timeout(value, "--drain-timeout") == seconds
 
 
 @pytest.mark.parametrize(
@@ -131,26 +133,26 @@ def test_drain_timeout_is_seconds(value: str, seconds: float) -> None:
 )
 def test_drain_timeout_that_is_no_plain_number_is_refused(value: str) -> None:
     with pytest.raises(ConfigError, match=r"^--drain-timeout: takes seconds, 0 to 86400, not "):
-        parse_drain_timeout(value)
+        parse_drain_timeout(value, "--drain-timeout")
 
 
 def test_path_may_begin_in_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/ada")
-    assert parse_path("--auth-file", "~/tokens") == Path("/home/ada/tokens")
-    assert parse_path("--auth-file", "tokens") == Path("tokens")
+    assert parse_path("~/tokens", "--auth-file") == Path("/home/ada/tokens")
+    assert parse_path("tokens", "--auth-file") == Path("tokens")
 
 
 @pytest.mark.parametrize("value", ["", "a\0b"])
 def test_path_that_cannot_be_one_is_refused(value: str) -> None:
     with pytest.raises(ConfigError, match=r"^--tls-key: takes a path, not "):
-        parse_path("--tls-key", value)
+        parse_path(value, "--tls-key")
 
 
 def test_max_connections_is_a_whole_number() -> None:
-    assert parse_max_connections("0100") == 100
+    assert parse_max_connections("0100", "--max-connections") == 100
 
 
 @pytest.mark.parametrize("value", ["", "-1", "+1", "1.0", "1_000", "1e3", " 1", "1234567890", "٣"])
 def test_max_connections_that_is_no_plain_number_is_refused(value: str) -> None:
     with pytest.raises(ConfigError, match=r"^--max-connections: takes a whole number, 1 to "):
-        parse_max_connections(value)
+        parse_max_connections(value, "--max-connections")

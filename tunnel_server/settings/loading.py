@@ -1,0 +1,124 @@
+"""Where the server's settings come from: flags, variables, one file, and what is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from platformdirs import user_config_path
+
+from protocol.errors import ConfigError
+from protocol.program.kinds import Value
+from protocol.program.settings import (
+    Given,
+    Layer,
+    from_environment,
+    from_flags,
+    read,
+    resolve,
+    strange_variables,
+    value_of,
+)
+from protocol.program.settings_file import from_file
+from tunnel_server.settings.config import ServerConfig
+from tunnel_server.settings.rows import CONFIG, TABLE, TOKEN_CREATE
+
+FILE_NAME: Final = "server.toml"
+SYSTEM_FOLDER: Final = Path("/etc/trio-tunnel")
+
+
+class Gathered(NamedTuple):
+    """What all sources say.
+
+    Attributes:
+        resolved: of each setting that was given, the strongest source's, not yet read.
+        file: the settings file; None if there is none.
+        warnings: what the person should be told, one line each.
+    """
+
+    resolved: Mapping[str, Given]
+    file: Path | None
+    warnings: tuple[str, ...]
+
+
+def gather(flags: Mapping[str, Value], environ: Mapping[str, str]) -> Gathered:
+    """What flags, variables and the file say. Raises ConfigError."""
+    layers: list[Layer] = [from_flags(TABLE, flags), from_environment(TABLE, environ)]
+    file, said = _read_file(layers)
+    resolved = resolve(TABLE, [*layers, said])
+    return Gathered(resolved, file, tuple(strange_variables(TABLE, environ)))
+
+
+def file_path(flags: Mapping[str, Value], environ: Mapping[str, str]) -> tuple[Path, bool]:
+    """The settings file, and whether it is there. Raises ConfigError."""
+    named = _named([from_flags(TABLE, flags), from_environment(TABLE, environ)])
+    places = _places() if named is None else (named[0],)
+    there = next(filter(_is_there, places), None)
+    return (places[0], False) if there is None else (there, True)
+
+
+def _read_file(layers: Sequence[Layer]) -> tuple[Path | None, Layer]:
+    """The file that was named, or the first that is there, and what it says; never two."""
+    named = _named(layers)
+    path = next(filter(_is_there, _places()), None) if named is None else named[0]
+    if path is None:
+        return None, {}
+    try:
+        return path, from_file(TABLE, path)
+    except FileNotFoundError:
+        key = str(path) if named is None else named[1]
+        raise ConfigError(key, f"takes a file that is there, not {path}") from None
+
+
+def _named(layers: Sequence[Layer]) -> tuple[Path, str] | None:
+    given = resolve(TABLE, layers).get(CONFIG.name)
+    if given is None:
+        return None
+    path = value_of(CONFIG, given)
+    assert isinstance(path, Path)
+    return path, given.key
+
+
+def _places() -> tuple[Path, ...]:
+    return user_config_path("trio-tunnel", appauthor=False) / FILE_NAME, SYSTEM_FOLDER / FILE_NAME
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:
+        # `sudo -u trio-tunnel` may leave HOME=/root: what this user may not look into is not its.
+        return False
+
+
+def load(resolved: Mapping[str, Given], environ: Mapping[str, str], pid: int) -> ServerConfig:
+    """The settings that hold. Raises ConfigError for one that is not allowed.
+
+    Args:
+        environ: says whether sockets were passed to this process.
+        pid: this process.
+    """
+    attributes: dict[str, Any] = read(TABLE.rows, resolved)
+    replace = resolved.get("replace")
+    if replace is not None and not replace.by_flag and environ.get("LISTEN_PID") == str(pid):
+        # With passed sockets there is nothing to replace; app refuses the flag alone.
+        attributes["replace"] = False
+    return ServerConfig(**attributes)
+
+
+def tokens_file(resolved: Mapping[str, Given]) -> Path:
+    """Where a server with these settings looks for tokens. Raises ConfigError."""
+    attributes: dict[str, Any] = read(TABLE.of(TOKEN_CREATE), resolved)
+    return ServerConfig(**attributes).tokens_file
+
+
+@contextmanager
+def named_as_given(resolved: Mapping[str, Given]) -> Iterator[None]:
+    """A complaint about a flag names the variable, or the line of the file, that set it."""
+    try:
+        yield
+    except ConfigError as error:
+        keys = {row.flag: resolved[row.name].key for row in TABLE.rows if row.name in resolved}
+        raise ConfigError(keys.get(error.key, error.key), error.message) from None

@@ -1,0 +1,149 @@
+"""All settings of the server, a row each."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from protocol.limits import HOLD_S, PING_INTERVAL_S, TIMEOUT_S
+from protocol.program.kinds import Commas, FilePath, Number, Numbers, Seconds, Switch, Text
+from protocol.program.settings import Setting, Table, log_level
+from protocol.program.showing import PATH, SHOWING
+from tunnel_server.settings import values
+
+SERVE: Final = "serve"
+TOKEN_CREATE: Final = "token create"  # noqa: S105  (a command, no token)
+
+_SERVING: Final = (SERVE, *SHOWING)
+_OF_TOKENS: Final = (*_SERVING, TOKEN_CREATE)
+
+
+def _limits(takes: str) -> str:
+    return takes.removeprefix("takes ")
+
+
+CONFIG: Final = Setting(
+    name="config",
+    kind=FilePath("FILE", values.parse_path),
+    help="The settings file.",
+    unset="~/.config/trio-tunnel/server.toml, or the one in /etc/trio-tunnel",
+    fields=(),
+    commands=(*_OF_TOKENS, PATH),
+    in_file=False,
+)
+
+TABLE: Final = Table(
+    "tunnel-server",
+    (
+        Setting(
+            name="bind",
+            kind=Text("HOST:PORT", values.parse_bind),
+            help="Address to listen on; port 0 takes a free one.",
+            default=f"{values.DEFAULT_BIND_HOST}:{values.DEFAULT_BIND_PORT}",
+            fields=("bind_host", "bind_port"),
+            commands=_SERVING,
+        ),
+        Setting(
+            name="domain",
+            kind=Text("NAME", values.parse_domain),
+            help="The service's domain; tunnels are NAME.DOMAIN.",
+            default=values.DEFAULT_DOMAIN,
+            commands=_SERVING,
+        ),
+        Setting(
+            name="public_url",
+            kind=Text("URL", values.parse_public_url),
+            help="The service as visitors see it, behind a proxy.",
+            unset="of domain and port",
+            commands=_SERVING,
+        ),
+        Setting(
+            name="auth_file",
+            kind=FilePath("FILE", values.parse_path),
+            help="Tokens that may connect.",
+            unset="in the state folder",
+            commands=_OF_TOKENS,
+        ),
+        Setting(
+            name="open",
+            kind=Switch(),
+            help="Let everybody share apps, without a token.",
+            commands=_SERVING,
+        ),
+        Setting(
+            name="tls_cert",
+            kind=FilePath("FILE", values.parse_path),
+            help="Serve HTTPS with this PEM certificate chain.",
+            commands=_SERVING,
+        ),
+        Setting(
+            name="tls_key",
+            kind=FilePath("FILE", values.parse_path),
+            help="Its unencrypted PEM key.",
+            commands=_SERVING,
+        ),
+        Setting(
+            name="trusted_proxies",
+            kind=Commas("CIDR,...", values.parse_networks),
+            help="Whose X-Forwarded-* fields are believed.",
+            commands=_SERVING,
+        ),
+        Setting(
+            name="proxy_protocol",
+            kind=Switch(),
+            help="Take connections with a PROXY header only.",
+            commands=_SERVING,
+        ),
+        Setting(
+            name="max_connections",
+            kind=Number("N", values.parse_max_connections, _limits(values.CONNECTIONS)),
+            help="Of visitors.",
+            unset="by the limit of open files",
+            commands=_SERVING,
+        ),
+        Setting(
+            name="drain_timeout",
+            kind=Seconds("SECONDS", values.parse_drain_timeout, _limits(values.DRAIN)),
+            help="How long a stop waits for open requests.",
+            default=str(values.DEFAULT_DRAIN_TIMEOUT_S),
+            fields=("drain_timeout_s",),
+            commands=_SERVING,
+        ),
+        Setting(
+            name="hold",
+            kind=Seconds("SECONDS", values.parse_hold, _limits(values.HOLD)),
+            help="How long a client that was cut off may take to come back.",
+            default=str(HOLD_S),
+            fields=("hold_s",),
+            commands=_SERVING,
+        ),
+        Setting(
+            name="heartbeat",
+            kind=Numbers("S,S", values.parse_heartbeat, _limits(values.HEARTBEAT)),
+            help="How often clients are pinged, and when one is dead.",
+            default=f"{PING_INTERVAL_S},{TIMEOUT_S}",
+            fields=("ping_interval_s", "timeout_s"),
+            commands=_SERVING,
+        ),
+        Setting(
+            name="replace",
+            kind=Switch(),
+            help="Take over from the server that listens there.",
+            commands=_SERVING,
+        ),
+        Setting(
+            name="state_dir",
+            kind=FilePath("DIR", values.parse_path),
+            help="The state folder.",
+            unset="~/.local/state/trio-tunnel",
+            commands=_OF_TOKENS,
+        ),
+        CONFIG,
+        Setting(
+            name="json",
+            kind=Switch(),
+            help="Print events as JSON, one object a line.",
+            commands=(SERVE,),
+        ),
+        log_level(*_SERVING),
+    ),
+)
