@@ -9,12 +9,12 @@ import random
 import signal
 from collections.abc import AsyncIterator
 from functools import partial
-from importlib import metadata
 from typing import Final
 
 import trio
 
 from protocol.program.logs import LEVELS, set_up_logging
+from protocol.program.process import version
 from tunnel_client.identity.rewriting import Identity
 from tunnel_client.observing.report import Report, open_report
 from tunnel_client.origin.dispatch import Dispatcher
@@ -86,7 +86,7 @@ async def serve(config: ClientConfig, report: Report, signals: AsyncIterator[int
             config,
             report,
             dispatcher.serve,
-            version=metadata.version("trio-tunnel"),
+            version=version(),
             instance=os.urandom(16),
             random=random.SystemRandom().random,
         )

@@ -9,10 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
-
-import platformdirs
 
 from protocol.errors import ConfigError
 from protocol.program import showing
@@ -22,6 +19,8 @@ from protocol.program.text import printable
 from tunnel_client.settings.rows import HTTP, TABLE
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tunnel_client.settings.config import ClientConfig, Gathered
 
 PROGRAM: Final = TABLE.program
@@ -66,16 +65,23 @@ def config_from(arguments: Sequence[str]) -> ClientConfig | int:
 
 
 def _config_folder() -> Path:
+    import platformdirs  # 10 ms that --help does not need
+
     # Unversioned folders, the same for every release: the token and the install key stay valid.
     return platformdirs.user_config_path(FOLDER, appauthor=False)
+
+
+def _state_folder() -> Path:
+    import platformdirs
+
+    return platformdirs.user_state_path(FOLDER, appauthor=False)
 
 
 def _http(asked: Asked) -> ClientConfig:
     from tunnel_client.settings.config import load
 
     gathered = _gathered(asked)
-    state_folder = platformdirs.user_state_path(FOLDER, appauthor=False)
-    config, warnings = load(asked.argument, gathered.resolved, os.environ, state_folder)
+    config, warnings = load(asked.argument, gathered.resolved, os.environ, _state_folder())
     _warn(warnings)
     return config
 

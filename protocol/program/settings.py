@@ -10,8 +10,8 @@ A flag is stronger than a variable, that than the file, that than the default.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final, Literal
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple
 
 from protocol.errors import ConfigError
 from protocol.program.kinds import Switch, Text, Value, choice
@@ -19,8 +19,7 @@ from protocol.program.kinds import Switch, Text, Value, choice
 Source = Literal["flag", "variable", "file", "default"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Setting:
+class Setting(NamedTuple):
     """A row.
 
     Attributes:
@@ -66,8 +65,7 @@ class Setting:
         return isinstance(self.kind, Switch)
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """All settings of a program.
 
     Attributes:
@@ -78,7 +76,7 @@ class Table:
 
     program: str
     rows: tuple[Setting, ...]
-    groups: Mapping[str, str] = field(default_factory=dict)
+    groups: Mapping[str, str] = MappingProxyType({})
 
     @property
     def prefix(self) -> str:
@@ -94,17 +92,19 @@ class Table:
         return (f"{self.prefix}{row.name.upper()}", *row.variables)
 
 
-@dataclass(frozen=True)
-class Given:
+class Given(NamedTuple):
     """A value, which may be a secret, and where it came from.
 
     Attributes:
         key: the setting as the person gave it, for errors: `--hold`, `server.toml:3: hold`.
     """
 
-    value: Value = field(repr=False)
+    value: Value
     key: str
     source: Source
+
+    def __repr__(self) -> str:
+        return f"<Given {self.key} by {self.source}>"
 
     @property
     def by_flag(self) -> bool:

@@ -7,7 +7,6 @@ of a key is found by reading the file once more, statement by statement.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -67,6 +66,8 @@ def _text_of(path: Path) -> str:
 
 
 def _parsed(path: Path, text: str) -> Mapping[str, object]:
+    import tomllib  # most clients have no file
+
     try:
         return tomllib.loads(text)
     except ValueError as error:  # TOMLDecodeError, and what int() says to 5,000 digits
@@ -89,6 +90,8 @@ def lines_of_keys(text: str) -> dict[str, int]:
     Args:
         text: TOML that tomllib takes.
     """
+    import tomllib
+
     found: dict[str, int] = {}
     lines = text.splitlines(keepends=True)
     in_table, start = False, 0

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from protocol.errors import ConfigError
 from protocol.program.command_line import Command
 from protocol.program.kinds import Switch
 from protocol.program.settings import Given, Setting, Table
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HIDDEN: Final = "***"
 
@@ -21,17 +22,21 @@ SHOWING: Final = (CHECK, SHOW)  # these take the flags of what they check, too
 
 GROUP: Final = {"config": "Look at the settings: those of flags, variables and the file."}
 
-_JSON: Final = Setting(
+_JSON_FLAG: Final = Setting(
     name="json", kind=Switch(), help="Print one JSON object.", commands=(), in_file=False
 )
 
 COMMANDS: Final = (
-    Command(
-        CHECK, "Whether the settings can be used: exit code 0, or 2 with the reason.", "", (_JSON,)
-    ),
-    Command(SHOW, "Each setting that holds, and where it is from.", "", (_JSON,)),
-    Command(PATH, "Where the settings file is.", "", (_JSON,)),
+    Command(CHECK, "Whether the settings can be used: exit code 0, or 2.", "", (_JSON_FLAG,)),
+    Command(SHOW, "Each setting that holds, and where it is from.", "", (_JSON_FLAG,)),
+    Command(PATH, "Where the settings file is.", "", (_JSON_FLAG,)),
 )
+
+
+def _json(value: object) -> str:
+    from json import dumps  # 2 ms that --help does not need
+
+    return dumps(value)
 
 
 def epilog(table: Table, file_name: str) -> str:
@@ -43,7 +48,7 @@ def epilog(table: Table, file_name: str) -> str:
 def checked(file: Path | None, *, as_json: bool) -> str:
     """What `config check` says where all is well."""
     if as_json:
-        return json.dumps({"ok": True, "file": None if file is None else str(file)})
+        return _json({"ok": True, "file": None if file is None else str(file)})
     return (
         f"the settings can be used; {'there is no file' if file is None else f'the file is {file}'}"
     )
@@ -51,20 +56,18 @@ def checked(file: Path | None, *, as_json: bool) -> str:
 
 def refused(error: ConfigError) -> str:
     """What `--json` says of a setting that cannot be used."""
-    return json.dumps({"ok": False, "key": error.key, "message": error.message})
+    return _json({"ok": False, "key": error.key, "message": error.message})
 
 
 def shown_path(path: Path, *, exists: bool, as_json: bool) -> str:
     """What `config path` says."""
-    return json.dumps({"path": str(path), "exists": exists}) if as_json else str(path)
+    return _json({"path": str(path), "exists": exists}) if as_json else str(path)
 
 
 def shown(table: Table, resolved: Mapping[str, Given], *, as_json: bool) -> str:
     """What `config show` says: a settings file of what holds, or one JSON object."""
     if as_json:
-        return json.dumps(
-            {"settings": {r.name: _as_json(r, resolved.get(r.name)) for r in table.rows}}
-        )
+        return _json({"settings": {r.name: _as_json(r, resolved.get(r.name)) for r in table.rows}})
     lines = [
         (_as_toml(row, resolved.get(row.name)), _from(row, resolved.get(row.name)))
         for row in table.rows
@@ -93,7 +96,7 @@ def _as_toml(row: Setting, given: Given | None) -> str:
     # A comment is what cannot stand in a file, or stands for nothing.
     mark = "" if row.in_file and value is not None else "# "
     # JSON's strings, numbers, lists and booleans are TOML's.
-    return f"{mark}{row.name} = {'' if value is None else json.dumps(value)}".rstrip()
+    return f"{mark}{row.name} = {'' if value is None else _json(value)}".rstrip()
 
 
 def _from(row: Setting, given: Given | None) -> str:

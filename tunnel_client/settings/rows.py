@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from protocol.names import NAME_RULE
 from protocol.options import WS_KEEPALIVE_MAX_S, WS_KEEPALIVE_MIN_S
 from protocol.program.kinds import FilePath, Seconds, Switch, Text, Texts, choice
 from protocol.program.settings import Setting, Table, log_level
@@ -61,7 +60,7 @@ TABLE: Final = Table(
         ),
         Setting(
             name="subdomain",
-            kind=Text("NAME", values.dns_label, NAME_RULE),
+            kind=Text("NAME", values.dns_label, "a DNS label"),
             help="The name to ask for.",
             unset="a random one",
             commands=_ALL,

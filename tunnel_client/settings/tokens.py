@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from protocol.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # token68 of RFC 9110 11.2: what may stand behind "Bearer". Anything else would be refused by the
 # server, or by a proxy in between that says less clearly why.
@@ -27,6 +30,8 @@ def check_token(token: str, key: str) -> str:
 
 def token_in(path: str, key: str) -> str:
     """`read_token` of a path that is text still."""
+    from pathlib import Path
+
     return read_token(Path(path), key)
 
 

@@ -7,14 +7,13 @@ needs no TLS.
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from protocol.errors import ConfigError
-from protocol.http.grammar import HOST
-from protocol.names import NAME_RULE, is_legal_name
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tunnel_client.settings.addresses import ServerUrl
 
 Mode = Literal["local", "public"]
@@ -25,6 +24,8 @@ MODES: Final[tuple[Mode, ...]] = ("local", "public")
 
 def dns_label(value: str, key: str) -> str:
     """The label in lower case."""
+    from protocol.names import NAME_RULE, is_legal_name
+
     # isascii: the lower case of the Kelvin sign is a k.
     if not (value.isascii() and is_legal_name(label := value.lower())):
         raise ConfigError(key, f"a DNS label: {NAME_RULE}")
@@ -67,6 +68,8 @@ def server_url(value: str, key: str) -> ServerUrl:
 
 def host_value(value: str, key: str) -> str:
     """What may stand in Host."""
+    from protocol.http.grammar import HOST
+
     if not (value.isascii() and HOST.fullmatch(value.encode("ascii"))):
         raise ConfigError(key, "a host, or host:port")
     return value
@@ -75,6 +78,7 @@ def host_value(value: str, key: str) -> str:
 def pem_file(value: str, key: str) -> Path:
     """A file with at least one certificate, in PEM form."""
     import ssl
+    from pathlib import Path
 
     path = Path(value)
     try:
