@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.tools.settings_page import PAGE, TABLES, with_tables
+
 ROOT = Path(__file__).resolve().parent.parent
 CHECKLIST = ROOT / "docs" / "checklist.md"
 RELIABILITY = ROOT / "docs" / "reliability.md"
@@ -125,3 +127,11 @@ def test_each_decision_is_listed_and_says_what_would_change_it() -> None:
     for name in sorted(listed):
         said = (folder / name).read_text()
         assert all(f"**{part}" in said for part in ("Decided.", "Rejected: ", "What would change"))
+
+
+def test_page_of_settings_is_that_of_the_rows() -> None:
+    page = PAGE.read_text()
+    assert page == with_tables(page), "python -m tests.tools.settings_page writes it anew"
+    for table in TABLES:
+        assert all(f"`{row.flag}" in page for row in table.rows)
+        assert all(f"`{name}`" in page for row in table.rows for name in table.variables_of(row))

@@ -88,6 +88,14 @@ class Seconds(Number):
     in_file = "a number of seconds"
 
 
+class WholeNumber(Number):
+    in_file = "a whole number"
+
+
+class WholeSeconds(Number):
+    in_file = "a whole number of seconds"
+
+
 class Commas(Text):
     """Several, with commas between; a list in the file."""
 

@@ -9,6 +9,7 @@ from protocol.errors import ConfigError
 from protocol.program.command_line import Command
 from protocol.program.kinds import Switch
 from protocol.program.settings import Given, Setting, Table
+from protocol.program.text import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +40,14 @@ def _json(value: object) -> str:
     return dumps(value)
 
 
+def _toml(value: object) -> str:
+    """JSON's strings, numbers, lists and booleans are TOML's, but for how it writes 🚇 and DEL."""
+    from json import dumps
+
+    text = dumps(value, ensure_ascii=False)
+    return "".join(char if char.isprintable() else f"\\U{ord(char):08x}" for char in text)
+
+
 def epilog(table: Table, file_name: str) -> str:
     """Where settings may be said but by flags, for --help."""
     example = table.variables_of(table.rows[0])[0]
@@ -49,9 +58,8 @@ def checked(file: Path | None, *, as_json: bool) -> str:
     """What `config check` says where all is well."""
     if as_json:
         return _json({"ok": True, "file": None if file is None else str(file)})
-    return (
-        f"the settings can be used; {'there is no file' if file is None else f'the file is {file}'}"
-    )
+    where = "there is no file" if file is None else f"the file is {printable(str(file))}"
+    return f"the settings can be used; {where}"
 
 
 def refused(error: ConfigError) -> str:
@@ -61,7 +69,7 @@ def refused(error: ConfigError) -> str:
 
 def shown_path(path: Path, *, exists: bool, as_json: bool) -> str:
     """What `config path` says."""
-    return _json({"path": str(path), "exists": exists}) if as_json else str(path)
+    return _json({"path": str(path), "exists": exists}) if as_json else printable(str(path))
 
 
 def shown(table: Table, resolved: Mapping[str, Given], *, as_json: bool) -> str:
@@ -73,7 +81,7 @@ def shown(table: Table, resolved: Mapping[str, Given], *, as_json: bool) -> str:
         for row in table.rows
     ]
     width = min(40, max(len(said) for said, _ in lines))
-    return "\n".join(f"{said:{width}}  # {where}".rstrip() for said, where in lines)
+    return "\n".join(f"{said:{width}}  # {printable(where)}".rstrip() for said, where in lines)
 
 
 def _plain(row: Setting, given: Given | None) -> object:
@@ -94,9 +102,8 @@ def _as_json(row: Setting, given: Given | None) -> dict[str, object]:
 def _as_toml(row: Setting, given: Given | None) -> str:
     value = _plain(row, given)
     # A comment is what cannot stand in a file, or stands for nothing.
-    mark = "" if row.in_file and value is not None else "# "
-    # JSON's strings, numbers, lists and booleans are TOML's.
-    return f"{mark}{row.name} = {'' if value is None else _json(value)}".rstrip()
+    stands = row.in_file and value is not None and value is not HIDDEN
+    return f"{'' if stands else '# '}{row.name} = {'' if value is None else _toml(value)}".rstrip()
 
 
 def _from(row: Setting, given: Given | None) -> str:

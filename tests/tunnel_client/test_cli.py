@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from importlib import metadata
@@ -8,16 +10,21 @@ from pathlib import Path
 import pytest
 import trustme
 
+from protocol.program.settings import read
 from tunnel_client.cli import config_from
 from tunnel_client.settings.config import ClientConfig
+from tunnel_client.settings.header_edits import HeaderEdits
 from tunnel_client.settings.install_key import FILE_NAME as INSTALL_KEY
+from tunnel_client.settings.rows import TABLE
+from tunnel_client.settings.target import Target
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A user without settings; the folder for config and state."""
-    for variable in ("TUNNEL_SERVER", "TUNNEL_TOKEN", "ALL_PROXY", "all_proxy"):
-        monkeypatch.delenv(variable, raising=False)
+    for variable in os.environ:
+        if variable.startswith("TUNNEL_") or variable.lower() == "all_proxy":
+            monkeypatch.delenv(variable)
     for variable in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
         monkeypatch.setenv(variable, str(tmp_path))
     return tmp_path
@@ -172,7 +179,165 @@ def test_help_names_every_flag_of_the_design(capsys: pytest.CaptureFixture[str])
     }
 
 
+# --- variables and config ------------------------------------------------------------------------
+
+
+def test_every_flag_has_its_variable(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {
+        "SERVER": "https://example.com",
+        "SUBDOMAIN": "myapp",
+        "TOKEN": "tt_x",
+        "ORIGIN_TIMEOUT": "30",
+        "ORIGIN_WAIT": "20",
+        "ORIGIN_INSECURE": "true",
+        "DRAIN_TIMEOUT": "0",
+        "GIVE_UP_AFTER": "90",
+        "IDENTITY": "public",
+        "HOST_HEADER": "app.test",
+        "REQUEST_HEADER": "A: 1, 2",
+        "REQUEST_HEADER_REMOVE": "Cookie",
+        "RESPONSE_HEADER": "B: 3",
+        "RESPONSE_HEADER_REMOVE": "Server",
+        "WS_KEEPALIVE": "20",
+        "JSON": "true",
+        "LOG_LEVEL": "debug",
+    }
+    ca = home / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(ca)
+    for name, value in {**values, "SERVER_CA": str(ca)}.items():
+        monkeypatch.setenv(f"TUNNEL_CLIENT_{name}", value)
+    monkeypatch.setenv("TUNNEL_SERVER", "http://weaker.example")
+    monkeypatch.setenv("TUNNEL_TOKEN", "weaker")
+    found = config("https://localhost:8443")
+    assert (str(found.server_url), found.server_ca) == ("https://example.com", ca)
+    assert (found.subdomain, found.token, found.identity) == ("myapp", "tt_x", "public")
+    assert (found.origin_timeout_s, found.origin_wait_s, found.origin_insecure) == (30, 20, True)
+    assert (found.drain_timeout_s, found.give_up_after_s, found.ws_keepalive_s) == (0, 90, 20)
+    assert (found.json, found.log_level, found.host_header) == (True, "debug", "app.test")
+    assert found.request_edits == HeaderEdits(((b"A", b"1, 2"),), frozenset({b"cookie"}))
+    assert found.answer_edits == HeaderEdits(((b"B", b"3"),), frozenset({b"server"}))
+    monkeypatch.setenv("TUNNEL_CLIENT_ORIGIN_INSECURE", "")
+    monkeypatch.setenv("TUNNEL_CLIENT_ORIGIN_CA", str(ca))
+    assert config("https://localhost:8443").origin_ca == ca
+    monkeypatch.setenv("TUNNEL_CLIENT_TOKEN", "")
+    monkeypatch.setenv("TUNNEL_TOKEN", "")
+    (home / "token").write_text("tt_file\n")
+    monkeypatch.setenv("TUNNEL_CLIENT_TOKEN_FILE", str(home / "token"))
+    assert config("3000").token == "tt_file"
+
+
+def test_what_a_flag_refuses_as_useless_is_passed_over_in_a_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TUNNEL_CLIENT_SERVER_CA", "none.pem")
+    monkeypatch.setenv("TUNNEL_CLIENT_ORIGIN_CA", "none.pem")
+    found = config("3000")
+    assert (found.server_ca, found.origin_ca) == (None, None)
+
+
+def test_variables_that_are_no_settings_only_warn(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TUNNEL_CLIENT_TOKN", "hunter2")
+    monkeypatch.setenv("TUNNEL_SERVER_HOLD", "60")  # the server's
+    config("3000")
+    assert capsys.readouterr().err == (
+        "tunnel-client: warning: TUNNEL_CLIENT_TOKN is no setting, and passed over; "
+        "did you mean TUNNEL_CLIENT_TOKEN?\n"
+    )
+
+
+def test_every_row_has_its_default_in_the_config() -> None:
+    defaults = read(TABLE.rows, {})
+    found = ClientConfig(target=Target.parse("3000"), token="")
+    assert {name: getattr(found, name) for name in defaults} == defaults
+    assert "origin_timeout_s" in defaults
+
+
+def write_file(home: Path, content: str) -> Path:
+    path = home / "trio-tunnel" / "client.toml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(content)
+    return path
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert config_from(["config", *arguments]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    return captured.out
+
+
+def test_config_check_makes_no_install_key(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert printed(capsys, "check") == "the settings can be used; there is no file\n"
+    assert list(home.iterdir()) == []
+    path = write_file(home, "origin_wait = 5")
+    assert str(path) in printed(capsys, "check")
+    assert json.loads(printed(capsys, "check", "--json")) == {"ok": True, "file": str(path)}
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("command", ["check", "show"])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("\norigin_wait = 601", "2: origin_wait: a number of seconds from 0 to 600"),
+        ("origin_wiat = 1", "1: origin_wiat: unknown key; did you mean origin_wait?"),
+        ("token = 'a b'", "1: token: a token is 1 to 1024"),
+        ("token_file = 'none'", "1: token_file: "),
+        ("origin_ca = 'none.pem'", "1: origin_ca: "),  # whatever the app will be
+        ("request_header = ['Host: a']", "1: request_header: not Host"),
+    ],
+)
+def test_config_check_refuses_what_could_not_be_used(
+    home: Path, capsys: pytest.CaptureFixture[str], command: str, content: str, said: str
+) -> None:
+    path = write_file(home, content)
+    assert config_from(["config", command]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"tunnel-client: {path}:{said}")
+    assert (captured.out, captured.err.count("\n")) == ("", 1)
+
+
+def test_config_check_says_in_json_what_is_wrong(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_file(home, "json = 1")
+    assert config_from(["config", "check", "--json"]) == 2
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"ok": False, "key": f"{path}:1: json", "message": "true or false"}
+
+
+SUBDOMAIN = ("--subdomain", "myapp")
+
+
+def test_config_show_tells_sources_and_no_secret(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_file(home, "token = 'hunter2'\nrequest_header = ['A: hunter2']")
+    monkeypatch.setenv("TUNNEL_SERVER", "https://example.com")
+    plain, as_json = (printed(capsys, "show", *SUBDOMAIN, *form) for form in ((), ("--json",)))
+    for out in (plain, as_json):
+        assert "hunter2" not in out
+        assert out.count("***") == 2
+    shown = json.loads(as_json)["settings"]
+    assert shown["token"] == {"value": "***", "source": "file", "from": f"{path}:1"}
+    assert shown["server"]["from"] == "TUNNEL_SERVER"
+    assert shown["subdomain"] == {"value": "myapp", "source": "flag", "from": "--subdomain"}
+    assert shown["origin_timeout"] == {"value": 600, "source": "default"}
+
+
+def test_config_path_is_told_whether_it_is_there_or_not(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = home / "trio-tunnel" / "client.toml"
+    assert printed(capsys, "path") == f"{path}\n"
+    write_file(home, "broken")
+    assert json.loads(printed(capsys, "path", "--json")) == {"path": str(path), "exists": True}
+
+
 def test_command_line_is_read_without_loading_trio() -> None:
-    code = "import sys, tunnel_client.cli; print('trio' in sys.modules, 'rich' in sys.modules)"
+    code = "import sys, tunnel_client.cli; print(*sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert shown.stdout == "False False\n"
+    assert "click" in shown.stdout.split()
+    assert not {"trio", "ssl", "email"} & set(shown.stdout.split())

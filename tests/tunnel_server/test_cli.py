@@ -565,7 +565,7 @@ def test_folder_that_this_user_may_not_look_into_has_no_file_for_it(
     ("content", "said"),
     [
         ("hold = 86_401", "1: hold: takes whole seconds, 0 to 86400, not '86401'"),
-        ("\nhold = '60'", "2: hold: a number of seconds"),
+        ("\nhold = '60'", "2: hold: a whole number of seconds"),
         ("hold = 1.5", "1: hold: takes whole seconds, 0 to 86400, not '1.5'"),
         ("bind = 8080", "1: bind: a string"),
         ("bind = 'x'", "1: bind: takes an IP address and a port"),
@@ -579,7 +579,7 @@ def test_folder_that_this_user_may_not_look_into_has_no_file_for_it(
         ("tls_cert = '/c'", "--tls-key: is needed beside --tls-cert"),
         ("log_level = 'loud'", "1: log_level: error, warning, info, debug or frames"),
         ("config = 'other.toml'", "1: config: unknown key; "),
-        ("[hold]", "1: hold: a number of seconds"),
+        ("[hold]", "1: hold: a whole number of seconds"),
         ("domian = 'a.test'", "1: domian: unknown key; did you mean domain?"),
         ("tunnels = 1", "1: tunnels: unknown key; allowed: bind, domain, "),
         ("bind = ", "1: is not TOML: Invalid value"),

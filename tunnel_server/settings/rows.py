@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from protocol.limits import HOLD_S, PING_INTERVAL_S, TIMEOUT_S
-from protocol.program.kinds import Commas, FilePath, Number, Numbers, Seconds, Switch, Text
+from protocol.program.kinds import (
+    Commas,
+    FilePath,
+    Numbers,
+    Seconds,
+    Switch,
+    Text,
+    WholeNumber,
+    WholeSeconds,
+)
 from protocol.program.settings import Setting, Table, log_level
 from protocol.program.showing import PATH, SHOWING
 from tunnel_server.settings import values
@@ -36,7 +45,7 @@ TABLE: Final = Table(
     (
         Setting(
             name="bind",
-            kind=Text("HOST:PORT", values.parse_bind),
+            kind=Text("HOST:PORT", values.parse_bind, _limits(values.BIND)),
             help="Address to listen on; port 0 takes a free one.",
             default=f"{values.DEFAULT_BIND_HOST}:{values.DEFAULT_BIND_PORT}",
             fields=("bind_host", "bind_port"),
@@ -44,14 +53,14 @@ TABLE: Final = Table(
         ),
         Setting(
             name="domain",
-            kind=Text("NAME", values.parse_domain),
+            kind=Text("NAME", values.parse_domain, _limits(values.DOMAIN)),
             help="The service's domain; tunnels are NAME.DOMAIN.",
             default=values.DEFAULT_DOMAIN,
             commands=_SERVING,
         ),
         Setting(
             name="public_url",
-            kind=Text("URL", values.parse_public_url),
+            kind=Text("URL", values.parse_public_url, _limits(values.PUBLIC_URL)),
             help="The service as visitors see it, behind a proxy.",
             unset="of domain and port",
             commands=_SERVING,
@@ -83,7 +92,7 @@ TABLE: Final = Table(
         ),
         Setting(
             name="trusted_proxies",
-            kind=Commas("CIDR,...", values.parse_networks),
+            kind=Commas("CIDR,...", values.parse_networks, _limits(values.NETWORKS)),
             help="Whose X-Forwarded-* fields are believed.",
             commands=_SERVING,
         ),
@@ -95,7 +104,7 @@ TABLE: Final = Table(
         ),
         Setting(
             name="max_connections",
-            kind=Number("N", values.parse_max_connections, _limits(values.CONNECTIONS)),
+            kind=WholeNumber("N", values.parse_max_connections, _limits(values.CONNECTIONS)),
             help="Of visitors.",
             unset="by the limit of open files",
             commands=_SERVING,
@@ -110,7 +119,7 @@ TABLE: Final = Table(
         ),
         Setting(
             name="hold",
-            kind=Seconds("SECONDS", values.parse_hold, _limits(values.HOLD)),
+            kind=WholeSeconds("SECONDS", values.parse_hold, _limits(values.HOLD)),
             help="How long a client that was cut off may take to come back.",
             default=str(HOLD_S),
             fields=("hold_s",),

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import click
+import pytest
+
+from protocol.errors import ConfigError
+from protocol.program.command_line import Asked, Command, CommandLine, asked_for, option_of
+from protocol.program.kinds import Switch, Text, Texts, Value
+from protocol.program.settings import Setting, Table
+from tunnel_client.settings import rows as client
+from tunnel_server.settings import rows as server
+
+RUN, MAKE = "run", "thing make"
+UNKNOWN = "no such flag; there are --the-size, --quiet, --field, --help"
+
+TABLE = Table(
+    "a-program",
+    (
+        Setting(
+            name="the_size", kind=Text("N"), help="How large.", default="7", commands=(RUN, MAKE)
+        ),
+        Setting(name="quiet", kind=Switch(), help="Say less.", commands=(RUN,)),
+        Setting(name="field", kind=Texts("F"), help="May be repeated.", commands=(RUN,)),
+    ),
+)
+
+
+def line(default: str = "", *, repeats_words: bool = True) -> CommandLine:
+    return CommandLine(
+        TABLE,
+        help="What it is for.",
+        commands=(
+            Command(RUN, "Run it.", "TARGET", epilog="More."),
+            Command(MAKE, "Make one."),
+        ),
+        groups={"thing": "Things."},
+        default=default,
+        there_are="there are",
+        see=" (see --help)",
+        repeats_words=repeats_words,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "flags", "argument"),
+    [
+        (["run"], {}, None),
+        (["run", "x"], {}, "x"),
+        (["run", "--the-size", "", "--quiet", ""], {"the_size": "", "quiet": True}, ""),
+        (["run", "--the-size=a b", "x"], {"the_size": "a b"}, "x"),
+        (["run", "--the-size=1", "--the-size=2"], {"the_size": "2"}, None),
+        (["run", "--field", "a", "--field", ""], {"field": ("a", "")}, None),
+        (["run", "--the-size", "--quiet"], {"the_size": "--quiet"}, None),
+        (["run", "--", "--quiet"], {}, "--quiet"),
+    ],
+)
+def test_values_come_back_as_they_were_typed(
+    arguments: list[str], flags: dict[str, Value], argument: str | None
+) -> None:
+    assert asked_for(line(), arguments) == Asked(RUN, flags, argument)
+
+
+def test_command_of_two_words_takes_the_flags_of_its_rows() -> None:
+    assert asked_for(line(), ["thing", "make", "--the-size", "1"]) == Asked(
+        MAKE, {"the_size": "1"}, None
+    )
+
+
+def test_default_command_is_what_is_meant_where_none_is_named() -> None:
+    assert asked_for(line(RUN), []) == Asked(RUN, {}, None)
+    assert asked_for(line(RUN), ["--quiet"]) == Asked(RUN, {"quiet": True}, None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "Missing command (see --help)"),
+        (["thing"], "Missing command (see --help)"),
+        (["frob"], "No such command 'frob' (see --help)"),
+        (["thing", "frob", "x"], "No such command 'frob' (see --help)"),
+        (["run", "a", "b c"], "Got unexpected extra argument(s) (b c) (see --help)"),
+        (["thing", "make", "a"], "Got unexpected extra argument(s) (a) (see --help)"),
+        (["run", "--the-size"], "--the-size: needs a value, N"),
+        (["run", "--field"], "--field: needs a value, F"),
+        (["run", "--quiet=1"], "--quiet: takes no value"),
+        (["run", "--help=1"], "--help: takes no value"),
+        (
+            ["run", "--no-quiet"],
+            "--no-quiet: no such flag; there are --the-size, --quiet, --field, --help",
+        ),
+        (["thing", "make", "--quiet"], "--quiet: no such flag; there are --the-size, --help"),
+        (["run", "--the"], f"--the: {UNKNOWN}"),
+        (["-x"], "-x: no such flag; there are --version, --help"),
+    ],
+)
+def test_bad_usage_is_told_in_our_words(arguments: list[str], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        asked_for(line(), arguments)
+    assert str(caught.value) == said
+
+
+def test_words_too_many_may_be_a_token_and_are_not_repeated() -> None:
+    with pytest.raises(ConfigError) as caught:
+        asked_for(line(repeats_words=False), ["run", "a", "hunter2"])
+    assert str(caught.value) == "Got unexpected extra argument(s) (see --help)"
+
+
+def test_help_shows_what_the_rows_say(capsys: pytest.CaptureFixture[str]) -> None:
+    assert asked_for(line(), ["run", "-h"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("Usage: a-program run [OPTIONS] TARGET\n")
+    assert "--the-size N  How large. [7]" in out
+    assert "--quiet       Say less.\n" in out
+    assert "More." in out
+    assert asked_for(line(), ["--help"]) == 0
+    assert "thing  Things." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("table", [server.TABLE, client.TABLE], ids=lambda table: table.program)
+def test_every_flag_but_a_switch_needs_its_value(table: Table) -> None:
+    """click takes `is_flag=False` for "the value is optional", and says nothing of it."""
+    for row in table.rows:
+        option = option_of(row)
+        parsed = click.Command("c", params=[option], callback=lambda **_: None)
+        assert option.is_flag is row.is_switch
+        if not row.is_switch:
+            with pytest.raises(click.BadOptionUsage):
+                parsed.make_context("c", [row.flag])
+        # No variable is read by click, and nothing is a default: what was not given stays unknown.
+        context = click.Command("c", params=[option_of(row)]).make_context("c", [])
+        assert not context.params[row.name]
+        assert option.envvar is None

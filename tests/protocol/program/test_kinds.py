@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+
+from protocol.errors import ConfigError
+from protocol.program.kinds import (
+    Commas,
+    Number,
+    Numbers,
+    Seconds,
+    Switch,
+    Text,
+    Texts,
+    Value,
+    WholeNumber,
+    choice,
+)
+
+KEY = "TUNNEL_X"
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value", "plain"),
+    [
+        (Text("X"), "a", "a", "a"),
+        (Number("N"), "1.5", "1.5", 1.5),
+        (WholeNumber("N"), "07", "07", 7),
+        (Seconds("S"), "1e1", "1e1", 10.0),
+        (Commas("A,..."), "a, b", "a, b", ["a", "b"]),
+        (Numbers("S,S"), "5,9", "5,9", [5, 9]),
+        (Texts("F"), "A: 1, 2", ("A: 1, 2",), ["A: 1, 2"]),
+        (Switch(), "true", True, True),
+        (Switch(), "false", False, False),
+        (choice("local", "public"), "local", "local", "local"),
+    ],
+)
+def test_variable_is_what_a_flag_would_say_and_is_shown_as_in_a_file(
+    kind: Text, text: str, value: Value, plain: object
+) -> None:
+    assert kind.from_variable(text, KEY) == value
+    assert kind.plain(value) == plain
+    if value not in ("1e1", "07", "a, b"):  # these are spelt otherwise there
+        assert kind.from_file(plain, KEY) == value
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (Text("X"), 1),
+        (Number("N"), True),
+        (Number("N"), "1"),
+        (Commas("A,..."), "a"),
+        (Commas("A,..."), [1]),
+        (Numbers("S,S"), [True]),
+        (Numbers("S,S"), [1.0]),
+        (Texts("F"), "A: 1"),
+        (Texts("F"), [1]),
+        (Switch(), "true"),
+        (Switch(), 1),
+    ],
+)
+def test_value_of_another_type_is_refused_with_what_is_taken(kind: Text, value: object) -> None:
+    with pytest.raises(ConfigError) as caught:
+        kind.from_file(value, KEY)
+    assert str(caught.value) == f"{KEY}: {kind.in_file}"
+
+
+def test_choice_names_what_there_is() -> None:
+    kind = choice("a", "b", "c")
+    assert (kind.metavar, kind.limits) == ("a|b|c", "a, b or c")
+    assert kind.read("b", KEY) == "b"
+    for wrong in ("", "d", "A", "a|b"):
+        with pytest.raises(ConfigError, match=f"^{KEY}: a, b or c$"):
+            kind.read(wrong, KEY)
