@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 
 from protocol.errors import TunnelError
 
-# Below it the sweeps, which look once a second, could not keep to it. A day: whoever wants more
-# wants none.
+# Below it the sweeps, which look once a second, could not keep to it. More than
+# a day is as good as none.
 WS_KEEPALIVE_MIN_S: Final = 1
 WS_KEEPALIVE_MAX_S: Final = 86_400
 

@@ -1,7 +1,7 @@
 """DRIVER. A session on one connection: the four tasks that it has while it is attached.
 
-The reader gives messages to the core and wakes who waits for what came; it never sends. The writer
-is the only one to send, and is cancelled only to drop the connection. The watchdog pings and
+The reader gives messages to the core, wakes the tasks that wait for them, and never sends. The
+writer is the only one to send, and is cancelled only to drop the connection. The watchdog pings and
 notices a dead peer. The ack timer wakes the writer when an ack must leave by itself (a deadline
 around each of the writer's waits would cost more than the wait). The programs' tasks touch the core
 and wait at their own stream's latches; none of them touches the transport.

@@ -18,7 +18,7 @@ from protocol.http.websocket import FrameCutter, close_frame
 
 
 class FrameSource(Protocol):
-    """What a leg needs of the stream; see TunnelStream."""
+    """The part of a stream that a leg uses; see TunnelStream."""
 
     @property
     def receive_ended(self) -> bool:
@@ -29,7 +29,7 @@ class FrameSource(Protocol):
         """Whether there is something to take, or never will be."""
 
     def take_some(self) -> bytes:
-        """What is there now."""
+        """Return what is there now."""
 
     async def wait_readable(self) -> None:
         """Wait until there may be something, or `wake_reader` is called."""

@@ -8,7 +8,7 @@ and only a pong with exactly its payload is kept from crossing.
 
 A pong names a ping by its payload alone, and answers all before that one as well. So it is enough
 to remember the latest that went to the peer. Of two with the same payload on their way at once, a
-pong answers both: whoever sent them cannot tell which of the two it was for.
+pong answers both: their senders cannot tell which of the two it was for.
 
 Nothing follows when a pong does not come. There is no second ping then, and a peer that has
 vanished is found by TCP's own keepalive.
@@ -37,7 +37,7 @@ class Keepalive:
     Attributes:
         to_peer: cuts what goes to the peer.
         from_peer: cuts what comes from it, and takes the pongs to our pings out.
-        sent_at: when a byte last went to the peer. Whoever sends keeps it up to date.
+        sent_at: when a byte last went to the peer; the sender keeps it up to date.
     """
 
     __slots__ = (

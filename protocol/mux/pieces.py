@@ -18,7 +18,7 @@ FRAMES_A_PIECE_MAX: Final = 256
 def pieces_of(message: bytes) -> list[bytes]:
     """The message, or the pieces that make it: whole frames, none torn apart.
 
-    Never raises: what is no frame stands at the end of the last piece, for whoever reads it.
+    Never raises: what is no frame stands at the end of the last piece, for its reader.
     """
     size = len(message)
     if size <= FRAMES_A_PIECE_MAX * HEADER_BYTES:
