@@ -22,6 +22,7 @@ from protocol.http.fields import BodyForm, Fields
 from protocol.mux.control import Heartbeat
 from protocol.mux.core import Core
 from protocol.mux.messages import Open
+from tunnel_client.observing.events import JSON_NAMES, OriginCameUp, OriginWentDown
 from tunnel_client.observing.report import Report
 from tunnel_client.origin.dial import Dialer
 from tunnel_client.origin.dispatch import Dispatcher
@@ -169,6 +170,9 @@ class MemoryTransport:
         self._receiving.close()
 
 
+KINDS = {**JSON_NAMES, OriginWentDown: "origin_down", OriginCameUp: "origin_up"}
+
+
 class Told(Report):
     """Keeps what is told."""
 
@@ -177,7 +181,7 @@ class Told(Report):
 
     @property
     def events(self) -> list[tuple[str, tuple[object, ...]]]:
-        return [(event.kind, event.fields) for event in self._queue]
+        return [(KINDS[type(event)], tuple(event)) for _, event in self._queue]
 
     def requests(self) -> list[tuple[object, ...]]:
         """(status, bytes_in, bytes_out, error, open_streams) of each."""

@@ -16,6 +16,7 @@ import trio
 from protocol.program.logs import LEVELS, set_up_logging
 from protocol.program.process import version
 from tunnel_client.identity.rewriting import Identity
+from tunnel_client.observing.events import ProgramStopped
 from tunnel_client.observing.report import Report, open_report
 from tunnel_client.origin.dispatch import Dispatcher
 from tunnel_client.origin.upgrade import CLOSE_ANSWER_S, CLOSE_S
@@ -64,7 +65,7 @@ async def serve(config: ClientConfig, report: Report, signals: AsyncIterator[int
         insecure=config.origin_insecure,
         ca=config.origin_ca,
         wait_s=config.origin_wait_s,
-        news=report,
+        sink=report,
     )
     exit_code = EXIT_STOPPED
     async with trio.open_nursery() as tasks:
@@ -97,7 +98,7 @@ async def serve(config: ClientConfig, report: Report, signals: AsyncIterator[int
         await _say_goodbye(dispatcher)
         tasks.cancel_scope.cancel()
     if exit_code == EXIT_STOPPED:
-        report.stopped("stopped by the user")
+        report.tell(ProgramStopped("stopped by the user"))
     return exit_code
 
 

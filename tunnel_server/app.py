@@ -31,7 +31,8 @@ from tunnel_server.listening.handover import HandoverError, MeetingPoint
 from tunnel_server.listening.offer import Offer
 from tunnel_server.listening.sockets import ListenError, bind, passed_sockets, with_address_of
 from tunnel_server.listening.takeover import Takeover, take_over
-from tunnel_server.observing.output import Output
+from tunnel_server.observing.events import ServerDraining
+from tunnel_server.observing.output import Output, listening
 from tunnel_server.owners.tokens import Authenticator
 from tunnel_server.settings.config import ServerConfig, bind_address
 from tunnel_server.tunnels.control import ControlEndpoint
@@ -174,7 +175,7 @@ class Server:
                 if takeover is not None:
                     await takeover.accepting()
                 self._open_offer(accepting)
-                self._output.listening(self._edge.port)
+                self._output.tell(listening(self._edge.config, self._edge.port))
                 await self._stop_asked(signals)
             except HandoverError as error:
                 log.error("%s: %s", PROGRAM, error)
@@ -206,7 +207,7 @@ class Server:
         if not replaced:
             self._note_names()
         in_flight = sum(session.stream_count for session in edge.directory.sessions)
-        self._output.draining(in_flight, replaced)
+        self._output.tell(ServerDraining(in_flight, replaced))
         async with trio.open_nursery() as stopping:
             stopping.start_soon(_cancel_on_signal, signals, stopping.cancel_scope)
             await drain(edge, self._arriving)

@@ -7,6 +7,7 @@ from random import Random
 import trio
 
 from tests.origin_fakes import Told
+from tunnel_client.observing.events import ClientEvent, TunnelReady
 from tunnel_client.origin.dial import Dialer
 from tunnel_client.origin.dispatch import Dispatcher
 from tunnel_client.settings.addresses import ServerUrl
@@ -25,8 +26,10 @@ class Ready(Told):
         self.sessions = 0
         self._news = trio.Event()
 
-    def ready(self, url: str, name: str, server: str) -> None:
-        super().ready(url, name, server)
+    def tell(self, event: ClientEvent) -> None:
+        super().tell(event)
+        if not isinstance(event, TunnelReady):
+            return
         self.sessions += 1
         self._news.set()
         self._news = trio.Event()

@@ -22,6 +22,7 @@ from tests.programs import Address
 from tests.system.origin import Origin
 from tests.system.visitor import visit
 from tunnel_client.app import serve as serve_client
+from tunnel_client.observing.events import ClientEvent, TunnelReady
 from tunnel_client.observing.report import Report
 from tunnel_client.settings.addresses import ServerUrl
 from tunnel_client.settings.config import ClientConfig
@@ -86,8 +87,10 @@ async def start_client(nursery: trio.Nursery, server_port: int, origin_port: int
     ready = trio.Event()
 
     class Ready(Report):
-        def ready(self, url: str, name: str, server: str) -> None:
-            ready.set()
+        def tell(self, event: ClientEvent) -> None:
+            super().tell(event)
+            if isinstance(event, TunnelReady):
+                ready.set()
 
     config = ClientConfig(
         target=Target.parse(str(origin_port)),

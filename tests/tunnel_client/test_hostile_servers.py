@@ -119,7 +119,6 @@ class Client:
             "1.2",
             on_stream=self.serve,
             on_claimed=lambda _: None,
-            on_resumed=lambda _: None,
             attempts=OneAttempt(Told(), server="http://tunnel.test", random=lambda: 0.0),
         )
 

@@ -19,6 +19,7 @@ from tunnel_server.listening.handover import HandoverError
 from tunnel_server.listening.offer import Offer
 from tunnel_server.listening.sockets import bind, with_address_of
 from tunnel_server.listening.takeover import Takeover, take_over
+from tunnel_server.observing.events import ServerEvent, ServerListening
 from tunnel_server.observing.output import Output
 from tunnel_server.owners.tokens import Authenticator
 from tunnel_server.settings.config import ServerConfig
@@ -39,13 +40,14 @@ def test_a_signal_stops_it_with_0(
     capsys: pytest.CaptureFixture[str],
     name: str,
 ) -> None:
-    listening = Output.listening
+    tell = Output.tell
 
-    def say(self: Output, port: int) -> None:
-        listening(self, port)
-        signal.raise_signal(getattr(signal, name))
+    def say(self: Output, event: ServerEvent) -> None:
+        tell(self, event)
+        if isinstance(event, ServerListening):
+            signal.raise_signal(getattr(signal, name))
 
-    monkeypatch.setattr(Output, "listening", say)
+    monkeypatch.setattr(Output, "tell", say)
     assert run(config) == 0
     out = capsys.readouterr().out
     assert out.startswith('{"event": "listening", "bind": "127.0.0.1:')
@@ -59,7 +61,11 @@ def test_a_second_signal_stops_it_at_once(
         signal.raise_signal(signal.SIGINT)
         await trio.sleep_forever()
 
-    monkeypatch.setattr(Output, "listening", lambda *_: signal.raise_signal(signal.SIGTERM))
+    def say(self: Output, event: ServerEvent) -> None:
+        if isinstance(event, ServerListening):
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(Output, "tell", say)
     monkeypatch.setattr("tunnel_server.app.drain", forever)
     assert run(config) == 0
 

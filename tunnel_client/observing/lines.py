@@ -1,63 +1,53 @@
-"""What the client's events look like: JSON for programs, lines for people.
-
-The JSON is fixed (README, `--json`): fields may be added, none changes. It is ASCII, so nothing in
-it can act on a terminal either. That the app is down and back again is for people only: programs
-read it in the `error` of each request.
-"""
+"""What the client's events look like: JSON for programs, lines for people."""
 
 from __future__ import annotations
 
-import json
-from typing import Any, NamedTuple, Protocol
+from typing import Protocol
 
+from protocol.program.observing import JsonForm, plain_text
 from protocol.program.text import printable
-
-# The names of an event's fields in JSON, in the order of `Event.fields`.
-FIELDS = {
-    "ready": ("url", "name", "server"),
-    "request": (
-        *("id", "method", "path", "status", "bytes_in", "bytes_out", "ms", "error"),
-        "open_streams",
-    ),
-    "reconnecting": ("attempt", "wait_s", "reason", "give_up_in_s"),
-    "resumed": ("away_s",),
-    "refused": ("code", "message"),
-    "stopped": ("reason",),
-}
-
-# The objects without their end: json.dumps of a whole one takes three times as long.
-_OBJECTS = {
-    kind: f'{{"event": "{kind}"' + "".join(f', "{name}": %s' for name in names)
-    for kind, names in FIELDS.items()
-}
+from tunnel_client.observing.events import (
+    JSON_NAMES,
+    ClientEvent,
+    OriginCameUp,
+    OriginWentDown,
+    ProgramStopped,
+    Reconnecting,
+    RequestEnded,
+    SessionResumed,
+    TunnelReady,
+    TunnelRefused,
+)
 
 # Of a path in a line for people: about two rows of a terminal. JSON has the rest.
 SHOWN_PATH_CHARS = 160
 
 
-class Event(NamedTuple):
-    """Something to tell: its name in JSON, the local time as HH:MM:SS, its fields in order."""
-
-    kind: str
-    clock: str
-    fields: tuple[Any, ...]
-
-
 class Lines(Protocol):
     """One form of output."""
 
-    def text(self, event: Event, dropped: int) -> str:
-        """The whole lines for an event; `dropped` requests before it were not told."""
+    def text(self, clock: str, event: ClientEvent, dropped: int) -> str:
+        """The whole lines for an event.
+
+        Args:
+            clock: when it was told, the local time as HH:MM:SS.
+            dropped: so many requests before it were not told.
+        """
 
 
 class JsonLines:
     """One object a line."""
 
-    def text(self, event: Event, dropped: int) -> str:
-        if event.kind not in _OBJECTS:
-            return ""
-        said = _OBJECTS[event.kind] % tuple(map(_json, event.fields))
-        return f'{said}, "dropped": {dropped}}}\n' if dropped else said + "}\n"
+    def __init__(self) -> None:
+        self._form = JsonForm(JSON_NAMES)
+
+    def __repr__(self) -> str:
+        return f"<JsonLines {self._form!r}>"
+
+    def text(self, clock: str, event: ClientEvent, dropped: int) -> str:
+        """See Lines."""
+        said = self._form.text(event, dropped=dropped) if dropped else self._form.text(event)
+        return said and said + "\n"
 
 
 class PlainLines:
@@ -74,68 +64,65 @@ class PlainLines:
     def __repr__(self) -> str:
         return f"<PlainLines {self._target} url={self._url!r}>"
 
-    def text(self, event: Event, dropped: int) -> str:
-        lines = getattr(self, f"_{event.kind}")(event.clock, *event.fields)
+    def text(self, clock: str, event: ClientEvent, dropped: int) -> str:
+        """See Lines."""
+        if isinstance(event, TunnelReady) and event.url != self._url:
+            self._url = event.url
+            lines = self._banner(event)
+        else:
+            lines = [f"{clock} {self._said(event)}"]
         if dropped:
-            lines = (f"         ({dropped} requests are not shown: the terminal was slow)", *lines)
+            lines.insert(0, f"         ({dropped} requests are not shown: the terminal was slow)")
         return "".join(f"{printable(line)}\n" for line in lines)
 
-    def _ready(self, clock: str, url: str, name: str, server: str) -> tuple[str, ...]:
-        if url == self._url:
-            return (f"{clock} connected again: {url}",)
-        self._url = url
-        return (
+    def _banner(self, ready: TunnelReady) -> list[str]:
+        return [
             "",
-            f"  Public URL   {url}",
+            f"  Public URL   {ready.url}",
             f"  leads to     {self._target}",
-            f"  through      {server}",
+            f"  through      {ready.server}",
             "",
             "  Ctrl-C stops it. Requests:",
             "",
-        )
+        ]
 
-    def _request(
-        self,
-        clock: str,
-        stream_id: int,
-        method: bytes,
-        path: bytes,
-        status: int | None,
-        bytes_in: int,
-        bytes_out: int,
-        ms: float,
-        error: str | None,
-        open_streams: int,
-    ) -> tuple[str, ...]:
-        sizes = size(bytes_out)
-        if bytes_in:
-            sizes = f"{size(bytes_in)} up, {sizes} down"
-        shown = f"{clock} {_plain(method)} {_shortened(_plain(path))} {status or 'failed'}"
-        return (f"{shown}, {sizes}, {ms:.0f} ms{f': {error}' if error else ''}",)
+    def _said(self, event: ClientEvent) -> str:
+        match event:
+            case RequestEnded():
+                return _request(event)
+            case TunnelReady():
+                return f"connected again: {event.url}"
+            case Reconnecting():
+                return _reconnecting(event)
+            case SessionResumed():
+                return f"resumed after {duration(event.away_s)}; nothing was lost"
+            case OriginWentDown():
+                waits = f"; requests wait for it, {event.wait_s:g} s each" if event.wait_s else ""
+                return f"{event.why}{waits}"
+            case OriginCameUp():
+                return f"{self._target} is back"
+            case TunnelRefused():
+                return f"refused by the server ({event.code}): {event.message}"
+            case ProgramStopped():
+                return f"stopped: {event.reason}"
 
-    def _reconnecting(
-        self, clock: str, attempt: int, wait_s: float, reason: str, give_up_in_s: float | None
-    ) -> tuple[str, ...]:
-        when = f"in {wait_s:.1f} s" if wait_s else "now"
-        # Nobody should wonder whether it will still be trying after lunch.
-        left = "until it works" if give_up_in_s is None else f"for {duration(give_up_in_s)} more"
-        return (f"{clock} {reason}; trying again {when} (attempt {attempt}), {left}",)
 
-    def _resumed(self, clock: str, away_s: float) -> tuple[str, ...]:
-        return (f"{clock} resumed after {duration(away_s)}; nothing was lost",)
+def _request(event: RequestEnded) -> str:
+    sizes = size(event.bytes_out)
+    if event.bytes_in:
+        sizes = f"{size(event.bytes_in)} up, {sizes} down"
+    path = _shortened(plain_text(event.path))
+    shown = f"{plain_text(event.method)} {path} {event.status or 'failed'}"
+    return f"{shown}, {sizes}, {event.ms:.0f} ms{f': {event.error}' if event.error else ''}"
 
-    def _origin_down(self, clock: str, why: str, wait_s: float) -> tuple[str, ...]:
-        waits = f"; requests wait for it, {wait_s:g} s each" if wait_s else ""
-        return (f"{clock} {why}{waits}",)
 
-    def _origin_up(self, clock: str) -> tuple[str, ...]:
-        return (f"{clock} {self._target} is back",)
-
-    def _refused(self, clock: str, code: str, message: str) -> tuple[str, ...]:
-        return (f"{clock} refused by the server ({code}): {message}",)
-
-    def _stopped(self, clock: str, reason: str) -> tuple[str, ...]:
-        return (f"{clock} stopped: {reason}",)
+def _reconnecting(event: Reconnecting) -> str:
+    when = f"in {event.wait_s:.1f} s" if event.wait_s else "now"
+    # Nobody should wonder whether it will still be trying after lunch.
+    left = "until it works"
+    if event.give_up_in_s is not None:
+        left = f"for {duration(event.give_up_in_s)} more"
+    return f"{event.reason}; trying again {when} (attempt {event.attempt}), {left}"
 
 
 def duration(seconds_s: float) -> str:
@@ -159,17 +146,6 @@ def size(count_bytes: int) -> str:
             return f"{value:.1f} {unit}"
         value /= 1000
     return f"{value:.1f} TB"
-
-
-def _json(value: bytes | str | float | None) -> str:
-    if isinstance(value, bytes | str):
-        return json.dumps(_plain(value))
-    return "null" if value is None else repr(value)  # numbers are finite
-
-
-def _plain(value: Any) -> Any:
-    """Bytes of a head as text. They are nearly always ASCII; what is not stays readable."""
-    return value.decode("ascii", "backslashreplace") if isinstance(value, bytes) else value
 
 
 def _shortened(path: str) -> str:

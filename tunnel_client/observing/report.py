@@ -26,7 +26,9 @@ from collections.abc import Callable
 
 import trio
 
-from tunnel_client.observing.lines import Event, JsonLines, Lines, PlainLines
+from protocol.program.observing import EventQueue
+from tunnel_client.observing.events import ClientEvent, RequestEnded
+from tunnel_client.observing.lines import JsonLines, Lines, PlainLines
 
 # What 10,000 requests a second bring in a tenth of a second. With the longest paths: 8 MB.
 LONGEST_QUEUE = 1_000
@@ -60,11 +62,16 @@ def write_stdout(data: bytes) -> None:
             select.select([], [STDOUT], [])
 
 
+TimedEvent = tuple[str, ClientEvent]
+"""When it was told, by the clock on the wall, and what."""
+
+
+def _is_request(told: TimedEvent) -> bool:
+    return isinstance(told[1], RequestEnded)
+
+
 class Report:
     """The client's events, told on stdout: one JSON object a line, or lines for people.
-
-    The methods named like the events never wait, never raise and cost microseconds; they may
-    be called before `run` is, and after it ended.
 
     Args:
         json: which of the two forms.
@@ -74,7 +81,6 @@ class Report:
 
     Attributes:
         closed: nobody reads stdout any more.
-        dropped: requests that were never told, since the last that was.
     """
 
     def __init__(
@@ -88,78 +94,27 @@ class Report:
         self._lines: Lines = JsonLines() if json else PlainLines(target)
         self._write = write
         self._clock = clock
-        self._queue: deque[Event] = deque()
+        self._queue: EventQueue[TimedEvent] = EventQueue(LONGEST_QUEUE, _is_request)
         self._unwritten: deque[bytes] = deque()
         self._writing = threading.Lock()
-        self._wake = trio.Event()
         self.closed = False
-        self.dropped = 0
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else f"queued={len(self._queue)} dropped={self.dropped}"
         return f"<Report {state}>"
 
-    def ready(self, url: str, name: str, server: str) -> None:
-        """The tunnel serves: its public URL, its name, the server's own URL."""
-        self._put(Event("ready", self._clock(), (url, name, server)))
+    @property
+    def dropped(self) -> int:
+        """Requests that were never told, since the last that was."""
+        return self._queue.forgotten
 
-    def request(
-        self,
-        stream_id: int,
-        method: bytes,
-        path: bytes,
-        status: int | None,
-        bytes_in: int,
-        bytes_out: int,
-        ms: float,
-        error: str | None,
-        open_streams: int,
-    ) -> None:
-        """A request is over.
-
-        Args:
-            path: the request's target as it came; the first 8 KiB are told.
-            status: of the answer that the visitor got; None if there was none.
-            bytes_in: of the request's body, or from the visitor after a 101.
-            bytes_out: of the answer's body, or to the visitor after a 101.
-            ms: from the open to the end, in milliseconds.
-            error: why it failed, for people; None if it did not.
-            open_streams: how many others are under way.
-        """
-        fields = (stream_id, method, path[:LONGEST_PATH_BYTES], status, bytes_in, bytes_out)
-        self._put(Event("request", self._clock(), (*fields, round(ms, 1), error, open_streams)))
-
-    def reconnecting(
-        self, attempt: int, wait_s: float, reason: str, give_up_in_s: float | None = None
-    ) -> None:
-        """There is no connection, for this reason; the next attempt comes in `wait_s` seconds.
-
-        Args:
-            give_up_in_s: when the program ends if no attempt gets through; None: it goes on.
-        """
-        left_s = None if give_up_in_s is None else round(give_up_in_s, 3)
-        fields = (attempt, round(wait_s, 3), reason, left_s)
-        self._put(Event("reconnecting", self._clock(), fields))
-
-    def resumed(self, away_s: float) -> None:
-        """The session goes on over a new connection, after so many seconds without one."""
-        self._put(Event("resumed", self._clock(), (round(away_s, 3),)))
-
-    def origin_down(self, why: str, wait_s: float) -> None:
-        """Nothing listens at the app's address; requests wait for it, so long each."""
-        self._put(Event("origin_down", self._clock(), (why, wait_s)))
-
-    def origin_up(self) -> None:
-        """The app takes connections again."""
-        self._put(Event("origin_up", self._clock(), ()))
-
-    def refused(self, code: str, message: str) -> None:
-        """The server said no, for good."""
-        self._put(Event("refused", self._clock(), (code, message)))
-
-    def stopped(self, reason: str) -> None:
-        """The program ends."""
-        self._put(Event("stopped", self._clock(), (reason,)))
+    def tell(self, event: ClientEvent) -> None:
+        """See Sink; may be called before `run` is, and after it ended."""
+        if self.closed:
+            return
+        if isinstance(event, RequestEnded) and len(event.path) > LONGEST_PATH_BYTES:
+            event = event._replace(path=event.path[:LONGEST_PATH_BYTES])
+        self._queue.put((self._clock(), event))
 
     async def run(self) -> None:
         """Tell what comes until nobody reads stdout any more, then return.
@@ -169,7 +124,7 @@ class Report:
         """
         try:
             while not self.closed:
-                await self._wake.wait()
+                await self._queue.wait()
                 self._take()
                 await self._flush()
                 await trio.sleep(PACE_S)
@@ -178,34 +133,13 @@ class Report:
                 self._take()
                 await self._flush()
 
-    def _put(self, event: Event) -> None:
-        if self.closed:
-            return
-        if len(self._queue) >= LONGEST_QUEUE:
-            self._forget_one()
-        self._queue.append(event)
-        self._wake.set()
-
-    def _forget_one(self) -> None:
-        for index, event in enumerate(self._queue):
-            if event.kind == "request":
-                del self._queue[index]
-                self.dropped += 1
-                return
-        self._queue.popleft()
-
     def _take(self) -> None:
         """Make the lines of all that is queued."""
-        self._wake = trio.Event()
-        lines = []
-        while self._queue:
-            event = self._queue.popleft()
-            dropped = self.dropped if event.kind == "request" else 0
-            self.dropped -= dropped
-            lines.append(self._lines.text(event, dropped))
+        taken = self._queue.take()
+        lines = "".join(self._lines.text(*told, dropped) for told, dropped in taken)
         if lines:
             # UTF-8 whatever the locale; a lone surrogate cannot be left after `printable`.
-            self._unwritten.append("".join(lines).encode())
+            self._unwritten.append(lines.encode())
 
     async def _flush(self) -> None:
         """Return when all lines are out, also those of a write that was abandoned."""

@@ -12,8 +12,9 @@ from typing import Final
 
 import trio
 
+from protocol.program.observing import Sink
 from tunnel_client.identity.rewriting import Identity
-from tunnel_client.observing.report import Report
+from tunnel_client.observing.events import RequestEnded
 from tunnel_client.origin.dial import Dialer
 from tunnel_client.origin.replay import Replay, ReplayConfig
 from tunnel_client.origin.tap import PlainTap, Tap
@@ -33,7 +34,7 @@ class Dispatcher:
 
     Args:
         tasks: where the workers run; it outlives the sessions.
-        report: is told of each request.
+        sink: is told of each request.
         identity: how the app is asked; None: as itself.
         origin_timeout_s, ws_keepalive_s: see ReplayConfig.
         tap_for: is asked at the begin of each request for a tap that sees it, or None.
@@ -42,7 +43,7 @@ class Dispatcher:
     def __init__(
         self,
         dialer: Dialer,
-        report: Report,
+        sink: Sink[RequestEnded],
         tasks: trio.Nursery,
         *,
         origin_timeout_s: float,
@@ -55,7 +56,7 @@ class Dispatcher:
             identity or Identity(dialer.target), origin_timeout_s, tasks, ws_keepalive_s
         )
         self._tap_for = tap_for
-        self._report = report
+        self._sink = sink
         self._idle: list[Worker] = []  # the one that was parked last stands last
         self._busy: set[Replay] = set()
         self._quiet: trio.Event | None = None
@@ -133,14 +134,16 @@ class Dispatcher:
             self._quiet = None
         opened, tap = replay.stream.opened, replay.tap
         tap.ended(tap.error)
-        self._report.request(
-            replay.stream.id,
-            opened.method,
-            opened.target,
-            tap.status,
-            tap.bytes_in,
-            tap.bytes_out,
-            (trio.current_time() - tap.began_at) * 1000,
-            tap.error,
-            len(self._busy),
+        self._sink.tell(
+            RequestEnded(
+                replay.stream.id,
+                opened.method,
+                opened.target,
+                tap.status,
+                tap.bytes_in,
+                tap.bytes_out,
+                round((trio.current_time() - tap.began_at) * 1000, 1),
+                tap.error,
+                len(self._busy),
+            )
         )

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import trio
 
+from protocol.program.observing import Sink
+from tunnel_client.observing.events import OriginCameUp, OriginWentDown
 from tunnel_client.origin.dial import Dialer, OriginDown, OriginStream
 from tunnel_client.settings.target import Target
 
@@ -25,22 +27,12 @@ LONGEST_PAUSE_S: Final = 0.5
 _SLOWER: Final = 1.25
 
 
-class News(Protocol):
-    """Who is told, once for each time that the app goes and comes back."""
-
-    def origin_down(self, why: str, wait_s: float) -> None:
-        """Nobody listens where the app should; requests wait so long."""
-
-    def origin_up(self) -> None:
-        """It takes connections again."""
-
-
 class PatientDialer(Dialer):
     """A dialer that waits while nobody listens.
 
     Args:
         wait_s: how long for each connection; 0: not at all.
-        news: is told when the app goes and comes back, as far as requests find that out.
+        sink: is told when the app goes and comes back, as far as requests find that out.
     """
 
     def __init__(
@@ -48,13 +40,13 @@ class PatientDialer(Dialer):
         target: Target,
         *,
         wait_s: float,
-        news: News,
+        sink: Sink[OriginWentDown | OriginCameUp],
         insecure: bool = False,
         ca: Path | None = None,
     ) -> None:
         super().__init__(target, insecure=insecure, ca=ca)
         self._wait_s = wait_s
-        self._news = news
+        self._sink = sink
         self._is_down = False
         self._knocking = trio.Lock()
         self._waits: set[trio.CancelScope] = set()
@@ -95,11 +87,11 @@ class PatientDialer(Dialer):
         except OriginDown as error:
             if not self._is_down:
                 self._is_down = True
-                self._news.origin_down(str(error), self._wait_s)
+                self._sink.tell(OriginWentDown(str(error), self._wait_s))
             raise
         if self._is_down:
             self._is_down = False
-            self._news.origin_up()
+            self._sink.tell(OriginCameUp())
         return stream
 
     async def _open_when_up(self) -> OriginStream:

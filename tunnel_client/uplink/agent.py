@@ -13,8 +13,9 @@ import trio
 
 from protocol.drivers.stream import TunnelStream
 from protocol.mux.messages import Claimed, Refused, Release
+from protocol.program.observing import Sink
+from tunnel_client.observing.events import ClientEvent, ProgramStopped, TunnelReady, TunnelRefused
 from tunnel_client.observing.lines import duration
-from tunnel_client.observing.report import Report
 from tunnel_client.settings.config import ClientConfig
 from tunnel_client.uplink.attempts import EXIT_GAVE_UP, Attempts
 from tunnel_client.uplink.link import Link
@@ -28,7 +29,7 @@ class Agent:
     """One tunnel, for the life of the program.
 
     Args:
-        report: is told how the tunnel is.
+        sink: is told how the tunnel is.
         serve: is given each request's stream, in the session's reader; must neither raise nor
             block.
         instance: 16 random bytes, this process's own.
@@ -38,7 +39,7 @@ class Agent:
     def __init__(
         self,
         config: ClientConfig,
-        report: Report,
+        sink: Sink[ClientEvent],
         serve: Callable[[TunnelStream], None],
         *,
         version: str,
@@ -46,12 +47,12 @@ class Agent:
         random: Callable[[], float],
     ) -> None:
         self._config = config
-        self._report = report
+        self._sink = sink
         self._serve = serve
         self._version = version
         self._instance = instance
         self._attempts = Attempts(
-            report,
+            sink,
             server=str(config.server_url),
             random=random,
             give_up_after_s=config.give_up_after_s,
@@ -73,13 +74,13 @@ class Agent:
             nursery.start_soon(watch_for_sleep, self._woke)
             refused = await self._keep_connected(nursery)
             if refused is not None:
-                self._report.refused(refused.code, refused.message)
+                self._sink.tell(TunnelRefused(refused.code, refused.message))
             # What another session, or one whose name was taken over, still has in flight.
             await self._finish_links()
             nursery.cancel_scope.cancel()
         if refused is not None:
             return EXIT_REFUSED
-        self._report.stopped(self._attempts.gave_up)  # the last event, whatever happens
+        self._sink.tell(ProgramStopped(self._attempts.gave_up))  # the last event, whatever happens
         return EXIT_GAVE_UP
 
     async def stop(self) -> None:
@@ -105,7 +106,6 @@ class Agent:
                 self._version,
                 on_stream=self._serve,
                 on_claimed=self._on_claimed,
-                on_resumed=self._on_resumed,
                 attempts=self._attempts,
             )
             self._links.add(link)
@@ -147,10 +147,7 @@ class Agent:
             for link in tuple(self._links):
                 nursery.start_soon(link.finish, self._config.drain_timeout_s)
 
-    def _on_resumed(self, away_s: float) -> None:
-        self._report.resumed(away_s)
-
     def _on_claimed(self, claimed: Claimed) -> None:
         self._name = claimed.name
         self._was_ready = True
-        self._report.ready(claimed.url, claimed.name, str(self._config.server_url))
+        self._sink.tell(TunnelReady(claimed.url, claimed.name, str(self._config.server_url)))

@@ -10,7 +10,8 @@ from typing import Final
 import trio
 
 from protocol.backoff import LONGEST_HELD_SPAN_S, LONGEST_SPAN_S, Backoff, Patience
-from tunnel_client.observing.report import Report
+from protocol.program.observing import Sink
+from tunnel_client.observing.events import Reconnecting, SessionResumed
 
 EXIT_GAVE_UP: Final = 4
 
@@ -23,7 +24,7 @@ class Attempts:
     Time without a connection is counted from when it is made, so that is when the client starts.
 
     Args:
-        report: is told of each wait.
+        sink: is told of each wait, and when a session was resumed.
         server: the server's URL, for people.
         random: for the waits, 0 to 1.
         give_up_after_s: how long to go on without a connection; 0: for ever.
@@ -31,13 +32,13 @@ class Attempts:
 
     def __init__(
         self,
-        report: Report,
+        sink: Sink[Reconnecting | SessionResumed],
         *,
         server: str,
         random: Callable[[], float],
         give_up_after_s: float = 0.0,
     ) -> None:
-        self._report = report
+        self._sink = sink
         self._server = server
         self._backoff = Backoff(random)
         self._give_up_after_s = give_up_after_s
@@ -69,12 +70,16 @@ class Attempts:
                 self._attempt = None
 
     def connected(self) -> float:
-        """The tunnel serves, anew or resumed; returns for how many seconds it did not."""
+        """The tunnel serves; returns for how many seconds it did not."""
         self._woken = trio.Event()
         if self._attempt is not None:  # it may go on to serve in the same block
             self._attempt.deadline = math.inf
             self._attempt = None
         return self._patience.connected(trio.current_time())
+
+    def resumed(self) -> None:
+        """Like `connected`, and tells for how long the session had no connection."""
+        self._sink.tell(SessionResumed(round(self.connected(), 3)))
 
     async def pause(self, lived_s: float, reason: str = "", *, held: bool = False) -> bool:
         """Wait before the next attempt, and say so; not at all after a `wake`.
@@ -96,8 +101,9 @@ class Attempts:
             wait_s = 0.0
         left_s = self._patience.ends_at - now
         if wait_s < left_s:
-            known_s = None if left_s == math.inf else left_s
-            self._report.reconnecting(self._backoff.attempt, wait_s, self._reason, known_s)
+            known_s = None if left_s == math.inf else round(left_s, 3)
+            attempt, reason = self._backoff.attempt, self._reason
+            self._sink.tell(Reconnecting(attempt, round(wait_s, 3), reason, known_s))
         await self._wait_until(min(now + wait_s, self._patience.ends_at))
         return trio.current_time() < self._patience.ends_at
 

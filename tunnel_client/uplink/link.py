@@ -42,8 +42,7 @@ class Link:
         version: of this program.
         on_stream: is given each request.
         on_claimed: is told the name and URL.
-        on_resumed: is told for how many seconds the session had no connection.
-        attempts: when to connect, and for how long to try.
+        attempts: when to connect, and for how long to try; is told when that was of use.
 
     Attributes:
         leaving: set when the server goes away, or takes the name away, or the session has ended:
@@ -61,7 +60,6 @@ class Link:
         *,
         on_stream: Callable[[TunnelStream], None],
         on_claimed: Callable[[Claimed], None],
-        on_resumed: Callable[[float], None],
         attempts: Attempts,
     ) -> None:
         self.leaving = trio.Event()
@@ -72,7 +70,6 @@ class Link:
         self._config = config
         self._version = version
         self._on_claimed = on_claimed
-        self._on_resumed = on_resumed
         self._attempts = attempts
         self._keeper = Keeper(on_stream, self._on_event)
         self._claim = Claim(_CLAIM, "", b"", True, {})
@@ -227,7 +224,7 @@ class Link:
             session.claim(self._claim)
         else:
             self._keeper.go_on(transport, answer)
-            self._on_resumed(self._attempts.connected())
+            self._attempts.resumed()
         assert self.session is not None
         self._opened = True
         self._attached_at = trio.current_time()

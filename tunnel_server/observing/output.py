@@ -6,7 +6,6 @@ each line is flushed at once. Logs and complaints are stderr's matter.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
@@ -14,6 +13,13 @@ from contextlib import suppress
 from typing import TextIO
 
 from protocol.names import APEX
+from protocol.program.observing import JsonForm
+from tunnel_server.observing.events import (
+    JSON_NAMES,
+    ServerDraining,
+    ServerEvent,
+    ServerListening,
+)
 from tunnel_server.settings.config import ServerConfig, bind_address, client_command
 
 logger = logging.getLogger(__name__)
@@ -34,40 +40,43 @@ class Output:
     def __init__(self, config: ServerConfig, version: str, stdout: TextIO | None = None) -> None:
         self._config = config
         self._version = version
+        self._form = JsonForm(JSON_NAMES)
         self._stdout: TextIO | None = sys.stdout if stdout is None else stdout
 
     def __repr__(self) -> str:
         form = "json" if self._config.json else "text"
         return f"<Output {form}{'' if self._stdout else ' gone'}>"
 
-    def listening(self, port: int) -> None:
-        """The sockets listen, on this port (which --bind may have left open)."""
-        if self._config.open_to_strangers:
+    def tell(self, event: ServerEvent) -> None:
+        """See Sink."""
+        if isinstance(event, ServerListening) and self._config.open_to_strangers:
             logger.warning("no token is needed: whoever reaches this server can publish an app")
-        bind = bind_address(self._config.bind_host, port)
-        url = self._config.public_url_for(APEX, port)
-        if self._config.json:
-            self._write(json.dumps({"event": "listening", "bind": bind, "url": url}))
-        else:
-            self._write("\n".join(self._welcome(bind, url, port)))
+        said = self._form.text(event) if self._config.json else self._said(event)
+        if said:
+            self._write(said)
 
-    def draining(self, streams: int, replaced: bool) -> None:
-        """A Ctrl-C, a SIGTERM or another server came; requests may be open. People only."""
-        if not self._config.json:
-            requests = "1 request" if streams == 1 else f"{streams} requests"
-            wait_s = f"{self._config.drain_timeout_s:g}"
-            why = "Replaced by another server" if replaced else "Stopping"
-            self._write(f"{why}: waiting up to {wait_s} s for {requests}. Ctrl-C stops at once.")
+    def _said(self, event: ServerEvent) -> str:
+        match event:
+            case ServerListening():
+                return "\n".join(self._welcome(event))
+            case ServerDraining():
+                return self._draining(event)
 
-    def _welcome(self, bind: str, url: str, port: int) -> list[str]:
+    def _draining(self, event: ServerDraining) -> str:
+        requests = "1 request" if event.streams == 1 else f"{event.streams} requests"
+        wait_s = f"{self._config.drain_timeout_s:g}"
+        why = "Replaced by another server" if event.replaced else "Stopping"
+        return f"{why}: waiting up to {wait_s} s for {requests}. Ctrl-C stops at once."
+
+    def _welcome(self, event: ServerListening) -> list[str]:
         token_needed = self._config.authentication_required
         tokens = f"with a token of {self._config.tokens_file}"
         return [
-            f"tunnel-server {self._version} listens on {bind}",
-            f"  service  {url}",
-            f"  tunnels  {self._config.public_url_for('NAME', port)}",
+            f"tunnel-server {self._version} listens on {event.bind}",
+            f"  service  {event.url}",
+            f"  tunnels  {self._config.public_url_for('NAME', event.port)}",
             f"  access   {tokens if token_needed else 'no token is needed'}",
-            f"  connect  {client_command(url, token_needed=token_needed)}",
+            f"  connect  {client_command(event.url, token_needed=token_needed)}",
             "Ctrl-C stops it.",
         ]
 
@@ -80,6 +89,11 @@ class Output:
         except (OSError, ValueError):  # a broken pipe; ValueError: closed
             _discard(self._stdout)
             self._stdout = None
+
+
+def listening(config: ServerConfig, port: int) -> ServerListening:
+    """The event of sockets that listen on this port."""
+    return ServerListening(bind_address(config.bind_host, port), config.public_url_for(APEX, port))
 
 
 def _discard(stdout: TextIO) -> None:

@@ -5,9 +5,14 @@ from typing import Any
 
 import pytest
 
+from tunnel_client.observing.events import (
+    JSON_NAMES,
+    ClientEvent,
+    OriginCameUp,
+    OriginWentDown,
+)
 from tunnel_client.observing.lines import (
     SHOWN_PATH_CHARS,
-    Event,
     JsonLines,
     PlainLines,
     duration,
@@ -18,12 +23,19 @@ CLOCK = "12:03:04"
 REQUEST = (7, b"GET", b"/a?b=c", 200, 0, 1234, 12.3, None, 2)
 
 
-def event(kind: str, *fields: Any) -> Event:
-    return Event(kind, CLOCK, fields)
+KINDS: dict[str, type[ClientEvent]] = {
+    **{name: kind for kind, name in JSON_NAMES.items()},
+    "origin_down": OriginWentDown,
+    "origin_up": OriginCameUp,
+}
+
+
+def event(kind: str, *fields: Any) -> ClientEvent:
+    return KINDS[kind](*fields)
 
 
 def plain(kind: str, *fields: Any) -> str:
-    return PlainLines("http://localhost:3000").text(event(kind, *fields), 0)
+    return PlainLines("http://localhost:3000").text(CLOCK, event(kind, *fields), 0)
 
 
 @pytest.mark.parametrize(
@@ -72,21 +84,21 @@ def plain(kind: str, *fields: Any) -> str:
     ],
 )
 def test_json_is_one_object_a_line_with_the_fixed_fields(
-    told: Event, record: dict[str, Any]
+    told: ClientEvent, record: dict[str, Any]
 ) -> None:
-    line = JsonLines().text(told, 0)
+    line = JsonLines().text(CLOCK, told, 0)
     assert line.endswith("\n")
     assert line.count("\n") == 1
     assert json.loads(line) == record
 
 
 def test_json_says_how_many_requests_were_not_told() -> None:
-    assert json.loads(JsonLines().text(event("request", *REQUEST), 17))["dropped"] == 17
+    assert json.loads(JsonLines().text(CLOCK, event("request", *REQUEST), 17))["dropped"] == 17
 
 
 def test_json_is_ascii_whatever_stands_in_it() -> None:
     fields = (7, b"GET", b"/\xff\x1b\n\xc3", None, 0, 0, 1.0, "gr\u00fc\u00dfe \u202e \udc80", 0)
-    line = JsonLines().text(event("request", *fields), 0)
+    line = JsonLines().text(CLOCK, event("request", *fields), 0)
     assert line.isascii()
     assert line[:-1].isprintable()
     assert json.loads(line)["path"] == "/\\xff\x1b\n\\xc3"
@@ -109,9 +121,9 @@ def test_ready_again_with_the_same_url_is_one_line() -> None:
     lines = PlainLines("3000")
     first = event("ready", "http://a.example", "a", "https://example")
     other = event("ready", "http://b.example", "b", "https://example")
-    lines.text(first, 0)
-    assert lines.text(first, 0) == "12:03:04 connected again: http://a.example\n"
-    assert "Public URL   http://b.example" in lines.text(other, 0)
+    lines.text(CLOCK, first, 0)
+    assert lines.text(CLOCK, first, 0) == "12:03:04 connected again: http://a.example\n"
+    assert "Public URL   http://b.example" in lines.text(CLOCK, other, 0)
 
 
 @pytest.mark.parametrize(
@@ -165,12 +177,12 @@ def test_that_the_app_is_down_and_back_is_for_people_alone() -> None:
     )
     assert plain("origin_down", "nothing listens there", 0.0) == "12:03:04 nothing listens there\n"
     assert plain("origin_up") == "12:03:04 http://localhost:3000 is back\n"
-    assert JsonLines().text(event("origin_down", "why", 3.0), 0) == ""
-    assert JsonLines().text(event("origin_up"), 0) == ""
+    assert JsonLines().text(CLOCK, event("origin_down", "why", 3.0), 0) == ""
+    assert JsonLines().text(CLOCK, event("origin_up"), 0) == ""
 
 
 def test_requests_that_were_not_told_are_counted_in_a_line_before() -> None:
-    first, second = PlainLines("x").text(event("request", *REQUEST), 17).splitlines()
+    first, second = PlainLines("x").text(CLOCK, event("request", *REQUEST), 17).splitlines()
     assert "(17 requests are not shown" in first
     assert second.startswith("12:03:04 GET")
 
@@ -201,7 +213,7 @@ def test_long_path_is_shortened_for_people_alone() -> None:
     assert "/... 200" in shown(SHOWN_PATH_CHARS + 1)
     assert len(shown(8000)) < 250
     long = event("request", 7, b"GET", b"/" * 8000, 200, 0, 0, 1.0, None, 0)
-    assert "/" * 8000 in JsonLines().text(long, 0)
+    assert "/" * 8000 in JsonLines().text(CLOCK, long, 0)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,14 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from tunnel_client.observing import report as module
+from tunnel_client.observing.events import (
+    ProgramStopped,
+    Reconnecting,
+    RequestEnded,
+    SessionResumed,
+    TunnelReady,
+    TunnelRefused,
+)
 from tunnel_client.observing.report import (
     LONGEST_PATH_BYTES,
     LONGEST_QUEUE,
@@ -87,16 +95,16 @@ def json_report(written: Written) -> Report:
 
 
 def request(report: Report, number: int = 0) -> None:
-    report.request(number, b"GET", b"/", 200, 0, 0, 1.26, None, 0)
+    report.tell(RequestEnded(number, b"GET", b"/", 200, 0, 0, 1.3, None, 0))
 
 
 async def test_event_is_written_at_once(written: Written, nursery: trio.Nursery) -> None:
     report = json_report(written)
     nursery.start_soon(report.run)
-    report.ready("http://a", "a", "http://s")
+    report.tell(TunnelReady("http://a", "a", "http://s"))
     await written.until(1)
     assert written.records[0]["event"] == "ready"
-    report.request(5, b"PUT", b"/x", None, 1, 2, 3.456, "why", 4)
+    report.tell(RequestEnded(5, b"PUT", b"/x", None, 1, 2, 3.5, "why", 4))
     await written.until(2)
     assert written.records[1] == {
         "event": "request",
@@ -116,12 +124,12 @@ async def test_every_kind_of_event_is_told_in_order(
     written: Written, nursery: trio.Nursery
 ) -> None:
     report = json_report(written)
-    report.reconnecting(1, 0.123456, "down", 59.87654)
-    report.resumed(12.34567)
-    report.ready("http://a", "a", "http://s")
+    report.tell(Reconnecting(1, 0.123, "down", 59.877))
+    report.tell(SessionResumed(12.346))
+    report.tell(TunnelReady("http://a", "a", "http://s"))
     request(report)
-    report.refused("unauthorized", "no")
-    report.stopped("why")
+    report.tell(TunnelRefused("unauthorized", "no"))
+    report.tell(ProgramStopped("why"))
     nursery.start_soon(report.run)
     await written.until(6)
     told = [record["event"] for record in written.records]
@@ -206,8 +214,8 @@ async def test_news_of_the_tunnel_outlive_a_flood_of_requests(
     report = json_report(written)
     for number in range(LONGEST_QUEUE):
         request(report, number)
-    report.reconnecting(1, 0.5, "down")
-    report.ready("http://a", "a", "http://s")
+    report.tell(Reconnecting(1, 0.5, "down"))
+    report.tell(TunnelReady("http://a", "a", "http://s"))
     for number in range(2 * LONGEST_QUEUE):
         request(report, number)
     nursery.start_soon(report.run)
@@ -223,7 +231,7 @@ async def test_queue_has_an_end_for_news_of_the_tunnel_too(
 ) -> None:
     report = json_report(written)
     for attempt in range(LONGEST_QUEUE + 5):
-        report.reconnecting(attempt, 0.5, "down")
+        report.tell(Reconnecting(attempt, 0.5, "down"))
     nursery.start_soon(report.run)
     await written.until(LONGEST_QUEUE)
     assert [record["attempt"] for record in written.records] == list(range(5, LONGEST_QUEUE + 5))
@@ -234,7 +242,7 @@ async def test_long_path_is_cut_so_that_the_queue_stays_small(
 ) -> None:
     report = json_report(written)
     for length in (LONGEST_PATH_BYTES, LONGEST_PATH_BYTES + 1):
-        report.request(0, b"GET", b"/" * length, 200, 0, 0, 1.0, None, 0)
+        report.tell(RequestEnded(0, b"GET", b"/" * length, 200, 0, 0, 1.0, None, 0))
     nursery.start_soon(report.run)
     await written.until(2)
     assert [len(record["path"]) for record in written.records] == [LONGEST_PATH_BYTES] * 2
@@ -244,17 +252,17 @@ async def test_last_words_are_told_when_cancelled(written: Written) -> None:
     report = json_report(written)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(report.run)
-        report.ready("http://a", "a", "http://s")
+        report.tell(TunnelReady("http://a", "a", "http://s"))
         await written.until(1)
         request(report)
-        report.stopped("Ctrl-C")
+        report.tell(ProgramStopped("Ctrl-C"))
         nursery.cancel_scope.cancel()
     assert [record["event"] for record in written.records] == ["ready", "request", "stopped"]
 
 
 async def test_cancelled_before_it_ran_it_tells_what_there_is(written: Written) -> None:
     report = json_report(written)
-    report.stopped("why")
+    report.tell(ProgramStopped("why"))
     with trio.CancelScope() as scope:
         scope.cancel()
         await report.run()
@@ -270,7 +278,7 @@ async def test_write_under_way_when_cancelled_is_finished_first(
         inner.start_soon(report.run)
         request(report)
         await written.news()
-        report.stopped("why")
+        report.tell(ProgramStopped("why"))
         inner.cancel_scope.cancel()
         nursery.start_soon(open_when_blocked, written)
     assert [record["event"] for record in written.records] == ["request", "stopped"]
@@ -338,12 +346,13 @@ TELL = """
 import sys
 import trio
 import trio.testing
+from tunnel_client.observing.events import ProgramStopped
 from tunnel_client.observing.report import open_report
 
 async def tell(report):
     async with trio.open_nursery() as nursery:
         nursery.start_soon(report.run)
-        report.stopped("why")
+        report.tell(ProgramStopped("why"))
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
 

@@ -11,6 +11,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.clocks import elapsed_s
+from tunnel_client.observing.events import OriginCameUp, OriginWentDown
 from tunnel_client.origin.dial import Dialer, OriginDown, OriginRefused
 from tunnel_client.origin.waiting import FIRST_PAUSE_S, LONGEST_PAUSE_S, PatientDialer
 from tunnel_client.settings.target import Target
@@ -36,14 +37,12 @@ class Machine:
         self.peers.append(theirs)
         return trio.SocketStream(trio.socket.from_stdlib_socket(ours))
 
-    def origin_down(self, why: str, wait_s: float) -> None:
-        self.news.append((why, wait_s))
-
-    def origin_up(self) -> None:
-        self.news.append(("up",))
+    def tell(self, event: OriginWentDown | OriginCameUp) -> None:
+        """See Sink."""
+        self.news.append(tuple(event) or ("up",))
 
     def dialer(self, wait_s: float = 3.0) -> PatientDialer:
-        return PatientDialer(Target.parse("127.0.0.1:3000"), wait_s=wait_s, news=self)
+        return PatientDialer(Target.parse("127.0.0.1:3000"), wait_s=wait_s, sink=self)
 
 
 def refused() -> OSError:

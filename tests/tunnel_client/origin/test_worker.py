@@ -356,7 +356,7 @@ async def an_app_that_is_down(
     with trio.socket.socket() as bound:
         await bound.bind(("127.0.0.1", 0))
         origin = DownApp(bound)
-        dialer = PatientDialer(origin.target, wait_s=3, news=Told())
+        dialer = PatientDialer(origin.target, wait_s=3, sink=Told())
         async with a_tunnel(dialer, origin_timeout_s=origin_timeout_s) as tunnel:
             yield tunnel, origin
         await origin.end()

@@ -27,7 +27,7 @@ class Client:
         self.streams: list[TunnelStream] = []
         self.claimed: list[Claimed] = []
         config = a_config(ws_keepalive_s=ws_keepalive_s)
-        self.resumed: list[float] = []
+        self.told = Told()
         self.pauses: list[tuple[float, str]] = []
         self.go_on = trio.Event()
         self.link = Link(
@@ -35,10 +35,13 @@ class Client:
             "1.2",
             on_stream=self.streams.append,
             on_claimed=self.claimed.append,
-            on_resumed=self.resumed.append,
             attempts=FakeAttempts(self),
         )
         nursery.start_soon(self._run)
+
+    @property
+    def resumed(self) -> list[tuple[object, ...]]:
+        return [fields for kind, fields in self.told.events if kind == "resumed"]
 
     async def _run(self) -> None:
         await self.link.run("app", INSTANCE, start=True)
@@ -48,7 +51,7 @@ class FakeAttempts(Attempts):
     """Attempts that pause until the test lets them go on."""
 
     def __init__(self, client: Client) -> None:
-        super().__init__(Told(), server="http://tunnel.test", random=lambda: 0.0)
+        super().__init__(client.told, server="http://tunnel.test", random=lambda: 0.0)
         self._client = client
 
     async def pause(self, lived_s: float, reason: str = "", *, held: bool = False) -> bool:

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tunnel_server.observing.output import Output
+from tunnel_server.observing.events import ServerDraining, ServerListening
+from tunnel_server.observing.output import Output, listening
 from tunnel_server.settings.config import ServerConfig
 from tunnel_server.settings.values import PublicUrl
+
+LISTENING = ServerListening("127.0.0.1:80", "http://localhost")
 
 
 class Flushed(io.StringIO):
@@ -24,7 +27,7 @@ class Flushed(io.StringIO):
 
 def printed(config: ServerConfig, port: int = 41233) -> str:
     stdout = Flushed()
-    Output(config, "1.2.3", stdout).listening(port)
+    Output(config, "1.2.3", stdout).tell(listening(config, port))
     assert stdout.flushed == stdout.getvalue()
     return stdout.flushed
 
@@ -81,16 +84,16 @@ def test_server_open_to_strangers_is_warned_of_in_the_log(caplog: pytest.LogCapt
 )
 def test_people_read_what_a_stop_waits_for_and_programs_do_not(streams: int, words: str) -> None:
     stdout = Flushed()
-    Output(ServerConfig(), "1", stdout).draining(streams, replaced=False)
+    Output(ServerConfig(), "1", stdout).tell(ServerDraining(streams, replaced=False))
     assert stdout.flushed == f"Stopping: waiting up to 8 s for {words}. Ctrl-C stops at once.\n"
     silent = Flushed()
-    Output(ServerConfig(json=True), "1", silent).draining(streams, replaced=False)
+    Output(ServerConfig(json=True), "1", silent).tell(ServerDraining(streams, replaced=False))
     assert silent.getvalue() == ""
 
 
 def test_a_server_that_is_replaced_says_so() -> None:
     stdout = Flushed()
-    Output(ServerConfig(), "1", stdout).draining(1, replaced=True)
+    Output(ServerConfig(), "1", stdout).tell(ServerDraining(1, replaced=True))
     assert stdout.flushed.startswith("Replaced by another server: waiting up to 8 s for 1 request.")
 
 
@@ -99,8 +102,8 @@ def test_reader_that_has_gone_away_does_not_matter() -> None:
     os.close(read)
     stdout = os.fdopen(write, "w")
     output = Output(ServerConfig(json=True), "1", stdout)
-    output.listening(80)
-    output.listening(80)
+    output.tell(LISTENING)
+    output.tell(LISTENING)
     assert repr(output) == "<Output json gone>"
     stdout.close()  # as Python does at exit: what is left in the buffer must not raise
 
@@ -110,5 +113,5 @@ def test_closed_stdout_does_not_matter() -> None:
     stdout.close()
     output = Output(ServerConfig(), "1", stdout)
     assert repr(output) == "<Output text>"
-    output.listening(80)
+    output.tell(LISTENING)
     assert repr(output) == "<Output text gone>"

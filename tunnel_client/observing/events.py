@@ -1,0 +1,108 @@
+"""What the client tells of itself.
+
+Fields are those of the JSON (README, `--json`), which is fixed: some may be added at the end, none
+changes. Numbers are rounded where an event is made.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+
+class TunnelReady(NamedTuple):
+    """The tunnel serves: its public URL, its name, the server's own URL."""
+
+    url: str
+    name: str
+    server: str
+
+
+class RequestEnded(NamedTuple):
+    """A request is over.
+
+    Fields:
+        id: of its stream.
+        path: the request's target as it came.
+        status: of the answer that the visitor got; None if there was none.
+        bytes_in: of the request's body, or from the visitor after a 101.
+        bytes_out: of the answer's body, or to the visitor after a 101.
+        ms: from the open to the end, in milliseconds.
+        error: why it failed, for people; None if it did not.
+        open_streams: how many others are under way.
+    """
+
+    id: int
+    method: bytes
+    path: bytes
+    status: int | None
+    bytes_in: int
+    bytes_out: int
+    ms: float
+    error: str | None
+    open_streams: int
+
+
+class Reconnecting(NamedTuple):
+    """There is no connection, for this reason; the next attempt comes in `wait_s` seconds.
+
+    Fields:
+        give_up_in_s: when the program ends if no attempt gets through; None: it goes on.
+    """
+
+    attempt: int
+    wait_s: float
+    reason: str
+    give_up_in_s: float | None = None
+
+
+class SessionResumed(NamedTuple):
+    """The session goes on over a new connection, after so many seconds without one."""
+
+    away_s: float
+
+
+class OriginWentDown(NamedTuple):
+    """Nothing listens at the app's address; requests wait for it, so long each."""
+
+    why: str
+    wait_s: float
+
+
+class OriginCameUp(NamedTuple):
+    """The app takes connections again."""
+
+
+class TunnelRefused(NamedTuple):
+    """The server said no, for good."""
+
+    code: str
+    message: str
+
+
+class ProgramStopped(NamedTuple):
+    """The program ends; the last event."""
+
+    reason: str
+
+
+ClientEvent = (
+    TunnelReady
+    | RequestEnded
+    | Reconnecting
+    | SessionResumed
+    | OriginWentDown
+    | OriginCameUp
+    | TunnelRefused
+    | ProgramStopped
+)
+
+JSON_NAMES: Final = {
+    TunnelReady: "ready",
+    RequestEnded: "request",
+    Reconnecting: "reconnecting",
+    SessionResumed: "resumed",
+    TunnelRefused: "refused",
+    ProgramStopped: "stopped",
+}
+"""What each is called in JSON. That the app is down and back is for people only: programs read it
+in the `error` of each request."""
