@@ -88,7 +88,7 @@ def is_readable(stream: trio.abc.Stream) -> bool:
 
 
 def undecrypted_bytes(stream: trio.SSLStream[AnyStream]) -> int:
-    """What TLS has read from below and not looked at.
+    """The bytes that TLS has read from below and not looked at.
 
     The one place that looks into trio, which says nothing of it in public:
     test_trios_tls_keeps_what_it_has_read_in_incoming tells when it has moved.

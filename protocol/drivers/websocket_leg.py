@@ -29,7 +29,7 @@ class FrameSource(Protocol):
         """Whether there is something to take, or never will be."""
 
     def take_some(self) -> bytes:
-        """Return what is there now."""
+        """Take the data that is there now, or b""."""
 
     async def wait_readable(self) -> None:
         """Wait until there may be something, or `wake_reader` is called."""

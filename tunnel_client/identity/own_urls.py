@@ -28,7 +28,7 @@ _KEEPS_SECURE: Final = (b"__secure-", b"__host-")
 
 
 class OwnUrls:
-    """What the app calls itself.
+    """The names by which the app calls itself.
 
     Args:
         target: the app.

@@ -1,4 +1,4 @@
-"""Who the app takes itself for: its own origin, or the public one.
+"""The host that the app takes itself for: its own origin, or the public one.
 
 A dev server answers only to itself: it looks at Host, and at Origin beside it. With `local` every
 request reaches the app as if a browser on this machine had asked it, and what the app says about
@@ -77,7 +77,7 @@ class Identity:
         return f"<Identity {self._mode} {self._urls.origin.decode()}>"
 
     def asked(self, opened: Open, fields: Fields) -> tuple[Fields, Visited]:
-        """What the app gets of a request's fields, and what `answered` needs to know of it.
+        """Return the fields of a request that the app gets, and the part that `answered` needs.
 
         Args:
             opened: the request.
@@ -91,7 +91,11 @@ class Identity:
         return self._request_edits.apply(asked), visited
 
     def answered(self, fields: Fields, visited: Visited, *, final: bool) -> Fields:
-        """What the visitor gets of an answer's fields; `final`: it is no informational one."""
+        """Return the fields of an answer that the visitor gets.
+
+        Args:
+            final: it is no informational one.
+        """
         if self._mode == "local":
             fields = self._as_public(fields, visited)
         return self._answer_edits.apply(fields) if final else fields

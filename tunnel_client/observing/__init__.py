@@ -1,1 +1,1 @@
-"""What the client tells of itself, as JSON or as lines for people."""
+"""How the client tells of itself, as JSON or as lines for people."""

@@ -1,4 +1,4 @@
-"""What the client tells of itself.
+"""The events of the client.
 
 Fields are those of the JSON (README, `--json`), which is fixed: some may be added at the end, none
 changes. Numbers are rounded where an event is made.
@@ -104,5 +104,5 @@ JSON_NAMES: Final = {
     TunnelRefused: "refused",
     ProgramStopped: "stopped",
 }
-"""What each is called in JSON. That the app is down and back is for people only: programs read it
-in the `error` of each request."""
+"""The name of each event in JSON. That the app is down and back is for people only: programs read
+it in the `error` of each request."""

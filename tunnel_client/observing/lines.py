@@ -1,4 +1,4 @@
-"""What the client's events look like: JSON for programs, lines for people."""
+"""The two forms of the client's events: JSON for programs, lines for people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the client tells on stdout, and how it does so without ever holding up a request.
+"""The stdout of the client: how events get there without ever holding up a request.
 
 stdout may be a pipe that nobody reads or a terminal that somebody stopped with Ctrl-S, so no task
 that carries data writes to it. Events go into a queue with an end: when it is full, the oldest

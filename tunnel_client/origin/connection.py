@@ -1,7 +1,7 @@
 """A connection to the local app: bytes both ways, and how it ended.
 
-What the app did must stay what it looks like, and the kernel tells of a reset only once: when a
-write has met it, the next read returns an end as if the app had closed. So this class remembers.
+The kernel reports a reset only once: when a write has met it, the next read returns an end, as if
+the app had closed in good order. The visitor must not be told that, so this class remembers.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class OriginConnection:
             raise OriginClosed from error
 
     async def receive(self) -> bytes:
-        """What the app sent, up to 64 KiB; b"" when it ended its direction.
+        """Return the next bytes that the app sent, up to 64 KiB; b"" when it ended its direction.
 
         Raises:
             OriginClosed: it did not end it cleanly, or we dropped the connection.

@@ -43,7 +43,7 @@ class OriginDown(OriginRefused):
 
 
 class TlsTransport(trio.abc.Stream):
-    """What lies under TLS: a socket whose failed writes leave it readable.
+    """The transport under TLS: a socket whose failed writes leave it readable.
 
     trio's TLS is of no use once a write has failed. But an app that refuses an upload answers,
     closes, and its reset may come while we still write: its answer must be read all the same.

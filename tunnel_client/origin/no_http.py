@@ -1,4 +1,4 @@
-"""What an app said that did not answer in HTTP.
+"""How an app is quoted that did not answer in HTTP.
 
 Next refuses a WebSocket with the bare bytes `Unauthorized`; a port that speaks TLS sends an alert,
 and an SSH server its name. Whoever reads the error should see that.
@@ -24,7 +24,7 @@ _TLS_ALERT: Final = b"\x15\x03"  # RFC 8446 5.1: the type of a record, and its v
 
 
 async def first_bytes(connection: OriginConnection) -> bytes:
-    """What came that is no HTTP, and what follows it: to its end, to 200 bytes or for 0.5 s."""
+    """Return the bytes that are no HTTP, to their end, to 200 bytes or for 0.5 s."""
     data = connection.answers.take_rest()
     try:
         with trio.move_on_after(REST_S):

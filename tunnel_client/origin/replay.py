@@ -42,7 +42,7 @@ class ReplayState(IntEnum):
 
 
 class ReplayEvent(IntEnum):
-    """What moves a replay."""
+    """An event that changes the state of a replay."""
 
     BYTES = 1
     FINAL_HEAD = 2
@@ -70,7 +70,7 @@ TRANSITIONS: Final = {
 
 
 class ReplayConfig(NamedTuple):
-    """What all replays of a dispatcher have in common.
+    """The part that all replays of a dispatcher have in common.
 
     Fields:
         identity: changes the fields of request and answer.

@@ -24,7 +24,7 @@ SENT_AT_ONCE_BYTES: Final = 16 * 1024
 
 
 class RequestProgress(Protocol):
-    """What a request tells of how far it is, and to whom its bytes are shown."""
+    """The view that a request has of its replay: to tell how far it is, and to show its bytes."""
 
     @property
     def tap(self) -> Tap:

@@ -44,7 +44,7 @@ class RelayState(IntEnum):
 
 
 class RelayEvent(IntEnum):
-    """What moves a relay."""
+    """An event that changes the state of a relay."""
 
     VISITOR_END = 1
     APP_END = 2

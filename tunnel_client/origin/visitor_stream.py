@@ -46,7 +46,7 @@ class VisitorStream(FrameSource, Protocol):
         """Of the request, once it has ended."""
 
     async def receive_some(self) -> bytes:
-        """What has come of the request's body, b"" at its end.
+        """Return what has come of the request's body, b"" at its end.
 
         Raises StreamReset and SessionClosed.
         """

@@ -32,7 +32,7 @@ CLOSE_S: Final = 1.0  # for the close_notify of TLS
 
 
 class WorkerPool(Protocol):
-    """What a worker needs of the dispatcher."""
+    """The part of the dispatcher that a worker uses."""
 
     dialer: Dialer
 

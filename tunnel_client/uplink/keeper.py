@@ -40,7 +40,7 @@ class Keeper:
         return f"<Keeper attempt {self._attempt} {self.session!r}>"
 
     def resume(self) -> Resume | None:
-        """What to ask a server for; None without a session that it may give back.
+        """Return the request for the session; None without one that a server may give back.
 
         Nothing may come by an older connection any more: the count in it would be wrong.
         """

@@ -141,7 +141,7 @@ async def open_transport(
 
 
 def failure_of(error: BaseException, url: str) -> ConnectFailed | HandshakeRefused:
-    """What an exception of the handshake means: a refusal for good, or a reason to try again.
+    """Tell what an exception of the handshake means: a refusal for good, or a reason to try again.
 
     Args:
         error: may be a group, of which the first counts.

@@ -1,1 +1,1 @@
-"""What the server tells of itself."""
+"""How the server tells of itself."""

@@ -1,4 +1,4 @@
-"""What the server tells of itself.
+"""The events of the server.
 
 Fields are those of the JSON (README, `--json`), which is fixed: some may be added at the end, none
 changes.
@@ -41,4 +41,4 @@ class ServerDraining(NamedTuple):
 ServerEvent = ServerListening | ServerDraining
 
 JSON_NAMES: Final = {ServerListening: "listening"}
-"""What each is called in JSON; that it drains is for people only."""
+"""The name of each event in JSON; that the server drains is for people only."""

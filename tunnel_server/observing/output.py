@@ -1,4 +1,4 @@
-"""What the server prints on stdout: lines for people, or with --json one object a line.
+"""The stdout of the server: lines for people, or with --json one object a line.
 
 Programs that started the server read the JSON form, so nothing else ever goes to their stdout, and
 each line is flushed at once. Logs and complaints are stderr's matter.
