@@ -57,6 +57,7 @@ from tests.origin_fakes import Told
 from tests.server_fakes import WELCOME, Network, Server, a_config
 from tunnel_client.uplink import link as link_module
 from tunnel_client.uplink.attempts import Attempts
+from tunnel_client.uplink.claims import Claims, WantedName
 from tunnel_client.uplink.link import Link
 
 WELCOME_MESSAGE = welcome_message(WELCOME)
@@ -118,12 +119,12 @@ class Client:
             a_config(),
             "1.2",
             on_stream=self.serve,
-            on_claimed=lambda _: None,
+            claims=Claims([WantedName("app")], bytes(16), a_config(), lambda _: None),
             attempts=OneAttempt(Told(), server="http://tunnel.test", random=lambda: 0.0),
         )
 
     async def run(self, link: Link) -> None:
-        await link.run("app", bytes(16), start=True)
+        await link.run()
 
     def serve(self, stream: TunnelStream) -> None:
         self.streams.append(stream)

@@ -6,8 +6,7 @@ what is in flight. The program ends only when a person stops it or the server re
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import trio
 
@@ -18,6 +17,7 @@ from tunnel_client.observing.events import ClientEvent, ProgramStopped, TunnelRe
 from tunnel_client.observing.lines import duration
 from tunnel_client.settings.config import ClientConfig
 from tunnel_client.uplink.attempts import EXIT_GAVE_UP, Attempts
+from tunnel_client.uplink.claims import Claims, WantedName
 from tunnel_client.uplink.link import Link
 from tunnel_client.uplink.sleep import watch_for_sleep
 
@@ -34,6 +34,7 @@ class Agent:
             block.
         instance: 16 random bytes, this process's own.
         random: for the waits between attempts, 0 to 1.
+        names: to ask for; an empty one is made up by the server. None: the config's only one.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Agent:
         version: str,
         instance: bytes,
         random: Callable[[], float],
+        names: Sequence[str] | None = None,
     ) -> None:
         self._config = config
         self._sink = sink
@@ -57,13 +59,13 @@ class Agent:
             random=random,
             give_up_after_s=config.give_up_after_s,
         )
-        self._name = config.subdomain or ""
-        self._was_ready = False
+        self._wanted = [WantedName(name) for name in names or (config.subdomain or "",)]
         self._stopping = False
         self._links: set[Link] = set()
 
     def __repr__(self) -> str:
-        return f"<Agent {self._name or 'no name yet'}, {len(self._links)} links>"
+        names = ", ".join(wanted.name or "no name yet" for wanted in self._wanted)
+        return f"<Agent {names}, {len(self._links)} links>"
 
     async def run(self) -> int:
         """Serve until the server refuses for good, or it gives up; returns the exit code.
@@ -105,30 +107,24 @@ class Agent:
                 self._config,
                 self._version,
                 on_stream=self._serve,
-                on_claimed=self._on_claimed,
+                claims=Claims(self._wanted, self._instance, self._config, self._on_claimed),
                 attempts=self._attempts,
             )
             self._links.add(link)
             nursery.start_soon(self._run_link, link)
             await link.leaving.wait()
-            await self._stay_if_stopping()
-            refused = link.refused
-            if refused is not None and not self._is_for_now(refused):
-                return refused
-            # To be sent away is no failure, however soon it comes: the next wait is a first one.
-            lived_s = math.inf if link.sent_away else link.lived_s()
-            if not await self._attempts.pause(lived_s, link.reason):
+            await self._wait_for_ever_if_stopping()
+            if link.refused is not None:
+                return link.refused
+            self._wanted = link.claims.wanted_next()
+            if not await self._attempts.pause(link.lived_s(), link.reason):
                 return None
-            await self._stay_if_stopping()
+            await self._wait_for_ever_if_stopping()
 
-    async def _stay_if_stopping(self) -> None:
-        """`stop` sees to the end; nothing new begins."""
+    async def _wait_for_ever_if_stopping(self) -> None:
+        """Make no new link while `stop` or `end` is at work; their caller cancels this."""
         if self._stopping:
             await trio.sleep_forever()
-
-    def _is_for_now(self, refused: Refused | Release) -> bool:
-        """After a first `ready` the name may be held by our own session, not yet missed."""
-        return isinstance(refused, Refused) and refused.code == "name-taken" and self._was_ready
 
     def _woke(self, slept_s: float) -> None:
         """The machine slept; connections from before are not believed in any more."""
@@ -138,7 +134,7 @@ class Agent:
 
     async def _run_link(self, link: Link) -> None:
         try:
-            await link.run(self._name, self._instance, start=not self._was_ready)
+            await link.run()
         finally:
             self._links.discard(link)
 
@@ -148,6 +144,4 @@ class Agent:
                 nursery.start_soon(link.finish, self._config.drain_timeout_s)
 
     def _on_claimed(self, claimed: Claimed) -> None:
-        self._name = claimed.name
-        self._was_ready = True
         self._sink.tell(TunnelReady(claimed.url, claimed.name, str(self._config.server_url)))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
+from enum import IntEnum
 from typing import Final
 
 import trio
@@ -19,19 +20,62 @@ from protocol.drivers.stream import TunnelStream
 from protocol.errors import HandshakeRefused
 from protocol.limits import CLOSE_TIMEOUT_S, HANDSHAKE_TIMEOUT_S
 from protocol.mux.events import ClaimAnswered, GoingAway, Released
-from protocol.mux.messages import Claim, Claimed, Goaway, Refused, Release, Resumed, Welcome
-from protocol.options import Options
+from protocol.mux.messages import Claimed, Goaway, Refused, Release, Resumed, Welcome
 from tunnel_client.settings.config import ClientConfig
 from tunnel_client.uplink.attempts import Attempts
+from tunnel_client.uplink.claims import Claims
 from tunnel_client.uplink.connect import ConnectFailed, open_stream
-from tunnel_client.uplink.keeper import Keeper
-from tunnel_client.uplink.opening import FOR_NOW, failure_of, open_transport
+from tunnel_client.uplink.opening import failure_of, open_transport
+from tunnel_client.uplink.resumption import ResumableSession
 
 log = logging.getLogger(__name__)
 
-_CLAIM: Final = 1  # the number of our only claim
 _LONGEST_DRAIN_S: Final = 3_600  # what a server may ask for
 _SWEEP_EVERY_S: Final = 1.0
+
+
+class LinkState(IntEnum):
+    """Where a link is between its first connection and its end."""
+
+    CONNECTING = 1  # or it waits to, for the first time or again
+    OPEN = 2  # a session runs on a connection
+    SENT_AWAY = 3  # the server stops, and still serves what is in flight
+    FINISHING = 4  # we do, likewise
+    FINISHING_DETACHED = 5  # and have no connection
+    ENDED = 6
+
+
+class LinkEvent(IntEnum):
+    """An event that changes the state of a link."""
+
+    OPENED = 1
+    LOST = 2  # the connection, or the attempt to make one
+    GOAWAY = 3
+    FINISH = 4
+    END = 5
+
+
+TRANSITIONS: Final = {
+    (LinkState.CONNECTING, LinkEvent.OPENED): LinkState.OPEN,
+    (LinkState.CONNECTING, LinkEvent.LOST): LinkState.CONNECTING,
+    (LinkState.CONNECTING, LinkEvent.FINISH): LinkState.FINISHING_DETACHED,
+    (LinkState.OPEN, LinkEvent.LOST): LinkState.CONNECTING,
+    (LinkState.OPEN, LinkEvent.GOAWAY): LinkState.SENT_AWAY,
+    (LinkState.OPEN, LinkEvent.FINISH): LinkState.FINISHING,
+    # Another link has taken its place by then: that it was sent away stays true.
+    (LinkState.SENT_AWAY, LinkEvent.OPENED): LinkState.SENT_AWAY,
+    (LinkState.SENT_AWAY, LinkEvent.LOST): LinkState.SENT_AWAY,
+    (LinkState.SENT_AWAY, LinkEvent.GOAWAY): LinkState.SENT_AWAY,
+    (LinkState.SENT_AWAY, LinkEvent.FINISH): LinkState.FINISHING,
+    (LinkState.FINISHING, LinkEvent.LOST): LinkState.FINISHING_DETACHED,
+    (LinkState.FINISHING, LinkEvent.GOAWAY): LinkState.FINISHING,  # the answer to ours
+    (LinkState.FINISHING_DETACHED, LinkEvent.OPENED): LinkState.FINISHING,
+    (LinkState.FINISHING_DETACHED, LinkEvent.LOST): LinkState.FINISHING_DETACHED,
+    **{(state, LinkEvent.END): LinkState.ENDED for state in LinkState},
+}
+"""The whole table. A pair that is not in it is a fault of ours: KeyError, and nothing changes."""
+
+_FINISHING: Final = (LinkState.FINISHING, LinkState.FINISHING_DETACHED)
 
 
 class Link:
@@ -41,16 +85,15 @@ class Link:
         config: where the server is, and what to show it.
         version: of this program.
         on_stream: is given each request.
-        on_claimed: is told the name and URL.
+        claims: the names that it asks for.
         attempts: when to connect, and for how long to try; is told when that was of use.
 
     Attributes:
-        leaving: set when the server goes away, or takes the name away, or the session has ended:
-            look why, and make another link.
+        leaving: set when the server goes away, or takes the last name away, or the session has
+            ended: look why, and make another link.
         ended: set when `run` has returned.
         reason: why, for people.
-        sent_away: the server stops, and another is there or will be.
-        refused: why the server does not take us for good, or not give us the name.
+        claims: what became of the names.
     """
 
     def __init__(
@@ -59,41 +102,41 @@ class Link:
         version: str,
         *,
         on_stream: Callable[[TunnelStream], None],
-        on_claimed: Callable[[Claimed], None],
+        claims: Claims,
         attempts: Attempts,
     ) -> None:
         self.leaving = trio.Event()
         self.ended = trio.Event()
         self.reason = ""
-        self.sent_away = False
-        self.refused: Refused | Release | None = None
+        self.claims = claims
         self._config = config
         self._version = version
-        self._on_claimed = on_claimed
         self._attempts = attempts
-        self._keeper = Keeper(on_stream, self._on_event)
-        self._claim = Claim(_CLAIM, "", b"", True, {})
-        self._attached_at = math.inf
-        self._opened = False
-        self._claim_answered = trio.Event()
+        self._state = LinkState.CONNECTING
+        self._refused: Refused | None = None
+        self._kept = ResumableSession(on_stream, self._on_event)
         self._goaway_answered = trio.Event()
-        self._finishing = False
-        self._leave_at = math.inf
-        self._nursery: trio.Nursery | None = None
         self._scope = trio.CancelScope()
 
     def __repr__(self) -> str:
-        state = "ended" if self.ended.is_set() else "leaving" if self.leaving.is_set() else "open"
-        return f"<Link {state} {self.session!r}>"
+        return f"<Link {self._state.name} {self.session!r} {self.claims!r}>"
 
     @property
     def session(self) -> Session | None:
         """The newest, once there is one."""
-        return self._keeper.session
+        return self._kept.session
+
+    @property
+    def refused(self) -> Refused | Release | None:
+        """Why the server does not take us for good, or gives us none of the names."""
+        return self._refused or self.claims.refusal
 
     def lived_s(self) -> float:
-        """How long the newest connection has lived; 0 if there was none."""
-        return max(trio.current_time() - self._attached_at, 0.0)
+        """How long the newest connection has lived; 0 if there was none.
+
+        To be sent away is no failure, however soon it comes: that counts as for ever.
+        """
+        return math.inf if self._state is LinkState.SENT_AWAY else self._kept.lived_s()
 
     def drop_connection(self, reason: str) -> None:
         """Do not believe in the connection any more, if there is one: make another.
@@ -105,30 +148,23 @@ class Link:
             self.reason = reason
             session.drop_connection()
 
-    async def run(self, name: str, instance: bytes, *, start: bool) -> None:
-        """Connect, claim the name, and serve until the session has ended. Only Cancelled is raised.
+    async def run(self) -> None:
+        """Connect, claim names, and serve until the session has ended. Only Cancelled is raised.
 
         When cancelled, the connection is dropped without a word to the server.
-
-        Args:
-            name: empty: the server makes one up.
-            instance: this process's own number.
-            start: a person started the program; false for a reconnect.
         """
-        # Whole seconds cross, rounded down: rather a ping too early than one too late.
-        options = Options(ws_keepalive_s=math.floor(self._config.ws_keepalive_s))
-        self._claim = Claim(_CLAIM, name, instance, start, options.as_map())
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._sweep)
                     await self._connect()
-                    while self._is_held and await self._pause():
+                    while self._kept.is_held and await self._pause():
                         await self._connect()
                     nursery.cancel_scope.cancel()
         finally:
             if self.session is not None:
                 self.session.close("the client has stopped")
+            self._happened(LinkEvent.END)
             for event in (self.leaving, self.ended, self._goaway_answered):
                 event.set()
 
@@ -137,8 +173,8 @@ class Link:
         session = self.session
         if session is None or (session.core.is_quiet and not session.attached):
             self._scope.cancel()  # nothing is in flight
-        elif not self._finishing:
-            self._finishing = True
+        elif self._state < LinkState.FINISHING:
+            self._happened(LinkEvent.FINISH)
             session.goaway("shutting-down", "the client stops", math.ceil(drain_timeout_s))
             with trio.move_on_after(drain_timeout_s):
                 # What crosses our goaway is served. Streams under way keep us longer than this.
@@ -146,7 +182,7 @@ class Link:
                     await self._goaway_answered.wait()
                 await session.wait_quiet()
             session.close("the client has stopped")
-            if not self._opened:
+            if self._state is LinkState.FINISHING_DETACHED:
                 self._scope.cancel()  # it waits to connect, or is just connecting
         await self.ended.wait()
 
@@ -163,18 +199,16 @@ class Link:
 
     # --- a connection ---
 
-    @property
-    def _is_held(self) -> bool:
-        """Whether there is a session without a connection."""
-        return self.session is not None and self.session.closed_reason is None
+    def _happened(self, event: LinkEvent) -> None:
+        self._state = TRANSITIONS[self._state, event]
 
     async def _pause(self) -> bool:
-        return await self._attempts.pause(self.lived_s(), self.reason, held=True)
+        return await self._attempts.pause(self._kept.lived_s(), self.reason, held=True)
 
     async def _connect(self) -> None:
         """One connection, from its start to its end."""
         config = self._config
-        self._attached_at = math.inf
+        self._kept.attached_at = math.inf
         self.reason = ""
         with self._attempts.attempt():
             try:
@@ -185,49 +219,44 @@ class Link:
             try:
                 await self._run_on(stream)
             finally:
-                self._nursery = None
-                self._opened = False
+                self._happened(LinkEvent.LOST)
                 await trio.aclose_forcefully(stream)
 
     async def _run_on(self, stream: trio.abc.Stream) -> None:
         try:
             async with trio.open_nursery() as nursery:
-                self._nursery = nursery
                 await self._run_session(nursery, stream)
                 nursery.cancel_scope.cancel()
         except* Exception as group:  # noqa: BLE001  # the library's own are among them
             self._failed(group)
 
     def _failed(self, group: BaseExceptionGroup[Exception]) -> None:
-        if self._opened and self.session is not None:
+        if self._kept.attached_at < math.inf and self.session is not None:
             self.session.close("this client has a fault")
             self.session.log.by(log).error("the session failed", exc_info=group)
             self.reason = "this client has a fault; its log says more"
             return
         failure = failure_of(group, str(self._config.server_url))
         if isinstance(failure, HandshakeRefused):
-            self.refused = Refused(0, failure.code, failure.message)
+            self._refused = Refused(0, failure.code, failure.message)
             if self.session is not None:
                 self.session.close(failure.message)
         self.reason = str(failure)
 
     async def _run_session(self, nursery: trio.Nursery, stream: trio.abc.Stream) -> None:
         transport, answer = await open_transport(
-            nursery, stream, self._config, self._version, self._keeper.resume()
+            nursery, stream, self._config, self._version, self._kept.resume()
         )
         if not self._is_wanted(answer):
             await transport.aclose()  # politely, so that the server holds it no longer
             return
         if isinstance(answer, Welcome):
-            session = self._keeper.begin(transport, answer)
-            self._claim_answered = trio.Event()
-            session.claim(self._claim)
+            self.claims.begin(self._kept.begin(transport, answer))
         else:
-            self._keeper.go_on(transport, answer)
+            self._kept.go_on(transport, answer)
             self._attempts.resumed()
         assert self.session is not None
-        self._opened = True
-        self._attached_at = trio.current_time()
+        self._happened(LinkEvent.OPENED)
         nursery.start_soon(self._wait_for_claim, self.session)
         said = await self.session.run()
         self.reason = self.reason or said
@@ -238,49 +267,47 @@ class Link:
         That one which was asked for may have ended meanwhile; and when the server has it no more
         there is nothing left to finish.
         """
-        if self._finishing and isinstance(answer, Welcome) and self.session is not None:
+        if isinstance(answer, Resumed):
+            return self._kept.is_held
+        finishing = self._state in _FINISHING
+        if finishing and self.session is not None:
             self.session.close("the server does not have the session any more")
-        return not self._finishing if isinstance(answer, Welcome) else self._is_held
+        return not finishing
 
     async def _sweep(self) -> None:
         while True:
             await trio.sleep(_SWEEP_EVERY_S)
-            now = trio.current_time()
-            self._keeper.sweep(now)
-            if now >= self._leave_at and self.session is not None:
-                self.session.close("the server's deadline has passed")
+            self._kept.sweep(trio.current_time())
 
     # --- the session ---
 
     async def _wait_for_claim(self, session: Session) -> None:
         with trio.move_on_after(HANDSHAKE_TIMEOUT_S):
-            await self._claim_answered.wait()
+            await self.claims.wait_answered()
             return
         session.close(f"the server gave no name within {HANDSHAKE_TIMEOUT_S} s")
 
     def _on_event(self, event: SessionEvent) -> None:
         """Called in the session's reader."""
         if isinstance(event, ClaimAnswered):
-            self._claim_answered.set()
-            if isinstance(event.answer, Claimed):
-                self._claim = self._claim._replace(name=event.answer.name, start=False)
-                self._attempts.connected()
-                self._on_claimed(event.answer)
-            else:
-                self._not_claimed(event.answer)
+            self._claim_answered(event.answer)
         elif isinstance(event, Released):
-            self.refused = event.release
-            self.reason = event.release.message
-            self.leaving.set()
+            self.claims.released(event.release)
+            if not self.claims.is_of_use:
+                self.reason = event.release.message
+                self.leaving.set()
         elif isinstance(event, GoingAway):
             self._server_leaves(event.goaway)
 
-    def _not_claimed(self, answer: Refused) -> None:
+    def _claim_answered(self, answer: Claimed | Refused) -> None:
         assert self.session is not None
-        if answer.code not in FOR_NOW:
-            self.refused = answer
-        self.reason = answer.message
-        self.session.close(answer.message)
+        if isinstance(answer, Claimed):
+            self._attempts.connected()
+        self.claims.answered(self.session, answer)
+        if not self.claims.is_of_use:
+            assert isinstance(answer, Refused)
+            self.reason = answer.message
+            self.session.close(answer.message)
 
     def _server_leaves(self, goaway: Goaway) -> None:
         """The server drains, or answers our goaway; it ends the session when it is empty.
@@ -288,9 +315,9 @@ class Link:
         One that is gone at its deadline, and did not close, must not keep us: the sweep looks.
         """
         self._goaway_answered.set()
-        if not self._finishing:
-            self.sent_away = True
+        self._happened(LinkEvent.GOAWAY)
+        if self._state is LinkState.SENT_AWAY:
             self.reason = f"the server said: {goaway.message}"
             patience_s = min(goaway.deadline_s, _LONGEST_DRAIN_S) + 2 * CLOSE_TIMEOUT_S
-            self._leave_at = trio.current_time() + patience_s
+            self._kept.leave_at = trio.current_time() + patience_s
         self.leaving.set()

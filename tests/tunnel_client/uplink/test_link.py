@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import pytest
 import trio
 import trio.testing
@@ -13,9 +15,11 @@ from protocol.mux.messages import Claim, Claimed, Refused, Release
 from tests.clocks import elapsed_s
 from tests.origin_fakes import Told
 from tests.server_fakes import WELCOME, Network, a_config
+from tests.state_tables import walk
 from tunnel_client.uplink import link as link_module
 from tunnel_client.uplink.attempts import Attempts
-from tunnel_client.uplink.link import Link
+from tunnel_client.uplink.claims import Claims, WantedName
+from tunnel_client.uplink.link import Link, LinkEvent, LinkState
 
 INSTANCE = bytes(range(16))
 
@@ -23,7 +27,13 @@ INSTANCE = bytes(range(16))
 class Client:
     """A link that runs, and what it told."""
 
-    def __init__(self, nursery: trio.Nursery, *, ws_keepalive_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        *,
+        ws_keepalive_s: float = 0.0,
+        names: Sequence[str] = ("app",),
+    ) -> None:
         self.streams: list[TunnelStream] = []
         self.claimed: list[Claimed] = []
         config = a_config(ws_keepalive_s=ws_keepalive_s)
@@ -34,7 +44,7 @@ class Client:
             config,
             "1.2",
             on_stream=self.streams.append,
-            on_claimed=self.claimed.append,
+            claims=Claims([*map(WantedName, names)], INSTANCE, config, self.claimed.append),
             attempts=FakeAttempts(self),
         )
         nursery.start_soon(self._run)
@@ -44,7 +54,7 @@ class Client:
         return [fields for kind, fields in self.told.events if kind == "resumed"]
 
     async def _run(self) -> None:
-        await self.link.run("app", INSTANCE, start=True)
+        await self.link.run()
 
 
 class FakeAttempts(Attempts):
@@ -69,6 +79,29 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Network:
 
 async def settled() -> None:
     await trio.testing.wait_all_tasks_blocked()
+
+
+A_LINK = """
+                   OPENED    LOST               GOAWAY    FINISH             END
+CONNECTING         OPEN      CONNECTING         .         FINISHING_DETACHED ENDED
+OPEN               .         CONNECTING         SENT_AWAY FINISHING          ENDED
+SENT_AWAY          SENT_AWAY SENT_AWAY          SENT_AWAY FINISHING          ENDED
+FINISHING          .         FINISHING_DETACHED FINISHING .                  ENDED
+FINISHING_DETACHED FINISHING FINISHING_DETACHED .         .                  ENDED
+ENDED              .         .                  .         .                  ENDED
+"""
+
+
+async def test_a_link_moves_as_its_table_says(network: Network, nursery: trio.Nursery) -> None:
+    def begin(
+        state: LinkState,
+    ) -> tuple[Callable[[LinkEvent], object], Callable[[], LinkState]]:
+        link = Client(nursery).link
+        link._state = state
+        return link._happened, lambda: link._state
+
+    walk(link_module.TRANSITIONS, A_LINK, begin, LinkState, LinkEvent)
+    nursery.cancel_scope.cancel()
 
 
 # --- from start to end ---------------------------------------------------------------------------

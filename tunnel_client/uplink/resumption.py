@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import trio
@@ -15,14 +16,16 @@ from protocol.mux.core import Core
 from protocol.mux.messages import Resume, Resumed, Welcome
 
 
-class Keeper:
-    """Keeps one session at a time.
+class ResumableSession:
+    """One session at a time, and the ticket with which it is resumed.
 
     Args:
         on_stream, on_event: of each session.
 
     Attributes:
         session: the newest, once there is one; it may have ended.
+        attached_at: since when the newest connection carries it; infinite while one is being made.
+        leave_at: when a server that goes away must have ended it.
     """
 
     def __init__(
@@ -31,13 +34,15 @@ class Keeper:
         on_event: Callable[[SessionEvent], None],
     ) -> None:
         self.session: Session | None = None
+        self.attached_at = math.inf
+        self.leave_at = math.inf
         self._on_stream = on_stream
         self._on_event = on_event
         self._welcome: Welcome | None = None
         self._attempt = 0
 
     def __repr__(self) -> str:
-        return f"<Keeper attempt {self._attempt} {self.session!r}>"
+        return f"<ResumableSession attempt {self._attempt} {self.session!r}>"
 
     def resume(self) -> Resume | None:
         """Return the request for the session; None without one that a server may give back.
@@ -64,6 +69,7 @@ class Keeper:
             on_event=self._on_event,
         )
         self.session, self._welcome, self._attempt = session, welcome, 0
+        self.attached_at = trio.current_time()
         return session
 
     def go_on(self, transport: WebSocketTransport, resumed: Resumed) -> None:
@@ -79,6 +85,16 @@ class Keeper:
         except RemoteProtocolError as error:
             session.close(f"the server broke the protocol: {error}")
             raise
+        self.attached_at = trio.current_time()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether there is a session that has not ended."""
+        return self.session is not None and self.session.closed_reason is None
+
+    def lived_s(self) -> float:
+        """How long the newest connection has lived; 0 if there was none."""
+        return max(trio.current_time() - self.attached_at, 0.0)
 
     def sweep(self, now: float) -> None:
         """Once a second: end a session that the server cannot have any more.
@@ -86,6 +102,8 @@ class Keeper:
         It has missed us for at most its timeout, and held the session for as long as it said.
         """
         session, welcome = self.session, self._welcome
+        if session is not None and now >= self.leave_at:
+            session.close("the server's deadline has passed")
         if session is None or welcome is None or session.detached_at is None:
             return
         patience_s = welcome.timeout_s + welcome.hold_s
