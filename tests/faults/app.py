@@ -1,10 +1,12 @@
 """The app that the faults meet: the one of tests/system, which also counts what reached it.
 
-As a program, `python -m tests.faults.app PORT` prints its port and can be stopped and killed.
+As a program, `python -m tests.faults.app PORT` prints its port and can be stopped and killed. Its
+gate opens when its stdin ends.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -50,9 +52,15 @@ class App(Origin):
             self.connections -= 1
 
     async def count(self, exchange: Exchange) -> None:
-        """Server-sent events 0 to `events`, one each `every_ms`."""
+        """Server-sent events, `events` of them, one each `every_ms`.
+
+        With `gated` the last of them comes once the gate is open.
+        """
         await exchange.head(STREAM)
-        for number in range(exchange.number("events")):
+        count = exchange.number("events")
+        for number in range(count):
+            if number == count - 1 and "gated" in exchange.query:
+                await self.gate.wait()
             await exchange.send(b"id: %d\ndata: %d\n\n" % (number, number))
             await trio.sleep(exchange.number("every_ms") / 1000)
         await exchange.end()
@@ -82,7 +90,9 @@ class App(Origin):
 async def app_program(port: int = 0) -> AsyncIterator[tuple[trio.Process, int]]:
     """The app as a program of its own, and its port; killed at the end of the block."""
     process: trio.Process = await trio.lowlevel.open_process(
-        [sys.executable, "-m", "tests.faults.app", str(port)], stdout=subprocess.PIPE
+        [sys.executable, "-m", "tests.faults.app", str(port)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
     assert process.stdout is not None
     try:
@@ -100,6 +110,9 @@ async def main(port: int) -> None:
         listen = partial(trio.serve_tcp, app.handle, port, host="127.0.0.1")
         listeners = await nursery.start(listen)
         print(listeners[0].socket.getsockname()[1], flush=True)
+        async with trio.lowlevel.FdStream(os.dup(sys.stdin.fileno())) as stdin:
+            await stdin.receive_some()
+        app.gate.set()
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Awaitable, Callable
 from random import Random
 
 import h11
@@ -11,7 +10,7 @@ import trio
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import CloseConnection, Message
 
-from tests.faults.exchanges import STUCK_S, Place
+from tests.faults.exchanges import STUCK_S, Place, Rest
 from tests.faults.ledger import FailedVisibly, Ledger
 from tests.system.peer import UPGRADE, WsEvents, h11_event, trailing
 from tests.system.visitor import Visitor
@@ -25,7 +24,6 @@ KEY = ("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA==")
 CLOSE_FRAME_BYTES_MAX = 127  # a control frame's (RFC 6455 5.5), and its header
 
 Fragments = list[bytes]
-Rest = Callable[[], Awaitable[object]]
 
 
 def message(random: Random, number: int) -> Fragments:
@@ -173,12 +171,20 @@ class Talk:
         assert self.answered == len(self.sent), f"{self!r}, and a proper Close"
 
 
-async def echo(place: Place, random: Random, *, count: int, pause_s: float) -> None:
-    """A WebSocket with so many messages."""
+async def echo(
+    place: Place,
+    random: Random,
+    *,
+    count: int,
+    pause_s: float,
+    rest: Rest = trio.lowlevel.checkpoint,
+) -> None:
+    """A WebSocket with so many messages, which rests before the last of them."""
     sent = [message(random, number) for number in range(count)]
     with place.ledger.exchange("echo"), trio.fail_after(STUCK_S):
         async with place.visit() as visitor:
-            await Talk(place.ledger, visitor, sent, kind="echo", pause_s=pause_s).run()
+            talk = Talk(place.ledger, visitor, sent, kind="echo", pause_s=pause_s, rest=rest)
+            await talk.run()
 
 
 async def idle(place: Place, random: Random, *, rest: Rest, name: str = "app") -> None:

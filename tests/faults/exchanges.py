@@ -6,7 +6,7 @@ They take a `Place`, so that the same goes over loopback and over a line between
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from random import Random
 from typing import Protocol
@@ -22,6 +22,8 @@ from tests.system.visitor import Answer, Visitor
 # An exchange without an end is wrong.
 STUCK_S = 60 * PATIENCE
 PIECE_BYTES = 16 << 10
+
+Rest = Callable[[], Awaitable[object]]
 SMALL_BYTES_MAX = 20_000
 
 
@@ -53,13 +55,14 @@ async def get(place: Place, random: Random, name: str = "app") -> None:
             await whole(place.ledger, visitor, "get", seed, size, progress)
 
 
-async def download(place: Place, random: Random, *, size_bytes: int) -> None:
-    """A large one."""
+async def download(place: Place, random: Random, *, size_bytes: int, gated: bool = False) -> None:
+    """A large one; if it is gated, the app keeps the last part of it until its gate is open."""
     seed = random.randrange(1 << 30)
     progress = Progress()
     with place.ledger.exchange("download"), patience(progress):
         async with place.visit() as visitor:
-            await visitor.request(f"/bytes?seed={seed}&size={size_bytes}")
+            gate = "&gated=1" if gated else ""
+            await visitor.request(f"/bytes?seed={seed}&size={size_bytes}{gate}")
             await whole(place.ledger, visitor, "download", seed, size_bytes, progress)
 
 
@@ -103,8 +106,15 @@ async def whole(
     ledger.checked_bytes += size
 
 
-async def upload(place: Place, random: Random, *, size_bytes: int, kind: str = "upload") -> None:
-    """A POST; the app answers with the digest of what it got."""
+async def upload(
+    place: Place,
+    random: Random,
+    *,
+    size_bytes: int,
+    kind: str = "upload",
+    rest: Rest = trio.lowlevel.checkpoint,
+) -> None:
+    """A POST, which rests before its last part; the app answers with the digest of what it got."""
     seed, number = random.randrange(1 << 30), f"{random.randrange(1 << 60):x}"
     body = blocks(seed, size_bytes)
     with place.ledger.exchange(kind), trio.fail_after(STUCK_S):
@@ -112,7 +122,7 @@ async def upload(place: Place, random: Random, *, size_bytes: int, kind: str = "
             length = [("Content-Length", str(size_bytes))]
             await visitor.request(f"/post?id={number}", "POST", length)
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(send, place.ledger, visitor, body, kind)
+                nursery.start_soon(send, place.ledger, visitor, body, kind, rest)
                 await good(visitor)
                 got = b"".join([data async for data in visitor.body()])
                 nursery.cancel_scope.cancel()
@@ -120,9 +130,11 @@ async def upload(place: Place, random: Random, *, size_bytes: int, kind: str = "
         place.ledger.checked_bytes += size_bytes
 
 
-async def send(ledger: Ledger, visitor: Visitor, body: list[bytes], kind: str) -> None:
+async def send(ledger: Ledger, visitor: Visitor, body: list[bytes], kind: str, rest: Rest) -> None:
     with suppress(trio.BrokenResourceError):  # whoever reads the answer is told how it ended
-        for block in body:
+        for number, block in enumerate(body, start=1):
+            if number == len(body):
+                await rest()
             for start in range(0, len(block), PIECE_BYTES):
                 piece = block[start : start + PIECE_BYTES]
                 await visitor.send(piece)
@@ -136,12 +148,19 @@ async def post(place: Place, random: Random) -> None:
 
 
 async def events(
-    place: Place, random: Random, *, count: int, every_ms: int, name: str = "app"
+    place: Place,
+    random: Random,
+    *,
+    count: int,
+    every_ms: int,
+    name: str = "app",
+    gated: bool = False,
 ) -> None:
-    """A stream of server-sent events, with their numbers."""
+    """A stream of server-sent events, with their numbers; if gated, as in `download`."""
     with place.ledger.exchange("events"), trio.fail_after(STUCK_S):
         async with place.visit(name) as visitor:
-            await visitor.request(f"/count?events={count}&every_ms={every_ms}")
+            gate = "&gated=1" if gated else ""
+            await visitor.request(f"/count?events={count}&every_ms={every_ms}{gate}")
             await good(visitor)
             expected = 0
             async for event in lines(visitor):

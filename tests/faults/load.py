@@ -6,9 +6,11 @@ import math
 from collections.abc import Awaitable, Callable
 from functools import partial
 from random import Random
+from typing import Protocol
 
 import trio
 
+from tests.faults.app import App
 from tests.faults.echoes import echo, idle
 from tests.faults.exchanges import Place, download, events, get, give_up, post, upload
 
@@ -21,27 +23,45 @@ MESSAGES, PAUSE_S = 40, 0.02
 KINDS = ("download", "upload", "events", "echo", "idle")
 
 
-async def everything(place: Place, nursery: trio.Nursery, random: Random) -> None:
-    """Start one of each kind; returns when all are in the middle."""
-    large_ones(place, nursery, random)
+class GatedPlace(Place, Protocol):
+    """A place whose app has a gate."""
+
+    app: App
+
+
+async def everything(place: GatedPlace, nursery: trio.Nursery, random: Random) -> None:
+    """Start one of each kind; returns when all are in the middle.
+
+    There they stay until `let_end`, however long the fault and its programs take: each keeps its
+    last part back.
+    """
+    large_ones(place, nursery, random, place.app.gate)
     await place.ledger.until_moved(download=100_000, upload=100_000, events=2, echo=2, idle=1)
-    in_the_middle(place)
 
 
-def large_ones(place: Place, nursery: trio.Nursery, random: Random) -> None:
-    """Start one of each kind."""
-    nursery.start_soon(partial(download, place, random, size_bytes=DOWNLOAD_BYTES))
-    nursery.start_soon(partial(upload, place, random, size_bytes=UPLOAD_BYTES))
-    nursery.start_soon(partial(events, place, random, count=EVENTS, every_ms=EVERY_MS))
-    nursery.start_soon(partial(echo, place, random, count=MESSAGES, pause_s=PAUSE_S))
-    rest = partial(trio.sleep, EVENTS * EVERY_MS / 1000)
-    nursery.start_soon(partial(idle, place, random, rest=rest))
-
-
-def in_the_middle(place: Place) -> None:
-    """None of what `everything` began has ended."""
+def let_end(place: GatedPlace) -> None:
+    """The fault has come; none of what `everything` began has ended, and all of it may now."""
     ended = [kind for kind in KINDS if place.ledger.ended(kind)]
-    assert not ended, f"the fault came too late for {ended}: {place.ledger}"
+    assert not ended, f"{ended} ended by the fault: {place.ledger}"
+    place.app.gate.set()
+
+
+def large_ones(
+    place: Place, nursery: trio.Nursery, random: Random, gate: trio.Event | None = None
+) -> None:
+    """Start one of each kind; with a gate, which is the app's, none ends before it is open."""
+    gated = gate is not None
+    rest = gate.wait if gate is not None else trio.lowlevel.checkpoint
+    idle_s = EVENTS * EVERY_MS / 1000
+    resting = gate.wait if gate is not None else partial(trio.sleep, idle_s)
+    for one in (
+        partial(download, size_bytes=DOWNLOAD_BYTES, gated=gated),
+        partial(upload, size_bytes=UPLOAD_BYTES, rest=rest),
+        partial(events, count=EVENTS, every_ms=EVERY_MS, gated=gated),
+        partial(echo, count=MESSAGES, pause_s=PAUSE_S, rest=rest),
+        partial(idle, rest=resting),
+    ):
+        nursery.start_soon(one, place, random)
 
 
 def small_ones(place: Place, nursery: trio.Nursery, random: Random, count: int) -> None:

@@ -195,6 +195,7 @@ class Baseline:
     async def check(self) -> None:
         """No stream, and no descriptor more than before, be it in programs that came after them."""
         site = self._site
+        site.app.gate.set()  # what waits there has not noticed that nobody wants it any more
         await no_stream(site)
         server, client = site.server.open_files, self._files_of_client
         await until("descriptors of the server", lambda: server() <= self._server_files)

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from tests.faults.app import app_program
-from tests.faults.load import everything, in_the_middle, small_ones
+from tests.faults.load import everything, let_end, small_ones
 from tests.faults.site import TIMEOUT_S, Baseline, Site, open_site
 
 SILENCE_S = TIMEOUT_S + 2
@@ -34,7 +34,7 @@ async def test_a_connection_on_which_nothing_passes_is_given_up_and_nothing_is_l
             site.middlebox.silence()
             small_ones(site, nursery, random, 5)
             await site.middlebox.until_accepted(2)
-            in_the_middle(site)
+            let_end(site)
             site.middlebox.restore()
         await nothing_lost(site, before)
 
@@ -56,7 +56,7 @@ async def test_a_connection_that_passes_one_way_only_is_given_up_and_nothing_is_
             (crossing.up if way == "up" else crossing.down).stand()
             small_ones(site, nursery, random, 5)
             await site.middlebox.until_accepted(2)
-            in_the_middle(site)
+            let_end(site)
         await nothing_lost(site, before)
         assert site.middlebox.accepted == 2
 
@@ -75,8 +75,11 @@ async def test_a_program_that_is_stopped_and_goes_on_has_lost_nothing(
             program.process.send_signal(signal.SIGSTOP)
             try:
                 small_ones(site, nursery, random, 5)
-                await trio.sleep(SILENCE_S)
-                in_the_middle(site)
+                if stopped == "client":
+                    await site.until_held()
+                else:
+                    await site.client.event("reconnecting")
+                let_end(site)
             finally:
                 program.process.send_signal(signal.SIGCONT)
         await nothing_lost(site, before)
@@ -91,8 +94,10 @@ async def test_an_app_that_is_stopped_and_goes_on_has_lost_nothing(tmp_path: Pat
             app.send_signal(signal.SIGSTOP)
             small_ones(site, nursery, random, 5)
             await trio.sleep(SILENCE_S)
-            in_the_middle(site)
+            let_end(site)
             app.send_signal(signal.SIGCONT)
+            assert app.stdin is not None
+            await app.stdin.aclose()  # the gate of this app
         site.ledger.check()
         assert site.middlebox.accepted == 1
 
@@ -108,8 +113,8 @@ async def test_a_reset_while_the_server_is_stopped_loses_nothing(tmp_path: Path)
             try:
                 small_ones(site, nursery, random, 20)
                 site.middlebox.reset()
-                await trio.sleep(SILENCE_S)
-                in_the_middle(site)
+                await site.client.event("reconnecting")
+                let_end(site)
             finally:
                 site.server.process.send_signal(signal.SIGCONT)
         await nothing_lost(site, before)

@@ -9,11 +9,10 @@ import pytest
 import trio
 
 from tests.faults.line import needs_a_line
-from tests.faults.load import everything, in_the_middle, small_ones
+from tests.faults.load import everything, let_end, small_ones
 from tests.faults.site import TIMEOUT_S, Baseline, open_line_site
 
 LINE = {"rtt_ms": 10, "up_mbit": 50, "down_mbit": 50}
-CUT_S = TIMEOUT_S + 2  # both ends have noticed, and sockets are half open
 
 
 @pytest.fixture(autouse=True)
@@ -33,10 +32,10 @@ async def test_a_line_cut_until_both_ends_gave_the_connection_up_loses_nothing(
             assert site.line is not None
             site.line.cut()
             small_ones(site, nursery, random, 10)
-            await trio.sleep(CUT_S / 2)
+            await site.client.event("reconnecting")
             small_ones(site, nursery, random, 10)
-            await trio.sleep(CUT_S / 2)
-            in_the_middle(site)
+            await site.until_held()
+            let_end(site)
             assert site.ledger.ended("get") == site.ledger.ended("post") == 0
             site.line.restore()
         site.ledger.check()
@@ -53,8 +52,8 @@ async def test_a_line_cut_for_less_than_the_timeout_is_not_even_noticed(tmp_path
             assert site.line is not None
             site.line.cut()
             small_ones(site, nursery, random, 5)
-            await trio.sleep(CUT_S / 2)
-            in_the_middle(site)
+            await trio.sleep(TIMEOUT_S)
+            let_end(site)
             site.line.restore()
         site.ledger.check()
         site.check_posts()
@@ -75,6 +74,7 @@ async def test_a_line_cut_again_and_again_loses_nothing(tmp_path: Path) -> None:
                 await trio.sleep(seconds)
                 site.line.restore()
                 await trio.sleep(random.random())
+            let_end(site)
         site.ledger.check()
         site.check_posts()
         await before.check()

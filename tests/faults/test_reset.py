@@ -8,7 +8,7 @@ from random import Random
 import pytest
 import trio
 
-from tests.faults.load import everything, in_the_middle, small_ones
+from tests.faults.load import everything, let_end, small_ones
 from tests.faults.site import Baseline, Site, open_site
 
 # The client waits twice as long each time, up to 4 s before the fourth attempt.
@@ -37,6 +37,7 @@ async def test_a_reset_in_the_middle_of_a_message_loses_nothing(tmp_path: Path, 
                 pipe.after(offset, crossing.reset)
                 small_ones(site, nursery, random, 1)
                 await site.middlebox.until_accepted(number)
+            let_end(site)
         await nothing_lost(site, before)
         assert site.middlebox.accepted == len(OFFSETS[way]) + 1
 
@@ -54,6 +55,7 @@ async def test_resets_without_a_pause_lose_nothing(tmp_path: Path) -> None:
                 await site.middlebox.until_accepted(number)
                 crossing = site.middlebox.only
                 crossing.down.after(random.randrange(1, 2_000), crossing.reset)
+            let_end(site)
         await nothing_lost(site, before)
 
 
@@ -75,6 +77,6 @@ async def test_a_connection_that_one_end_takes_for_open_loses_nothing(
             crossing.reset_one(crossing.client if known_by == "client" else crossing.server)
             small_ones(site, nursery, random, 5)
             await site.middlebox.until_accepted(2)
-            in_the_middle(site)
+            let_end(site)
         await nothing_lost(site, before)
         assert site.middlebox.accepted == 2

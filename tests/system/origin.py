@@ -86,7 +86,7 @@ class Exchange:
 
 
 class Origin:
-    """Serves the routes below; `gate` is what /gate and /unread wait for."""
+    """Serves the routes below; `gate` is what /gate, /unread and what is gated wait for."""
 
     def __init__(self) -> None:
         self.port = 0  # on 127.0.0.1, once it is served
@@ -172,10 +172,14 @@ class Origin:
         await exchange.end()
 
     async def bytes(self, exchange: Exchange) -> None:
-        """blocks(seed, size)."""
+        """blocks(seed, size); with `gated` the last of them once the gate is open."""
         await exchange.head([("Content-Length", exchange.query["size"])])
-        for block in blocks(exchange.number("seed"), exchange.number("size")):
+        *first, last = blocks(exchange.number("seed"), exchange.number("size")) or [b""]
+        for block in first:
             await exchange.send(block)
+        if "gated" in exchange.query:
+            await self.gate.wait()
+        await exchange.send(last)
         await exchange.end()
 
     async def sink(self, exchange: Exchange) -> None:
