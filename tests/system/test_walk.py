@@ -1,7 +1,8 @@
 """ARCHITECTURE.md names the five files of one request; here one is followed through them.
 
 A profile function notes each call into our packages while a GET crosses a server and a client that
-run in this process. What it passes through is the five files, in that order, and what these call,
+run in this process. The clock stands still, so that nothing but the request does anything: no
+sweep, no ping. What it passes through is the five files, in that order, and what these call,
 which ARCHITECTURE.md lists too: a file in neither list is found here.
 """
 
@@ -17,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 
 import trio
+from trio.testing import MockClock
 
 from tests.programs import Address
 from tests.system.origin import Origin
@@ -106,7 +108,7 @@ async def start_client(nursery: trio.Nursery, server_port: int, origin_port: int
 
 
 async def test_a_request_walks_through_the_five_files_in_order(
-    nursery: trio.Nursery, origin: Origin
+    nursery: trio.Nursery, origin: Origin, mock_clock: MockClock
 ) -> None:
     walk, called = documented()
     assert len(walk) == 5
