@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from protocol.program.process import EXIT_STOPPED
 from tunnel_client.cli import config_from
 
 
@@ -23,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return run(config)
     except KeyboardInterrupt:  # before `run` listens for signals, or after
-        return 0
+        return EXIT_STOPPED
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import random
@@ -14,7 +13,7 @@ from typing import Final
 import trio
 
 from protocol.program.logs import LEVELS, set_up_logging
-from protocol.program.process import version
+from protocol.program.process import EXIT_STOPPED, collect_rarely, version
 from tunnel_client.identity.rewriting import Identity
 from tunnel_client.observing.events import ProgramStopped
 from tunnel_client.observing.report import Report, open_report
@@ -22,7 +21,7 @@ from tunnel_client.origin.dispatch import Dispatcher
 from tunnel_client.origin.upgrade import CLOSE_ANSWER_S, CLOSE_S
 from tunnel_client.origin.waiting import PatientDialer
 from tunnel_client.settings.config import ClientConfig
-from tunnel_client.uplink.agent import EXIT_STOPPED, Agent
+from tunnel_client.uplink.agent import Agent
 from tunnel_client.uplink.lookups import Lookups
 
 # "At once" to a person, and time for a Close to come back from the other side of the world.
@@ -37,10 +36,7 @@ _GOODBYE_S: Final = CLOSE_ANSWER_S + CLOSE_S + 0.5
 def run(config: ClientConfig) -> int:
     """Serve until a signal stops it or the server refuses; returns the exit code."""
     set_up_logging(LEVELS[config.log_level])
-    # What is imported lives for ever; and a tunnel makes garbage, but hardly any in circles. The
-    # usual 700 objects between collections cost 3 % of a request.
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+    collect_rarely()
     return trio.run(_main, config)
 
 

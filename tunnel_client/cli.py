@@ -16,14 +16,13 @@ from protocol.program import showing
 from protocol.program.command_line import Asked, Command, CommandLine, asked_for
 from protocol.program.process import EXIT_BAD_USAGE
 from protocol.program.text import printable
-from tunnel_client.settings.rows import HTTP, TABLE
+from tunnel_client.settings.rows import HTTP, PROGRAM, TABLE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tunnel_client.settings.config import ClientConfig, Gathered
 
-PROGRAM: Final = TABLE.program
 FOLDER: Final = "trio-tunnel"  # in the user's folders for config and state; the server's too
 
 _LINE: Final = CommandLine(

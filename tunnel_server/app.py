@@ -8,7 +8,6 @@ Close; then drop what is left. A second signal drops everything at once.
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import signal
@@ -24,7 +23,7 @@ import trio
 
 from protocol.errors import ConfigError
 from protocol.program.logs import LEVELS, set_up_logging
-from protocol.program.process import EXIT_FAILED, EXIT_STOPPED, PROGRAM, version
+from protocol.program.process import EXIT_FAILED, EXIT_STOPPED, collect_rarely, version
 from tunnel_server.listening.accepting import Acceptor
 from tunnel_server.listening.descriptors import raise_limit
 from tunnel_server.listening.handover import HandoverError, MeetingPoint
@@ -35,6 +34,7 @@ from tunnel_server.observing.events import ServerDraining
 from tunnel_server.observing.output import Output, listening
 from tunnel_server.owners.tokens import Authenticator
 from tunnel_server.settings.config import ServerConfig, bind_address
+from tunnel_server.settings.rows import PROGRAM
 from tunnel_server.tunnels.control import ControlEndpoint
 from tunnel_server.tunnels.directory import Directory
 from tunnel_server.tunnels.recent_names import RECENT_S, note_path, take_note, write_note
@@ -56,10 +56,7 @@ def run(config: ServerConfig) -> int:
         ConfigError: a file that the settings name cannot be used.
     """
     set_up_logging(LEVELS[config.log_level])
-    # What is imported lives for ever; and a tunnel makes garbage, but hardly any in circles. The
-    # usual 700 objects between collections cost 3 % of a request.
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+    collect_rarely()
     raise_limit()
     passed: list[socket.socket] = []
     try:

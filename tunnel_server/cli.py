@@ -20,12 +20,10 @@ from protocol.program import showing
 from protocol.program.command_line import Asked, Command, CommandLine, asked_for
 from protocol.program.process import EXIT_BAD_USAGE, EXIT_STOPPED
 from protocol.program.text import escape_controls
-from tunnel_server.settings.rows import SERVE, TABLE, TOKEN_CREATE
+from tunnel_server.settings.rows import PROGRAM, SERVE, TABLE, TOKEN_CREATE
 
 if TYPE_CHECKING:
     from tunnel_server.settings.loading import Gathered
-
-PROGRAM: Final = TABLE.program
 
 _SEE: Final = f" (see {PROGRAM} --help)"
 _LINE: Final = CommandLine(

@@ -11,6 +11,8 @@ from protocol.program.settings import Setting, Table, log_level
 from protocol.program.showing import SHOWING
 from tunnel_client.settings import tokens, values
 
+PROGRAM: Final = "tunnel-client"
+
 HTTP: Final = "http"
 _ALL: Final = (HTTP, *SHOWING)
 
@@ -39,7 +41,7 @@ def _seconds(least: float, most: float, *, zero_is_off: bool = False) -> Seconds
 
 
 TABLE: Final = Table(
-    "tunnel-client",
+    PROGRAM,
     (
         Setting(
             name="server",

@@ -13,16 +13,14 @@ import trio
 from protocol.drivers.stream import TunnelStream
 from protocol.mux.messages import Claimed, Refused, Release
 from protocol.program.observing import Sink
+from protocol.program.process import EXIT_GAVE_UP, EXIT_REFUSED
 from tunnel_client.observing.events import ClientEvent, ProgramStopped, TunnelReady, TunnelRefused
 from tunnel_client.observing.lines import duration
 from tunnel_client.settings.config import ClientConfig
-from tunnel_client.uplink.attempts import EXIT_GAVE_UP, Attempts
+from tunnel_client.uplink.attempts import Attempts
 from tunnel_client.uplink.claims import Claims, WantedName
 from tunnel_client.uplink.link import Link
 from tunnel_client.uplink.sleep import watch_for_sleep
-
-EXIT_STOPPED = 0
-EXIT_REFUSED = 3
 
 
 class Agent:

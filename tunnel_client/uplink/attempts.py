@@ -13,8 +13,6 @@ from protocol.backoff import LONGEST_HELD_SPAN_S, LONGEST_SPAN_S, Backoff, Patie
 from protocol.program.observing import Sink
 from tunnel_client.observing.events import Reconnecting, SessionResumed
 
-EXIT_GAVE_UP: Final = 4
-
 _NO_REASON_YET: Final = "no attempt has ended"
 
 

@@ -19,6 +19,8 @@ from protocol.program.settings import Setting, Table, log_level
 from protocol.program.showing import PATH, SHOWING
 from tunnel_server.settings import values
 
+PROGRAM: Final = "tunnel-server"
+
 SERVE: Final = "serve"
 TOKEN_CREATE: Final = "token create"  # noqa: S105  (a command, no token)
 
@@ -41,7 +43,7 @@ CONFIG: Final = Setting(
 )
 
 TABLE: Final = Table(
-    "tunnel-server",
+    PROGRAM,
     (
         Setting(
             name="bind",

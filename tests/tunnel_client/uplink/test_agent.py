@@ -10,6 +10,7 @@ import trio.testing
 
 from protocol.backoff import FIRST_SPAN_S, LIVED_S, LONGEST_HELD_SPAN_S
 from protocol.mux.events import GoingAway
+from protocol.program.process import EXIT_GAVE_UP, EXIT_REFUSED
 from tests.clocks import elapsed_s
 from tests.origin_fakes import OK, RawOrigin, Told, listen
 from tests.server_fakes import Network, Server, a_config
@@ -17,8 +18,7 @@ from tunnel_client.origin.dial import Dialer
 from tunnel_client.origin.dispatch import Dispatcher
 from tunnel_client.settings.target import Target
 from tunnel_client.uplink import agent as agent_module, link as link_module
-from tunnel_client.uplink.agent import EXIT_REFUSED, Agent
-from tunnel_client.uplink.attempts import EXIT_GAVE_UP
+from tunnel_client.uplink.agent import Agent
 
 
 class Client:

@@ -12,11 +12,12 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from protocol.drivers.session import Session
 from protocol.limits import HANDSHAKE_TIMEOUT_S
 from protocol.mux.messages import Claim, Claimed, Refused, Release
+from protocol.program.process import EXIT_REFUSED
 from tests.origin_fakes import Told
 from tests.server_fakes import Network, Server, a_config
 from tests.state_tables import walk
 from tunnel_client.uplink import claims as claims_module, link as link_module
-from tunnel_client.uplink.agent import EXIT_REFUSED, Agent
+from tunnel_client.uplink.agent import Agent
 from tunnel_client.uplink.claims import ClaimEvent, Claims, ClaimState, NameClaim, WantedName
 
 A_CLAIM = """
