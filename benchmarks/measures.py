@@ -98,7 +98,8 @@ def memory_of(route: Route) -> dict[str, usage.Memory]:
 
 async def start(_tools: Tools, route: Route) -> dict[str, float]:
     """First in a round, when only the one GET of the check has been through."""
-    return {f"start {name}": m.resident_bytes / MIB for name, m in memory_of(route).items()}
+    memory = {f"start {name}": m.resident_bytes / MIB for name, m in memory_of(route).items()}
+    return memory | {f"start cpu {name}": cpu_s for name, cpu_s in cpu_of(route).items()}
 
 
 async def peak(_tools: Tools, route: Route) -> dict[str, float]:

@@ -32,6 +32,8 @@ ROWS = (
     Row("websocket cpu", "CPU of the tunnel per 1,000 echoes", "s", 3, False),
     Row("start server", "memory at start, server", "MiB", 1, False),
     Row("start client", "memory at start, client", "MiB", 1, False),
+    Row("start cpu server", "CPU of a start, server", "s", 2, False),
+    Row("start cpu client", "CPU of a start, client", "s", 2, False),
     Row("idle server", "500 idle WebSockets, server: more", "MiB", 1, False),
     Row("idle client", "500 idle WebSockets, client: more", "MiB", 1, False),
     Row("peak server", "peak memory over all of this, server", "MiB", 1, False),

@@ -1,1 +1,1 @@
-"""The programs' own, and no part of the wire: logs, exit codes, text for terminals."""
+"""The programs' own, and no part of the wire: settings, logs, exit codes, text for terminals."""
