@@ -28,9 +28,10 @@ from protocol.mux.streams import SWITCHING_PROTOCOLS
 from tunnel_server.answers.answer import Answer, Landing, answer_to
 from tunnel_server.answers.negotiation import accept_of, is_ping
 from tunnel_server.answers.refusal import Refusal
-from tunnel_server.answers.texts import ERRORS
+from tunnel_server.answers.texts import ERRORS, Side
 from tunnel_server.visitors.connection import IDLE_TIMEOUT_S, Connection
-from tunnel_server.visitors.exchange import Exchange
+from tunnel_server.visitors.exchange import AnswerEvent, Exchange
+from tunnel_server.visitors.tap import EndedBy
 from tunnel_server.visitors.upgrade import VisitorWebSocket
 
 _CLOSE: Final = (b"Connection", b"close")
@@ -59,14 +60,17 @@ class AnswerWriter:
                 await self._relay(exchange, exchange.stream)
             elif exchange.answer is not None:
                 await self._send_own(exchange, exchange.answer)
+            now = trio.current_time()
+            if exchange.tap is not None:
+                exchange.tap.tell(now)
             if exchange.upgrade is not None:
                 exchange.finish()
                 return
-            if exchange.close:
+            if exchange.closes:
                 exchange.finish()
                 connection.reading.cancel()
                 return
-            connection.read_deadline = trio.current_time() + IDLE_TIMEOUT_S
+            connection.read_deadline = now + IDLE_TIMEOUT_S
             exchange.finish()
 
     # --- answers of our own ---
@@ -78,33 +82,46 @@ class AnswerWriter:
         if refusal.code not in ERRORS:
             cause = refusal.cause or f"The tunnel's client said: {refusal.code}."
             refusal = Refusal("tunnel-lost", cause)
+        exchange.ended_by(_blamed(exchange, refusal))
         await self._send_own(exchange, refusal)
 
     async def _send_own(self, exchange: Exchange, found: Refusal | Landing | Answer) -> None:
         """Send an answer of ours."""
-        if not exchange.request_ended or exchange.asks_upgrade or self._connection.edge.draining:
-            exchange.close = True
         accept = accept_of(exchange.head)
         answer = answer_to(found, accept, name=exchange.name, method=exchange.method)
         fields = answer.fields
-        if is_ping(accept) and values_of(fields, b"tunnel-error"):
-            exchange.close = True  # without a byte: the one thing that it takes for a failure
+        # Without a byte: the one thing that such a page takes for a failure.
+        silent = is_ping(accept) and bool(values_of(fields, b"tunnel-error"))
+        draining = self._connection.edge.draining
+        exchange.begin_answer(exchange.beginning(own=True, draining=draining, silent=silent))
+        if exchange.tap is not None:
+            exchange.tap.ended("tunnel")
+            exchange.tap.head(answer.status)
+        if silent:
             return
-        if exchange.close:
+        if exchange.closes:
             fields = _with_connection(fields, _CLOSE)
         elif exchange.version == b"1.0":
             fields = _with_connection(fields, _KEEP_ALIVE)
         lines = b"".join([b"%b: %b\r\n" % field for field in fields])
         head = b"HTTP/1.1 %d %b\r\n%b\r\n" % (answer.status, answer.reason, lines)
-        await self._connection.send(head if exchange.method == b"HEAD" else head + answer.body)
+        body = answer.body if exchange.method != b"HEAD" else b""
+        await self._connection.send(head + body)
+        if exchange.tap is not None:
+            exchange.tap.body_out(body)
 
     # --- answers of an app ---
 
     async def _relay(self, exchange: Exchange, stream: TunnelStream) -> None:
         try:
             head = await self._final_head(exchange, stream)
-            framing = self._framing(exchange, head)
-            raw = self._serialise(exchange, head)
+            framing = _framing(exchange, head)
+            beginning = exchange.beginning(
+                own=False,
+                draining=self._connection.edge.draining,
+                cut=framing is None or framing == "until-close",
+            )
+            raw = _serialise(exchange, head, close=beginning is not AnswerEvent.KEEP)
         except StreamReset as error:
             await self._send_error(exchange, Refusal(error.code, error.message))
         except SessionClosed:
@@ -112,6 +129,9 @@ class AnswerWriter:
         except HttpError as error:
             await self._send_error(exchange, Refusal("origin-protocol-error", str(error)))
         else:
+            exchange.begin_answer(beginning)
+            if exchange.tap is not None:
+                exchange.tap.head(head.status)
             await self._relay_after_head(exchange, stream, raw, framing)
         if not (exchange.upgrade or (exchange.request_ended and stream.receive_ended)):
             stream.cancel("no-error")  # what is left of the request, when the answer was early
@@ -119,7 +139,6 @@ class AnswerWriter:
     async def _relay_after_head(
         self, exchange: Exchange, stream: TunnelStream, raw: bytes, framing: Framing | None
     ) -> None:
-        exchange.ends_by_close = framing is None or framing == "until-close"
         try:
             if framing is None:
                 await self._connection.send(raw)
@@ -127,8 +146,9 @@ class AnswerWriter:
                 exchange.switch(upgrade)
                 await upgrade.relay_to_visitor()
             else:
-                await self._relay_body(stream, raw, framing)
-        except (StreamReset, SessionClosed, HttpError):
+                await self._relay_body(exchange, stream, raw, framing)
+        except (StreamReset, SessionClosed, HttpError) as error:
+            exchange.ended_by("tunnel" if isinstance(error, SessionClosed) else "app")
             self._connection.abort(reset=exchange.ends_by_close)
             await trio.sleep_forever()
 
@@ -143,37 +163,12 @@ class AnswerWriter:
             head = await stream.receive_head()
         if exchange.asks_upgrade and head.status != SWITCHING_PROTOCOLS:
             stream.send_eof()  # what follows the request is the next one
-            exchange.close = exchange.close or exchange.bytes_behind
         return head
 
-    def _framing(self, exchange: Exchange, head: Head) -> Framing | None:
-        """How the answer ends on this hop; None after a 101. Raises HttpError."""
-        if head.status == SWITCHING_PROTOCOLS:
-            _check_accept(exchange, head)
-            return None
-        framing = wire_framing(
-            head.body, visitor_version=exchange.version, method=exchange.method, status=head.status
-        )
-        if framing == "none" and head.body:
-            raise HttpError("bad-request", "the other end of the tunnel sent a body where none is")
-        early = not exchange.request_ended
-        draining = self._connection.edge.draining
-        exchange.close = exchange.close or early or draining or framing == "until-close"
-        return framing
-
-    def _serialise(self, exchange: Exchange, head: Head) -> bytes:
-        return response_head(
-            head.status,
-            head.reason,
-            without_tunnel_error(head.fields),
-            body=head.body,
-            visitor_version=exchange.version,
-            method=exchange.method,
-            close=exchange.close,
-            upgrade=head.status == SWITCHING_PROTOCOLS,
-        )
-
-    async def _relay_body(self, stream: TunnelStream, raw: bytes, framing: Framing) -> None:
+    async def _relay_body(
+        self, exchange: Exchange, stream: TunnelStream, raw: bytes, framing: Framing
+    ) -> None:
+        tap = exchange.tap
         chunked = framing == "chunked"
         data = stream.take_some()
         while True:
@@ -182,7 +177,10 @@ class AnswerWriter:
             piece = raw + (chunk(data) if chunked else data) + end
             if piece:
                 await self._connection.send(piece)
+            if tap is not None:
+                tap.body_out(data)
             if ended:
+                exchange.ended_by("app")
                 return
             raw = b""
             data = await stream.receive_some()
@@ -203,3 +201,36 @@ def _check_accept(exchange: Exchange, head: Head) -> None:
     key = b"".join(values_of(asked, b"sec-websocket-key"))
     if values_of(head.fields, b"sec-websocket-accept") != [accept_for(key)]:
         raise HttpError("bad-request", "a 101 with a wrong Sec-WebSocket-Accept")
+
+
+def _framing(exchange: Exchange, head: Head) -> Framing | None:
+    """How the answer ends on this hop; None after a 101. Raises HttpError."""
+    if head.status == SWITCHING_PROTOCOLS:
+        _check_accept(exchange, head)
+        return None
+    framing = wire_framing(
+        head.body, visitor_version=exchange.version, method=exchange.method, status=head.status
+    )
+    if framing == "none" and head.body:
+        raise HttpError("bad-request", "the other end of the tunnel sent a body where none is")
+    return framing
+
+
+def _serialise(exchange: Exchange, head: Head, *, close: bool) -> bytes:
+    return response_head(
+        head.status,
+        head.reason,
+        without_tunnel_error(head.fields),
+        body=head.body,
+        visitor_version=exchange.version,
+        method=exchange.method,
+        close=close,
+        upgrade=head.status == SWITCHING_PROTOCOLS,
+    )
+
+
+def _blamed(exchange: Exchange, refusal: Refusal) -> EndedBy:
+    """Whose side ended an exchange that an error of ours answers."""
+    if exchange.failure is not None:
+        return "visitor"
+    return "app" if ERRORS[refusal.code].side is Side.APP else "tunnel"

@@ -221,6 +221,8 @@ class Connection:
             self.write_deadline += now - self._swept_at
         self._swept_at = now
         if now > self.write_deadline or (not self._receiving and _was_reset(self.stream)):
+            if self.exchange is not None:
+                self.exchange.ended_by("visitor")
             self.abort()
         elif now > self.read_deadline:
             self.read_deadline = math.inf

@@ -1,16 +1,93 @@
-"""One request and its answer, shared by the two tasks of a visitor's connection."""
+"""One request and its answer, shared by the two tasks of a visitor's connection.
+
+Two tables say how far each of them is; what is not in a table cannot happen, and is an error of
+ours. The reading task moves the request, the writing task the answer.
+
+    request    END     BREAK    FOLLOW          answer       KEEP   LAST   CUT   SWITCH    FINISH
+    COMING     WHOLE   BROKEN   -               AWAITED      KEPT   LAST   CUT   -         -
+    WHOLE      -       BROKEN   FOLLOWED        KEPT         -      -      -     -         OVER
+    FOLLOWED   -       BROKEN   FOLLOWED        LAST         -      -      -     -         CLOSING
+    BROKEN     -       -        -               CUT          -      -      -     SWITCHED  CLOSING
+                                                SWITCHED     -      -      -     -         CLOSING
+                                                OVER         -      -      -     -         -
+                                                CLOSING      -      -      -     -         -
+"""
 
 from __future__ import annotations
 
-from typing import Protocol
+from enum import IntEnum
+from typing import Final, Protocol
 
 import trio
 
 from protocol.drivers.latch import Latch
 from protocol.drivers.stream import TunnelStream
+from protocol.errors import LocalProtocolError
 from protocol.http.heads import RequestHead
 from tunnel_server.answers.answer import Answer, Landing
 from tunnel_server.answers.refusal import Refusal
+from tunnel_server.visitors.tap import EndedBy, Tap
+
+
+class RequestState(IntEnum):
+    """How far a request is read."""
+
+    COMING = 1  # something of it is still to come
+    WHOLE = 2
+    FOLLOWED = 3  # whole, and something came behind it that waits for the answer
+    BROKEN = 4  # the rest of it will not come, or is not wanted
+
+
+class RequestEvent(IntEnum):
+    """What moves a request."""
+
+    END = 1
+    BREAK = 2
+    FOLLOW = 3
+
+
+class AnswerState(IntEnum):
+    """How far an answer is written. From SWITCHED on the reading task may go on."""
+
+    AWAITED = 1
+    KEPT = 2  # it has begun, and the connection is kept for another request
+    LAST = 3  # it has begun, and closes the connection
+    CUT = 4  # it has begun, and only the end of the connection ends it
+    SWITCHED = 5  # a 101 has left
+    OVER = 6  # it has ended, well or badly, and another request may follow
+    CLOSING = 7  # it has ended, well or badly, and nothing follows
+
+
+class AnswerEvent(IntEnum):
+    """What moves an answer."""
+
+    KEEP = 1
+    LAST = 2
+    CUT = 3
+    SWITCH = 4
+    FINISH = 5
+
+
+_R, _RE, _A, _AE = RequestState, RequestEvent, AnswerState, AnswerEvent
+
+REQUEST: Final = {
+    (_R.COMING, _RE.END): _R.WHOLE,
+    (_R.COMING, _RE.BREAK): _R.BROKEN,
+    (_R.WHOLE, _RE.BREAK): _R.BROKEN,  # its deadline passed as its end came
+    (_R.WHOLE, _RE.FOLLOW): _R.FOLLOWED,
+    (_R.FOLLOWED, _RE.BREAK): _R.BROKEN,
+    (_R.FOLLOWED, _RE.FOLLOW): _R.FOLLOWED,
+}
+ANSWER: Final = {
+    (_A.AWAITED, _AE.KEEP): _A.KEPT,
+    (_A.AWAITED, _AE.LAST): _A.LAST,
+    (_A.AWAITED, _AE.CUT): _A.CUT,
+    (_A.KEPT, _AE.FINISH): _A.OVER,
+    (_A.LAST, _AE.FINISH): _A.CLOSING,
+    (_A.CUT, _AE.SWITCH): _A.SWITCHED,
+    (_A.CUT, _AE.FINISH): _A.CLOSING,
+    (_A.SWITCHED, _AE.FINISH): _A.CLOSING,
+}
 
 
 class Relay(Protocol):
@@ -33,33 +110,22 @@ class Exchange:
     the reading one says that the request has ended, the writing one that the exchange was switched
     to an `upgrade`, and that it is `over`.
 
-    Attributes:
+    Args:
         head: None when the request was no HTTP.
-        close: nothing follows it on this connection.
-        request_ended: the request was read whole.
+        last: nothing follows it on this connection, whatever it asks for.
+
+    Attributes:
+        request: how far the request is.
+        answered: how far the answer is.
         failure: what is answered if this end broke the exchange off.
-        bytes_behind: something came behind a request that was not answered.
-        ends_by_close: an answer has begun that only the end of the connection ends.
-        upgrade: set after a 101.
-        ws_keepalive_s: when a visitor who gets nothing is pinged after a 101; 0 for never.
-        over: the answer has ended, well or badly.
+        upgrade: what runs after a 101.
+        ws_keepalive_s: when a visitor that gets nothing is pinged after a 101; 0 for never.
+        tap: counts what passes; None: nobody wants to know.
     """
 
     __slots__ = (
-        "_meeting",
-        "_read_ahead",
-        "answer",
-        "bytes_behind",
-        "close",
-        "ends_by_close",
-        "failure",
-        "head",
-        "name",
-        "over",
-        "request_ended",
-        "stream",
-        "upgrade",
-        "ws_keepalive_s",
+        *("_last", "_meeting", "_read_ahead", "answer", "answered", "failure", "head", "name"),
+        *("request", "stream", "tap", "upgrade", "ws_keepalive_s"),
     )
 
     def __init__(
@@ -69,26 +135,25 @@ class Exchange:
         stream: TunnelStream | None = None,
         answer: Refusal | Landing | Answer | None = None,
         name: str = "",
+        last: bool = False,
     ) -> None:
         self.head = head
         self.stream = stream
         self.answer = answer
         self.name = name
-        self.close = head is None or not head.keep_alive
-        self.request_ended = False
+        self.request = _R.COMING if head is None or _has_body(head, stream) else _R.WHOLE
+        self.answered = _A.AWAITED
         self.failure: Refusal | None = None
-        self.bytes_behind = False
-        self.ends_by_close = False
         self.upgrade: Relay | None = None
         self.ws_keepalive_s = 0
-        self.over = False
+        self.tap: Tap | None = None
+        self._last = last or head is None or not head.keep_alive
         self._meeting = Latch()
         self._read_ahead: trio.CancelScope | None = None
 
     def __repr__(self) -> str:
-        state = "over" if self.over else "switched" if self.upgrade else "open"
         target = self.head.target if self.head else b"?"
-        return f"<Exchange {target!r} {state} {self.stream!r}>"
+        return f"<Exchange {target!r} {self.request.name} {self.answered.name} {self.stream!r}>"
 
     @property
     def method(self) -> bytes:
@@ -102,17 +167,78 @@ class Exchange:
     def asks_upgrade(self) -> bool:
         return self.head is not None and self.head.upgrade
 
+    @property
+    def request_ended(self) -> bool:
+        """Whether the request was read whole."""
+        return self.request is _R.WHOLE or self.request is _R.FOLLOWED
+
+    @property
+    def over(self) -> bool:
+        """Whether the answer has ended, well or badly."""
+        return self.answered >= _A.OVER
+
+    @property
+    def decided(self) -> bool:
+        """Whether the reading task may go on to what follows the request."""
+        return self.answered >= _A.SWITCHED
+
+    @property
+    def ends_by_close(self) -> bool:
+        """Whether an answer has begun that only the end of the connection ends."""
+        return self.answered is _A.CUT or self.answered is _A.SWITCHED
+
+    @property
+    def closes(self) -> bool:
+        """Whether nothing follows this exchange; known once its answer has begun."""
+        return self.answered is not _A.KEPT and self.answered is not _A.OVER
+
+    def beginning(
+        self, *, own: bool, draining: bool, cut: bool = False, silent: bool = False
+    ) -> AnswerEvent:
+        """Decide, as an answer is about to begin, whether the connection closes after it.
+
+        Args:
+            own: it is an answer of ours, not the app's.
+            draining: the server stops.
+            cut: only the end of the connection can end it.
+            silent: it is the end of the connection, without a byte.
+        """
+        if cut:
+            return _AE.CUT
+        if silent or draining or self._last or not self.request_ended:
+            return _AE.LAST
+        # What came behind a request for an upgrade was meant for a WebSocket, or may have been.
+        if self.asks_upgrade and (own or self.request is _R.FOLLOWED):
+            return _AE.LAST
+        return _AE.KEEP
+
+    def ended_by(self, by: EndedBy) -> None:
+        """One side has ended it, well or badly: for the tap, if there is one."""
+        if self.tap is not None:
+            self.tap.ended(by)
+
     # --- the writing task ---
+
+    def begin_answer(self, event: AnswerEvent) -> None:
+        """The answer leaves now, as `beginning` has decided."""
+        self._move_answer(event)
 
     def switch(self, upgrade: Relay) -> None:
         """The app agreed to the upgrade, and its head has left."""
+        self._move_answer(_AE.SWITCH)
         self.upgrade = upgrade
         self._meet()
 
     def finish(self) -> None:
         """The answer is over, well or badly."""
-        self.over = True
+        self._move_answer(_AE.FINISH)
         self._meet()
+
+    def _move_answer(self, event: AnswerEvent) -> None:
+        state = ANSWER.get((self.answered, event))
+        if state is None:
+            raise LocalProtocolError(f"{event.name} of an answer that is {self.answered.name}")
+        self.answered = state
 
     def _meet(self) -> None:
         self._meeting.open()
@@ -121,16 +247,30 @@ class Exchange:
 
     # --- the reading task ---
 
-    def fail(self, failure: Refusal) -> None:
-        """Break the exchange off; the answer says so, if none has begun."""
+    def end_request(self) -> None:
+        """The request was read whole."""
+        self._move_request(_RE.END)
+
+    def follow(self) -> None:
+        """Something came behind the request, and waits for the answer."""
+        self._move_request(_RE.FOLLOW)
+
+    def break_off(self, failure: Refusal) -> None:
+        """The rest of the request will not come; the answer says so, if none has begun."""
+        self._move_request(_RE.BREAK)
         self.failure = failure
+
+    def fail(self, failure: Refusal) -> None:
+        """Break the request off, and take nothing more of the app."""
+        self.break_off(failure)
         if self.stream is not None:
             self.stream.cancel("cancelled")
 
-    @property
-    def decided(self) -> bool:
-        """Whether the reading task may go on to what follows the request."""
-        return self.over or self.upgrade is not None
+    def _move_request(self, event: RequestEvent) -> None:
+        state = REQUEST.get((self.request, event))
+        if state is None:
+            raise LocalProtocolError(f"{event.name} of a request that is {self.request.name}")
+        self.request = state
 
     async def wait_decided(self) -> None:
         """Wait for `switch` or `finish`."""
@@ -148,3 +288,10 @@ class Exchange:
         if self.decided:
             self._read_ahead.cancel()
         return self._read_ahead
+
+
+def _has_body(head: RequestHead, stream: TunnelStream | None) -> bool:
+    """Whether something of the request comes behind its head; to an app also an empty body does."""
+    if stream is None:
+        return bool(head.body)
+    return head.body is not None and not head.upgrade

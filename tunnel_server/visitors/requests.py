@@ -6,6 +6,7 @@ noticed. What it reads ahead is bounded; then it waits for the answer to end.
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import Final
 
@@ -22,9 +23,10 @@ from tunnel_server.tunnels.directory import Directory, Login
 from tunnel_server.tunnels.parking import Waiter
 from tunnel_server.tunnels.registry import Tunnel
 from tunnel_server.visitors.connection import IDLE_TIMEOUT_S, Connection
-from tunnel_server.visitors.exchange import Exchange
+from tunnel_server.visitors.exchange import Exchange, RequestState
 from tunnel_server.visitors.routing import is_control, name_of, open_stream, wait_for_batch
 from tunnel_server.visitors.service import missing, service_answer
+from tunnel_server.visitors.tap import Tap, log as tap_log
 
 HEAD_TIMEOUT_S: Final = 30.0  # from its first byte
 BODY_TIMEOUT_S: Final = 300.0  # without a byte of a body that the visitor owes
@@ -56,6 +58,7 @@ class RequestReader:
         self._connection = connection
         self._control = control
         self._buffer = HeadBuffer()
+        self._counts = tap_log.isEnabledFor(logging.DEBUG)
 
     def __repr__(self) -> str:
         return f"<RequestReader {self._buffer!r} of {self._connection!r}>"
@@ -90,18 +93,23 @@ class RequestReader:
                 if isinstance(login, Login):
                     await self._serve_session(login, head)
                     return
-                exchange = Exchange(head, answer=login)
-                exchange.close = True
+                exchange = Exchange(head, answer=login, last=True)
             else:
                 exchange = await self._begin(head, name)
+            self._tap(exchange)
             connection.hand_over(exchange)
             await self._read_body(exchange, head)
             await self._read_ahead(exchange)
             if exchange.upgrade is not None:
                 await exchange.upgrade.relay_to_app(self._buffer.take_rest())
                 return
-            if exchange.close:
+            if exchange.closes:
                 return
+
+    def _tap(self, exchange: Exchange) -> None:
+        if self._counts:
+            exchange.tap = Tap(trio.current_time())
+            exchange.tap.asked(exchange.name, exchange.head)
 
     async def _serve_session(self, login: Login, head: RequestHead) -> None:
         connection = self._connection
@@ -136,6 +144,7 @@ class RequestReader:
         """Answer what is no request, and close."""
         self._connection.read_deadline = math.inf
         exchange = Exchange(None, answer=Refusal(error.code, str(error)))
+        self._tap(exchange)
         self._connection.hand_over(exchange)
         await exchange.wait_over()
 
@@ -207,18 +216,14 @@ class RequestReader:
     # --- bodies ---
 
     async def _read_body(self, exchange: Exchange, head: RequestHead) -> None:
-        if exchange.stream is None:
-            exchange.request_ended = not head.body
-        elif head.body is None or head.upgrade:
-            exchange.request_ended = True
-        else:
-            try:
-                await self._relay_body(exchange, head, exchange.stream)
-            except (StreamStopped, SessionClosed):
-                pass  # the answer says why
-            except HttpError as error:
-                exchange.fail(Refusal(error.code, str(error)))
-        exchange.close = exchange.close or not exchange.request_ended
+        if exchange.stream is None or exchange.request is not RequestState.COMING:
+            return
+        try:
+            await self._relay_body(exchange, head, exchange.stream)
+        except (StreamStopped, SessionClosed):
+            pass  # the answer says why
+        except HttpError as error:
+            exchange.fail(Refusal(error.code, str(error)))
 
     async def _relay_body(
         self, exchange: Exchange, head: RequestHead, stream: TunnelStream
@@ -229,6 +234,8 @@ class RequestReader:
         while True:
             body = reader.feed(data)
             if body:
+                if exchange.tap is not None:
+                    exchange.tap.body_in(body)
                 await stream.send_all(body)
             if reader.done:
                 break
@@ -236,14 +243,14 @@ class RequestReader:
             data = await connection.receive()
             connection.read_deadline = math.inf
             if not data:
-                exchange.failure = Refusal(
-                    "bad-request", "The request ended in the middle of its body."
+                exchange.break_off(
+                    Refusal("bad-request", "The request ended in the middle of its body.")
                 )
                 stream.reset("truncated", "the visitor ended the request in the middle")
                 connection.visitor_half_closed()
                 return
         stream.send_eof(reader.trailers)
-        exchange.request_ended = True
+        exchange.end_request()
         if reader.rest:
             self._buffer.feed(reader.rest)
 
@@ -253,7 +260,8 @@ class RequestReader:
         buffer = self._buffer
         while not exchange.decided:
             held = len(buffer)
-            exchange.bytes_behind = held > 0
+            if held and exchange.request_ended:
+                exchange.follow()
             if connection.half_closed or held >= READ_AHEAD_MAX_BYTES or not exchange.request_ended:
                 await exchange.wait_decided()
                 return

@@ -119,6 +119,8 @@ async def serve_stream(
                 nursery.cancel_scope.cancel()
     except* VisitorGone:
         connection.abort()
+        if connection.exchange is not None:
+            connection.exchange.ended_by("visitor")
     except* Exception as group:  # the edge of one connection
         log.exception("%s: a connection failed: %r", address, group.exceptions[0])
         connection.abort()
@@ -127,6 +129,8 @@ async def serve_stream(
         exchange = connection.exchange
         if exchange is not None and exchange.stream is not None:
             exchange.stream.cancel("visitor-gone")
+        if exchange is not None and exchange.tap is not None and not exchange.over:
+            exchange.tap.tell(trio.current_time())
         await connection.aclose()
 
 

@@ -44,6 +44,7 @@ class VisitorWebSocket:
         self._connection = connection
         self._exchange = exchange
         self._stream = stream
+        self._tap = exchange.tap
         self._leg = WebSocketLeg(
             stream, connection.send, masked=False, ping_after_s=exchange.ws_keepalive_s
         )
@@ -79,9 +80,10 @@ class VisitorWebSocket:
         """
         ended = False
         try:
-            ended = await self._leg.pump()
+            ended = await self._leg.pump(self._tap.body_out if self._tap is not None else None)
         except SessionClosed:
             self._closing_code = self._closing_code or SESSION_GONE
+        self._exchange.ended_by("app" if ended else "tunnel")
         if ended:
             await self._end_to_visitor()
         else:
@@ -140,6 +142,8 @@ class VisitorWebSocket:
 
     async def _send_to_app(self, data: bytes) -> bool:
         """Whether more is wanted."""
+        if self._tap is not None:
+            self._tap.body_in(data)
         frames = self._to_app.feed(data)
         if self._closing:
             return not self._to_app.closed  # nothing goes behind our Close
@@ -150,6 +154,7 @@ class VisitorWebSocket:
         return True
 
     async def _end_to_app(self) -> None:
+        self._exchange.ended_by("visitor")
         if self._to_app.held:
             await self._stream.send_all(self._to_app.held)
         self._stream.send_eof()

@@ -21,7 +21,7 @@ from tunnel_server.visitors.connection import (
     Connection,
     VisitorGone,
 )
-from tunnel_server.visitors.exchange import Exchange
+from tunnel_server.visitors.exchange import AnswerEvent, AnswerState, Exchange
 
 
 def new(stream: trio.abc.Stream, *, secure: bool = False) -> Connection:
@@ -30,6 +30,7 @@ def new(stream: trio.abc.Stream, *, secure: bool = False) -> Connection:
 
 def over() -> Exchange:
     exchange = Exchange(parse_request(get()))
+    exchange.begin_answer(AnswerEvent.KEEP)
     exchange.finish()
     return exchange
 
@@ -176,7 +177,9 @@ async def test_busy_is_what_serves_or_has_begun_a_request(nursery: trio.Nursery)
     seen += [connection.head_begun, connection.busy]
     connection.stop_when_idle()
     seen.append(connection.reading.cancel_called)
-    (await connection.next_exchange()).finish()
+    exchange = await connection.next_exchange()
+    exchange.begin_answer(AnswerEvent.KEEP)
+    exchange.finish()
     seen.append(connection.busy)
     connection.stop_when_idle()
     seen.append(connection.reading.cancel_called)
@@ -254,16 +257,24 @@ async def test_lingering_is_fin_first_and_then_reads_to_the_end(nursery: trio.Nu
 
 
 @pytest.mark.parametrize(
-    ("whole", "ends_by_close", "reset"),
-    [(True, False, False), (True, True, False), (False, False, False), (False, True, True)],
+    ("state", "reset"),
+    [
+        (AnswerState.AWAITED, False),
+        (AnswerState.KEPT, False),
+        (AnswerState.LAST, False),
+        (AnswerState.CUT, True),
+        (AnswerState.SWITCHED, True),
+        (AnswerState.OVER, False),
+        (AnswerState.CLOSING, False),
+    ],
 )
 async def test_closing_resets_only_what_would_else_look_whole(
-    whole: bool, ends_by_close: bool, reset: bool
+    state: AnswerState, reset: bool
 ) -> None:
     async with sockets() as (visitor, stream):
         connection = new(stream)
-        connection.exchange = over() if whole else Exchange(parse_request(get()))
-        connection.exchange.ends_by_close = ends_by_close
+        connection.exchange = Exchange(parse_request(get()))
+        connection.exchange.answered = state
         await connection.aclose()
         if reset:
             with pytest.raises(trio.BrokenResourceError):

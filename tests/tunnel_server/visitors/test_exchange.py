@@ -1,13 +1,34 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from protocol.errors import LocalProtocolError
 from protocol.http.heads import parse_request
 from tests.edge_fakes import get
 from tunnel_server.answers.refusal import Refusal
-from tunnel_server.visitors.exchange import Exchange
+from tunnel_server.visitors import exchange as module
+from tunnel_server.visitors.exchange import (
+    ANSWER,
+    REQUEST,
+    AnswerEvent,
+    AnswerState,
+    Exchange,
+    RequestEvent,
+    RequestState,
+)
+
+UPGRADE = get(
+    b"/",
+    b"Connection: Upgrade",
+    b"Upgrade: websocket",
+    b"Sec-WebSocket-Version: 13",
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+)
+POST = b"POST / HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: 5\r\n\r\n"
 
 
 class FakeRelay:
@@ -21,36 +42,176 @@ class FakeRelay:
         raise NotImplementedError
 
 
-@pytest.mark.parametrize(
-    ("raw", "close"),
-    [
-        (get(), False),
-        (get(b"/", b"Connection: close"), True),
-        (get().replace(b"1.1", b"1.0"), True),
-        (get(b"/", b"Connection: keep-alive").replace(b"1.1", b"1.0"), False),
-    ],
-)
-def test_the_visitor_says_whether_another_may_follow(raw: bytes, close: bool) -> None:
-    head = parse_request(raw)
-    exchange = Exchange(head)
-    assert exchange.close is close
-    assert (exchange.method, exchange.version) == (b"GET", head.version)
+# --- the tables ----------------------------------------------------------------------------------
+
+
+def move_request(exchange: Exchange, event: RequestEvent) -> None:
+    if event is RequestEvent.END:
+        exchange.end_request()
+    elif event is RequestEvent.BREAK:
+        exchange.fail(Refusal("bad-request"))
+    else:
+        exchange.follow()
+
+
+def move_answer(exchange: Exchange, event: AnswerEvent) -> None:
+    if event is AnswerEvent.SWITCH:
+        exchange.switch(FakeRelay())
+    elif event is AnswerEvent.FINISH:
+        exchange.finish()
+    else:
+        exchange.begin_answer(event)
+
+
+@pytest.mark.parametrize("event", RequestEvent)
+@pytest.mark.parametrize("state", RequestState)
+def test_each_event_moves_a_request_as_the_table_says_or_not_at_all(
+    state: RequestState, event: RequestEvent
+) -> None:
+    exchange = Exchange(parse_request(POST))
+    exchange.request = state
+    after = REQUEST.get((state, event))
+    if after is not None:
+        move_request(exchange, event)
+        assert exchange.request is after
+    else:
+        with pytest.raises(
+            LocalProtocolError, match=f"{event.name} of a request that is {state.name}"
+        ):
+            move_request(exchange, event)
+        assert exchange.request is state
+        assert exchange.failure is None
+
+
+@pytest.mark.parametrize("event", AnswerEvent)
+@pytest.mark.parametrize("state", AnswerState)
+def test_each_event_moves_an_answer_as_the_table_says_or_not_at_all(
+    state: AnswerState, event: AnswerEvent
+) -> None:
+    exchange = Exchange(parse_request(get()))
+    exchange.answered = state
+    after = ANSWER.get((state, event))
+    if after is not None:
+        move_answer(exchange, event)
+        assert exchange.answered is after
+    else:
+        with pytest.raises(
+            LocalProtocolError, match=f"{event.name} of an answer that is {state.name}"
+        ):
+            move_answer(exchange, event)
+        assert exchange.answered is state
+        assert exchange.upgrade is None
+
+
+def test_the_tables_stand_at_the_top_of_the_module() -> None:
+    lines = [line for line in (module.__doc__ or "").splitlines() if line.startswith("    ")]
+    rows = [line.split() for line in lines]
+    request_events, answer_events = rows[0][1:4], rows[0][5:]
+    assert request_events == ["END", "BREAK", "FOLLOW"]
+    assert answer_events == [event.name for event in AnswerEvent]
+    told_requests, told_answers = {}, {}
+    for row in rows[1:]:
+        if row[0] in RequestState.__members__:
+            for name, after in zip(request_events, row[1:4], strict=True):
+                if after != "-":
+                    key = RequestState[row[0]], RequestEvent[name]
+                    told_requests[key] = RequestState[after]
+            row = row[4:]
+        for name, after in zip(answer_events, row[1:], strict=True):
+            if after != "-":
+                told_answers[AnswerState[row[0]], AnswerEvent[name]] = AnswerState[after]
+    assert told_requests == REQUEST
+    assert told_answers == ANSWER
+
+
+@pytest.mark.parametrize("state", AnswerState)
+def test_what_a_state_implies(state: AnswerState) -> None:
+    exchange = Exchange(parse_request(get()))
+    exchange.answered = state
+    assert exchange.over is (state in (AnswerState.OVER, AnswerState.CLOSING))
+    assert exchange.decided is (exchange.over or state is AnswerState.SWITCHED)
+    assert exchange.ends_by_close is (state in (AnswerState.CUT, AnswerState.SWITCHED))
+    if state is not AnswerState.AWAITED:
+        assert exchange.closes is (state not in (AnswerState.KEPT, AnswerState.OVER))
+
+
+# --- how a request begins ------------------------------------------------------------------------
+
+
+def test_a_request_without_a_body_is_whole_from_the_start() -> None:
+    assert Exchange(parse_request(get())).request is RequestState.WHOLE
+    assert Exchange(parse_request(POST)).request is RequestState.COMING
+    assert Exchange(parse_request(POST.replace(b"5", b"0"))).request is RequestState.WHOLE
 
 
 def test_what_is_no_request_is_answered_as_http_1_1_and_closes() -> None:
     exchange = Exchange(None)
-    assert exchange.close
+    assert exchange.beginning(own=True, draining=False) is AnswerEvent.LAST
     assert (exchange.method, exchange.version) == (b"GET", b"1.1")
     assert not exchange.asks_upgrade
-    assert repr(exchange) == "<Exchange b'?' open None>"
+    assert repr(exchange) == "<Exchange b'?' COMING AWAITED None>"
 
 
 def test_a_failure_without_a_stream_is_only_noted() -> None:
-    exchange = Exchange(parse_request(get(b"/x")))
+    exchange = Exchange(parse_request(POST))
     exchange.fail(Refusal("bad-request", "why"))
     assert exchange.failure == Refusal("bad-request", "why")
-    exchange.finish()
-    assert repr(exchange) == "<Exchange b'/x' over None>"
+    assert not exchange.request_ended
+    assert re.fullmatch("<Exchange b'/' BROKEN AWAITED None>", repr(exchange))
+
+
+# --- whether the connection closes after it ------------------------------------------------------
+
+
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize(
+    ("raw", "beginning"),
+    [
+        (get(), AnswerEvent.KEEP),
+        (get(b"/", b"Connection: close"), AnswerEvent.LAST),
+        (get().replace(b"1.1", b"1.0"), AnswerEvent.LAST),
+        (get(b"/", b"Connection: keep-alive").replace(b"1.1", b"1.0"), AnswerEvent.KEEP),
+        (POST, AnswerEvent.LAST),  # the rest of it would be taken for the next request
+    ],
+)
+def test_what_was_asked_says_whether_another_may_follow(
+    raw: bytes, own: bool, beginning: AnswerEvent
+) -> None:
+    head = parse_request(raw)
+    exchange = Exchange(head)
+    assert exchange.beginning(own=own, draining=False) is beginning
+    assert (exchange.method, exchange.version) == (head.method, head.version)
+
+
+def test_a_request_that_has_ended_or_broken_off() -> None:
+    exchange = Exchange(parse_request(POST))
+    exchange.end_request()
+    assert exchange.beginning(own=False, draining=False) is AnswerEvent.KEEP
+    exchange.follow()
+    assert exchange.beginning(own=False, draining=False) is AnswerEvent.KEEP
+    exchange.fail(Refusal("bad-request"))
+    assert exchange.beginning(own=True, draining=False) is AnswerEvent.LAST
+
+
+def test_what_ends_the_connection_whatever_was_asked() -> None:
+    head = parse_request(get())
+    exchange = Exchange(head)
+    assert exchange.beginning(own=False, draining=True) is AnswerEvent.LAST
+    assert exchange.beginning(own=True, draining=False, silent=True) is AnswerEvent.LAST
+    assert exchange.beginning(own=False, draining=True, cut=True) is AnswerEvent.CUT
+    assert Exchange(head, last=True).beginning(own=True, draining=False) is AnswerEvent.LAST
+
+
+def test_an_upgrade_that_the_app_declines_keeps_the_connection_if_nothing_came_behind() -> None:
+    exchange = Exchange(parse_request(UPGRADE))
+    assert exchange.asks_upgrade
+    assert exchange.beginning(own=False, draining=False) is AnswerEvent.KEEP
+    assert exchange.beginning(own=True, draining=False) is AnswerEvent.LAST
+    exchange.follow()
+    assert exchange.beginning(own=False, draining=False) is AnswerEvent.LAST
+
+
+# --- where the two tasks meet --------------------------------------------------------------------
 
 
 async def test_a_switch_decides_and_finish_ends(nursery: trio.Nursery) -> None:
@@ -64,12 +225,13 @@ async def test_a_switch_decides_and_finish_ends(nursery: trio.Nursery) -> None:
         done.append("over")
 
     nursery.start_soon(read)
+    exchange.begin_answer(AnswerEvent.CUT)
     await wait_all_tasks_blocked()
     assert done == []
     exchange.switch(FakeRelay())
     await wait_all_tasks_blocked()
     assert done == ["decided"]
-    assert "switched" in repr(exchange)
+    assert "SWITCHED" in repr(exchange)
     exchange.finish()
     await wait_all_tasks_blocked()
     assert done == ["decided", "over"]
@@ -81,6 +243,7 @@ async def test_a_read_ahead_ends_when_it_is_decided(
     nursery: trio.Nursery, early: bool, switch: bool
 ) -> None:
     exchange = Exchange(parse_request(get()))
+    exchange.begin_answer(AnswerEvent.CUT)
 
     def decide() -> None:
         if switch:
