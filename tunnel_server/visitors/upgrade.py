@@ -12,18 +12,28 @@ to finish.
 
 The writing task is the only one that writes to the visitor: pings of ours too, and a Close. Whoever
 wants one of them wakes it where it waits for the app.
+
+Two tables say how far each direction is; what is not in a table cannot happen.
+
+    from the visitor   SEND      AWAIT      END      to the visitor   STOP       CLOSE     END
+    HELD               SENDING   AWAITING   ENDED    OPEN             STOPPING   CLOSING   ENDED
+    AWAITING           SENDING   AWAITING   ENDED    STOPPING         STOPPING   CLOSING   ENDED
+    SENDING            SENDING   AWAITING   ENDED    CLOSING          CLOSING    -         -
+    ENDED              -         ENDED      -        ENDED            ENDED      -         -
 """
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from enum import IntEnum
 from typing import Final
 
 import trio
 
 from protocol.drivers.stream import TunnelStream
 from protocol.drivers.websocket_leg import WebSocketLeg
-from protocol.errors import SessionClosed, StreamReset, StreamStopped
+from protocol.errors import LocalProtocolError, SessionClosed, StreamReset, StreamStopped
 from protocol.http.websocket import close_frame
 from tunnel_server.visitors.connection import Connection
 from tunnel_server.visitors.exchange import Exchange
@@ -37,8 +47,74 @@ CLOSE_ANSWER_S: Final = 2.0  # for the answer to a Close of ours
 SESSION_GONE: Final = 1014
 
 
+class FromVisitor(IntEnum):
+    """How far what the visitor sends has gone."""
+
+    HELD = 1  # what came behind the handshake has not been passed on yet
+    AWAITING = 2  # all that was read has been passed on
+    SENDING = 3  # of what was read, a part may have left
+    ENDED = 4  # the app was told of the end
+
+
+class FromVisitorEvent(IntEnum):
+    """What the reading task does next, or the writing one when it ends both directions."""
+
+    SEND = 1
+    AWAIT = 2
+    END = 3
+
+
+class ToVisitor(IntEnum):
+    """How far what the app sends has gone."""
+
+    OPEN = 1
+    STOPPING = 2  # we are to end it
+    CLOSING = 3  # we do
+    ENDED = 4  # the app did
+
+
+class ToVisitorEvent(IntEnum):
+    """What ends the app's direction."""
+
+    STOP = 1
+    CLOSE = 2
+    END = 3
+
+
+_F, _FE, _T, _TE = FromVisitor, FromVisitorEvent, ToVisitor, ToVisitorEvent
+
+FROM_VISITOR: Final = {
+    (_F.HELD, _FE.SEND): _F.SENDING,
+    (_F.HELD, _FE.AWAIT): _F.AWAITING,
+    (_F.HELD, _FE.END): _F.ENDED,
+    (_F.AWAITING, _FE.SEND): _F.SENDING,
+    (_F.AWAITING, _FE.AWAIT): _F.AWAITING,
+    (_F.AWAITING, _FE.END): _F.ENDED,
+    (_F.SENDING, _FE.SEND): _F.SENDING,
+    (_F.SENDING, _FE.AWAIT): _F.AWAITING,
+    (_F.SENDING, _FE.END): _F.ENDED,
+    (_F.ENDED, _FE.AWAIT): _F.ENDED,  # what comes behind our own Close is dropped
+}
+TO_VISITOR: Final = {
+    (_T.OPEN, _TE.STOP): _T.STOPPING,
+    (_T.OPEN, _TE.CLOSE): _T.CLOSING,  # the session is gone
+    (_T.OPEN, _TE.END): _T.ENDED,
+    (_T.STOPPING, _TE.STOP): _T.STOPPING,
+    (_T.STOPPING, _TE.CLOSE): _T.CLOSING,
+    (_T.STOPPING, _TE.END): _T.ENDED,
+    (_T.CLOSING, _TE.STOP): _T.CLOSING,
+    (_T.ENDED, _TE.STOP): _T.ENDED,
+}
+
+
 class VisitorWebSocket:
-    """One WebSocket. The reading task calls `relay_to_app`, the writing one `relay_to_visitor`."""
+    """One WebSocket. The reading task calls `relay_to_app`, the writing one `relay_to_visitor`.
+
+    Attributes:
+        from_visitor: how far the visitor's direction is.
+        to_visitor: how far the app's is.
+        code: of our Close, if there will be one.
+    """
 
     def __init__(self, connection: Connection, exchange: Exchange, stream: TunnelStream) -> None:
         self._connection = connection
@@ -49,20 +125,34 @@ class VisitorWebSocket:
             stream, connection.send, masked=False, ping_after_s=exchange.ws_keepalive_s
         )
         self._to_app, self._to_visitor = self._leg.from_peer, self._leg.to_peer
-        self._awaiting_visitor = False  # all that was read of the visitor has been passed on
-        self._sending_to_app = False  # a part of what the cutter gave may have left
-        self._visitor_ended = False  # and the app was told
-        self._closing_code: int | None = None  # we should end it
-        self._closing = False  # we do
+        self.from_visitor = _F.HELD
+        self.to_visitor = _T.OPEN
+        self.code = SESSION_GONE
 
     def __repr__(self) -> str:
-        code = f"closing {self._closing_code}" if self._closing_code else "open"
-        return f"<VisitorWebSocket {code} to app {self._to_app!r} to visitor {self._to_visitor!r}>"
+        to_app = f"to app {self.from_visitor.name} {self._to_app!r}"
+        return f"<VisitorWebSocket {to_app} to visitor {self.to_visitor.name} {self._to_visitor!r}>"
+
+    def move_from_visitor(self, event: FromVisitorEvent) -> None:
+        """Raises LocalProtocolError: the table has no such pair."""
+        state = FROM_VISITOR.get((self.from_visitor, event))
+        if state is None:
+            name = self.from_visitor.name
+            raise LocalProtocolError(f"{event.name} from a visitor that is {name}")
+        self.from_visitor = state
+
+    def move_to_visitor(self, event: ToVisitorEvent) -> None:
+        """Raises LocalProtocolError: the table has no such pair."""
+        state = TO_VISITOR.get((self.to_visitor, event))
+        if state is None:
+            raise LocalProtocolError(f"{event.name} to a visitor that is {self.to_visitor.name}")
+        self.to_visitor = state
 
     def close(self, code: int) -> None:
         """See Relay. What is being sent to the visitor just now goes first."""
-        if self._closing_code is None:
-            self._closing_code = code
+        if self.to_visitor is _T.OPEN:
+            self.code = code
+        self.move_to_visitor(_TE.STOP)
         self._leg.stop()
 
     def sweep(self, now: float) -> None:
@@ -79,10 +169,10 @@ class VisitorWebSocket:
             VisitorGone: the connection broke.
         """
         ended = False
-        try:
-            ended = await self._leg.pump(self._tap.body_out if self._tap is not None else None)
-        except SessionClosed:
-            self._closing_code = self._closing_code or SESSION_GONE
+        taken = self._tap.body_out if self._tap is not None else None
+        with suppress(SessionClosed):  # it is told, if nobody asked for another end
+            ended = await self._leg.pump(taken)
+        self.move_to_visitor(_TE.END if ended else _TE.CLOSE)
         self._exchange.ended_by("app" if ended else "tunnel")
         if ended:
             await self._end_to_visitor()
@@ -93,7 +183,7 @@ class VisitorWebSocket:
         connection = self._connection
         if await connection.send_eof():
             connection.read_deadline = trio.current_time() + HALF_CLOSED_UPGRADE_S
-        elif self._awaiting_visitor:
+        elif self.from_visitor is _F.AWAITING:
             connection.reading.cancel()
         else:
             connection.read_deadline = trio.current_time() + TLS_DRAIN_S
@@ -124,11 +214,10 @@ class VisitorWebSocket:
                 return await self._drain_to_app()
             if self._exchange.over:
                 connection.read_deadline = trio.current_time() + HALF_CLOSED_UPGRADE_S
-            self._awaiting_visitor = True
+            self.move_from_visitor(_FE.AWAIT)
             data = await connection.receive()
-            self._awaiting_visitor = False
             if not data:
-                return not self._closing
+                return self.to_visitor is not _T.CLOSING
 
     async def _drain_to_app(self) -> bool:
         """Pass on what is on its way, until the visitor pauses."""
@@ -145,12 +234,11 @@ class VisitorWebSocket:
         if self._tap is not None:
             self._tap.body_in(data)
         frames = self._to_app.feed(data)
-        if self._closing:
+        if self.to_visitor is _T.CLOSING:
             return not self._to_app.closed  # nothing goes behind our Close
         if frames:
-            self._sending_to_app = True
+            self.move_from_visitor(_FE.SEND)
             await self._stream.send_all(frames)
-            self._sending_to_app = False
         return True
 
     async def _end_to_app(self) -> None:
@@ -158,13 +246,13 @@ class VisitorWebSocket:
         if self._to_app.held:
             await self._stream.send_all(self._to_app.held)
         self._stream.send_eof()
-        self._visitor_ended = True
+        self.move_from_visitor(_FE.END)
         self._leg.end_pings()  # no pong can come
         self._connection.visitor_half_closed(HALF_CLOSED_UPGRADE_S)
 
     async def _drop_from_visitor(self) -> None:
         """The app takes no more, but may still send; a visitor who leaves is noticed."""
-        while not (self._closing and self._to_app.closed):
+        while not (self.to_visitor is _T.CLOSING and self._to_app.closed):
             data = await self._connection.receive()
             if not data:
                 self._leg.end_pings()
@@ -175,22 +263,20 @@ class VisitorWebSocket:
 
     async def _close_both(self) -> None:
         connection = self._connection
-        assert self._closing_code is not None
-        self._closing = True
         connection.read_deadline = trio.current_time() + CLOSE_ANSWER_S
         told = self._leg.at_boundary
         if told:
             with trio.move_on_after(CLOSE_ANSWER_S):
                 told = self._to_visitor.closed
                 if not told:
-                    await self._leg.send_close(self._closing_code)
+                    await self._leg.send_close(self.code)
                     told = True
-                await self._close_to_app(self._closing_code)
+                await self._close_to_app(self.code)
         if not told:
             connection.abort()
             await trio.sleep_forever()
-        if not self._visitor_ended:
-            self._visitor_ended = True
+        if self.from_visitor is not _F.ENDED:
+            self.move_from_visitor(_FE.END)
             self._stream.send_eof()
         if self._to_app.closed:  # the visitor has said all it will say
             connection.reading.cancel()
@@ -198,11 +284,11 @@ class VisitorWebSocket:
     async def _close_to_app(self, code: int) -> None:
         """Tell the app, and wait until it has answered."""
         stream = self._stream
-        if self._sending_to_app or not self._to_app.at_boundary:
+        if self.from_visitor is _F.SENDING or not self._to_app.at_boundary:
             stream.cancel("truncated")
             return
         try:
-            if not self._to_app.closed and not self._visitor_ended:
+            if not self._to_app.closed and self.from_visitor is not _F.ENDED:
                 await stream.send_all(close_frame(code, mask=os.urandom(4)))
             while not self._to_visitor.closed and (data := await stream.receive_some()):
                 self._to_visitor.feed(data)
