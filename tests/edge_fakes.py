@@ -35,8 +35,9 @@ from tunnel_server.settings.config import ServerConfig
 from tunnel_server.tunnels.control import ControlEndpoint
 from tunnel_server.tunnels.directory import Directory, Login
 from tunnel_server.tunnels.registry import Registry
+from tunnel_server.visitors.connection import Source
 from tunnel_server.visitors.edge import Edge
-from tunnel_server.visitors.serving import Source, serve_stream
+from tunnel_server.visitors.serving import serve_stream
 
 AUTHORITY = trustme.CA()
 CERTIFICATE = AUTHORITY.issue_cert("app.localhost")
@@ -250,8 +251,8 @@ class World:
         done = trio.Event()
 
         async def serve() -> None:
-            source = Source(address, self.edge.config.trusts(address))
-            await serve_stream(self.edge, self.control, theirs, source, secure=secure)
+            source = Source(address, self.edge.config.trusts(address), secure)
+            await serve_stream(self.edge, self.control, theirs, source)
             done.set()
 
         self.tasks.start_soon(serve)

@@ -54,8 +54,9 @@ class AnswerWriter:
             VisitorGone: the connection broke.
         """
         connection = self._connection
+        exchange: Exchange | None = None
         while True:
-            exchange = await connection.next_exchange()
+            exchange = await connection.next_exchange(exchange)
             if exchange.stream is not None:
                 await self._relay(exchange, exchange.stream)
             elif exchange.answer is not None:
@@ -70,7 +71,7 @@ class AnswerWriter:
                 exchange.finish()
                 connection.reading.cancel()
                 return
-            connection.read_deadline = now + IDLE_TIMEOUT_S
+            connection.deadlines.read = now + IDLE_TIMEOUT_S
             exchange.finish()
 
     # --- answers of our own ---

@@ -2,8 +2,7 @@
 
 A connection has two tasks for its whole life, one for each direction (`requests`, `answering`); a
 request costs no task, nursery or timeout of its own. Deadlines are attributes that the sweep looks
-at once a second: `read_deadline` for what the visitor owes us, `write_deadline` for what he should
-take.
+at once a second.
 
 What was cut off must not look whole. Where the framing shows the cut, a FIN will do, and loses
 nothing of what is on its way; where only the end of the connection ends the answer, it is reset
@@ -17,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import math
 import socket
-from typing import Final
+from typing import Final, Literal, NamedTuple
 
 import trio
 
@@ -26,8 +25,10 @@ from protocol.drivers.sockets import drop, is_readable, socket_below
 from protocol.errors import TunnelError
 from protocol.limits import READ_BYTES
 from tunnel_server.visitors.crowd import Place
+from tunnel_server.visitors.deadlines import Deadlines
 from tunnel_server.visitors.edge import Edge
 from tunnel_server.visitors.exchange import Exchange
+from tunnel_server.visitors.phases import Phase, PhaseEvent, phase_after
 
 IDLE_TIMEOUT_S: Final = 75.0  # between requests, as nginx
 WRITE_TIMEOUT_S: Final = 300.0  # without progress of an answer
@@ -40,9 +41,25 @@ LINGER_MAX_BYTES: Final = 1024 * 1024
 SETTLE_S: Final = 1.0
 CLOSE_S: Final = 1.0  # closing a stream waits for nothing; should it wait all the same
 
+End = Literal["FIN", "RST"]
+
 
 class VisitorGone(TunnelError):
     """The visitor's connection broke."""
+
+
+class Source(NamedTuple):
+    """The other side of a connection.
+
+    Attributes:
+        address: the visitor's, without a port.
+        trusted: what its forwarding fields say is believed.
+        secure: TLS ends here.
+    """
+
+    address: str
+    trusted: bool = False
+    secure: bool = False
 
 
 class Connection:
@@ -50,82 +67,58 @@ class Connection:
 
     Attributes:
         edge: the server's state.
-        address: the visitor's, without a port.
-        trusted: what its forwarding fields say is believed.
-        secure: TLS ends here.
+        source: the visitor.
         stream: its bytes. Only the two tasks use it.
         exchange: the request that is served now, or was last.
-        expired: the visitor owed something for too long; `reading` was cancelled for it.
-        head_begun: a part of a request's head is there.
-        half_closed: the visitor ended its direction.
+        deadlines: for what the visitor has to send and to take.
+        phase: what it does beside its exchange.
         reading: around the reading of requests and frames; cancelled when no more are wanted.
         scope: around both tasks; cancelling it ends the connection.
         answers: where the writing task waits, for the answer of each stream in turn.
     """
 
     def __init__(
-        self,
-        edge: Edge,
-        stream: trio.abc.Stream,
-        *,
-        address: str,
-        trusted: bool = False,
-        secure: bool = False,
-        place: Place | None = None,
+        self, edge: Edge, stream: trio.abc.Stream, source: Source, place: Place | None = None
     ) -> None:
         self.edge = edge
-        self.address = address
-        self.trusted = trusted
-        self.secure = secure
+        self.source = source
         self.stream = stream
         self.exchange: Exchange | None = None
-        self._read_deadline = math.inf
-        self._place = place
-        self.write_deadline = math.inf
-        self.expired = False
-        self.half_closed = False
-        self.head_begun = False
-        self._is_control = False
+        self.deadlines = Deadlines(trio.current_time(), place)
+        self.phase = Phase.IDLE
         self.reading = trio.CancelScope()
         self.scope = trio.CancelScope()
         self.answers = Latch()
-        self._begun: Exchange | None = None
-        self._half_closed_s = HALF_CLOSED_S
+        self._half_closed_s: float | None = None
+        """The visitor ended its direction, and has so long for each part of the answer."""
         self._receiving = False
-        self._lingering = False
-        self._leaving_idle = False
-        self._swept_at = trio.current_time()
-        self._aborted = False
-        self._reset = False
+        self._cut: End | None = None
+        """How it ends in the middle of something."""
 
     def __repr__(self) -> str:
-        kind = "control" if self.is_control else "visitor"
-        return f"<Connection {kind} {self.address} {self.exchange!r}>"
+        return f"<Connection {self.phase.name} {self.source.address} {self.exchange!r}>"
 
     @property
-    def read_deadline(self) -> float:
-        """Until when the visitor has to send what he owes us; infinite when he owes nothing."""
-        return self._read_deadline
-
-    @read_deadline.setter
-    def read_deadline(self, deadline: float) -> None:
-        self._read_deadline = deadline
-        if self._place is not None:
-            if deadline < math.inf:
-                self._place.owe()
-            else:
-                self._place.serve()
+    def half_closed(self) -> bool:
+        """Whether the visitor ended its direction."""
+        return self._half_closed_s is not None
 
     @property
     def is_control(self) -> bool:
         """Whether it carries a session; then it stays so, and is no visitor's."""
-        return self._is_control
+        return self.phase is Phase.CONTROL
 
-    @is_control.setter
-    def is_control(self, is_control: bool) -> None:
-        self._is_control = is_control
-        if is_control and self._place is not None:
-            self._place.leave()
+    def become_control(self) -> None:
+        """It carries a session from now on."""
+        self._move(PhaseEvent.CONTROL)
+        self.deadlines.leave_crowd()
+
+    def begin_head(self) -> None:
+        """A part of a request's head is there."""
+        self._move(PhaseEvent.HEAD)
+
+    def _move(self, event: PhaseEvent) -> None:
+        self.phase = phase_after(self.phase, event)
 
     # --- bytes ---
 
@@ -149,16 +142,14 @@ class Connection:
         Raises:
             VisitorGone: the connection broke.
         """
-        patience_s = self._half_closed_s if self.half_closed else WRITE_TIMEOUT_S
-        self.write_deadline = trio.current_time() + patience_s
+        patience_s = self._half_closed_s
+        self.deadlines.write = trio.current_time() + (patience_s or WRITE_TIMEOUT_S)
         try:
             await self.stream.send_all(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise VisitorGone from error
-        if self.half_closed:
-            self.write_deadline = trio.current_time() + self._half_closed_s
-        else:
-            self.write_deadline = math.inf
+        patience_s = self._half_closed_s
+        self.deadlines.write = trio.current_time() + patience_s if patience_s else math.inf
 
     async def send_eof(self) -> bool:
         """End our direction; false where that is not possible, as in TLS.
@@ -176,26 +167,29 @@ class Connection:
 
     def visitor_half_closed(self, patience_s: float = HALF_CLOSED_S) -> None:
         """The visitor ended its direction: the answer goes on while it is taken, in patience_s."""
-        self.half_closed = True
         self._half_closed_s = patience_s
-        self.write_deadline = trio.current_time() + patience_s
+        self.deadlines.write = trio.current_time() + patience_s
 
     # --- between the two tasks ---
 
     def hand_over(self, exchange: Exchange) -> None:
         """The reading task has begun a request."""
-        self.exchange = self._begun = exchange
-        self.head_begun = False
+        self._move(PhaseEvent.BEGIN)
+        self.exchange = exchange
         if exchange.stream is None:
             self.answers.open()  # else the stream does, when the answer comes
 
-    async def next_exchange(self) -> Exchange:
-        """The writing task waits for a request of which there is something to answer."""
+    async def next_exchange(self, before: Exchange | None) -> Exchange:
+        """The writing task waits for a request of which there is something to answer.
+
+        Args:
+            before: the one that it answered last.
+        """
         while True:
-            exchange = self._begun
-            if exchange is not None and (exchange.stream is None or exchange.stream.is_readable):
-                self._begun = None
-                return exchange
+            exchange = self.exchange
+            new = exchange if exchange is not before else None
+            if new is not None and (new.stream is None or new.stream.is_readable):
+                return new
             await self.answers.wait()
 
     # --- what the sweep and the stop do ---
@@ -203,30 +197,28 @@ class Connection:
     @property
     def busy(self) -> bool:
         """See Swept. Here an answer has just left for SETTLE_S, and a connection is as new."""
-        if self.is_control or self._leaving_idle:
+        if self.phase is Phase.CONTROL or self.phase is Phase.LEAVING:
             return False
         serving = self.exchange is not None and not self.exchange.over
-        if serving or self.head_begun or self._lingering:
+        if serving or self.phase in (Phase.HEAD, Phase.LATE, Phase.LINGERING):
             return True
         # For ever, while the reading task has a whole head that it has not handed over yet.
-        idle_since = self.read_deadline - IDLE_TIMEOUT_S
+        idle_since = self.deadlines.read - IDLE_TIMEOUT_S
         return trio.current_time() < idle_since + SETTLE_S or is_readable(self.stream)
 
     def sweep(self, now: float) -> None:
         """See Swept. One that carries a session has deadlines of its own there."""
         if self.is_control:
             return
-        if self._waits_for_client:
-            self.read_deadline += now - self._swept_at
-            self.write_deadline += now - self._swept_at
-        self._swept_at = now
-        if now > self.write_deadline or (not self._receiving and _was_reset(self.stream)):
+        deadlines = self.deadlines
+        deadlines.sweep(now, stand_still=self._waits_for_client)
+        if now > deadlines.write or (not self._receiving and _was_reset(self.stream)):
             if self.exchange is not None:
                 self.exchange.ended_by("visitor")
             self.abort()
-        elif now > self.read_deadline:
-            self.read_deadline = math.inf
-            self.expired = True
+        elif now > deadlines.read:
+            deadlines.read = math.inf
+            self._move(PhaseEvent.EXPIRE)
             self.reading.cancel()
         elif self.exchange is not None and self.exchange.upgrade is not None:
             self.exchange.upgrade.sweep(now)
@@ -240,7 +232,7 @@ class Connection:
     def stop_when_idle(self) -> None:
         """See Swept. It ends with FIN, and what crosses that is read and dropped: no reset."""
         if not self.busy and not self.is_control:
-            self._leaving_idle = True
+            self._move(PhaseEvent.LEAVE)
             self.reading.cancel()
 
     def close_websocket(self, code: int) -> bool:
@@ -260,14 +252,13 @@ class Connection:
 
     def abort(self, *, reset: bool = True) -> None:
         """Drop the connection in the middle of something; FIN will do where framing shows it."""
-        if not self._aborted:
-            self._aborted = True
-            self._reset = reset
+        if self._cut is None:
+            self._cut = "RST" if reset else "FIN"
         self.scope.cancel()
 
     async def linger(self) -> None:
         """End our direction after a last answer, and drop what still comes: 1 MiB or 2 s of it."""
-        self._lingering = True
+        self._move(PhaseEvent.LINGER)
         broken = (trio.BrokenResourceError, trio.ClosedResourceError)
         with trio.move_on_after(LINGER_S), contextlib.suppress(*broken):
             await self._end_writing()
@@ -292,8 +283,8 @@ class Connection:
         exchange = self.exchange
         if exchange is not None and not exchange.over:
             self.abort(reset=exchange.ends_by_close)
-        if self._aborted:
-            drop(self.stream, reset=self._reset)
+        if self._cut is not None:
+            drop(self.stream, reset=self._cut == "RST")
             await trio.aclose_forcefully(self.stream)
             return
         with trio.move_on_after(CLOSE_S, shield=True):

@@ -24,6 +24,7 @@ from tunnel_server.tunnels.parking import Waiter
 from tunnel_server.tunnels.registry import Tunnel
 from tunnel_server.visitors.connection import IDLE_TIMEOUT_S, Connection
 from tunnel_server.visitors.exchange import Exchange, RequestState
+from tunnel_server.visitors.phases import Phase
 from tunnel_server.visitors.routing import is_control, name_of, open_stream, wait_for_batch
 from tunnel_server.visitors.service import missing, service_answer
 from tunnel_server.visitors.tap import Tap, log as tap_log
@@ -71,7 +72,7 @@ class RequestReader:
         """
         with self._connection.reading:
             await self._read_requests()
-        if self._connection.expired:
+        if self._connection.phase in (Phase.EXPIRED, Phase.LATE):
             await self._give_up_waiting()
         if not self._connection.is_control:
             await self._connection.linger()
@@ -89,7 +90,7 @@ class RequestReader:
                 return
             name = name_of(connection.edge, head)
             if is_control(name, head):
-                login = self._control.check(connection.address, head)
+                login = self._control.check(connection.source.address, head)
                 if isinstance(login, Login):
                     await self._serve_session(login, head)
                     return
@@ -113,9 +114,9 @@ class RequestReader:
 
     async def _serve_session(self, login: Login, head: RequestHead) -> None:
         connection = self._connection
-        connection.is_control = True
+        connection.become_control()
         behind = self._buffer.take_rest()
-        await self._control.serve(connection.address, connection.stream, login, head, behind)
+        await self._control.serve(connection.source.address, connection.stream, login, head, behind)
 
     # --- heads ---
 
@@ -128,21 +129,21 @@ class RequestReader:
             if connection.half_closed:
                 return None
             if not buffer.started:
-                connection.read_deadline = trio.current_time() + IDLE_TIMEOUT_S
-            elif not connection.head_begun:
-                connection.head_begun = True
-                connection.read_deadline = trio.current_time() + HEAD_TIMEOUT_S
+                connection.deadlines.read = trio.current_time() + IDLE_TIMEOUT_S
+            elif connection.phase is not Phase.HEAD:
+                connection.begin_head()
+                connection.deadlines.read = trio.current_time() + HEAD_TIMEOUT_S
             data = await connection.receive()
             if not data:
                 return None
             buffer.feed(data)
             raw = buffer.next_head()
-        connection.read_deadline = math.inf
+        connection.deadlines.read = math.inf
         return raw
 
     async def _refuse(self, error: HttpError) -> None:
         """Answer what is no request, and close."""
-        self._connection.read_deadline = math.inf
+        self._connection.deadlines.read = math.inf
         exchange = Exchange(None, answer=Refusal(error.code, str(error)))
         self._tap(exchange)
         self._connection.hand_over(exchange)
@@ -156,7 +157,7 @@ class RequestReader:
             if exchange.upgrade is None:
                 exchange.fail(Refusal("request-timeout", "The body of the request stopped coming."))
             await exchange.wait_over()
-        elif connection.head_begun:
+        elif connection.phase is Phase.LATE:
             await self._refuse(HttpError("request-timeout", ""))
 
     # --- before a request begins ---
@@ -239,9 +240,9 @@ class RequestReader:
                 await stream.send_all(body)
             if reader.done:
                 break
-            connection.read_deadline = trio.current_time() + BODY_TIMEOUT_S
+            connection.deadlines.read = trio.current_time() + BODY_TIMEOUT_S
             data = await connection.receive()
-            connection.read_deadline = math.inf
+            connection.deadlines.read = math.inf
             if not data:
                 exchange.break_off(
                     Refusal("bad-request", "The request ended in the middle of its body.")

@@ -68,11 +68,16 @@ async def wait_for_batch(directory: Directory, name: str) -> None:
 
 
 def _opening(connection: Connection, head: RequestHead, claim: int) -> Open:
-    trusted = connection.trusted
+    address, trusted, _ = connection.source
     fields = end_to_end(head.fields)
     scheme, host, port = _public_origin(connection, head, trusted)
     fields = with_forwarding(
-        fields, visitor=connection.address, scheme=scheme, host=host, port=port, trusted=trusted
+        fields,
+        visitor=address,
+        scheme=scheme,
+        host=host,
+        port=port,
+        trusted=trusted,
     )
     if head.te_trailers:
         fields = (*fields, _TE_TRAILERS)  # of this hop, but the client writes it for the next
@@ -86,7 +91,7 @@ def _opening(connection: Connection, head: RequestHead, claim: int) -> Open:
         head.body,
         scheme,
         host,
-        connection.address,
+        address,
         0,
     )
 
@@ -104,7 +109,7 @@ def _public_origin(
     if public_url is not None:
         scheme, port = public_url.scheme, public_url.port
     else:
-        scheme = "https" if connection.secure else "http"
+        scheme = "https" if connection.source.secure else "http"
         said = values_of(head.fields, b"x-forwarded-proto") if trusted else []
         if said in ([b"http"], [b"https"]):
             scheme = said[0].decode("ascii")

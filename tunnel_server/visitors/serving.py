@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
-from typing import Final, NamedTuple
+from typing import Final
 
 import trio
 
@@ -14,7 +14,7 @@ from protocol.drivers.tcp import TcpStream
 from tunnel_server.settings.config import ServerConfig
 from tunnel_server.tunnels.control import ControlEndpoint
 from tunnel_server.visitors.answering import AnswerWriter
-from tunnel_server.visitors.connection import Connection, VisitorGone
+from tunnel_server.visitors.connection import Connection, Source, VisitorGone
 from tunnel_server.visitors.crowd import Place, crowd_key
 from tunnel_server.visitors.edge import Edge
 from tunnel_server.visitors.proxy_protocol import (
@@ -30,13 +30,6 @@ log = logging.getLogger(__name__)
 TLS_HANDSHAKE_S: Final = 10.0
 # A proxy sends its header at once, before anything of the visitor's: this is for a slow line.
 PROXY_HEADER_S: Final = 5.0
-
-
-class Source(NamedTuple):
-    """Who is on the other side of a connection, and whether its forwarding fields are believed."""
-
-    address: str
-    trusted: bool
 
 
 async def serve_visitor(
@@ -93,7 +86,7 @@ async def _serve_at(
         log.debug("no TLS handshake: %r", error)
         await trio.aclose_forcefully(stream)
         return
-    await serve_stream(edge, control, below, source, secure=tls is not None, place=place)
+    await serve_stream(edge, control, below, source._replace(secure=tls is not None), place)
 
 
 async def serve_stream(
@@ -101,15 +94,10 @@ async def serve_stream(
     control: ControlEndpoint,
     stream: trio.abc.Stream,
     source: Source,
-    *,
-    secure: bool = False,
     place: Place | None = None,
 ) -> None:
     """Serve HTTP on a stream, to its end. Only Cancelled leaves this function."""
-    address, trusted = source
-    connection = Connection(
-        edge, stream, address=address, trusted=trusted, secure=secure, place=place
-    )
+    connection = Connection(edge, stream, source, place)
     edge.connections.add(connection)
     try:
         with connection.scope:
@@ -122,7 +110,7 @@ async def serve_stream(
         if connection.exchange is not None:
             connection.exchange.ended_by("visitor")
     except* Exception as group:  # the edge of one connection
-        log.exception("%s: a connection failed: %r", address, group.exceptions[0])
+        log.exception("%s: a connection failed: %r", source.address, group.exceptions[0])
         connection.abort()
     finally:
         edge.connections.discard(connection)

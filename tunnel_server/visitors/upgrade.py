@@ -182,11 +182,11 @@ class VisitorWebSocket:
     async def _end_to_visitor(self) -> None:
         connection = self._connection
         if await connection.send_eof():
-            connection.read_deadline = trio.current_time() + HALF_CLOSED_UPGRADE_S
+            connection.deadlines.read = trio.current_time() + HALF_CLOSED_UPGRADE_S
         elif self.from_visitor is _F.AWAITING:
             connection.reading.cancel()
         else:
-            connection.read_deadline = trio.current_time() + TLS_DRAIN_S
+            connection.deadlines.read = trio.current_time() + TLS_DRAIN_S
 
     # --- the visitor's direction ---
 
@@ -198,7 +198,7 @@ class VisitorWebSocket:
         except (StreamStopped, SessionClosed):
             await self._drop_from_visitor()
         with trio.CancelScope() as patience:
-            if self._connection.half_closed and self._connection.secure:
+            if self._connection.half_closed and self._connection.source.secure:
                 patience.deadline = trio.current_time() + TLS_DRAIN_S
             await self._exchange.wait_over()
 
@@ -210,10 +210,10 @@ class VisitorWebSocket:
                 return False
             if connection.half_closed:
                 return True
-            if self._exchange.over and connection.secure:
+            if self._exchange.over and connection.source.secure:
                 return await self._drain_to_app()
             if self._exchange.over:
-                connection.read_deadline = trio.current_time() + HALF_CLOSED_UPGRADE_S
+                connection.deadlines.read = trio.current_time() + HALF_CLOSED_UPGRADE_S
             self.move_from_visitor(_FE.AWAIT)
             data = await connection.receive()
             if not data:
@@ -263,7 +263,7 @@ class VisitorWebSocket:
 
     async def _close_both(self) -> None:
         connection = self._connection
-        connection.read_deadline = trio.current_time() + CLOSE_ANSWER_S
+        connection.deadlines.read = trio.current_time() + CLOSE_ANSWER_S
         told = self._leg.at_boundary
         if told:
             with trio.move_on_after(CLOSE_ANSWER_S):

@@ -19,13 +19,15 @@ from tunnel_server.visitors.connection import (
     SETTLE_S,
     WRITE_TIMEOUT_S,
     Connection,
+    Source,
     VisitorGone,
 )
 from tunnel_server.visitors.exchange import AnswerEvent, AnswerState, Exchange
+from tunnel_server.visitors.phases import Phase
 
 
 def new(stream: trio.abc.Stream, *, secure: bool = False) -> Connection:
-    return Connection(make_edge(), stream, address=VISITOR, secure=secure)
+    return Connection(make_edge(), stream, Source(VISITOR, secure=secure))
 
 
 def over() -> Exchange:
@@ -77,27 +79,27 @@ async def test_a_broken_connection_is_a_visitor_who_is_gone() -> None:
 async def test_a_deadline_stands_while_something_is_sent(nursery: trio.Nursery) -> None:
     visitor, stream = lockstep_stream_pair()
     connection = new(stream)
-    assert connection.write_deadline == math.inf
+    assert connection.deadlines.write == math.inf
     nursery.start_soon(connection.send, b"x")
     now = trio.current_time()
     await wait_all_tasks_blocked()
-    assert connection.write_deadline == pytest.approx(now + WRITE_TIMEOUT_S, abs=5)
+    assert connection.deadlines.write == pytest.approx(now + WRITE_TIMEOUT_S, abs=5)
     await visitor.receive_some()
     await wait_all_tasks_blocked()
-    assert connection.write_deadline == math.inf
+    assert connection.deadlines.write == math.inf
 
 
 async def test_half_closed_each_progress_moves_the_deadline(autojump_clock: MockClock) -> None:
     _, stream = memory_stream_pair()
     connection = new(stream)
     connection.visitor_half_closed()
-    assert connection.write_deadline == trio.current_time() + HALF_CLOSED_S
+    assert connection.deadlines.write == trio.current_time() + HALF_CLOSED_S
     await trio.sleep(3)
     await connection.send(b"x")
-    assert connection.write_deadline == trio.current_time() + HALF_CLOSED_S
+    assert connection.deadlines.write == trio.current_time() + HALF_CLOSED_S
     connection.visitor_half_closed(60)
     await connection.send(b"x")
-    assert connection.write_deadline == trio.current_time() + 60
+    assert connection.deadlines.write == trio.current_time() + 60
 
 
 # --- the sweep -----------------------------------------------------------------------------------
@@ -105,19 +107,19 @@ async def test_half_closed_each_progress_moves_the_deadline(autojump_clock: Mock
 
 async def test_the_sweep_ends_reading_past_its_deadline_and_not_before() -> None:
     connection = new(memory_stream_pair()[0])
-    connection.read_deadline = 10.0
+    connection.deadlines.read = 10.0
     connection.sweep(10.0)
-    before = connection.expired
+    before = connection.phase is Phase.EXPIRED
     connection.sweep(10.1)
-    assert (before, connection.expired) == (False, True)
+    assert (before, connection.phase is Phase.EXPIRED) == (False, True)
     assert connection.reading.cancel_called
     assert not connection.scope.cancel_called
-    assert connection.read_deadline == math.inf
+    assert connection.deadlines.read == math.inf
 
 
 async def test_the_sweep_drops_the_connection_past_the_other_deadline() -> None:
     connection = new(memory_stream_pair()[0])
-    connection.write_deadline = 10.0
+    connection.deadlines.write = 10.0
     connection.sweep(10.0)
     before = connection.scope.cancel_called
     connection.sweep(10.1)
@@ -153,7 +155,7 @@ async def test_a_connection_that_both_ended_was_not_reset() -> None:
 async def idle(nursery: trio.Nursery, stream: trio.abc.Stream | None = None) -> Connection:
     """A connection that has waited for a request for long; told to read no more, it lingers."""
     connection = new(stream or memory_stream_pair()[0])
-    connection.read_deadline = trio.current_time() + IDLE_TIMEOUT_S - SETTLE_S
+    connection.deadlines.read = trio.current_time() + IDLE_TIMEOUT_S - SETTLE_S
 
     async def read() -> None:
         with connection.reading:
@@ -171,13 +173,13 @@ async def idle(nursery: trio.Nursery, stream: trio.abc.Stream | None = None) -> 
 async def test_busy_is_what_serves_or_has_begun_a_request(nursery: trio.Nursery) -> None:
     connection = await idle(nursery)
     seen = [connection.busy]
-    connection.head_begun = True
+    connection.begin_head()
     seen.append(connection.busy)
     connection.hand_over(Exchange(parse_request(get())))
-    seen += [connection.head_begun, connection.busy]
+    seen += [connection.phase is Phase.HEAD, connection.busy]
     connection.stop_when_idle()
     seen.append(connection.reading.cancel_called)
-    exchange = await connection.next_exchange()
+    exchange = await connection.next_exchange(None)
     exchange.begin_answer(AnswerEvent.KEEP)
     exchange.finish()
     seen.append(connection.busy)
@@ -191,7 +193,7 @@ async def test_what_was_just_used_is_busy_and_so_is_what_does_not_wait_for_bytes
 ) -> None:
     assert new(memory_stream_pair()[0]).busy  # its tasks have not begun
     connection = await idle(nursery)
-    connection.read_deadline = trio.current_time() + IDLE_TIMEOUT_S
+    connection.deadlines.read = trio.current_time() + IDLE_TIMEOUT_S
     seen = [connection.busy]
     for wait_s in (SETTLE_S - 0.1, 0.1):
         await trio.sleep(wait_s)
@@ -216,7 +218,7 @@ async def test_what_ends_because_it_is_idle_holds_up_nothing(
     connection = await idle(nursery)
     connection.stop_when_idle()
     await wait_all_tasks_blocked()
-    assert connection._lingering
+    assert connection.phase is Phase.LEAVING
     assert not connection.busy
 
 
@@ -230,12 +232,12 @@ async def test_what_lingers_is_busy(nursery: trio.Nursery, autojump_clock: MockC
 
 async def test_a_connection_with_a_session_is_left_alone() -> None:
     connection = new(memory_stream_pair()[0])
-    connection.is_control = True
+    connection.become_control()
     connection.stop_when_idle()
     connection.end()
     assert not connection.scope.cancel_called
     assert not connection.close_websocket(1012)
-    assert repr(connection) == f"<Connection control {VISITOR} None>"
+    assert repr(connection) == f"<Connection CONTROL {VISITOR} None>"
 
 
 async def test_end_ends_a_busy_one_too() -> None:
@@ -301,7 +303,7 @@ async def test_a_reset_control_connection_is_left_to_its_session() -> None:
     """Its own tasks notice, and the session is held; a sweep that is faster must not end it."""
     async with sockets() as (ours, theirs):
         connection = new(theirs)
-        connection.is_control = True
+        connection.become_control()
         drop(ours, reset=True)
         await trio.lowlevel.wait_readable(theirs.socket)
         connection.sweep(trio.current_time())
@@ -311,10 +313,11 @@ async def test_a_reset_control_connection_is_left_to_its_session() -> None:
 async def test_what_a_visitor_owes_is_not_counted_while_the_client_is_away() -> None:
     connection, stream = new(memory_stream_pair()[0]), Away()
     connection.exchange = Exchange(parse_request(get()), stream=stream)
-    began = connection._swept_at
-    connection.read_deadline = connection.write_deadline = began + 10
+    began = trio.current_time()
+    connection.sweep(began)
+    connection.deadlines.read = connection.deadlines.write = began + 10
     connection.sweep(began + 60)
-    assert connection.read_deadline == connection.write_deadline == began + 70
+    assert connection.deadlines.read == connection.deadlines.write == began + 70
     stream.is_away = False
     connection.sweep(began + 71)
     assert connection.scope.cancel_called
@@ -329,3 +332,7 @@ class Away(TunnelStream):
     @property
     def detached(self) -> bool:
         return self.is_away
+
+
+async def test_a_connection_has_a_dozen_attributes() -> None:
+    assert len(vars(new(memory_stream_pair()[0]))) == 12

@@ -67,7 +67,7 @@ async def quiet(world: World) -> Swept:
     await wait_all_tasks_blocked()
     (connection,) = [each for each in world.edge.connections if _is_unused(each)]
     assert isinstance(connection, Connection)
-    connection.read_deadline -= SETTLE_S
+    connection.deadlines.read -= SETTLE_S
     return connection
 
 

@@ -10,7 +10,7 @@ from protocol.http.heads import parse_request
 from tests.edge_fakes import VISITOR, World, make_edge
 from tests.upgrade_peers import UPGRADE, switched
 from tunnel_server.visitors import upgrade as module
-from tunnel_server.visitors.connection import Connection
+from tunnel_server.visitors.connection import Connection, Source
 from tunnel_server.visitors.exchange import Exchange
 from tunnel_server.visitors.upgrade import (
     FROM_VISITOR,
@@ -26,7 +26,7 @@ from tunnel_server.visitors.upgrade import (
 
 async def websocket(world: World) -> VisitorWebSocket:
     _, _, client = await switched(world, world.visit())
-    connection = Connection(make_edge(), memory_stream_pair()[1], address=VISITOR)
+    connection = Connection(make_edge(), memory_stream_pair()[1], Source(VISITOR))
     stream = next(iter(client.server.core.streams.values())).driver
     return VisitorWebSocket(connection, Exchange(parse_request(UPGRADE)), stream)  # type: ignore[arg-type]  # a TunnelStream
 

@@ -1,0 +1,56 @@
+"""Until when a visitor must have sent or taken something. The sweep looks once a second."""
+
+from __future__ import annotations
+
+import math
+
+from tunnel_server.visitors.crowd import Place
+
+
+class Deadlines:
+    """The two deadlines of one connection, in the event loop's time; infinite where none runs.
+
+    Args:
+        now: the time.
+        place: the connection's in the crowd, which counts those that wait for their visitor.
+
+    Attributes:
+        write: until when the visitor must have taken some of what is being sent.
+    """
+
+    __slots__ = ("_place", "_read", "_swept_at", "write")
+
+    def __init__(self, now: float, place: Place | None = None) -> None:
+        self.write = math.inf
+        self._read = math.inf
+        self._swept_at = now
+        self._place = place
+
+    def __repr__(self) -> str:
+        return f"<Deadlines read {self._read:g} write {self.write:g}>"
+
+    @property
+    def read(self) -> float:
+        """Until when the visitor must have sent what it is to send next."""
+        return self._read
+
+    @read.setter
+    def read(self, deadline: float) -> None:
+        self._read = deadline
+        if self._place is not None:
+            if deadline < math.inf:
+                self._place.owe()
+            else:
+                self._place.serve()
+
+    def sweep(self, now: float, *, stand_still: bool) -> None:
+        """Note that it is now; deadlines that stand still have moved on as far."""
+        if stand_still:
+            self.read += now - self._swept_at
+            self.write += now - self._swept_at
+        self._swept_at = now
+
+    def leave_crowd(self) -> None:
+        """The connection is no visitor's any more."""
+        if self._place is not None:
+            self._place.leave()
