@@ -17,12 +17,7 @@ WORDS = ROOT / "docs" / "words.md"
 UNTIL_THEY_GO = {
     "protocol/program",
     "tunnel_client/settings",
-    "tunnel_server/answers",
-    "tunnel_server/listening",
-    "tunnel_server/owners",
     "tunnel_server/settings",
-    "tunnel_server/tunnels",
-    "tunnel_server/visitors",
 }
 
 

@@ -36,12 +36,12 @@ class Answer(NamedTuple):
 
 
 class HealthDetails(NamedTuple):
-    """What health says to those who may know, under the names of the fields."""
+    """The details of health, for those who may know them, under the names of the fields."""
 
     version: str
     sessions: int
     streams: int
-    unacked_bytes: int  # kept by all sessions, to be sent again after a resume
+    unacked_bytes: int  # kept by all sessions, retransmitted after a resume
     held_sessions: int  # without a connection; they may be resumed
     parked_requests: int  # wait for a client that is away
 
@@ -171,7 +171,7 @@ def _answer(
 
 
 def _error_fields(status: HTTPStatus, text: ErrorText) -> Fields:
-    """What RFC 9110 wants beside a status: 11.6.1, 15.5.22 and 10.2.3 (RFC 6455, 4.4)."""
+    """Return what a status wants beside it: RFC 9110, 10.2.3, 11.6.1, 15.5.22; RFC 6455, 4.4."""
     if status is HTTPStatus.UNAUTHORIZED:
         return ((b"WWW-Authenticate", b'Bearer realm="tunnel"'),)
     if status is HTTPStatus.UPGRADE_REQUIRED:

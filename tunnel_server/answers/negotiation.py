@@ -39,7 +39,7 @@ def is_ping(accept: bytes) -> bool:
 
 
 def preferred_form(accept: bytes) -> Form:
-    """What a value of Accept likes best (RFC 9110, 12.5.1), with plain text for no preference.
+    """Return the form that a value of Accept likes best; text for no preference (RFC 9110, 12.5.1).
 
     So a browser that navigates gets HTML, `Accept: application/json` JSON, and curl, an image or a
     script element text. Ranges that are not well-formed are passed over, and where nothing fits it

@@ -1,7 +1,7 @@
-"""What a request is refused with: a code and what is particular about this case.
+"""Refusals: a code, and what is particular about this case.
 
-Whoever refuses returns one of these, and knows neither the visitor's Accept nor how a page looks:
-the answer is made once, where it is written (`answer.answer_to`).
+Whatever refuses a request returns one of these, and knows neither the visitor's Accept nor how a
+page looks: the answer is made once, where it is written (`answer.answer_to`).
 """
 
 from __future__ import annotations

@@ -130,7 +130,7 @@ class Acceptor:
 
 
 def _explain(error: OSError) -> str:
-    """What happened, the limit, and what to do."""
+    """Return what happened, the limit, and what to do."""
     text = error.strerror or os.strerror(error.errno or 0)
     if error.errno == errno.EMFILE:
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]

@@ -86,7 +86,7 @@ class Offer:
             self._remove()
 
     def _remove(self) -> None:
-        """Who has taken over may have put a socket of its own in the place of this one."""
+        """The server that took over may have put a socket of its own in the place of this one."""
         place = self._place
         with suppress(OSError, HandoverError), place.open() as folder:
             if os.stat(place.name, dir_fd=folder).st_ino == self._inode:

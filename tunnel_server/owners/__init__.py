@@ -1,1 +1,1 @@
-"""Who may connect, and whose a token is."""
+"""Owners: who may connect, and whose a token is."""

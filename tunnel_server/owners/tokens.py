@@ -1,4 +1,4 @@
-"""Who a client is: tokens, the auth file, and the owner that a token stands for.
+"""Owners by token: tokens, the auth file, and the owner that a token stands for.
 
     # one token a line; `tunnel-server token create NAME` appends them
     alice sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
@@ -138,7 +138,7 @@ class Authenticator:
         return found
 
     def may_claim(self, owner: str, name: str) -> bool:
-        """Always: a name is nobody's for longer than it is held."""
+        """Return True: a name is nobody's for longer than it is held."""
         return True
 
     def _reload(self, path: Path) -> None:

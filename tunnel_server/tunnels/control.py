@@ -83,7 +83,7 @@ class ControlEndpoint:
         return refusal
 
     def _login(self, head: RequestHead) -> Login | None:
-        """Where no token is needed, who shows none is on his own."""
+        """Return the login, or None where a token is needed; a client without one owns itself."""
         authorization = authorization_of(head)
         owner = self._directory.owner_of(authorization)
         if owner is None:
@@ -93,7 +93,7 @@ class ControlEndpoint:
         return Login(owner, authorization)
 
     def _fault(self, head: RequestHead) -> Refusal | None:
-        """What is wrong with the handshake (RFC 6455 4.2.1), or None."""
+        """Return what is wrong with the handshake (RFC 6455 4.2.1), or None."""
         if not head.upgrade:
             return Refusal("upgrade-required")
         if values_of(head.fields, b"sec-websocket-version") != [b"13"]:
@@ -172,7 +172,7 @@ class ControlEndpoint:
             if session is not None:
                 return session, f"resumed, attempt {first.attempt}"
             await transport.send(unknown_session_message())
-        raise RemoteProtocolError("resume was refused, and asked again")
+        raise RemoteProtocolError("resume was refused, and asked for once more")
 
     def _resume(self, transport: WebSocketTransport, asked: Resume, login: Login) -> Session | None:
         """Attach the session that was asked for; None if this client may not have it."""
@@ -193,7 +193,7 @@ class ControlEndpoint:
     async def _welcome(self, transport: WebSocketTransport, hello: Hello, login: Login) -> Session:
         directory, config = self._directory, self._directory.config
         session_id, secret = secrets.token_bytes(16), secrets.token_bytes(32)
-        # Who shows nothing is on his own, and could not show that it is him again.
+        # A client that shows nothing owns itself, and could not show that it has come back.
         hold_s = config.hold_s if login.authorization is not None else 0
         agent = f"trio-tunnel/{directory.version}"
         beat = (config.ping_interval_s, config.timeout_s)
@@ -219,7 +219,7 @@ class ControlEndpoint:
             session.close(session.detached_reason)
 
     def on_event(self, session: Session, event: SessionEvent) -> None:
-        """What a client says beside its streams; called in the session's reader."""
+        """Take what a client says beside its streams; called in the session's reader."""
         directory = self._directory
         if isinstance(event, ClaimAsked):
             login = directory.sessions[session]

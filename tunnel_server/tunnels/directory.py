@@ -1,4 +1,4 @@
-"""Who is here: the sessions of one server, the names that they hold, and who waits for them.
+"""The sessions of one server, the names that they hold, and the requests that wait for them.
 
 Everything in here is one step without an await, so what one task has read of it holds until that
 task waits.

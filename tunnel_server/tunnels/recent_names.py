@@ -1,4 +1,4 @@
-"""Which names were live just before: a note from a server that stops to the one that follows it.
+"""The names that were live just before: a note from a server that stops to the one that follows it.
 
     {"names": {"app": [1764170423.1, "alice"]}}    when it was last held, and by whom
 

@@ -1,4 +1,4 @@
-"""Who holds which name now, and which names were held.
+"""The names that are held now, by whom, and those that were held.
 
 Plain dictionaries and no await anywhere: a claim is checked and made in one step. Live claims exist
 in this process's memory alone.
@@ -32,7 +32,7 @@ class Held(NamedTuple):
 
 
 class Carrier(Protocol):
-    """What holds names and carries their requests: a session of the tunnel's client.
+    """Holds names and carries their requests: a session of the tunnel's client.
 
     On one of several servers another server is one, too.
     """
@@ -54,7 +54,7 @@ class Carrier(Protocol):
         """Whether a request should `wait_for_batch` before it begins."""
 
     async def wait_for_batch(self) -> None:
-        """Wait while others have begun enough."""
+        """Wait while others have queued enough."""
 
     def open(self, opened: Open, readable: Latch | None = None) -> TunnelStream:
         """Begin a request; see `Session.open` for the errors."""
@@ -115,7 +115,7 @@ class Registry:
         return left.at if left is not None else None
 
     def reserve(self, name: str, owner: str) -> None:
-        """Until `unreserve`, or until it is claimed, only this owner may claim the name."""
+        """Let this owner alone claim the name, until `unreserve` or until it is claimed."""
         self._reserved[name] = owner
 
     def unreserve(self, name: str) -> None:
@@ -129,7 +129,7 @@ class Registry:
         `taken-over`. A reconnect takes only a free name or one of its own instance: two machines
         with one token would else take it from one another for ever. Another owner never gets it.
 
-        A claim that holds is asked again by a client that missed the answer, and answered again.
+        A claim that holds is answered as before: its client has missed the answer.
         """
         held = self._tunnels_of.get(carrier, {}).get(claim.claim)
         if held is not None:
@@ -206,7 +206,7 @@ class Registry:
 
 
 def _name_taken(holder: Tunnel, owner: str, claim: Claim) -> Refused:
-    """Who had it once, and was away when it was taken, hears so now, and asks no more."""
+    """Refuse a held name; a client that was away when it was taken hears so, and gives up."""
     if holder.owner == owner and claim.instance in holder.displaced:
         return Refused(claim.claim, "taken-over", _taken_over(holder))
     return Refused(claim.claim, "name-taken", f"{holder.name} is in use by another client")

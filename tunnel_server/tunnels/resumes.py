@@ -1,4 +1,4 @@
-"""Which sessions another connection may have, and who may have them.
+"""The sessions that another connection may have, and who may have them.
 
 A session is given to whoever shows its id and its secret, and is logged in as the owner of the
 session: a stolen id alone is worth nothing, nor is a secret without a valid token. The secret is
@@ -30,7 +30,7 @@ NAMELESS_HOLD_S: Final = 10
 
 @dataclass
 class _Entry:
-    """What is needed to give one session away."""
+    """One session, and what a client must show for it."""
 
     session: Session
     owner: str

@@ -74,7 +74,8 @@ class Connection:
         phase: what it does beside its exchange.
         reading: around the reading of requests and frames; cancelled when no more are wanted.
         scope: around both tasks; cancelling it ends the connection.
-        answers: where the writing task waits, for the answer of each stream in turn.
+        answer_ready: opened when there is something to answer: by a stream that the app has
+            answered, or where the answer is ours. The writing task waits at it.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class Connection:
         self.phase = Phase.IDLE
         self.reading = trio.CancelScope()
         self.scope = trio.CancelScope()
-        self.answers = Latch()
+        self.answer_ready = Latch()
         self._half_closed_s: float | None = None
         """The visitor ended its direction, and has so long for each part of the answer."""
         self._receiving = False
@@ -123,7 +124,7 @@ class Connection:
     # --- bytes ---
 
     async def receive(self, max_bytes: int = READ_BYTES) -> bytes:
-        """What the visitor sent; b"" when it ended its direction. Cancelling loses nothing.
+        """Return what the visitor sent; b"" when it ended its direction. Cancelling loses nothing.
 
         Raises:
             VisitorGone: the connection broke.
@@ -177,7 +178,7 @@ class Connection:
         self._move(PhaseEvent.BEGIN)
         self.exchange = exchange
         if exchange.stream is None:
-            self.answers.open()  # else the stream does, when the answer comes
+            self.answer_ready.open()  # else the stream does, when the answer comes
 
     async def next_exchange(self, before: Exchange | None) -> Exchange:
         """The writing task waits for a request of which there is something to answer.
@@ -190,7 +191,7 @@ class Connection:
             new = exchange if exchange is not before else None
             if new is not None and (new.stream is None or new.stream.is_readable):
                 return new
-            await self.answers.wait()
+            await self.answer_ready.wait()
 
     # --- what the sweep and the stop do ---
 

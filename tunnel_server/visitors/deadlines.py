@@ -39,7 +39,7 @@ class Deadlines:
         self._read = deadline
         if self._place is not None:
             if deadline < math.inf:
-                self._place.owe()
+                self._place.wait()
             else:
                 self._place.serve()
 

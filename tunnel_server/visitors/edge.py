@@ -1,4 +1,4 @@
-"""What the connections of one server share: settings, the directory, and their places."""
+"""The public side of a server: settings, the directory, connections and their places."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Edge:
     """The public side of a running server.
 
     Attributes:
-        config: its settings.
+        config: the settings.
         directory: the sessions and names that requests go to.
         port: the one that it listens on.
         public_url: the apex, as visitors see it.

@@ -39,7 +39,7 @@ class RequestState(IntEnum):
 
 
 class RequestEvent(IntEnum):
-    """What moves a request."""
+    """An event of a request."""
 
     END = 1
     BREAK = 2
@@ -59,7 +59,7 @@ class AnswerState(IntEnum):
 
 
 class AnswerEvent(IntEnum):
-    """What moves an answer."""
+    """An event of an answer."""
 
     KEEP = 1
     LAST = 2
@@ -104,7 +104,7 @@ class Relay(Protocol):
 
 
 class Exchange:
-    """What the reading task begins and the writing task ends.
+    """One request and its answer; the reading task begins it, and the writing task ends it.
 
     Either a `stream` carries it to an app, or `answer` is ours. The two tasks meet at three points:
     the reading one says that the request has ended, the writing one that the exchange was switched

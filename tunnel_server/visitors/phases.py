@@ -1,4 +1,4 @@
-"""What a visitor's connection does beside its exchange, as a table of phases.
+"""The phases of a visitor's connection, beside its exchange, as a table.
 
     phase      HEAD      BEGIN     EXPIRE    LEAVE     LINGER      CONTROL
     IDLE       HEAD      IDLE      EXPIRED   LEAVING   LINGERING   CONTROL
@@ -34,7 +34,7 @@ class Phase(IntEnum):
 
 
 class PhaseEvent(IntEnum):
-    """What moves a connection."""
+    """An event of a connection."""
 
     HEAD = 1  # the first bytes of a head
     BEGIN = 2  # an exchange begins

@@ -40,7 +40,7 @@ _TRANSPORTS: Final = (0, _STREAM, 2)
 
 
 class ProxyProtocolError(TunnelError):
-    """What came is no header of the PROXY protocol."""
+    """The bytes that came are no header of the PROXY protocol."""
 
 
 class ProxyHeader(NamedTuple):

@@ -1,6 +1,6 @@
 """The reading task of a visitor's connection: heads, bodies, and where a WebSocket begins.
 
-It always reads, also while an answer is awaited, since that is how a visitor who goes away is
+It always reads, also while an answer is awaited, since that is how a visitor that goes away is
 noticed. What it reads ahead is bounded; then it waits for the answer to end.
 """
 
@@ -30,14 +30,14 @@ from tunnel_server.visitors.service import missing, service_answer
 from tunnel_server.visitors.tap import Tap, log as tap_log
 
 HEAD_TIMEOUT_S: Final = 30.0  # from its first byte
-BODY_TIMEOUT_S: Final = 300.0  # without a byte of a body that the visitor owes
+BODY_TIMEOUT_S: Final = 300.0  # without a byte of a body that the visitor is to send
 READ_AHEAD_MAX_BYTES: Final = 32 * 1024  # one head
 
 
 def admission(directory: Directory, name: str) -> Tunnel | Refusal | None:
     """Whether a request for this name may begin now, or wait for the tunnel's client.
 
-    Asked before a request waits, and again right before it begins.
+    It is asked before a request waits, and once more right before it begins.
 
     Returns:
         The tunnel where it may begin; None where it may wait; else why it may do neither.
@@ -150,7 +150,7 @@ class RequestReader:
         await exchange.wait_over()
 
     async def _give_up_waiting(self) -> None:
-        """The visitor took too long: say so if a request had begun, else just close."""
+        """The visitor took too long: say so where a head or a body is missing, else just close."""
         connection = self._connection
         exchange = connection.exchange
         if exchange is not None and not exchange.over:
@@ -169,10 +169,10 @@ class RequestReader:
             return Exchange(head, answer=Refusal("unknown-host"))
         if name == APEX:
             return Exchange(head, answer=service_answer(connection.edge, head))
-        begun: Tunnel | Exchange | Refusal = await self._admission(name)
-        if isinstance(begun, Tunnel):
-            begun = open_stream(connection, head, begun)
-        return begun if isinstance(begun, Exchange) else Exchange(head, name=name, answer=begun)
+        found: Tunnel | Exchange | Refusal = await self._admission(name)
+        if isinstance(found, Tunnel):
+            found = open_stream(connection, head, found)
+        return found if isinstance(found, Exchange) else Exchange(head, name=name, answer=found)
 
     async def _admission(self, name: str) -> Tunnel | Refusal:
         """Wait until a request for this name may begin, or may not.
@@ -256,7 +256,7 @@ class RequestReader:
             self._buffer.feed(reader.rest)
 
     async def _read_ahead(self, exchange: Exchange) -> None:
-        """Keep reading until the answer is over, so that a visitor who leaves is noticed."""
+        """Keep reading until the answer is over, so that a visitor that leaves is noticed."""
         connection = self._connection
         buffer = self._buffer
         while not exchange.decided:

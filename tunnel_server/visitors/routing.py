@@ -44,7 +44,7 @@ def open_stream(connection: Connection, head: RequestHead, tunnel: Tunnel) -> Ex
     """
     try:
         opened = _opening(connection, head, tunnel.claim)
-        stream = tunnel.carrier.open(opened, connection.answers)
+        stream = tunnel.carrier.open(opened, connection.answer_ready)
     except SessionClosed:
         directory = connection.edge.directory
         directory.release(tunnel.carrier)  # it is just closing its connection

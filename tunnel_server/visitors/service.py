@@ -19,7 +19,7 @@ _TLS_CHECK: Final = b"/_tunnel/tls-check"
 
 
 def service_answer(edge: Edge, head: RequestHead) -> Refusal | Landing | Answer:
-    """What is answered to a request to the service's own host."""
+    """Return what a request to the service's own host is answered with."""
     directory = edge.directory
     path, _, query = head.target.partition(b"?")
     if head.method not in (b"GET", b"HEAD"):

@@ -1,4 +1,4 @@
-"""What one request moved, and what ended it: one DEBUG record for each.
+"""The tap of a request counts what passes, and says who ended it: one DEBUG record for each.
 
 Where that is not logged an exchange has no tap, which costs a comparison at each place.
 """

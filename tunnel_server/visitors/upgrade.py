@@ -57,7 +57,7 @@ class FromVisitor(IntEnum):
 
 
 class FromVisitorEvent(IntEnum):
-    """What the reading task does next, or the writing one when it ends both directions."""
+    """An event of the visitor's direction; END also comes from the writing task."""
 
     SEND = 1
     AWAIT = 2
@@ -74,7 +74,7 @@ class ToVisitor(IntEnum):
 
 
 class ToVisitorEvent(IntEnum):
-    """What ends the app's direction."""
+    """An event of the app's direction."""
 
     STOP = 1
     CLOSE = 2
@@ -251,7 +251,7 @@ class VisitorWebSocket:
         self._connection.visitor_half_closed(HALF_CLOSED_UPGRADE_S)
 
     async def _drop_from_visitor(self) -> None:
-        """The app takes no more, but may still send; a visitor who leaves is noticed."""
+        """The app takes no more, but may still send; a visitor that leaves is noticed."""
         while not (self.to_visitor is _T.CLOSING and self._to_app.closed):
             data = await self._connection.receive()
             if not data:

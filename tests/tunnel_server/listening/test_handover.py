@@ -58,7 +58,7 @@ def close(sockets: list[socket.socket]) -> None:
 
 
 async def connected(place: MeetingPoint) -> trio.SocketStream:
-    """Somebody who speaks for himself."""
+    """A peer that the test speaks for."""
     return await trio.open_unix_socket(place.folder / place.name)
 
 

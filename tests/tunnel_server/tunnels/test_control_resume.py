@@ -325,7 +325,7 @@ async def test_a_visitor_who_leaves_a_parked_request_is_noticed(world: World) ->
     await wait_all_tasks_blocked()
     await visitor.stream.aclose()
     await wait_all_tasks_blocked()
-    assert world.directory.parking.count == 1  # he may only have ended his direction
+    assert world.directory.parking.count == 1  # it may only have ended its direction
     client = await connected(world, BEARER)
     await claim(client, APP._replace(instance=b"j" * 16))
     await wait_all_tasks_blocked()
@@ -393,7 +393,7 @@ async def test_a_start_of_the_same_owner_takes_the_name_of_a_held_session_at_onc
     welcome = await away(world)
     newer = await connected(world, BEARER)
     assert (await claim(newer, APP._replace(instance=b"j" * 16)))["name"] == "app"
-    # Who had it is told as soon as he is back, and does not get it again.
+    # The client that had it is told as soon as it is back, and does not get the name.
     client, _ = await resumed(world, asking(welcome), BEARER)
     assert (await said(client, FrameType.RELEASE))["code"] == "taken-over"
     again = APP._replace(claim=2, start=False)
@@ -454,7 +454,7 @@ async def test_deadlines_of_visitors_run_again_after_the_hold(
     assert await told(visitor) == "tunnel-lost"  # after the hold
     before = trio.current_time()
     with trio.fail_after(2 * IDLE_TIMEOUT_S):
-        await visitor.rest()  # he says no more, and his connection is closed
+        await visitor.rest()  # it says no more, and its connection is closed
     assert trio.current_time() - before >= IDLE_TIMEOUT_S
 
 

@@ -158,7 +158,7 @@ def test_who_was_displaced_while_he_was_away_hears_so_when_he_comes_back(
     assert code(registry.claim(FakeSession(), "alice", claim(start=False))) == "name-taken"
 
 
-def test_who_takes_his_name_back_is_displaced_no_more(registry: Registry) -> None:
+def test_a_client_that_takes_its_name_back_is_displaced_no_more(registry: Registry) -> None:
     registry.claim(FakeSession(), "alice", claim())
     registry.claim(FakeSession(), "alice", claim(instance=b"2"))
     registry.claim(FakeSession(), "alice", claim())

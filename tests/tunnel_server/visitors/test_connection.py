@@ -310,7 +310,7 @@ async def test_a_reset_control_connection_is_left_to_its_session() -> None:
         assert not connection.scope.cancel_called
 
 
-async def test_what_a_visitor_owes_is_not_counted_while_the_client_is_away() -> None:
+async def test_deadlines_stand_still_while_the_client_is_away() -> None:
     connection, stream = new(memory_stream_pair()[0]), Away()
     connection.exchange = Exchange(parse_request(get()), stream=stream)
     began = trio.current_time()

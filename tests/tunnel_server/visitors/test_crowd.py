@@ -7,7 +7,7 @@ from tunnel_server.visitors.crowd import (
     DEFAULT_MAX,
     DEFAULT_MIN,
     NEWS_EVERY_S,
-    OWING_MAX,
+    PENDING_MAX,
     Crowd,
     Place,
     connections_for,
@@ -35,9 +35,9 @@ class People:
 # --- who has to go -------------------------------------------------------------------------------
 
 
-def test_of_an_address_as_many_may_owe_as_there_may_and_one_more_closes_the_first() -> None:
+def test_of_an_address_as_many_may_be_pending_as_there_may_and_one_more_closes_the_first() -> None:
     people = People(64)
-    assert people.crowd.most_owing == 16
+    assert people.crowd.most_pending == 16
     for number in range(16):
         people.enter(f"{number}")
     assert people.closed == []
@@ -48,35 +48,35 @@ def test_of_an_address_as_many_may_owe_as_there_may_and_one_more_closes_the_firs
     assert people.crowd.count == 17
 
 
-def test_who_owes_again_is_the_last_to_go() -> None:
+def test_one_that_is_pending_once_more_is_the_last_to_go() -> None:
     people = People(12)
     first, second = people.enter("first"), people.enter("second")
     assert first is not None
     assert second is not None
     first.serve()
-    first.owe()
+    first.wait()
     people.enter("third")
     people.enter("fourth")
     assert people.closed == ["second"]
 
 
-def test_who_owes_already_keeps_its_turn() -> None:
+def test_one_that_is_pending_already_keeps_its_turn() -> None:
     people = People(12)
     first = people.enter("first")
     people.enter("second")
     assert first is not None
-    first.owe()
+    first.wait()
     people.enter("third")
     people.enter("fourth")
     assert people.closed == ["first"]
 
 
-def test_who_is_served_is_not_counted_until_he_owes_again() -> None:
+def test_one_that_is_served_is_not_counted_until_it_is_pending() -> None:
     people = People(12)
     served = [people.serve(f"{number}") for number in range(5)]
     assert people.closed == []
     for place in served:
-        place.owe()
+        place.wait()
     assert people.closed == ["0", "1"]
 
 
@@ -87,7 +87,7 @@ def test_proxies_and_this_machine_are_not_counted_apart() -> None:
     assert people.closed == []
 
 
-def test_of_all_as_many_come_in_as_may_and_then_the_first_who_owes_goes() -> None:
+def test_of_all_as_many_come_in_as_may_and_then_the_first_that_is_pending_goes() -> None:
     people = People(4)
     people.serve("0", "a")
     for number in (1, 2, 3):
@@ -107,7 +107,7 @@ def test_an_address_pays_for_itself_when_all_places_are_taken() -> None:
     assert people.closed == ["own"]
 
 
-def test_where_nobody_owes_the_newcomer_has_to_go() -> None:
+def test_where_none_is_pending_the_newcomer_has_to_go() -> None:
     people = People(2)
     kept = people.serve("0")
     people.serve("1")
@@ -126,7 +126,7 @@ def test_who_left_or_was_closed_is_counted_once() -> None:
     assert people.closed == ["first"]
     for _ in range(2):
         first.leave()
-        first.owe()
+        first.wait()
         first.serve()
     assert people.crowd.count == 1
 
@@ -141,7 +141,7 @@ def test_whose_connection_it_is_may_turn_out_later() -> None:
 
 
 steps = st.tuples(
-    st.sampled_from(["enter", "owe", "serve", "leave"]),
+    st.sampled_from(["enter", "wait", "serve", "leave"]),
     st.integers(0, 7),
     st.sampled_from(["a", "b", "c", None]),
 )
@@ -160,11 +160,11 @@ def test_neither_bound_is_ever_passed(most: int, steps: list[tuple[str, int, str
         there = [place for place in places if not place.gone]
         assert people.crowd.count == len(there) <= most
         crowd = people.crowd
-        assert set(crowd._owing) <= set(there)
-        owing_of = {key: set(own) for key, own in crowd._owing_of.items()}
-        assert all(0 < len(own) <= crowd.most_owing for own in owing_of.values())
-        assert {p for own in owing_of.values() for p in own} == {
-            place for place in crowd._owing if place.key is not None
+        assert set(crowd._pending) <= set(there)
+        pending_of = {key: set(own) for key, own in crowd._pending_of.items()}
+        assert all(0 < len(own) <= crowd.most_pending for own in pending_of.values())
+        assert {p for own in pending_of.values() for p in own} == {
+            place for place in crowd._pending if place.key is not None
         }
 
 
@@ -187,9 +187,9 @@ def test_connections_leave_descriptors_for_the_rest(descriptors: int, connection
     assert connections_for(descriptors) == connections
 
 
-@pytest.mark.parametrize(("most", "owing"), [(1, 1), (7, 1), (1024, 256), (16_384, OWING_MAX)])
-def test_an_address_may_have_a_quarter_and_256_at_most(most: int, owing: int) -> None:
-    assert Crowd(most).most_owing == owing
+@pytest.mark.parametrize(("most", "pending"), [(1, 1), (7, 1), (1024, 256), (16_384, PENDING_MAX)])
+def test_an_address_may_have_a_quarter_and_256_at_most(most: int, pending: int) -> None:
+    assert Crowd(most).most_pending == pending
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_news_are_told_once_a_minute() -> None:
     people.enter("0")
     people.enter("1")
     assert people.crowd.news(5.0) == (
-        "closed 1 connections that waited for longest: <Crowd 1 of 1, 1 owe>"
+        "closed 1 connections that waited for longest: <Crowd 1 of 1, 1 pending>"
     )
     people.enter("2")
     people.enter("3")

@@ -33,8 +33,8 @@ def test_the_crowd_counts_it_while_the_visitor_is_to_send() -> None:
     deadlines.leave_crowd()
     counted.append(repr(crowd))
     assert counted == [
-        "<Crowd 1 of 4, 1 owe>",
-        "<Crowd 1 of 4, 0 owe>",
-        "<Crowd 1 of 4, 1 owe>",
-        "<Crowd 0 of 4, 0 owe>",
+        "<Crowd 1 of 4, 1 pending>",
+        "<Crowd 1 of 4, 0 pending>",
+        "<Crowd 1 of 4, 1 pending>",
+        "<Crowd 0 of 4, 0 pending>",
     ]

@@ -118,7 +118,7 @@ async def test_idle_connections_end_at_once(world: World, autojump_clock: MockCl
 async def test_connections_that_were_just_used_or_opened_may_bring_one_more_request(
     world: World, autojump_clock: MockClock
 ) -> None:
-    """A visitor cannot know that the server stops: what he sends now crosses our end."""
+    """A visitor cannot know that the server stops: what it sends now crosses our end."""
     await world.client(hello)
     used, fresh, late = world.visit(), world.visit(), world.visit()
     await used.send(get())

@@ -22,11 +22,11 @@ PROXIED: dict[str, Any] = {
     "trusted_proxies": parse_networks(f"127.0.0.1,{PROXY}", ""),
 }
 FIRST_HALF, SECOND_HALF = get()[:20], get()[20:]
-BODY_OWED = b"POST / HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: 9\r\n\r\n"
+BODY_MISSING = b"POST / HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: 9\r\n\r\n"
 
 
 class Crowded:
-    """A server of which one address may have two connections that owe."""
+    """A server of which one address may have two pending connections."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -103,9 +103,9 @@ async def test_between_two_requests_a_connection_is_among_them() -> None:
         assert await is_closed(idle)
 
 
-async def test_bodies_that_are_owed_are_among_them_and_the_app_is_told() -> None:
+async def test_bodies_that_are_missing_are_among_them_and_the_app_is_told() -> None:
     async with crowded(app=takes_a_body) as server:
-        first, second, _ = [await server.visit(SLOW, BODY_OWED) for _ in range(3)]
+        first, second, _ = [await server.visit(SLOW, BODY_MISSING) for _ in range(3)]
         assert await is_closed(first)
         await second.send_all(b"nine more")
         assert await received(second, len(HELLO)) == HELLO
@@ -120,7 +120,7 @@ async def takes_a_body(stream: Any) -> None:
     await hello(stream)
 
 
-async def test_who_gets_an_answer_owes_nothing() -> None:
+async def test_one_that_gets_an_answer_is_not_pending() -> None:
     async with crowded(app=answers_never) as server:
         asking = [await server.visit(SLOW, get()) for _ in range(4)]
         assert not any([await is_closed(stream) for stream in asking])
