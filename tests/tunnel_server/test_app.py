@@ -200,7 +200,7 @@ async def test_the_old_server_stops_once_the_new_one_accepts(
         async with serving(old.config, await taken(old.config)) as new:
             await old.ended.wait()
             assert old.exit_code == 0
-            assert old.edge.draining
+            assert old.edge.directory.draining
             assert await new.ready() == 200
             assert capsys.readouterr().out.count("listening") == 2
             assert os.listdir(config.state_dir) == [_meeting_point_of(old.config).name]

@@ -6,7 +6,6 @@ import re
 from enum import Enum
 from typing import Final
 
-from protocol.http.fields import values_of
 from protocol.http.heads import RequestHead
 
 # What the page of a Vite dev server (4 and 5) sends while its server is away. It takes any answer
@@ -30,7 +29,8 @@ class Form(Enum):
 
 def accept_of(head: RequestHead | None) -> bytes:
     """The visitor's Accept, for the form of an answer of ours; b"" where no head could be read."""
-    return b",".join(values_of(head.fields, b"accept")) if head is not None else b""
+    fields = head.fields if head is not None else ()
+    return b",".join([value for name, value in fields if name.lower() == b"accept"])
 
 
 def is_ping(accept: bytes) -> bool:

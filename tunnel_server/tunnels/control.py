@@ -73,14 +73,10 @@ class ControlEndpoint:
             address: the client's, for the log.
             head: the handshake.
         """
-        refusal = self._fault(head)
-        login = self._login(head)
-        if refusal is None and login is not None:
-            return login
-        if refusal is None:
-            refusal = Refusal("unauthorized")
-        log.info("%s: control handshake refused: %s", address, refusal.code)
-        return refusal
+        found = self._fault(head) or self._login(head) or Refusal("unauthorized")
+        if isinstance(found, Refusal):
+            log.info("%s: control handshake refused: %s", address, found.code)
+        return found
 
     def _login(self, head: RequestHead) -> Login | None:
         """Return the login, or None where a token is needed; a client without one owns itself."""

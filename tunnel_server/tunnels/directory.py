@@ -47,7 +47,7 @@ class Directory:
         sessions: the live ones, those without a connection among them.
         resumes: which of them another connection may have.
         parking: requests that wait for a client to come back.
-        draining: the server stops, and takes nothing new.
+        draining: the server stops, takes nothing new, and closes a connection with its next answer.
     """
 
     def __init__(

@@ -92,8 +92,8 @@ class AnswerWriter:
         answer = answer_to(found, accept, name=exchange.name, method=exchange.method)
         fields = answer.fields
         # Without a byte: the one thing that such a page takes for a failure.
-        silent = is_ping(accept) and bool(values_of(fields, b"tunnel-error"))
-        draining = self._connection.edge.draining
+        silent = is_ping(accept) and isinstance(found, Refusal)
+        draining = self._connection.edge.directory.draining
         exchange.begin_answer(exchange.beginning(own=True, draining=draining, silent=silent))
         if exchange.tap is not None:
             exchange.tap.ended("tunnel")
@@ -119,7 +119,7 @@ class AnswerWriter:
             framing = _framing(exchange, head)
             beginning = exchange.beginning(
                 own=False,
-                draining=self._connection.edge.draining,
+                draining=self._connection.edge.directory.draining,
                 cut=framing is None or framing == "until-close",
             )
             raw = _serialise(exchange, head, close=beginning is not AnswerEvent.KEEP)
@@ -189,10 +189,8 @@ class AnswerWriter:
 
 def _with_connection(fields: Fields, option: tuple[bytes, bytes]) -> Fields:
     """The fields with one more connection option; 426 has `Upgrade` there already."""
-    listed = values_of(fields, b"connection")
-    if not listed:
-        return (*fields, option)
     kept = [field for field in fields if field[0].lower() != b"connection"]
+    listed = [field[1] for field in fields if field[0].lower() == b"connection"]
     return (*kept, (option[0], b", ".join([*listed, option[1]])))
 
 

@@ -22,13 +22,13 @@ import trio
 
 from protocol.drivers.latch import Latch
 from protocol.drivers.sockets import drop, is_readable, socket_below
-from protocol.errors import TunnelError
+from protocol.errors import LocalProtocolError, TunnelError
 from protocol.limits import READ_BYTES
 from tunnel_server.visitors.crowd import Place
 from tunnel_server.visitors.deadlines import Deadlines
 from tunnel_server.visitors.edge import Edge
 from tunnel_server.visitors.exchange import Exchange
-from tunnel_server.visitors.phases import Phase, PhaseEvent, phase_after
+from tunnel_server.visitors.phases import PHASES, Phase, PhaseEvent
 
 IDLE_TIMEOUT_S: Final = 75.0  # between requests, as nginx
 WRITE_TIMEOUT_S: Final = 300.0  # without progress of an answer
@@ -111,15 +111,19 @@ class Connection:
 
     def become_control(self) -> None:
         """It carries a session from now on."""
-        self._move(PhaseEvent.CONTROL)
+        self.move(PhaseEvent.CONTROL)
         self.deadlines.leave_crowd()
 
     def begin_head(self) -> None:
         """A part of a request's head is there."""
-        self._move(PhaseEvent.HEAD)
+        self.move(PhaseEvent.HEAD)
 
-    def _move(self, event: PhaseEvent) -> None:
-        self.phase = phase_after(self.phase, event)
+    def move(self, event: PhaseEvent) -> None:
+        """Go on to the next phase. Raises LocalProtocolError: the table has no such pair."""
+        after = PHASES.get((self.phase, event))
+        if after is None:
+            raise LocalProtocolError(f"{event.name} of a connection that is {self.phase.name}")
+        self.phase = after
 
     # --- bytes ---
 
@@ -175,7 +179,7 @@ class Connection:
 
     def hand_over(self, exchange: Exchange) -> None:
         """The reading task has begun a request."""
-        self._move(PhaseEvent.BEGIN)
+        self.move(PhaseEvent.BEGIN)
         self.exchange = exchange
         if exchange.stream is None:
             self.answer_ready.open()  # else the stream does, when the answer comes
@@ -219,7 +223,7 @@ class Connection:
             self.abort()
         elif now > deadlines.read:
             deadlines.read = math.inf
-            self._move(PhaseEvent.EXPIRE)
+            self.move(PhaseEvent.EXPIRE)
             self.reading.cancel()
         elif self.exchange is not None and self.exchange.upgrade is not None:
             self.exchange.upgrade.sweep(now)
@@ -233,7 +237,7 @@ class Connection:
     def stop_when_idle(self) -> None:
         """See Swept. It ends with FIN, and what crosses that is read and dropped: no reset."""
         if not self.busy and not self.is_control:
-            self._move(PhaseEvent.LEAVE)
+            self.move(PhaseEvent.LEAVE)
             self.reading.cancel()
 
     def close_websocket(self, code: int) -> bool:
@@ -259,7 +263,7 @@ class Connection:
 
     async def linger(self) -> None:
         """End our direction after a last answer, and drop what still comes: 1 MiB or 2 s of it."""
-        self._move(PhaseEvent.LINGER)
+        self.move(PhaseEvent.LINGER)
         broken = (trio.BrokenResourceError, trio.ClosedResourceError)
         with trio.move_on_after(LINGER_S), contextlib.suppress(*broken):
             await self._end_writing()

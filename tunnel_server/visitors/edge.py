@@ -52,11 +52,6 @@ class Edge:
     def __repr__(self) -> str:
         return f"<Edge {len(self.connections)} connections {self.directory!r}>"
 
-    @property
-    def draining(self) -> bool:
-        """Whether the server stops: every answer closes its connection."""
-        return self.directory.draining
-
 
 def _open_files_max() -> int:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

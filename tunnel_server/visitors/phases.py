@@ -18,8 +18,6 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
-from protocol.errors import LocalProtocolError
-
 
 class Phase(IntEnum):
     """Where a connection is."""
@@ -76,11 +74,3 @@ PHASES: Final = {
     (_P.LEAVING, _E.CONTROL): _P.CONTROL,
     (_P.LINGERING, _E.EXPIRE): _P.LINGERING,
 }
-
-
-def phase_after(phase: Phase, event: PhaseEvent) -> Phase:
-    """Raises LocalProtocolError: the table has no such pair."""
-    after = PHASES.get((phase, event))
-    if after is None:
-        raise LocalProtocolError(f"{event.name} of a connection that is {phase.name}")
-    return after

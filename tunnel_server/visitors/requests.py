@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+from datetime import UTC, datetime
 from typing import Final
 
 import trio
@@ -17,7 +18,7 @@ from protocol.errors import HttpError, SessionClosed, StreamStopped
 from protocol.http.bodies import body_reader
 from protocol.http.heads import HeadBuffer, RequestHead, parse_request
 from protocol.names import APEX
-from tunnel_server.answers.refusal import Refusal
+from tunnel_server.answers.refusal import Refusal, offline
 from tunnel_server.tunnels.control import ControlEndpoint
 from tunnel_server.tunnels.directory import Directory, Login
 from tunnel_server.tunnels.parking import Waiter
@@ -26,7 +27,7 @@ from tunnel_server.visitors.connection import IDLE_TIMEOUT_S, Connection
 from tunnel_server.visitors.exchange import Exchange, RequestState
 from tunnel_server.visitors.phases import Phase
 from tunnel_server.visitors.routing import is_control, name_of, open_stream, wait_for_batch
-from tunnel_server.visitors.service import missing, service_answer
+from tunnel_server.visitors.service import service_answer
 from tunnel_server.visitors.tap import Tap, log as tap_log
 
 HEAD_TIMEOUT_S: Final = 30.0  # from its first byte
@@ -50,6 +51,14 @@ def admission(directory: Directory, name: str) -> Tunnel | Refusal | None:
     if tunnel is None:
         return missing(directory, name)
     return Refusal("overloaded", "Too many requests wait for its client.")
+
+
+def missing(directory: Directory, name: str) -> Refusal:
+    """Return the refusal of a request for a tunnel that nobody holds."""
+    left_at = directory.registry.left_at(name)
+    if left_at is None:
+        return Refusal("tunnel-not-found")
+    return offline(datetime.fromtimestamp(left_at, UTC), datetime.now(UTC))
 
 
 class RequestReader:
@@ -143,10 +152,10 @@ class RequestReader:
 
     async def _refuse(self, error: HttpError) -> None:
         """Answer what is no request, and close."""
-        self._connection.deadlines.read = math.inf
         exchange = Exchange(None, answer=Refusal(error.code, str(error)))
         self._tap(exchange)
         self._connection.hand_over(exchange)
+        self._connection.deadlines.read = math.inf
         await exchange.wait_over()
 
     async def _give_up_waiting(self) -> None:
@@ -171,8 +180,16 @@ class RequestReader:
             return Exchange(head, answer=service_answer(connection.edge, head))
         found: Tunnel | Exchange | Refusal = await self._admission(name)
         if isinstance(found, Tunnel):
-            found = open_stream(connection, head, found)
+            found = self._open(head, found)
         return found if isinstance(found, Exchange) else Exchange(head, name=name, answer=found)
+
+    def _open(self, head: RequestHead, tunnel: Tunnel) -> Exchange | Refusal:
+        try:
+            return open_stream(self._connection, head, tunnel)
+        except SessionClosed:
+            directory = self._connection.edge.directory
+            directory.release(tunnel.carrier)  # it is just closing its connection
+            return missing(directory, tunnel.name)
 
     async def _admission(self, name: str) -> Tunnel | Refusal:
         """Wait until a request for this name may begin, or may not.

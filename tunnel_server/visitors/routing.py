@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from protocol import CONTROL_PATH
-from protocol.errors import HttpError, LocalProtocolError, SessionClosed
+from protocol.errors import HttpError, LocalProtocolError
 from protocol.http.fields import values_of
 from protocol.http.forwarding import with_forwarding
 from protocol.http.heads import RequestHead, end_to_end
@@ -17,7 +17,6 @@ from tunnel_server.tunnels.registry import Tunnel
 from tunnel_server.visitors.connection import Connection
 from tunnel_server.visitors.edge import Edge
 from tunnel_server.visitors.exchange import Exchange
-from tunnel_server.visitors.service import missing
 
 _TE_TRAILERS: Final = (b"TE", b"trailers")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -41,14 +40,13 @@ def open_stream(connection: Connection, head: RequestHead, tunnel: Tunnel) -> Ex
         connection: the visitor's.
         head: the request.
         tunnel: where it goes.
+
+    Raises:
+        SessionClosed: what carries the tunnel is gone.
     """
     try:
         opened = _opening(connection, head, tunnel.claim)
         stream = tunnel.carrier.open(opened, connection.answer_ready)
-    except SessionClosed:
-        directory = connection.edge.directory
-        directory.release(tunnel.carrier)  # it is just closing its connection
-        return missing(directory, tunnel.name)
     except HttpError as error:
         return Refusal(error.code, str(error))
     except LocalProtocolError as error:

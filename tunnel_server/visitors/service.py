@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Final
 
 from protocol.http.heads import RequestHead
 from tunnel_server.answers.answer import Answer, HealthDetails, Landing, health, ready
-from tunnel_server.answers.refusal import Refusal, method_not_allowed, offline
+from tunnel_server.answers.refusal import Refusal, method_not_allowed
 from tunnel_server.owners.tokens import authorization_of
 from tunnel_server.tunnels.directory import Directory
 from tunnel_server.visitors.edge import Edge
@@ -50,11 +49,3 @@ def health_details(directory: Directory, authorization: bytes | None) -> HealthD
         len(directory.resumes.held()),
         directory.parking.count,
     )
-
-
-def missing(directory: Directory, name: str) -> Refusal:
-    """The refusal of a request for a tunnel that nobody holds."""
-    left_at = directory.registry.left_at(name)
-    if left_at is None:
-        return Refusal("tunnel-not-found")
-    return offline(datetime.fromtimestamp(left_at, UTC), datetime.now(UTC))

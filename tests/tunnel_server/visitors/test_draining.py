@@ -78,7 +78,7 @@ async def test_clients_are_told_first_and_sessions_end_last(world: World) -> Non
     app, client, visitor = await begun(world)
     world.tasks.start_soon(drain, world.edge)
     await wait_all_tasks_blocked()
-    assert world.edge.draining
+    assert world.edge.directory.draining
     assert client.goaways == [Goaway("shutting-down", "the server stops", 8)]
     assert client.server.closed_reason is None
     app.go.set()

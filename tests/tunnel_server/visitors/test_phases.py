@@ -1,24 +1,30 @@
 from __future__ import annotations
 
 import pytest
+from trio.testing import memory_stream_pair
 
 from protocol.errors import LocalProtocolError
+from tests.edge_fakes import VISITOR, make_edge
 from tunnel_server.visitors import phases
-from tunnel_server.visitors.phases import PHASES, Phase, PhaseEvent, phase_after
+from tunnel_server.visitors.connection import Connection, Source
+from tunnel_server.visitors.phases import PHASES, Phase, PhaseEvent
 
 
 @pytest.mark.parametrize("event", PhaseEvent)
 @pytest.mark.parametrize("phase", Phase)
-def test_each_event_moves_a_connection_as_the_table_says_or_not_at_all(
+async def test_each_event_moves_a_connection_as_the_table_says_or_not_at_all(
     phase: Phase, event: PhaseEvent
 ) -> None:
+    connection = Connection(make_edge(), memory_stream_pair()[0], Source(VISITOR))
+    connection.phase = phase
     after = PHASES.get((phase, event))
-    if after is not None:
-        assert phase_after(phase, event) is after
-    else:
+    if after is None:
         error = f"{event.name} of a connection that is {phase.name}"
         with pytest.raises(LocalProtocolError, match=error):
-            phase_after(phase, event)
+            connection.move(event)
+    else:
+        connection.move(event)
+    assert connection.phase is (after or phase)
 
 
 def test_the_table_stands_at_the_top_of_the_module() -> None:

@@ -21,7 +21,7 @@ from tests.edge_fakes import (
 from tunnel_server.answers.refusal import Refusal
 from tunnel_server.tunnels.parking import PARKED_OF_ONE_NAME_MAX
 from tunnel_server.tunnels.registry import Tunnel
-from tunnel_server.visitors.requests import admission
+from tunnel_server.visitors.requests import admission, missing
 
 POST = b"POST / HTTP/1.1\r\nHost: app.localhost\r\n"
 UPLOAD = POST + b"Content-Length: 10\r\n\r\n"
@@ -579,3 +579,12 @@ async def test_admission_looks_at_the_carrier_that_holds_the_name_now(world: Wor
     for waiter in waiters:
         world.directory.parking.leave("app", waiter)
     client.server.detached_at = None
+
+
+async def test_a_missing_tunnel_was_never_there_or_is_offline(world: World) -> None:
+    assert missing(world.directory, "app") == Refusal("tunnel-not-found")
+    client = await world.client(hello)
+    world.directory.release(client.server)
+    refusal = missing(world.directory, "app")
+    assert refusal.code == "tunnel-offline"
+    assert "for 0 seconds" in refusal.cause

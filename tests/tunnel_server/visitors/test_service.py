@@ -8,10 +8,9 @@ from trio.testing import wait_all_tasks_blocked
 from protocol.drivers.stream import TunnelStream
 from tests.edge_fakes import World, get, hello, make_edge
 from tunnel_server.answers.answer import HealthDetails
-from tunnel_server.answers.refusal import Refusal
 from tunnel_server.owners.tokens import add_token, make_token
 from tunnel_server.tunnels.directory import Directory
-from tunnel_server.visitors.service import health_details, missing
+from tunnel_server.visitors.service import health_details
 
 TOKEN = make_token(bytes(32))
 BEARER = f"Bearer {TOKEN}".encode()
@@ -50,12 +49,3 @@ async def test_health_counts_sessions_and_streams(world: World) -> None:
     health = health_details(world.directory, None)
     assert health is not None
     assert health[:3] == ("1.2.3", 2, 0)
-
-
-async def test_a_missing_tunnel_was_never_there_or_is_offline(world: World) -> None:
-    assert missing(world.directory, "app") == Refusal("tunnel-not-found")
-    client = await world.client(hello)
-    world.directory.release(client.server)
-    refusal = missing(world.directory, "app")
-    assert refusal.code == "tunnel-offline"
-    assert "for 0 seconds" in refusal.cause
