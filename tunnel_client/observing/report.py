@@ -36,7 +36,7 @@ LONGEST_PATH_BYTES = 8_192  # what most servers take at all
 
 # A thread costs about 0.1 ms of its own, and at each hand-over of the interpreter's lock some of
 # everybody else's: at a hundred times a second 13 % of a busy client. Nobody sees 50 ms.
-PACE_S = 0.05
+FLUSH_EVERY_S = 0.05
 
 # For the last lines, when the program ends and stdout does not move.
 LAST_WORDS_S = 1.0
@@ -127,7 +127,7 @@ class Report:
                 await self._queue.wait()
                 self._take()
                 await self._flush()
-                await trio.sleep(PACE_S)
+                await trio.sleep(FLUSH_EVERY_S)
         finally:
             with trio.move_on_after(LAST_WORDS_S, shield=True):
                 self._take()

@@ -8,6 +8,7 @@ request is cut off, the app sees that as it would have without the tunnel: its e
 from __future__ import annotations
 
 import contextlib
+from enum import IntEnum
 from typing import Final, Protocol
 
 import trio
@@ -23,6 +24,14 @@ from tunnel_client.origin.visitor_stream import VisitorStream
 SENT_AT_ONCE_BYTES: Final = 16 * 1024
 
 
+class RequestState(IntEnum):
+    """How much of a request has left; it only grows."""
+
+    UNDER_WAY = 1
+    LAST_PIECE = 2  # the last piece is being written
+    SENT = 3
+
+
 class RequestProgress(Protocol):
     """The view that a request has of its replay: to tell how far it is, and to show its bytes."""
 
@@ -32,7 +41,7 @@ class RequestProgress(Protocol):
 
     @property
     def aborted(self) -> bool:
-        """Whether nobody wants it any more."""
+        """Whether the connection was reset, or is about to be."""
 
     def start_timeout(self) -> None:
         """The app has got something, and has its time to answer from now on."""
@@ -56,7 +65,7 @@ class Request:
         progress: is told of it.
     """
 
-    __slots__ = ("_connection", "_handed_over", "_left", "_progress", "_sent", "_stream")
+    __slots__ = ("_connection", "_left", "_progress", "_state", "_stream")
 
     def __init__(
         self, stream: VisitorStream, connection: OriginConnection, progress: RequestProgress
@@ -65,12 +74,10 @@ class Request:
         self._connection = connection
         self._progress = progress
         self._left: int | None = None  # of a body with a length: bytes not yet taken
-        self._handed_over = False  # the last piece is being sent
-        self._sent = False  # whole
+        self._state = RequestState.UNDER_WAY
 
     def __repr__(self) -> str:
-        state = "sent" if self._sent else "on its way"
-        return f"<Request {state} left={self._left} {self._stream!r}>"
+        return f"<Request {self._state.name} left={self._left} {self._stream!r}>"
 
     async def send(self, head: bytes, tasks: trio.Nursery) -> None:
         """Send the head and what is there of the body.
@@ -99,27 +106,29 @@ class Request:
                 await self._connection.send(head + data)
             except OriginClosed:
                 return
-            self._sent = whole
+            if whole:
+                self._state = RequestState.SENT
         if not (at_once and whole):
             tasks.start_soon(self._send_rest, b"" if at_once else head + data, whole)
 
     async def was_sent_whole(self) -> bool:
         """Whether all of it has left, when the answer is there."""
-        if self._handed_over and not self._sent:
+        if self._state is RequestState.LAST_PIECE:
             # The answer may be faster than the task that is just being told of its last write. It
             # gets two rounds: the tasks of one run in any order.
             await trio.lowlevel.checkpoint()
             await trio.lowlevel.checkpoint()
-        return self._sent
+        return self._state is RequestState.SENT
 
     async def _send_rest(self, first: bytes, whole: bool) -> None:
         try:
-            self._handed_over = whole
+            if whole:
+                self._state = RequestState.LAST_PIECE
             if first:
                 await self._connection.send(first)
             if not whole:
                 await self._relay()
-            self._sent = True
+            self._state = RequestState.SENT
             self._progress.start_timeout()
         except OriginClosed:
             self._stream.stop_sending("no-error")
@@ -139,11 +148,12 @@ class Request:
             self._progress.tap.body_in(data)
             if self._left is not None:
                 self._left -= len(data)
-                self._handed_over = not self._left
+                if not self._left:
+                    self._state = RequestState.LAST_PIECE
             self._progress.start_timeout()
             await self._connection.send(chunk(data) if chunked else data)
         if chunked:
-            self._handed_over = True
+            self._state = RequestState.LAST_PIECE
             await self._connection.send(last_chunk(stream.trailers))
 
     async def _cut_off(self, why: str) -> None:

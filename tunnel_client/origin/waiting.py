@@ -2,9 +2,9 @@
 
 A request whose connection is refused has sent nothing, so it is always safe to hold it and to try
 again, a POST and an upgrade too. Nothing of its body is read meanwhile: credit holds the visitor
-back. Whoever wants no more of it (visitor, session, program) cancels the waiting.
+back. Visitor, session and program can each cancel the waiting.
 
-However many requests wait, one of them knocks at the door, and when it is let in the others follow.
+However many requests wait, one of them tries to connect, and when it succeeds the others follow.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from tunnel_client.observing.events import OriginCameUp, OriginWentDown
 from tunnel_client.origin.dial import Dialer, OriginDown, OriginStream
 from tunnel_client.settings.target import Target
 
-# Between two attempts: at first as little as nobody notices; later not so often, since a name may
-# have to be resolved each time.
+# Between two attempts: at first so little that a person does not notice; later not so often, since
+# a name may have to be resolved each time.
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 0.5
 _SLOWER: Final = 1.25
@@ -48,7 +48,7 @@ class PatientDialer(Dialer):
         self._wait_s = wait_s
         self._sink = sink
         self._is_down = False
-        self._knocking = trio.Lock()
+        self._retrying = trio.Lock()
         self._waits: set[trio.CancelScope] = set()
 
     def __repr__(self) -> str:
@@ -58,7 +58,7 @@ class PatientDialer(Dialer):
     async def open(self) -> OriginStream:
         """See Dialer; OriginDown comes only after the wait.
 
-        Cancelling leaves nothing open, and another one knocks.
+        Cancelling leaves nothing open, and another one tries.
         """
         try:
             return await self._open_now()
@@ -96,7 +96,7 @@ class PatientDialer(Dialer):
 
     async def _open_when_up(self) -> OriginStream:
         while True:
-            async with self._knocking:
+            async with self._retrying:
                 pause_s = FIRST_PAUSE_S
                 while self._is_down:
                     await trio.sleep(pause_s)

@@ -160,7 +160,9 @@ async def test_what_comes_together_is_one_write(written: Written, nursery: trio.
     assert len(written.chunks) == 1
 
 
-async def test_writes_keep_a_pace(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_between_two_writes_there_is_a_rest(
+    written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rests: list[float] = []
     resting = trio.Event()
     go_on = trio.Event()
@@ -179,7 +181,7 @@ async def test_writes_keep_a_pace(written: Written, monkeypatch: pytest.MonkeyPa
         for _ in range(10):
             request(report)
         await wait_all_tasks_blocked()
-        assert (len(written.chunks), rests) == (1, [module.PACE_S])
+        assert (len(written.chunks), rests) == (1, [module.FLUSH_EVERY_S])
         go_on.set()
         await written.until(11)
         assert len(written.chunks) == 2

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import trio
 
+from tests.memory_streams import MemoryStream, an_open
 from tests.state_tables import walk
-from tests.tunnel_client.origin.test_visitor_stream import MemoryStream, an_open
 from tunnel_client.identity.rewriting import Identity
 from tunnel_client.origin import replay as replays, upgrade as upgrades
 from tunnel_client.origin.connection import OriginConnection

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
+from tests.memory_streams import MemoryStream, a_dispatcher, an_open
 from tests.origin_fakes import KEY, SWITCHED
 from tests.switched_apps import HELLO, MASKED
-from tests.tunnel_client.origin.test_visitor_stream import MemoryStream, a_dispatcher, an_open
 from tunnel_client.origin.tap import PlainTap, Tap
 from tunnel_client.origin.visitor_stream import VisitorStream
 
