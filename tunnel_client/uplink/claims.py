@@ -15,6 +15,8 @@ from typing import Final, NamedTuple
 import trio
 
 from protocol.drivers.session import Session
+from protocol.errors import ConfigError
+from protocol.limits import CLAIMS_MAX
 from protocol.mux.messages import Claim, Claimed, Refused, Release
 from protocol.options import Options
 from tunnel_client.settings.config import ClientConfig
@@ -104,6 +106,9 @@ class Claims:
         instance: this process's own number.
         config: what the server is asked to do for them.
         on_claimed: is told of each name that is held, and its URL.
+
+    Raises:
+        ConfigError: these are more names than a session may hold, or one stands twice.
     """
 
     def __init__(
@@ -113,6 +118,7 @@ class Claims:
         config: ClientConfig,
         on_claimed: Callable[[Claimed], None],
     ) -> None:
+        _check([wanted.name for wanted in names])
         # Whole seconds cross, rounded down: rather a ping too early than one too late.
         options = Options(ws_keepalive_s=math.floor(config.ws_keepalive_s))
         self._claims = {
@@ -185,6 +191,16 @@ class Claims:
                 session.claim(asked)
                 return
         self._all_answered.set()
+
+
+def _check(names: list[str]) -> None:
+    if len(names) > CLAIMS_MAX:
+        raise ConfigError(
+            "", f"{len(names)} names are too many: a session holds {CLAIMS_MAX} at most"
+        )
+    for name in names:
+        if name and names.count(name) > 1:
+            raise ConfigError("", f"the name {name} is asked for twice")
 
 
 def _meaning_of(answer: Refused, wanted: WantedName) -> ClaimEvent:

@@ -10,7 +10,8 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from protocol.drivers.session import Session
-from protocol.limits import HANDSHAKE_TIMEOUT_S
+from protocol.errors import ConfigError
+from protocol.limits import CLAIMS_MAX, HANDSHAKE_TIMEOUT_S
 from protocol.mux.messages import Claim, Claimed, Refused, Release
 from protocol.program.process import EXIT_REFUSED
 from tests.origin_fakes import Told
@@ -141,6 +142,23 @@ def test_a_name_that_is_taken_away_is_warned_of_and_the_others_stay(
     three.claims.released(Release(1, "taken-over", "x"))
     three.claims.released(Release(3, "taken-over", "y"))
     assert three.claims.refusal == Release(1, "taken-over", "x")
+
+
+def claims_of(*names: str) -> Claims:
+    wanted = [WantedName(name) for name in names]
+    return Claims(wanted, bytes(16), a_config(), lambda _: None)
+
+
+def test_a_session_holds_16_names_and_not_17() -> None:
+    assert len(claims_of(*["" for _ in range(CLAIMS_MAX)]).wanted_next()) == 16
+    with pytest.raises(ConfigError, match="17 names are too many: a session holds 16 at most"):
+        claims_of(*["" for _ in range(CLAIMS_MAX + 1)])
+
+
+def test_a_name_may_be_asked_for_once() -> None:
+    claims_of("a", "b", "", "")
+    with pytest.raises(ConfigError, match="the name a is asked for twice"):
+        claims_of("a", "b", "a")
 
 
 def test_the_claims_say_how_far_they_are() -> None:
