@@ -32,6 +32,12 @@ class RequestState(IntEnum):
     SENT = 3
 
 
+# Each request asks for these, and a global costs a third of an enum's member.
+_UNDER_WAY: Final = RequestState.UNDER_WAY
+_LAST_PIECE: Final = RequestState.LAST_PIECE
+_SENT: Final = RequestState.SENT
+
+
 class RequestProgress(Protocol):
     """The view that a request has of its replay: to tell how far it is, and to show its bytes."""
 
@@ -74,7 +80,7 @@ class Request:
         self._connection = connection
         self._progress = progress
         self._left: int | None = None  # of a body with a length: bytes not yet taken
-        self._state = RequestState.UNDER_WAY
+        self._state: RequestState = _UNDER_WAY
 
     def __repr__(self) -> str:
         return f"<Request {self._state.name} left={self._left} {self._stream!r}>"
@@ -107,28 +113,28 @@ class Request:
             except OriginClosed:
                 return
             if whole:
-                self._state = RequestState.SENT
+                self._state = _SENT
         if not (at_once and whole):
             tasks.start_soon(self._send_rest, b"" if at_once else head + data, whole)
 
     async def was_sent_whole(self) -> bool:
         """Whether all of it has left, when the answer is there."""
-        if self._state is RequestState.LAST_PIECE:
+        if self._state is _LAST_PIECE:
             # The answer may be faster than the task that is just being told of its last write. It
             # gets two rounds: the tasks of one run in any order.
             await trio.lowlevel.checkpoint()
             await trio.lowlevel.checkpoint()
-        return self._state is RequestState.SENT
+        return self._state is _SENT
 
     async def _send_rest(self, first: bytes, whole: bool) -> None:
         try:
             if whole:
-                self._state = RequestState.LAST_PIECE
+                self._state = _LAST_PIECE
             if first:
                 await self._connection.send(first)
             if not whole:
                 await self._relay()
-            self._state = RequestState.SENT
+            self._state = _SENT
             self._progress.start_timeout()
         except OriginClosed:
             self._stream.stop_sending("no-error")
@@ -149,11 +155,11 @@ class Request:
             if self._left is not None:
                 self._left -= len(data)
                 if not self._left:
-                    self._state = RequestState.LAST_PIECE
+                    self._state = _LAST_PIECE
             self._progress.start_timeout()
             await self._connection.send(chunk(data) if chunked else data)
         if chunked:
-            self._state = RequestState.LAST_PIECE
+            self._state = _LAST_PIECE
             await self._connection.send(last_chunk(stream.trailers))
 
     async def _cut_off(self, why: str) -> None:
