@@ -51,7 +51,7 @@ async def test_the_wheel_runs_both_programs_in_a_fresh_environment(
     # A copy: a build leaves its own folders beside what it builds.
     for package in ("protocol", "tunnel_server", "tunnel_client"):
         shutil.copytree(ROOT / package, source / package)
-    for name in ("pyproject.toml", "README.md"):
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     run = partial(trio.run_process, cwd=tmp_path, env=away_from_the_checkout())
     pip = [str(scripts / "python"), "-m", "pip", "--quiet"]
