@@ -10,6 +10,7 @@ RUN := $(VENV)/run-$(SUM)
 DEV := $(VENV)/dev-$(SUM)
 E2E := $(VENV)/e2e-$(SUM)
 FUZZ := $(VENV)/fuzz-$(SUM)
+RELEASE := $(VENV)/release-$(SUM)
 
 # Tests in these folders start real programs; the others are the unit tests.
 SLOW_FOLDERS := tests/system tests/e2e tests/conformance tests/faults
@@ -24,7 +25,7 @@ PY_FILES := find . -name '*.py' -not -path './.*' -not -path './build/*' -not -p
 
 PYTEST := $(BIN)/python -bb -m pytest
 
-.PHONY: demo check test busy lint unit format bench conformance fuzz references line long-line soak
+.PHONY: demo check test busy lint unit format bench conformance fuzz references line long-line soak watch coverage release
 
 # Shares the app on TARGET, or a small one of our own, until Ctrl-C.
 demo: $(RUN)
@@ -46,8 +47,30 @@ lint: $(DEV)
 	  xargs -0 -P 0 -n 40 $(BIN)/python -m flake8_async --enable=$(FLAKE8_ASYNC)
 	$(BIN)/mypy
 
+UNIT := -m "not slow" $(addprefix --ignore=,$(SLOW_FOLDERS))
+
 unit: $(DEV)
-	$(PYTEST) -m "not slow" $(addprefix --ignore=,$(SLOW_FOLDERS))
+	$(PYTEST) $(UNIT)
+
+watch: $(DEV)  ## runs the unit tests that a change concerns, each time a file is saved
+	@$(BIN)/python -m tests.tools.watch
+
+coverage: $(DEV)  ## which lines and branches of ours no unit test runs
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest -q $(UNIT)
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
+
+# Each is installed where nothing else is, by what an installer takes from the index.
+release: $(RELEASE)  ## sdist and wheel in dist/, each installed anew and asked for its version; uploads nothing
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	@for made in dist/*.whl dist/*.tar.gz; do \
+	  rm -rf dist/installed && $(PYTHON) -m venv dist/installed && \
+	  dist/installed/bin/pip install --quiet $$made && \
+	  (cd dist/installed && bin/tunnel-server --version && bin/tunnel-client --version) || exit 1; \
+	done
+	@rm -rf dist/installed; ls -l dist
 
 # What takes too long for every commit: Autobahn's cases 9, 12 and 13.
 conformance: $(E2E)
@@ -94,7 +117,7 @@ $(RUN): | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 
-$(DEV) $(E2E) $(FUZZ): $(VENV)/%-$(SUM): | $(BIN)/python
+$(DEV) $(E2E) $(FUZZ) $(RELEASE): $(VENV)/%-$(SUM): | $(BIN)/python
 	@rm -f $(VENV)/$*-*
 	$(BIN)/python -m pip install --quiet --editable '.[$*]'
 	@touch $@
