@@ -46,7 +46,9 @@ async def test_one_record_a_request(
 
 
 async def test_answers_of_ours_are_ended_by_the_tunnel(
-    world: World, records: pytest.LogCaptureFixture
+    world: World,
+    records: pytest.LogCaptureFixture,
+    mock_clock: MockClock,  # time stands still
 ) -> None:
     visitor = world.visit()
     await visitor.send(get(host=b"localhost") + get(host=b"gone.localhost"))
