@@ -97,7 +97,7 @@ def _checked(asked: Asked) -> Gathered:
     from tunnel_client.settings.config import load
 
     gathered = _gathered(asked)
-    load(_SOME_TARGET, gathered.resolved, os.environ, None)
+    _warn(load(_SOME_TARGET, gathered.resolved, os.environ, None).warnings)
     return gathered
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, get_args
 
 from protocol.errors import ConfigError
 from protocol.program.kinds import Switch, Text, Value, choice
@@ -227,8 +227,9 @@ def value_of(row: Setting, given: Given | None) -> object:
     return None if row.default is None else row.kind.read(row.default, row.flag)
 
 
+LogLevel = Literal["error", "warning", "info", "debug", "frames"]
 # What protocol/program/logs.py has a number for; a test compares the two.
-LOG_LEVELS: Final = ("error", "warning", "info", "debug", "frames")
+LOG_LEVELS: Final[tuple[LogLevel, ...]] = get_args(LogLevel)
 
 
 def log_level(*commands: str) -> Setting:

@@ -20,6 +20,7 @@ from protocol.errors import ConfigError as ConfigError
 from protocol.program.kinds import Value
 from protocol.program.settings import (
     Given,
+    LogLevel,
     from_environment,
     from_flags,
     read,
@@ -93,7 +94,7 @@ class ClientConfig:
     answer_edits: HeaderEdits = NO_EDITS
     ws_keepalive_s: float = 0.0
     json: bool = False
-    log_level: str = "info"
+    log_level: LogLevel = "info"
 
 
 class Gathered(NamedTuple):

@@ -17,6 +17,7 @@ from platformdirs import user_state_path
 from protocol.errors import ConfigError
 from protocol.limits import HOLD_S, PING_INTERVAL_S, TIMEOUT_S
 from protocol.names import is_legal_domain
+from protocol.program.settings import LOG_LEVELS, LogLevel
 from tunnel_server.settings.values import (
     BIND,
     CONNECTIONS,
@@ -98,7 +99,7 @@ class ServerConfig:
     state_dir: Path = field(default_factory=default_state_dir)
     replace: bool = False
     json: bool = False
-    log_level: str = "info"
+    log_level: LogLevel = "info"
 
     def __post_init__(self) -> None:
         _check_bind(self.bind_host, self.bind_port)
@@ -118,6 +119,11 @@ class ServerConfig:
                 "--replace", "needs the port of the server that it replaces in --bind"
             )
         _check_max_connections(self.max_connections)
+        if self.log_level not in LOG_LEVELS:
+            refuse("--log-level", f"takes {' or '.join(LOG_LEVELS)}", self.log_level)
+        self._check_times()
+
+    def _check_times(self) -> None:
         if not 0 <= self.drain_timeout_s <= MAX_DRAIN_TIMEOUT_S:
             refuse("--drain-timeout", DRAIN, str(self.drain_timeout_s))
         if not 0 <= self.hold_s <= MAX_WIRE_S:

@@ -126,7 +126,10 @@ def parse_path(value: str, key: str) -> Path:
     """A path; `~` is the home folder, which no shell expands in `--flag=~/file`."""
     if not value or "\0" in value:
         refuse(key, "takes a path", value)
-    return Path(value).expanduser()
+    try:
+        return Path(value).expanduser()
+    except RuntimeError:  # what pathlib raises for a user it does not know
+        refuse(key, "takes a path; ~ stands for a home folder, and there is none", value)
 
 
 def _lower(value: str) -> str:

@@ -74,6 +74,7 @@ def test_tokens_are_in_the_state_folder_or_where_the_flag_says() -> None:
         ({"drain_timeout_s": math.inf}, "--drain-timeout: takes seconds"),
         ({"hold_s": -1}, "--hold: takes whole seconds"),
         ({"hold_s": MAX_WIRE_S + 1}, "--hold: takes whole seconds"),
+        ({"log_level": "loud"}, "--log-level: takes error or warning or"),
         ({"ping_interval_s": 0}, "--heartbeat: takes two whole numbers"),
         ({"timeout_s": 14}, "--heartbeat: takes two whole numbers"),
         ({"timeout_s": MAX_WIRE_S + 1}, "--heartbeat: takes two whole numbers"),

@@ -142,6 +142,11 @@ def test_path_may_begin_in_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> N
     assert parse_path("tokens", "--auth-file") == Path("tokens")
 
 
+def test_home_of_an_unknown_user_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^--tls-key: takes a path; ~ stands for a home folder"):
+        parse_path("~no-such-user-here/key.pem", "--tls-key")
+
+
 @pytest.mark.parametrize("value", ["", "a\0b"])
 def test_path_that_cannot_be_one_is_refused(value: str) -> None:
     with pytest.raises(ConfigError, match=r"^--tls-key: takes a path, not "):
