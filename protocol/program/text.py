@@ -1,4 +1,4 @@
-"""Text from elsewhere, made safe for a terminal.
+"""Text for people: what comes from elsewhere is made safe for a terminal, numbers are readable.
 
 A path, a reason or a message of the server may carry escape sequences that retitle the window,
 rewrite lines above, or turn the direction of the text.
@@ -27,6 +27,29 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else _escape(char) for char in text)
+
+
+def duration(seconds_s: float) -> str:
+    """A time for people: `0.4 s`, `12 s`, `5 min`, `7 h`."""
+    if seconds_s < 9.95:  # what would round to 10.0
+        return f"{seconds_s:.1f} s"
+    if seconds_s < 119.5:
+        return f"{seconds_s:.0f} s"
+    if seconds_s < 119.5 * 60:
+        return f"{seconds_s / 60:.0f} min"
+    return f"{seconds_s / 3600:.0f} h"
+
+
+def size(count_bytes: int) -> str:
+    """A number of bytes for people, in powers of 1000."""
+    if count_bytes < 1000:
+        return f"{count_bytes} B"
+    value = count_bytes / 1000
+    for unit in ("kB", "MB", "GB"):
+        if value < 999.95:  # what would round to 1000.0 is 1.0 of the next unit
+            return f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
 
 
 def _escape(char: str) -> str:

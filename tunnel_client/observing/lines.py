@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from protocol.program.observing import JsonForm, plain_text
-from protocol.program.text import printable
+from protocol.program.text import duration, printable, size
 from tunnel_client.observing.events import (
     JSON_NAMES,
     ClientEvent,
@@ -123,29 +123,6 @@ def _reconnecting(event: Reconnecting) -> str:
     if event.give_up_in_s is not None:
         left = f"for {duration(event.give_up_in_s)} more"
     return f"{event.reason}; trying again {when} (attempt {event.attempt}), {left}"
-
-
-def duration(seconds_s: float) -> str:
-    """A time for people: `0.4 s`, `12 s`, `5 min`, `7 h`."""
-    if seconds_s < 9.95:  # what would round to 10.0
-        return f"{seconds_s:.1f} s"
-    if seconds_s < 119.5:
-        return f"{seconds_s:.0f} s"
-    if seconds_s < 119.5 * 60:
-        return f"{seconds_s / 60:.0f} min"
-    return f"{seconds_s / 3600:.0f} h"
-
-
-def size(count_bytes: int) -> str:
-    """A number of bytes for people, in powers of 1000."""
-    if count_bytes < 1000:
-        return f"{count_bytes} B"
-    value = count_bytes / 1000
-    for unit in ("kB", "MB", "GB"):
-        if value < 999.95:  # what would round to 1000.0 is 1.0 of the next unit
-            return f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} TB"
 
 
 def _shortened(path: str) -> str:

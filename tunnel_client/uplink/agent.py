@@ -14,8 +14,8 @@ from protocol.drivers.stream import TunnelStream
 from protocol.mux.messages import Claimed, Refused, Release
 from protocol.program.observing import Sink
 from protocol.program.process import EXIT_GAVE_UP, EXIT_REFUSED
+from protocol.program.text import duration
 from tunnel_client.observing.events import ClientEvent, ProgramStopped, TunnelReady, TunnelRefused
-from tunnel_client.observing.lines import duration
 from tunnel_client.settings.config import ClientConfig
 from tunnel_client.uplink.attempts import Attempts
 from tunnel_client.uplink.claims import Claims, WantedName

@@ -27,7 +27,7 @@ from typing import Final
 
 import trio
 
-from tunnel_client.observing.lines import duration
+from protocol.program.text import duration
 
 log = logging.getLogger(__name__)
 

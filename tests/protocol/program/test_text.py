@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from protocol.program.text import escape_controls, printable
+from protocol.program.text import duration, escape_controls, printable, size
 
 
 @pytest.mark.parametrize("text", ["", "/a b?c=d&e=%20", "grüße 你好", "back\\slash"])
@@ -35,3 +35,26 @@ def test_each_control_character_is_escaped() -> None:
     controls.remove(9)
     for code in controls:
         assert escape_controls(chr(code)).isprintable(), code
+
+
+@pytest.mark.parametrize(
+    ("count_bytes", "shown"),
+    [
+        *((0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (999_949, "999.9 kB")),
+        *((999_950, "1.0 MB"), (64 * 2**20, "67.1 MB"), (10**9, "1.0 GB"), (10**12, "1.0 TB")),
+        (5 * 10**15, "5000.0 TB"),
+    ],
+)
+def test_size_is_readable(count_bytes: int, shown: str) -> None:
+    assert size(count_bytes) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds_s", "said"),
+    [
+        *((0.04, "0.0 s"), (0.4, "0.4 s"), (9.94, "9.9 s"), (9.96, "10 s"), (119, "119 s")),
+        *((120, "2 min"), (7100, "118 min"), (7200, "2 h"), (100 * 3600, "100 h")),
+    ],
+)
+def test_a_duration_is_readable(seconds_s: float, said: str) -> None:
+    assert duration(seconds_s) == said
