@@ -14,7 +14,7 @@ from protocol.mux.messages import Head, Open
 from tests.origin_fakes import RawOrigin, Told, listen
 from tunnel_client.origin.dial import Dialer
 from tunnel_client.origin.dispatch import Dispatcher
-from tunnel_client.origin.tap import Tap
+from tunnel_client.origin.tap import OriginTap
 from tunnel_client.origin.visitor_stream import VisitorStream
 
 
@@ -107,7 +107,7 @@ class MemoryStream:
 
 @asynccontextmanager
 async def a_dispatcher(
-    tap_for: Callable[[VisitorStream], Tap | None] | None = None,
+    tap_for: Callable[[VisitorStream], OriginTap | None] | None = None,
 ) -> AsyncIterator[tuple[Dispatcher, RawOrigin, Told]]:
     origin = await listen()
     told = Told()

@@ -17,7 +17,7 @@ from tunnel_client.identity.rewriting import Identity
 from tunnel_client.observing.events import RequestEnded
 from tunnel_client.origin.dial import Dialer
 from tunnel_client.origin.replay import Replay, ReplayConfig
-from tunnel_client.origin.tap import PlainTap, Tap
+from tunnel_client.origin.tap import OriginTap, PlainTap
 from tunnel_client.origin.visitor_stream import VisitorStream
 from tunnel_client.origin.worker import Worker
 
@@ -49,7 +49,7 @@ class Dispatcher:
         origin_timeout_s: float,
         identity: Identity | None = None,
         ws_keepalive_s: float = 0.0,
-        tap_for: Callable[[VisitorStream], Tap | None] | None = None,
+        tap_for: Callable[[VisitorStream], OriginTap | None] | None = None,
     ) -> None:
         self.dialer = dialer
         self._config = ReplayConfig(

@@ -16,7 +16,7 @@ import trio
 from protocol.errors import HttpError, SessionClosed, StreamReset
 from protocol.http.serialise import chunk, last_chunk
 from tunnel_client.origin.connection import OriginClosed, OriginConnection
-from tunnel_client.origin.tap import Tap
+from tunnel_client.origin.tap import OriginTap
 from tunnel_client.origin.visitor_stream import VisitorStream
 
 # More of a body than this is not sent before the answer is awaited: an app may fill our side's
@@ -24,7 +24,7 @@ from tunnel_client.origin.visitor_stream import VisitorStream
 SENT_AT_ONCE_BYTES: Final = 16 * 1024
 
 
-class RequestState(IntEnum):
+class SendState(IntEnum):
     """How much of a request has left; it only grows."""
 
     UNDER_WAY = 1
@@ -33,16 +33,16 @@ class RequestState(IntEnum):
 
 
 # Each request asks for these, and a global costs a third of an enum's member.
-_UNDER_WAY: Final = RequestState.UNDER_WAY
-_LAST_PIECE: Final = RequestState.LAST_PIECE
-_SENT: Final = RequestState.SENT
+_UNDER_WAY: Final = SendState.UNDER_WAY
+_LAST_PIECE: Final = SendState.LAST_PIECE
+_SENT: Final = SendState.SENT
 
 
 class RequestProgress(Protocol):
     """The view that a request has of its replay: to tell how far it is, and to show its bytes."""
 
     @property
-    def tap(self) -> Tap:
+    def tap(self) -> OriginTap:
         """Sees the body."""
 
     @property
@@ -80,7 +80,7 @@ class Request:
         self._connection = connection
         self._progress = progress
         self._left: int | None = None  # of a body with a length: bytes not yet taken
-        self._state: RequestState = _UNDER_WAY
+        self._state: SendState = _UNDER_WAY
 
     def __repr__(self) -> str:
         return f"<Request {self._state.name} left={self._left} {self._stream!r}>"

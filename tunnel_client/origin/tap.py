@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class Tap(Protocol):
+class OriginTap(Protocol):
     """Sees one request pass; must neither raise nor block.
 
     What it is given may be kept: bytes do not change.
@@ -43,7 +43,7 @@ class PlainTap:
 
     __slots__ = ("_further", "began_at", "bytes_in", "bytes_out", "error", "status")
 
-    def __init__(self, began_at: float, further: Tap | None = None) -> None:
+    def __init__(self, began_at: float, further: OriginTap | None = None) -> None:
         self.began_at = began_at
         self.status: int | None = None
         self.bytes_in = 0
@@ -56,28 +56,28 @@ class PlainTap:
         return f"<PlainTap {self.status or 'no status'}, {said}, error={self.error!r}>"
 
     def asked(self, head: bytes) -> None:
-        """See Tap."""
+        """See OriginTap."""
         if self._further is not None:
             self._further.asked(head)
 
     def body_in(self, data: bytes) -> None:
-        """See Tap."""
+        """See OriginTap."""
         self.bytes_in += len(data)
         if self._further is not None:
             self._further.body_in(data)
 
     def head(self, raw: bytes) -> None:
-        """See Tap."""
+        """See OriginTap."""
         if self._further is not None:
             self._further.head(raw)
 
     def body_out(self, data: bytes) -> None:
-        """See Tap."""
+        """See OriginTap."""
         self.bytes_out += len(data)
         if self._further is not None:
             self._further.body_out(data)
 
     def ended(self, error: str | None) -> None:
-        """See Tap."""
+        """See OriginTap."""
         if self._further is not None:
             self._further.ended(error)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from tests.memory_streams import MemoryStream, a_dispatcher, an_open
 from tests.origin_fakes import KEY, SWITCHED
 from tests.switched_apps import HELLO, MASKED
-from tunnel_client.origin.tap import PlainTap, Tap
+from tunnel_client.origin.tap import OriginTap, PlainTap
 from tunnel_client.origin.visitor_stream import VisitorStream
 
 
@@ -45,7 +45,7 @@ def test_the_plain_tap_counts_and_hands_on() -> None:
 
 
 def test_the_plain_tap_needs_no_other() -> None:
-    tap: Tap = (plain := PlainTap(0.0))
+    tap: OriginTap = (plain := PlainTap(0.0))
     tap.asked(b"GET")
     tap.body_in(b"ab")
     tap.head(b"200")
