@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import TypeVar
 
 import trio
 
+from protocol.limits import MESSAGE_MAX_BYTES, PINGS_PER_SECOND_MAX, TIMEOUT_S
 from protocol.mux.codec import pack, pack_code, pack_head, pack_map
 from protocol.mux.messages import Claim, Claimed, Goaway, Head, Release
 from protocol.mux.wire import FrameType, frame, split_message
@@ -171,4 +174,100 @@ BOMBS = {
     "maps in maps": b"\x81\xa1x" * 20_000,
     "a number of many digits": b"\xcf" + b"\xff" * 8,
     "nothing": b"",
+}
+
+
+# --- what a peer at either end does wrong --------------------------------------------------------
+
+Attack = Callable[[RawPeer], Awaitable[None]]
+AnyPeer = TypeVar("AnyPeer", bound=RawPeer)
+
+
+def said(*frames: bytes) -> Attack:
+    """One message."""
+
+    async def attack(peer: RawPeer) -> None:
+        await peer.message(*frames)
+
+    return attack
+
+
+def sent(make: Callable[[RawPeer], bytes]) -> Attack:
+    """Bytes on the wire."""
+
+    async def attack(peer: RawPeer) -> None:
+        await peer.raw(make(peer))
+
+    return attack
+
+
+async def until_closed(attack: Callable[[AnyPeer], Awaitable[None]], peer: AnyPeer) -> None:
+    """The attack, to its end or to that of the connection."""
+    with suppress(*CLOSED):
+        await attack(peer)
+
+
+# What ends the session at once, and what is said of it.
+AT_ONCE: dict[str, tuple[Attack, str]] = {
+    "an ack of what was not sent": (said(ack(1)), "an ack of 1, between 0 and 0"),
+    "11 pings in a second": (said(*[ping(1)] * (PINGS_PER_SECOND_MAX + 1)), "too many pings"),
+    "a type that is none": (said(frame(99, 0)), "a frame of type 99"),
+    "an empty message": (said(), "a message of 0 bytes"),
+    "text": (sent(lambda p: p.websocket(b"hello", TEXT)), "the peer sent a text message"),
+    "a message too long": (said(bytes(MESSAGE_MAX_BYTES + 1)), "1009"),
+    "empty fragments": (
+        sent(lambda p: p.websocket(b"", 0x02) + p.websocket(b"", 0x00) * 30_000),
+        "too many WebSocket frames for one message",
+    ),
+    "WebSocket pings": (sent(lambda p: p.websocket(b"", PING) * 9_999), "too many WebSocket fr"),
+    "WebSocket pongs": (sent(lambda p: p.websocket(b"", PONG) * 9_999), "too many WebSocket fr"),
+}
+
+
+async def says_nothing(peer: RawPeer) -> None:
+    await trio.sleep_forever()
+
+
+async def half_a_message(peer: RawPeer) -> None:
+    await peer.raw(peer.websocket(bytes(1_000))[:500])
+    await trio.sleep_forever()
+
+
+async def trickles_a_message(peer: RawPeer) -> None:
+    for byte in peer.websocket(bytes(1_000)):
+        await peer.raw(bytes([byte]))
+        await trio.sleep(20)
+
+
+async def trickles_fragments(peer: RawPeer) -> None:
+    await peer.raw(peer.websocket(b"", 0x02))
+    while True:
+        await trio.sleep(20)
+        await peer.raw(peer.websocket(b"", 0x00))
+
+
+async def trickles_websocket_pings(peer: RawPeer) -> None:
+    while True:
+        await peer.raw(peer.websocket(b"", PING))
+        await trio.sleep(20)
+
+
+async def never_acks(peer: RawPeer) -> None:
+    """Answers pings, sends pings of its own, and never says what it has."""
+    for number in range(1_000):
+        await peer.message(ping(number), pong(number))
+        await trio.sleep(5)
+
+
+# What only time ends: the seconds that it takes at most, and what is said of it.
+IN_TIME: dict[str, tuple[Attack, float, str]] = {
+    "says nothing": (says_nothing, TIMEOUT_S, "nothing was heard for 31 s"),
+    "half a message": (half_a_message, TIMEOUT_S, "nothing was heard for 31 s"),
+    "a message byte by byte": (trickles_a_message, 140, "no whole message within 120 s"),
+    "fragments without end": (trickles_fragments, 140, "no whole message within 120 s"),
+    "nothing but WebSocket pings": (
+        trickles_websocket_pings,
+        140,
+        "no whole message within 120 s",
+    ),
 }

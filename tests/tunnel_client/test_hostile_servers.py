@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
 
 import pytest
 import trio
@@ -22,7 +21,6 @@ from protocol.limits import (
     CLAIMS_MAX,
     HANDSHAKE_TIMEOUT_S,
     MESSAGE_MAX_BYTES,
-    PINGS_PER_SECOND_MAX,
     START_WINDOW_BYTES,
     STREAMS_MAX,
     TIMEOUT_S,
@@ -32,12 +30,9 @@ from protocol.mux.handshake import welcome_message
 from protocol.mux.messages import Head, Open
 from protocol.mux.pieces import pieces_of
 from protocol.mux.wire import FrameType, frame
+from tests import hostile_peers
 from tests.hostile_peers import (
     BOMBS,
-    CLOSED,
-    PING,
-    PONG,
-    TEXT,
     RawPeer,
     ack,
     claim,
@@ -51,7 +46,10 @@ from tests.hostile_peers import (
     pong,
     release,
     reset,
+    said,
+    sent,
     stop_sending,
+    until_closed,
 )
 from tests.origin_fakes import Told
 from tests.server_fakes import WELCOME, Network, Server, a_config
@@ -189,24 +187,6 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Network:
 Attack = Callable[[Hostile], Awaitable[None]]
 
 
-def said(*frames: bytes) -> Attack:
-    """One message."""
-
-    async def attack(peer: Hostile) -> None:
-        await peer.message(*frames)
-
-    return attack
-
-
-def sent(make: Callable[[Hostile], bytes]) -> Attack:
-    """Bytes on the wire."""
-
-    async def attack(peer: Hostile) -> None:
-        await peer.raw(make(peer))
-
-    return attack
-
-
 async def opens_without_end(peer: Hostile) -> None:
     for stream_id in range(1, 100_000):
         await peer.message(opening(stream_id), end(stream_id))
@@ -219,6 +199,7 @@ async def endless_data(peer: Hostile) -> None:
 
 
 AT_ONCE: dict[str, tuple[Attack, str]] = {
+    **hostile_peers.AT_ONCE,
     "opens without end": (opens_without_end, "more streams than were announced"),
     "an open out of turn": (said(opening(2)), "stream 2 is opened out of turn"),
     "the same open again": (said(opening(1), opening(1)), "stream 1 is opened out of turn"),
@@ -228,22 +209,10 @@ AT_ONCE: dict[str, tuple[Attack, str]] = {
     "a head": (said(opening(1, "chunked"), head(1)), "FINAL in state BODY"),
     "data after the end": (said(opening(1, "chunked"), end(1), data(1, b"x")), "DATA in state EN"),
     "two resets": (said(opening(1, "chunked"), reset(1), reset(1)), "RESET in state RESET"),
-    "an ack of what was not sent": (said(ack(1)), "an ack of 1, between 0 and 0"),
-    "11 pings in a second": (said(*[ping(1)] * (PINGS_PER_SECOND_MAX + 1)), "too many pings"),
     "a claim": (said(claim(1, "app")), "a frame of type 36 where none belongs"),
     "a grant that nobody asked for": (said(claimed(2, "x")), "a claim that was not asked"),
     "a second welcome": (said(WELCOME_MESSAGE), "a frame of type 33 where none belongs"),
-    "an empty message": (said(), "a message of 0 bytes"),
-    "a type that is none": (said(frame(99, 0)), "a frame of type 99"),
-    "text": (sent(lambda p: p.websocket(b"hello", TEXT)), "the peer sent a text message"),
-    "a message too long": (said(bytes(MESSAGE_MAX_BYTES + 1)), "1009"),
     "a frame with a mask": (sent(lambda _: b"\x82\x81" + bytes(5)), "1002"),
-    "empty fragments": (
-        sent(lambda p: p.websocket(b"", 0x02) + p.websocket(b"", 0x00) * 60_000),
-        "too many WebSocket frames for one message",
-    ),
-    "WebSocket pings": (sent(lambda p: p.websocket(b"", PING) * 9_999), "too many WebSocket fr"),
-    "WebSocket pongs": (sent(lambda p: p.websocket(b"", PONG) * 9_999), "too many WebSocket fr"),
     **{
         f"{kind.name} of {name}": (said(frame(kind, int(kind == FrameType.OPEN), bomb)), "broke")
         for kind in (FrameType.OPEN, FrameType.CLAIMED, FrameType.ACK, FrameType.GOAWAY)
@@ -262,8 +231,7 @@ async def test_who_breaks_a_rule_is_left_alone(
     await peer.begin()
     async with trio.open_nursery() as both:
         both.start_soon(peer.rest)
-        with suppress(*CLOSED):
-            await attack(peer)
+        await until_closed(attack, peer)
         await client.bad.ended.wait()
     assert re.search(why, client.bad.reason), client.bad.reason
     assert client.bad.refused is None  # so another attempt follows
@@ -276,31 +244,18 @@ async def test_who_breaks_a_rule_is_left_alone(
 # --- what only time ends -------------------------------------------------------------------------
 
 
-async def says_nothing(peer: Hostile) -> None:
-    await peer.begin()
-    await trio.sleep_forever()
-
-
-async def half_a_message(peer: Hostile) -> None:
-    await peer.begin()
-    await peer.raw(peer.websocket(bytes(1_000))[:500])
-    await trio.sleep_forever()
-
-
-async def trickles_a_message(peer: Hostile) -> None:
-    await peer.begin()
-    for byte in peer.websocket(bytes(1_000)):
-        await peer.raw(bytes([byte]))
-        await trio.sleep(20)
-
-
-async def never_acks(peer: Hostile) -> None:
-    """It wants no answer, is told so, and does not say that it heard."""
-    await peer.begin()
+async def wants_no_answer_and_never_acks(peer: Hostile) -> None:
+    """It is told that there is none, and does not say that it heard."""
     await peer.message(opening(1), end(1), stop_sending(1))
-    for number in range(1_000):
-        await peer.message(ping(number), pong(number))
-        await trio.sleep(5)
+    await hostile_peers.never_acks(peer)
+
+
+def after_the_beginning(attack: Attack) -> Attack:
+    async def begin_and_attack(peer: Hostile) -> None:
+        await peer.begin()
+        await attack(peer)
+
+    return begin_and_attack
 
 
 async def never_welcomes(peer: Hostile) -> None:
@@ -331,10 +286,15 @@ async def never_grants(peer: Hostile) -> None:
 
 
 IN_TIME: dict[str, tuple[Attack, float, str]] = {
-    "says nothing": (says_nothing, TIMEOUT_S, "nothing was heard for 31 s"),
-    "half a message": (half_a_message, TIMEOUT_S, "nothing was heard for 31 s"),
-    "a message byte by byte": (trickles_a_message, 140, "no whole message within 120 s"),
-    "never acknowledges": (never_acks, TIMEOUT_S, "nothing was acknowledged for 31 s"),
+    **{
+        name: (after_the_beginning(attack), within_s, why)
+        for name, (attack, within_s, why) in hostile_peers.IN_TIME.items()
+    },
+    "never acknowledges": (
+        after_the_beginning(wants_no_answer_and_never_acks),
+        TIMEOUT_S,
+        "nothing was acknowledged for 31 s",
+    ),
     "never welcomes": (never_welcomes, HANDSHAKE_TIMEOUT_S, "did not answer within 15 s"),
     "a welcome byte by byte": (trickles_its_welcome, HANDSHAKE_TIMEOUT_S, "within 15 s"),
     "a 101 byte by byte": (trickles_its_101, HANDSHAKE_TIMEOUT_S, "did not answer within 15 s"),
@@ -351,11 +311,7 @@ async def test_who_wastes_time_is_left_alone(
     peer, good = await client.begin()
     begun_at = trio.current_time()
 
-    async def run() -> None:
-        with suppress(*CLOSED):
-            await attack(peer)
-
-    nursery.start_soon(run)
+    nursery.start_soon(until_closed, attack, peer)
     await client.bad.ended.wait()
     assert trio.current_time() - begun_at <= within_s + 5  # and the closing handshake
     assert why in client.bad.reason

@@ -19,7 +19,6 @@ from protocol.limits import (
     CLAIMS_PER_MINUTE_MAX,
     INFORMATIONAL_HEADS_MAX,
     MESSAGE_MAX_BYTES,
-    PINGS_PER_SECOND_MAX,
     START_WINDOW_BYTES,
     STREAMS_MAX,
     TIMEOUT_S,
@@ -29,13 +28,11 @@ from protocol.mux.handshake import hello_message
 from protocol.mux.messages import Hello
 from protocol.mux.pieces import pieces_of
 from protocol.mux.wire import FrameType, frame
+from tests import hostile_peers
 from tests.edge_fakes import HELLO, VISITOR, Visitor, World, get, hello, logged
 from tests.hostile_peers import (
     BOMBS,
     CLOSED,
-    PING,
-    PONG,
-    TEXT,
     RawPeer,
     ack,
     claim,
@@ -48,7 +45,10 @@ from tests.hostile_peers import (
     pong,
     release,
     reset,
+    said,
+    sent,
     stop_sending,
+    until_closed,
 )
 
 HANDSHAKE = get(
@@ -126,24 +126,6 @@ async def others_are_served(world: World) -> None:
 Attack = Callable[[Hostile], Awaitable[None]]
 
 
-def said(*frames: bytes) -> Attack:
-    """One message."""
-
-    async def attack(peer: Hostile) -> None:
-        await peer.message(*frames)
-
-    return attack
-
-
-def sent(make: Callable[[Hostile], bytes]) -> Attack:
-    """Bytes on the wire."""
-
-    async def attack(peer: Hostile) -> None:
-        await peer.raw(make(peer))
-
-    return attack
-
-
 def on_a_stream(*makers: Callable[[int], bytes]) -> Attack:
     """Frames for a stream that is open."""
 
@@ -205,6 +187,7 @@ def informational(stream_id: int) -> bytes:
 
 
 AT_ONCE: dict[str, tuple[Attack, str]] = {
+    **hostile_peers.AT_ONCE,
     "data without end": (endless_data, r"broke the protocol: \d+ bytes with \d+ of credit"),
     "credit that falls": (
         on_a_stream(lambda i: credit(i, 20_000) + credit(i, 19_999)),
@@ -222,29 +205,19 @@ AT_ONCE: dict[str, tuple[Attack, str]] = {
     "a second final head": (on_a_stream(head, head), "FINAL in state BODY"),
     "33 informational heads": (on_a_stream(informational), "too many informational heads"),
     "a 101 unasked": (on_a_stream(lambda i: head(i, 101, None)), "a 101 that nobody asked for"),
-    "an ack of what was not sent": (said(ack(1)), "an ack of 1, between 0 and 0"),
     "an ack that falls": (on_a_stream(lambda i: ack(1)), "an ack of 1, between 2 and 2"),
-    "11 pings in a second": (said(*[ping(1)] * (PINGS_PER_SECOND_MAX + 1)), "too many pings"),
     "a flood of pings": (pings_that_fill_a_message, "too many pings"),
     "two claims at once": (said(claim(2, "a"), claim(3, "b")), "second claim before the answer"),
     "17 claims": (too_many_claims, "claim 17 is one too many"),
     "claims without end": (claims_without_end, "too many claims"),
     "a second hello": (said(HELLO_MESSAGE), "a frame of type 32 where none belongs"),
     "a frame of the server": (a_frame(FrameType.WELCOME, 0, b""), "a frame of type 33 where none"),
-    "a type that is none": (said(frame(99, 0)), "a frame of type 99"),
     "a flag": (said(b"\x12\x01" + ping(1)[2:]), "with flags 0x1"),
     "half a header": (said(ping(1)[:5]), "ends inside a frame's header"),
     "more than is there": (said(b"\x12\x00\xff\xff" + ping(1)[4:]), "announces 65535 bytes"),
-    "an empty message": (said(), "a message of 0 bytes"),
-    "text": (sent(lambda p: p.websocket(b"hello", TEXT)), "the peer sent a text message"),
-    "a message too long": (said(bytes(MESSAGE_MAX_BYTES + 1)), "1009"),
     "no WebSocket": (sent(lambda p: b"\xff" * 500), "1002"),
     "a frame without a mask": (sent(lambda p: b"\x82\x05hello"), "1002"),
     "a Close": (sent(lambda p: p.websocket(b"\x03\xe8", 0x88)), "the WebSocket was closed"),
-    "empty fragments": (
-        sent(lambda p: p.websocket(b"", 0x02) + p.websocket(b"", 0x00) * 30_000),
-        "too many WebSocket frames for one message",
-    ),
     "a message in 257 fragments": (
         sent(
             lambda p: (
@@ -255,8 +228,6 @@ AT_ONCE: dict[str, tuple[Attack, str]] = {
         ),
         "too many WebSocket frames for one message",
     ),
-    "WebSocket pings": (sent(lambda p: p.websocket(b"", PING) * 10_000), "too many WebSocket fr"),
-    "WebSocket pongs": (sent(lambda p: p.websocket(b"", PONG) * 10_000), "too many WebSocket fr"),
     **{
         f"{kind.name} of {name}": (a_frame(kind, 0, bomb), "broke the protocol")
         for kind in (FrameType.CLAIM, FrameType.ACK, FrameType.PING, FrameType.GOAWAY)
@@ -285,8 +256,7 @@ async def test_who_breaks_a_rule_is_cut_off_alone(
         if attack is not endless_data:
             nursery.start_soon(read_after, attack, peer)
         else:
-            with suppress(*CLOSED):
-                await attack(peer)
+            await until_closed(attack, peer)
         await peer.done.wait()
     (line,) = [line for line in logged(caplog.records) if line.startswith(LOCAL)]
     assert re.search(why, line), line
@@ -298,8 +268,7 @@ async def test_who_breaks_a_rule_is_cut_off_alone(
 
 
 async def read_after(attack: Attack, peer: Hostile) -> None:
-    with suppress(*CLOSED):
-        await attack(peer)
+    await until_closed(attack, peer)
     await peer.rest()
 
 
@@ -320,54 +289,19 @@ async def test_who_breaks_a_rule_gets_no_session_back(world: World, name: str) -
 # --- what only time ends -------------------------------------------------------------------------
 
 
-async def never_acks(peer: Hostile) -> None:
-    """Takes a request, answers pings, sends pings of its own, and never says what it has."""
+async def takes_a_request_and_never_acks(peer: Hostile) -> None:
     visitor = peer.world.visit(address="198.51.100.1")
     await visitor.send(get())
     await peer.until(FrameType.OPEN)
-    for number in range(1_000):
-        await peer.message(ping(number), pong(number))
-        await trio.sleep(5)
-
-
-async def says_nothing(peer: Hostile) -> None:
-    await trio.sleep_forever()
-
-
-async def half_a_message(peer: Hostile) -> None:
-    await peer.raw(peer.websocket(bytes(1_000))[:500])
-    await trio.sleep_forever()
-
-
-async def trickles_a_message(peer: Hostile) -> None:
-    for byte in peer.websocket(bytes(1_000)):
-        await peer.raw(bytes([byte]))
-        await trio.sleep(20)
-
-
-async def trickles_fragments(peer: Hostile) -> None:
-    await peer.raw(peer.websocket(b"", 0x02))
-    while True:
-        await trio.sleep(20)
-        await peer.raw(peer.websocket(b"", 0x00))
-
-
-async def trickles_websocket_pings(peer: Hostile) -> None:
-    while True:
-        await peer.raw(peer.websocket(b"", PING))
-        await trio.sleep(20)
+    await hostile_peers.never_acks(peer)
 
 
 IN_TIME: dict[str, tuple[Attack, float, str]] = {
-    "never acknowledges": (never_acks, TIMEOUT_S, "nothing was acknowledged for 31 s"),
-    "says nothing": (says_nothing, TIMEOUT_S, "nothing was heard for 31 s"),
-    "half a message": (half_a_message, TIMEOUT_S, "nothing was heard for 31 s"),
-    "a message byte by byte": (trickles_a_message, 140, "no whole message within 120 s"),
-    "fragments without end": (trickles_fragments, 140, "no whole message within 120 s"),
-    "nothing but WebSocket pings": (
-        trickles_websocket_pings,
-        140,
-        "no whole message within 120 s",
+    **hostile_peers.IN_TIME,
+    "never acknowledges": (
+        takes_a_request_and_never_acks,
+        TIMEOUT_S,
+        "nothing was acknowledged for 31 s",
     ),
 }
 
@@ -396,11 +330,6 @@ async def test_who_wastes_time_is_cut_off_alone(
     (line,) = [line for line in logged(caplog.records) if line.startswith(VISITOR)]
     assert why in line
     assert list(world.directory.sessions) == [other.server]
-
-
-async def until_closed(attack: Attack, peer: Hostile) -> None:
-    with suppress(*CLOSED):
-        await attack(peer)
 
 
 async def test_who_sends_and_never_reads_is_cut_off_alone(
