@@ -28,6 +28,16 @@ async def tunnel(programs: Programs, origin: Origin) -> Tunnel:
 
 
 @pytest.fixture
+async def patient_tunnel(programs: Programs, origin: Origin) -> Tunnel:
+    """One whose programs drain for so long that what ends within STOP_S ends for another reason."""
+    patient = ("--drain-timeout", "600")
+    server, port = await programs.server(*patient)
+    client = await programs.client(origin.port, port, "--subdomain", "app", *patient)
+    await client.event("ready")
+    return Tunnel(server, client, Address(port, "app.localhost"))
+
+
+@pytest.fixture
 async def address(programs: Programs, origin: Origin) -> Address:
     """Where a visitor finds the origin: through a tunnel.
 

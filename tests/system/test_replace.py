@@ -123,13 +123,14 @@ async def test_a_server_that_is_stopped_gives_no_sockets(
 
 
 async def test_a_signal_ends_the_old_server_at_once(
-    tunnel: Tunnel, programs: Programs, origin: Origin
+    patient_tunnel: Tunnel, programs: Programs, origin: Origin
 ) -> None:
     """It drains already, so the first signal that it gets is as a second one."""
+    tunnel = patient_tunnel
     async with half_an_answer(tunnel.address, origin):
         await programs.server("--replace", bind=f"127.0.0.1:{tunnel.address.port}")
         tunnel.server.process.send_signal(signal.SIGTERM)
-        assert await tunnel.server.exit_code(within_s=4) == 0
+        assert await tunnel.server.exit_code() == 0
 
 
 async def test_a_second_handover_waits_for_nothing(programs: Programs) -> None:
