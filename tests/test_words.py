@@ -13,13 +13,6 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("protocol", "tunnel_server", "tunnel_client")
 WORDS = ROOT / "docs" / "words.md"
 
-# Rooms with docstrings that still break the rules. One that keeps them has to go from here, too.
-UNTIL_THEY_GO = {
-    "protocol/program",
-    "tunnel_client/settings",
-    "tunnel_server/settings",
-}
-
 
 def docstrings(source: str) -> Iterator[str]:
     """Yield the docstrings of a source, those below attributes too."""
@@ -41,28 +34,19 @@ def faults(docstring: str) -> list[str]:
     return found
 
 
-def faults_of_the_project() -> dict[str, list[str]]:
-    """Return the faults by room, or by file where it stands beside the rooms."""
-    found: dict[str, list[str]] = {}
-    for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*.py")):
-            name = path.relative_to(ROOT).as_posix()
-            said = [
-                f"{name}: {docstring.splitlines()[0]!r} {fault}"
-                for docstring in docstrings(path.read_text())
-                for fault in faults(docstring)
-            ]
-            if said:
-                found.setdefault("/".join(name.split("/")[:2]), []).extend(said)
-    return found
+def faults_of_the_project() -> list[str]:
+    return [
+        f"{path.relative_to(ROOT)}: {docstring.splitlines()[0]!r} {fault}"
+        for package in PACKAGES
+        for path in sorted((ROOT / package).rglob("*.py"))
+        for docstring in docstrings(path.read_text())
+        for fault in faults(docstring)
+    ]
 
 
 def test_docstrings_keep_the_rules() -> None:
     found = faults_of_the_project()
-    new = [line for room in found.keys() - UNTIL_THEY_GO for line in found[room]]
-    assert not new, "\n".join(new)
-    gone = UNTIL_THEY_GO - found.keys()
-    assert not gone, f"gone: take {gone} from UNTIL_THEY_GO"
+    assert not found, "\n".join(found)
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ class CommandLine(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What a command line asks for, with the values as they were typed.
+    """One command line, with the values as they were typed.
 
     Attributes:
         command: its name.
@@ -79,7 +79,7 @@ class Asked(NamedTuple):
 
 
 def asked_for(line: CommandLine, arguments: Sequence[str]) -> Asked | int:
-    """What is asked for, or the exit code where --help or --version has printed all there is.
+    """Read a command line; an exit code where --help or --version has printed all there is.
 
     Raises:
         ConfigError: bad usage.
@@ -233,7 +233,7 @@ def _in_our_words(
 
 
 def _about_flag(line: CommandLine, option: str, parameters: Iterable[click.Parameter]) -> str:
-    """What is wrong about a flag: it has a value and takes none, or the reverse, or is unknown."""
+    """Say what is wrong about a flag: a value too many or too few, or it is unknown."""
     takes = {name: each.metavar for each in parameters for name in each.opts if name[0] == "-"}
     takes["--help"] = None
     if option not in takes:

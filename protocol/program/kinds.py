@@ -59,7 +59,7 @@ class Text:
         raise ConfigError(key, self.in_file)
 
     def read(self, value: Value, key: str) -> object:
-        """What the config holds. Raises ConfigError."""
+        """Return the value as the config holds it. Raises ConfigError."""
         return self.parse(str(value), key)
 
     def plain(self, value: Value) -> object:

@@ -1,4 +1,4 @@
-"""What both programs are as processes: exit codes, the installed version, collecting garbage."""
+"""Both programs as processes: exit codes, the installed version, collecting garbage."""
 
 from __future__ import annotations
 

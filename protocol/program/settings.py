@@ -80,7 +80,7 @@ class Table(NamedTuple):
 
     @property
     def prefix(self) -> str:
-        """What the program's own variables begin with."""
+        """The beginning of the program's own variables."""
         return f"{self.program.replace('-', '_').upper()}_"
 
     def of(self, command: str) -> tuple[Setting, ...]:
@@ -116,7 +116,7 @@ Layer = Mapping[str, Given]
 
 
 def from_flags(table: Table, flags: Mapping[str, Value]) -> Layer:
-    """What the command line said."""
+    """Return the layer of the command line."""
     return {
         row.name: Given(flags[row.name], row.flag, "flag")
         for row in table.rows
@@ -125,7 +125,7 @@ def from_flags(table: Table, flags: Mapping[str, Value]) -> Layer:
 
 
 def from_environment(table: Table, environ: Mapping[str, str]) -> Layer:
-    """What the program's variables say. An empty one is an unset one: so a shell clears it.
+    """Return the layer of the environment. An empty variable is an unset one: so a shell clears it.
 
     Raises:
         ConfigError: a switch that is neither true nor false.
@@ -168,7 +168,7 @@ def nearest(word: str, words: Iterable[str]) -> str:
 
 
 def resolve(table: Table, layers: Sequence[Layer]) -> dict[str, Given]:
-    """What holds of all that was given.
+    """Return, of all that was given, what holds.
 
     Args:
         layers: one for each source, the strongest first.

@@ -23,7 +23,7 @@ _STATEMENT_MAX_LINES: Final = 200
 
 
 def from_file(table: Table, path: Path) -> Layer:
-    """What the file says. Paths come back absolute, `~` expanded.
+    """Read the file. Paths come back absolute, `~` expanded.
 
     Raises:
         FileNotFoundError: there is none.

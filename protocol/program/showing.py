@@ -1,4 +1,4 @@
-"""What both programs say of their settings: `config check|show|path`, and docs/settings.md."""
+"""Settings as text: `config check|show|path` of both programs, and docs/settings.md."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def epilog(table: Table, file_name: str) -> str:
 
 
 def checked(file: Path | None, *, as_json: bool) -> str:
-    """What `config check` says where all is well."""
+    """Return what `config check` says where all is well."""
     if as_json:
         return _json({"ok": True, "file": None if file is None else str(file)})
     where = "there is no file" if file is None else f"the file is {printable(str(file))}"
@@ -63,17 +63,17 @@ def checked(file: Path | None, *, as_json: bool) -> str:
 
 
 def refused(error: ConfigError) -> str:
-    """What `--json` says of a setting that cannot be used."""
+    """Return what `--json` says of a setting that cannot be used."""
     return _json({"ok": False, "key": error.key, "message": error.message})
 
 
 def shown_path(path: Path, *, exists: bool, as_json: bool) -> str:
-    """What `config path` says."""
+    """Return what `config path` says."""
     return _json({"path": str(path), "exists": exists}) if as_json else printable(str(path))
 
 
 def shown(table: Table, resolved: Mapping[str, Given], *, as_json: bool) -> str:
-    """What `config show` says: a settings file of what holds, or one JSON object."""
+    """Return what `config show` says: a settings file of what holds, or one JSON object."""
     if as_json:
         return _json({"settings": {r.name: _as_json(r, resolved.get(r.name)) for r in table.rows}})
     lines = [

@@ -1,1 +1,1 @@
-"""What a developer may set, where each value comes from, and what is allowed."""
+"""The developer's settings, where each value comes from, and what is allowed."""

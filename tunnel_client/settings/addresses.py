@@ -112,7 +112,7 @@ def format_address(host: str, port: int) -> str:
 
 
 def format_authority(scheme: Scheme, host: str, port: int) -> str:
-    """What Host says: the port is left out where it is the scheme's own (RFC 9110 7.2)."""
+    """The value of Host: the port is left out where it is the scheme's own (RFC 9110 7.2)."""
     return format_host(host) if port == DEFAULT_PORTS[scheme] else format_address(host, port)
 
 
@@ -130,7 +130,7 @@ def is_loopback(host: str) -> bool:
 
 
 def dial_addresses(host: str, port: int) -> tuple[Address, ...]:
-    """What to try, in this order, to reach the host.
+    """The addresses to try, in this order, to reach the host.
 
     `localhost` and the names under it are both loopback addresses: not every resolver knows the
     names under it, and some programs listen on one of the two alone (Node's do on ::1). Any other
@@ -174,7 +174,7 @@ class ServerUrl:
 
     @property
     def authority(self) -> str:
-        """What Host says in a request to it."""
+        """The value of Host in a request to it."""
         return format_authority(self.scheme, self.host, self.port)
 
     def __str__(self) -> str:

@@ -98,7 +98,7 @@ class ClientConfig:
 
 
 class Gathered(NamedTuple):
-    """What all sources say.
+    """The settings of all sources.
 
     Attributes:
         resolved: of each setting that was given, the strongest source's, not yet read.
@@ -119,7 +119,7 @@ class Loaded(NamedTuple):
 
 
 def gather(flags: Mapping[str, Value], environ: Mapping[str, str], config_folder: Path) -> Gathered:
-    """What flags, variables and the file say. Raises ConfigError."""
+    """Read flags, variables and the file. Raises ConfigError."""
     layers = [from_flags(TABLE, flags), from_environment(TABLE, environ)]
     file: Path | None = None
     with contextlib.suppress(FileNotFoundError):

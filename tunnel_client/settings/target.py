@@ -53,7 +53,7 @@ class Target:
 
     @property
     def authority(self) -> str:
-        """What Host says when a browser asks the app without a tunnel."""
+        """The value of Host when a browser asks the app without a tunnel."""
         return format_authority(self.scheme, self.host, self.port)
 
     def addresses(self) -> tuple[Address, ...]:

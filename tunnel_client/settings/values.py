@@ -1,4 +1,4 @@
-"""What single settings may be. Each function takes a value and the name that an error uses.
+"""The readers of single settings. Each takes a value and the name that an error uses.
 
 The rows name these functions, so what is heavy to load is loaded when there is a value: --help
 needs no TLS.
@@ -52,7 +52,7 @@ def seconds(
 
 
 def between(least: float, most: float, zero_is_off: bool) -> str:
-    """What `seconds` allows, for people."""
+    """Return what `seconds` allows, for people."""
     return f"{least:g} to {most:g}{', or 0 for off' if zero_is_off else ''}"
 
 
@@ -67,7 +67,7 @@ def server_url(value: str, key: str) -> ServerUrl:
 
 
 def host_value(value: str, key: str) -> str:
-    """What may stand in Host."""
+    """Return the value of Host, if it may stand there."""
     from protocol.http.grammar import HOST
 
     if not (value.isascii() and HOST.fullmatch(value.encode("ascii"))):

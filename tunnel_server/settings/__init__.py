@@ -1,1 +1,1 @@
-"""What an operator may set, and what follows from it."""
+"""The operator's settings, and what follows from them."""

@@ -159,7 +159,7 @@ class ServerConfig:
 
     @cached_property
     def domains(self) -> frozenset[str]:
-        """What tunnels are labels of: the domain, and the host of the public URL."""
+        """The domains that tunnels are labels of: the domain, and the host of the public URL."""
         return frozenset({self.domain} | ({self.public_url.host} if self.public_url else set()))
 
     def public_url_for(self, name: str, port: int) -> str:
@@ -185,7 +185,7 @@ class ServerConfig:
         return any(peer in network for network in self.trusted_proxies)
 
     def tls_context(self) -> ssl.SSLContext | None:
-        """What to serve TLS with, read from the two files now; None without them.
+        """Return the TLS context, read from the two files now; None without them.
 
         Raises:
             ConfigError: a file cannot be read or used.
@@ -217,7 +217,7 @@ def bind_address(host: str, port: int) -> str:
 
 
 def client_command(url: str, *, token_needed: bool) -> str:
-    """What a developer types to share an app through the server at this public URL."""
+    """Return the command that shares an app through the server at this public URL."""
     server = "" if url == _CLIENT_DEFAULT_SERVER else f" --server {url}"
     return f"tunnel-client http 3000{server}{' --token-file FILE' if token_needed else ''}"
 

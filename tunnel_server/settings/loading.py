@@ -30,7 +30,7 @@ SYSTEM_FOLDER: Final = Path("/etc/trio-tunnel")
 
 
 class Gathered(NamedTuple):
-    """What all sources say.
+    """The settings of all sources.
 
     Attributes:
         resolved: of each setting that was given, the strongest source's, not yet read.
@@ -44,7 +44,7 @@ class Gathered(NamedTuple):
 
 
 def gather(flags: Mapping[str, Value], environ: Mapping[str, str]) -> Gathered:
-    """What flags, variables and the file say. Raises ConfigError."""
+    """Read flags, variables and the file. Raises ConfigError."""
     layers: list[Layer] = [from_flags(TABLE, flags), from_environment(TABLE, environ)]
     file, said = _read_file(layers)
     resolved = resolve(TABLE, [*layers, said])

@@ -1,4 +1,4 @@
-"""What the server's settings may be, from text to values, or the ConfigError that says why not.
+"""The server's settings, from text to values, or the ConfigError that says why not.
 
 Numbers are matched before they are converted: int() and float() alone take `+80`, `8_0` and `nan`.
 Each reader takes the text and the name that an error uses.
