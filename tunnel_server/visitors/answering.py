@@ -90,7 +90,6 @@ class AnswerWriter:
         """Send an answer of ours."""
         accept = accept_of(exchange.head)
         answer = answer_to(found, accept, name=exchange.name, method=exchange.method)
-        fields = answer.fields
         # Without a byte: the one thing that such a page takes for a failure.
         silent = is_ping(accept) and isinstance(found, Refusal)
         draining = self._connection.edge.directory.draining
@@ -100,14 +99,8 @@ class AnswerWriter:
             exchange.tap.head(answer.status)
         if silent:
             return
-        if exchange.closes:
-            fields = _with_connection(fields, _CLOSE)
-        elif exchange.version == b"1.0":
-            fields = _with_connection(fields, _KEEP_ALIVE)
-        lines = b"".join([b"%b: %b\r\n" % field for field in fields])
-        head = b"HTTP/1.1 %d %b\r\n%b\r\n" % (answer.status, answer.reason, lines)
         body = answer.body if exchange.method != b"HEAD" else b""
-        await self._connection.send(head + body)
+        await self._connection.send(_own_head(exchange, answer) + body)
         if exchange.tap is not None:
             exchange.tap.body_out(body)
 
@@ -185,6 +178,17 @@ class AnswerWriter:
                 return
             raw = b""
             data = await stream.receive_some()
+
+
+def _own_head(exchange: Exchange, answer: Answer) -> bytes:
+    """Return the head of an answer of ours as it leaves; its fields are known to be right."""
+    fields = answer.fields
+    if exchange.closes:
+        fields = _with_connection(fields, _CLOSE)
+    elif exchange.version == b"1.0":
+        fields = _with_connection(fields, _KEEP_ALIVE)
+    lines = b"".join([b"%b: %b\r\n" % field for field in fields])
+    return b"HTTP/1.1 %d %b\r\n%b\r\n" % (answer.status, answer.reason, lines)
 
 
 def _with_connection(fields: Fields, option: tuple[bytes, bytes]) -> Fields:

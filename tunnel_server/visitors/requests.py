@@ -97,15 +97,9 @@ class RequestReader:
             except HttpError as error:
                 await self._refuse(error)
                 return
-            name = name_of(connection.edge, head)
-            if is_control(name, head):
-                login = self._control.check(connection.source.address, head)
-                if isinstance(login, Login):
-                    await self._serve_session(login, head)
-                    return
-                exchange = Exchange(head, answer=login, last=True)
-            else:
-                exchange = await self._begin(head, name)
+            exchange = await self._begin(head)
+            if exchange is None:
+                return
             self._tap(exchange)
             connection.hand_over(exchange)
             await self._read_body(exchange, head)
@@ -171,17 +165,28 @@ class RequestReader:
 
     # --- before a request begins ---
 
-    async def _begin(self, head: RequestHead, name: str | None) -> Exchange:
-        """Begin what the request asks for, or settle its answer."""
-        connection = self._connection
+    async def _begin(self, head: RequestHead) -> Exchange | None:
+        """Begin what the request asks for, or settle its answer; None: a session was served."""
+        name = name_of(self._connection.edge, head)
         if name is None:
             return Exchange(head, answer=Refusal("unknown-host"))
         if name == APEX:
-            return Exchange(head, answer=service_answer(connection.edge, head))
+            return await self._serve_apex(head)
         found: Tunnel | Exchange | Refusal = await self._admission(name)
         if isinstance(found, Tunnel):
             found = self._open(head, found)
         return found if isinstance(found, Exchange) else Exchange(head, name=name, answer=found)
+
+    async def _serve_apex(self, head: RequestHead) -> Exchange | None:
+        """Serve what is the service's own: a session, then None, or an answer."""
+        connection = self._connection
+        if not is_control(head):
+            return Exchange(head, answer=service_answer(connection.edge, head))
+        login = self._control.check(connection.source.address, head)
+        if isinstance(login, Refusal):
+            return Exchange(head, answer=login, last=True)
+        await self._serve_session(login, head)
+        return None
 
     def _open(self, head: RequestHead, tunnel: Tunnel) -> Exchange | Refusal:
         try:

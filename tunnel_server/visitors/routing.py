@@ -10,7 +10,7 @@ from protocol.http.fields import values_of
 from protocol.http.forwarding import with_forwarding
 from protocol.http.heads import RequestHead, end_to_end
 from protocol.mux.messages import Open
-from protocol.names import APEX, tunnel_key
+from protocol.names import tunnel_key
 from tunnel_server.answers.refusal import Refusal
 from tunnel_server.tunnels.directory import Directory
 from tunnel_server.tunnels.registry import Tunnel
@@ -28,9 +28,9 @@ def name_of(edge: Edge, head: RequestHead) -> str | None:
     return tunnel_key(head.host, edge.config.domains)
 
 
-def is_control(name: str | None, head: RequestHead) -> bool:
-    """Whether a tunnel's client connects: the control path on the service's own host."""
-    return name == APEX and head.target.partition(b"?")[0] == _CONTROL
+def is_control(head: RequestHead) -> bool:
+    """Whether a request to the service's own host is a tunnel's client that connects."""
+    return head.target.partition(b"?")[0] == _CONTROL
 
 
 def open_stream(connection: Connection, head: RequestHead, tunnel: Tunnel) -> Exchange | Refusal:
