@@ -182,7 +182,9 @@ async def test_a_second_signal_drops_everything_at_once(
     assert program.kinds()[-1] == "stopped"
 
 
-async def test_a_client_that_is_not_connected_stops_at_once(world: World) -> None:
+async def test_a_client_that_is_not_connected_stops_at_once(
+    world: World, mock_clock: trio.testing.MockClock
+) -> None:
     world.network.down = "nobody is there"
     program = Program(world.nursery, world.origin, 8)
     await trio.testing.wait_all_tasks_blocked(0.01)
