@@ -7,7 +7,7 @@ ours. The reading task moves the request, the writing task the answer.
     COMING     WHOLE   BROKEN   -               AWAITED      KEPT   LAST   CUT   -         -
     WHOLE      -       BROKEN   FOLLOWED        KEPT         -      -      -     -         OVER
     FOLLOWED   -       BROKEN   FOLLOWED        LAST         -      -      -     -         CLOSING
-    BROKEN     -       -        -               CUT          -      -      -     SWITCHED  CLOSING
+    BROKEN     -       BROKEN   -               CUT          -      -      -     SWITCHED  CLOSING
                                                 SWITCHED     -      -      -     -         CLOSING
                                                 OVER         -      -      -     -         -
                                                 CLOSING      -      -      -     -         -
@@ -77,6 +77,7 @@ REQUEST: Final = {
     (_R.WHOLE, _RE.FOLLOW): _R.FOLLOWED,
     (_R.FOLLOWED, _RE.BREAK): _R.BROKEN,
     (_R.FOLLOWED, _RE.FOLLOW): _R.FOLLOWED,
+    (_R.BROKEN, _RE.BREAK): _R.BROKEN,  # it broke off, and its deadline passed as it did
 }
 ANSWER: Final = {
     (_A.AWAITED, _AE.KEEP): _A.KEPT,
@@ -256,9 +257,12 @@ class Exchange:
         self._move_request(_RE.FOLLOW)
 
     def break_off(self, failure: Refusal) -> None:
-        """The rest of the request will not come; the answer says so, if none has begun."""
+        """The rest of the request will not come; the answer says so, if none has begun.
+
+        What broke it off first is what the answer says.
+        """
         self._move_request(_RE.BREAK)
-        self.failure = failure
+        self.failure = self.failure or failure
 
     def fail(self, failure: Refusal) -> None:
         """Break the request off, and take nothing more of the app."""

@@ -203,13 +203,16 @@ class VisitorWebSocket:
             await self._exchange.wait_over()
 
     async def _pump_to_app(self, data: bytes) -> bool:
-        """Whether the visitor ended its direction; else nothing more is wanted of it."""
+        """Whether the app is to be told of the visitor's end; else nothing more is wanted.
+
+        Once we close, that tells the app of the end.
+        """
         connection = self._connection
         while True:
             if data and not await self._send_to_app(data):
                 return False
             if connection.half_closed:
-                return True
+                return self.to_visitor is not _T.CLOSING
             if self._exchange.over and connection.source.secure:
                 return await self._drain_to_app()
             if self._exchange.over:
@@ -220,13 +223,13 @@ class VisitorWebSocket:
                 return self.to_visitor is not _T.CLOSING
 
     async def _drain_to_app(self) -> bool:
-        """Pass on what is on its way, until the visitor pauses."""
+        """Pass on what is on its way, until the visitor pauses; returns as `_pump_to_app`."""
         while True:
             data: bytes | None = None
             with trio.move_on_after(TLS_PAUSE_S):
                 data = await self._connection.receive()
             if not data:
-                return data is not None
+                return data is not None and self.to_visitor is not _T.CLOSING
             await self._send_to_app(data)
 
     async def _send_to_app(self, data: bytes) -> bool:
@@ -244,6 +247,7 @@ class VisitorWebSocket:
     async def _end_to_app(self) -> None:
         self._exchange.ended_by("visitor")
         if self._to_app.held:
+            self.move_from_visitor(_FE.SEND)  # so that an end of the app's does not cut it off
             await self._stream.send_all(self._to_app.held)
         self._stream.send_eof()
         self.move_from_visitor(_FE.END)

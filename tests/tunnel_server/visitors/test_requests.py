@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import trio
+import trio.testing
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from protocol.drivers.stream import TunnelStream
@@ -21,6 +22,7 @@ from tests.edge_fakes import (
 from tunnel_server.answers.refusal import Refusal
 from tunnel_server.tunnels.parking import PARKED_OF_ONE_NAME_MAX
 from tunnel_server.tunnels.registry import Tunnel
+from tunnel_server.visitors.connection import Connection
 from tunnel_server.visitors.requests import admission, missing
 
 POST = b"POST / HTTP/1.1\r\nHost: app.localhost\r\n"
@@ -588,3 +590,28 @@ async def test_a_missing_tunnel_was_never_there_or_is_offline(world: World) -> N
     refusal = missing(world.directory, "app")
     assert refusal.code == "tunnel-offline"
     assert "for 0 seconds" in refusal.cause
+
+
+@pytest.mark.parametrize("last", [b"", b"zz\r\n"], ids=["end", "no chunk"])
+async def test_a_body_that_breaks_off_as_its_time_passes_is_answered(
+    world: World, last: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    await world.client(echo)
+    visitor = world.visit()
+    await visitor.send(
+        b"POST / HTTP/1.1\r\nHost: app.localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    await wait_all_tasks_blocked()
+    (connection,) = world.edge.connections
+    assert isinstance(connection, Connection)
+    assert isinstance(connection.stream, trio.StapledStream)
+    arriving = connection.stream.receive_stream
+    assert isinstance(arriving, trio.testing.MemoryReceiveStream)
+    # In one step of the loop: the last bytes are there, and the sweep finds the time over.
+    if last:
+        arriving.put_data(last)
+    else:
+        arriving.put_eof()
+    connection.sweep(connection.deadlines.read + 1)
+    assert tunnel_error(await visitor.head()) == (400, "bad-request")
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]

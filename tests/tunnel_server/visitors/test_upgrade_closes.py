@@ -12,8 +12,20 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from protocol.drivers.stream import TunnelStream
 from protocol.errors import StreamStopped
 from protocol.http.websocket import close_frame
+from protocol.limits import FIRST_CREDIT_BYTES, STREAM_UNSENT_MAX_BYTES
 from tests.edge_fakes import Visitor, World, get, open_world
-from tests.upgrade_peers import MASK, Peer, frame, masked, restart, switched
+from tests.upgrade_peers import (
+    MASK,
+    SWITCH,
+    SWITCHED,
+    UPGRADE,
+    Peer,
+    frame,
+    masked,
+    restart,
+    switched,
+)
+from tunnel_server.visitors.upgrade import CLOSE_ANSWER_S
 
 # --- ends that are ours: the session is lost -----------------------------------------------------
 
@@ -283,3 +295,55 @@ async def test_no_task_or_stream_is_left_over(before: Step, end: str) -> None:
                     await wait_all_tasks_blocked(0.01)
         await visitor.done.wait()
         await world.nothing_is_left()
+
+
+@pytest.mark.parametrize("code", [1012, 1014])
+async def test_under_tls_frames_and_an_end_behind_our_close_disturb_nothing(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture, code: int
+) -> None:
+    async with open_world() as world:
+        visitor, peer, client = await switched(world, await world.visit_by_tls())
+        if code == 1014:
+            client.session.close("gone")
+        else:
+            restart(world)
+        await visitor.expect(close_frame(code))
+        await trio.sleep(CLOSE_ANSWER_S)  # the app has not answered its own
+        await visitor.send(masked(b"late"))
+        await wait_all_tasks_blocked()
+        assert isinstance(visitor.stream, trio.SSLStream)
+        await visitor.stream.transport_stream.aclose()
+        await visitor.done.wait()
+    assert peer.ended is not None
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_under_tls_an_end_of_the_apps_cuts_off_nothing_that_is_on_its_way() -> None:
+    takes = trio.Event()
+    streams = []
+
+    async def app(stream: TunnelStream) -> None:
+        streams.append(stream)
+        await stream.send_head(SWITCH)
+        await takes.wait()
+        while await stream.receive_some():
+            pass
+
+    # As much as the tunnel takes without the app: what is on its way, and what waits to go.
+    size_bytes = FIRST_CREDIT_BYTES + STREAM_UNSENT_MAX_BYTES
+    whole = b"\x82\xff" + (size_bytes - 14).to_bytes(8, "big") + MASK + bytes(size_bytes - 14)
+    async with open_world() as world:
+        await world.client(app)
+        visitor = await world.visit_by_tls()
+        await visitor.send(UPGRADE)
+        await visitor.expect(SWITCHED)
+        await visitor.send(whole + b"\x82")
+        await wait_all_tasks_blocked()
+        assert isinstance(visitor.stream, trio.SSLStream)
+        await visitor.stream.transport_stream.aclose()
+        await wait_all_tasks_blocked()
+        streams[0].send_eof()  # half a frame of the visitor waits for room just now
+        await wait_all_tasks_blocked()
+        assert not visitor.done.is_set()
+        takes.set()
+        await visitor.done.wait()
