@@ -52,29 +52,47 @@ def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def command_of(unit: str, key: str) -> list[str]:
-    """A command line of the unit's, without the program."""
+def settings_of(unit: str) -> configparser.SectionProxy:
     parsed = configparser.ConfigParser(interpolation=None)
     parsed.read_string(unit.replace("\\\n", ""))
-    program, *words = shlex.split(parsed["Service"][key])
+    return parsed["Service"]
+
+
+def command_of(unit: str, key: str) -> list[str]:
+    """A command line of the unit's, without the program, and without `-` in front of it."""
+    program, *words = shlex.split(settings_of(unit)[key].removeprefix("-"))
     assert Path(program) == SCRIPTS / "tunnel-server"
     return words
+
+
+def run(folder: Path, words: Sequence[str], **variables: str) -> tuple[int, str]:
+    env = isolated(folder / "home") | variables
+    argv = [str(SCRIPTS / "tunnel-server"), *words]
+    done = subprocess.run(argv, capture_output=True, text=True, env=env)
+    return done.returncode, done.stdout + done.stderr
 
 
 def test_the_settings_of_the_unit_are_checked_before_it_starts(tmp_path: Path) -> None:
     words = command_of(unit(tmp_path), "ExecStartPre")
     assert words == ["config", "check", *command_of(unit(tmp_path), "ExecStart")]
-
-    def check(**variables: str) -> tuple[int, str]:
-        env = isolated(tmp_path / "home") | variables
-        argv = [str(SCRIPTS / "tunnel-server"), *words]
-        done = subprocess.run(argv, capture_output=True, text=True, env=env)
-        return done.returncode, done.stdout + done.stderr
-
-    assert check()[0] == 0
-    code, said = check(TUNNEL_SERVER_HOLD="x")
+    assert run(tmp_path, words)[0] == 0
+    code, said = run(tmp_path, words, TUNNEL_SERVER_HOLD="x")
     assert (code, said.count("\n")) == (2, 1)
     assert said.startswith("tunnel-server: TUNNEL_SERVER_HOLD: takes whole seconds")
+
+
+def test_settings_that_cannot_be_used_end_the_service_and_do_not_restart_it(tmp_path: Path) -> None:
+    """RestartPreventExitStatus= is of the main process alone (systemd.service(5)): it has to start.
+
+    So the check before it says what is wrong, and its exit code counts for nothing (`-`).
+    """
+    service = settings_of(unit(tmp_path))
+    assert service["ExecStartPre"].startswith("-")
+    assert service["Restart"] == "on-failure"
+    words = command_of(unit(tmp_path), "ExecStart")
+    code, said = run(tmp_path, words, TUNNEL_SERVER_HOLD="x")
+    assert said.startswith("tunnel-server: TUNNEL_SERVER_HOLD: takes whole seconds")
+    assert str(code) in service["RestartPreventExitStatus"].split()
 
 
 async def test_the_command_line_of_the_unit_serves(programs: Programs, tmp_path: Path) -> None:
