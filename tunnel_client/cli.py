@@ -102,7 +102,7 @@ def _checked(asked: Asked) -> Gathered:
 
 
 def _check(asked: Asked) -> int:
-    as_json = bool(asked.flags.get("json"))
+    as_json = bool(asked.own.get("json"))
     try:
         print(showing.checked(_checked(asked).file, as_json=as_json))
     except ConfigError as error:
@@ -114,7 +114,7 @@ def _check(asked: Asked) -> int:
 
 def _show(asked: Asked) -> int:
     resolved = _checked(asked).resolved
-    print(showing.shown(TABLE, resolved, as_json=bool(asked.flags.get("json"))))
+    print(showing.shown(TABLE, resolved, as_json=bool(asked.own.get("json"))))
     return 0
 
 
@@ -122,7 +122,7 @@ def _path(asked: Asked) -> int:
     from tunnel_client.settings.config import FILE_NAME
 
     path = _config_folder() / FILE_NAME
-    as_json = bool(asked.flags.get("json"))
+    as_json = bool(asked.own.get("json"))
     print(showing.shown_path(path, exists=path.exists(), as_json=as_json))
     return 0
 

@@ -135,7 +135,7 @@ def _checked(asked: Asked) -> Gathered:
 
 
 def _check(asked: Asked) -> int:
-    as_json = bool(asked.flags.get("json"))
+    as_json = bool(asked.own.get("json"))
     try:
         print(showing.checked(_checked(asked).file, as_json=as_json))
     except ConfigError as error:
@@ -147,7 +147,7 @@ def _check(asked: Asked) -> int:
 
 def _show(asked: Asked) -> int:
     resolved = _checked(asked).resolved
-    print(showing.shown(TABLE, resolved, as_json=bool(asked.flags.get("json"))))
+    print(showing.shown(TABLE, resolved, as_json=bool(asked.own.get("json"))))
     return 0
 
 
@@ -155,7 +155,7 @@ def _path(asked: Asked) -> int:
     from tunnel_server.settings.loading import file_path
 
     path, exists = file_path(asked.flags, os.environ)
-    print(showing.shown_path(path, exists=exists, as_json=bool(asked.flags.get("json"))))
+    print(showing.shown_path(path, exists=exists, as_json=bool(asked.own.get("json"))))
     return 0
 
 

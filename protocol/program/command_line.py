@@ -69,12 +69,14 @@ class Asked(NamedTuple):
 
     Attributes:
         command: its name.
-        flags: those that were given, by the names of their rows.
+        flags: the settings that were given, by the names of their rows.
+        own: the command's own flags that were given. One may have the name of a setting.
         argument: the command's word; None if it is missing.
     """
 
     command: str
     flags: Mapping[str, Value]
+    own: Mapping[str, Value]
     argument: str | None
 
 
@@ -165,7 +167,7 @@ class _Command(click.Command):
         self._line = line
         super().__init__(
             command.name,
-            callback=partial(_asked, command.name),
+            callback=partial(_asked, command),
             params=parameters,
             help=command.help,
             epilog=command.epilog,
@@ -213,11 +215,12 @@ class _Group(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def _asked(command: str, **parameters: object) -> Asked:
+def _asked(command: Command, **parameters: object) -> Asked:
     argument = parameters.pop(_ARGUMENT, None)
     # A flag that was not given is None, False or (); one that was given may be "".
-    flags = {name: v for name, v in parameters.items() if isinstance(v, str) or v}
-    return Asked(command, flags, argument)  # type: ignore[arg-type]  # click's values are Any
+    given = {name: v for name, v in parameters.items() if isinstance(v, str) or v}
+    own = {row.name: given.pop(row.name) for row in command.flags if row.name in given}
+    return Asked(command.name, given, own, argument)  # type: ignore[arg-type]  # click's are Any
 
 
 def _in_our_words(

@@ -325,6 +325,8 @@ def test_config_show_tells_sources_and_no_secret(
     assert shown["server"]["from"] == "TUNNEL_SERVER"
     assert shown["subdomain"] == {"value": "myapp", "source": "flag", "from": "--subdomain"}
     assert shown["origin_timeout"] == {"value": 600, "source": "default"}
+    # The setting, and not the flag of this command.
+    assert shown["json"] == {"value": False, "source": "default"}
 
 
 def test_config_path_is_told_whether_it_is_there_or_not(

@@ -725,6 +725,11 @@ def test_config_show_as_json_has_every_setting(
     assert shown["open"] == {"value": False, "source": "default"}
     assert shown["public_url"] == {"value": None, "source": "default"}
     assert shown["hold"] == {"value": 60, "source": "default"}
+    # The setting, and not the flag of this command.
+    assert shown["json"] == {"value": False, "source": "default"}
+    path.write_text("json = false")
+    shown = json.loads(printed(capsys, "config", "show", "--json"))["settings"]
+    assert shown["json"] == {"value": False, "source": "file", "from": f"{path}:1"}
 
 
 @pytest.mark.usefixtures("app")

@@ -24,6 +24,9 @@ TABLE = Table(
     ),
 )
 
+# Of the command, and of the same name as a setting.
+OWN = Setting(name="quiet", kind=Switch(), help="Make it quietly.", commands=())
+
 
 def line(default: str = "", *, repeats_words: bool = True) -> CommandLine:
     return CommandLine(
@@ -31,7 +34,7 @@ def line(default: str = "", *, repeats_words: bool = True) -> CommandLine:
         help="What it is for.",
         commands=(
             Command(RUN, "Run it.", "TARGET", epilog="More."),
-            Command(MAKE, "Make one."),
+            Command(MAKE, "Make one.", flags=(OWN,)),
         ),
         groups={"thing": "Things."},
         default=default,
@@ -57,18 +60,23 @@ def line(default: str = "", *, repeats_words: bool = True) -> CommandLine:
 def test_values_come_back_as_they_were_typed(
     arguments: list[str], flags: dict[str, Value], argument: str | None
 ) -> None:
-    assert asked_for(line(), arguments) == Asked(RUN, flags, argument)
+    assert asked_for(line(), arguments) == Asked(RUN, flags, {}, argument)
 
 
 def test_command_of_two_words_takes_the_flags_of_its_rows() -> None:
     assert asked_for(line(), ["thing", "make", "--the-size", "1"]) == Asked(
-        MAKE, {"the_size": "1"}, None
+        MAKE, {"the_size": "1"}, {}, None
     )
 
 
+def test_flags_of_a_command_are_no_settings() -> None:
+    asked = asked_for(line(), ["thing", "make", "--quiet", "--the-size", "1"])
+    assert asked == Asked(MAKE, {"the_size": "1"}, {"quiet": True}, None)
+
+
 def test_default_command_is_what_is_meant_where_none_is_named() -> None:
-    assert asked_for(line(RUN), []) == Asked(RUN, {}, None)
-    assert asked_for(line(RUN), ["--quiet"]) == Asked(RUN, {"quiet": True}, None)
+    assert asked_for(line(RUN), []) == Asked(RUN, {}, {}, None)
+    assert asked_for(line(RUN), ["--quiet"]) == Asked(RUN, {"quiet": True}, {}, None)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +96,10 @@ def test_default_command_is_what_is_meant_where_none_is_named() -> None:
             ["run", "--no-quiet"],
             "--no-quiet: no such flag; there are --the-size, --quiet, --field, --help",
         ),
-        (["thing", "make", "--quiet"], "--quiet: no such flag; there are --the-size, --help"),
+        (
+            ["thing", "make", "--field"],
+            "--field: no such flag; there are --the-size, --quiet, --help",
+        ),
         (["run", "--the"], f"--the: {UNKNOWN}"),
         (["-x"], "-x: no such flag; there are --version, --help"),
     ],
