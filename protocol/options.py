@@ -43,7 +43,7 @@ class Options(NamedTuple):
         }
 
 
-class WholeSeconds(NamedTuple):
+class SecondsWithin(NamedTuple):
     """A kind: an integer within limits."""
 
     least: int
@@ -61,7 +61,7 @@ class Option(NamedTuple):
     """A row of the table: one option that this version knows."""
 
     name: str  # in a claim's map
-    kind: WholeSeconds
+    kind: SecondsWithin
     default: object  # without it in the map; it need not be of the kind
 
     def read(self, value: object) -> object:
@@ -73,7 +73,7 @@ class Option(NamedTuple):
 
 # One row for each field of Options, in the same order.
 OPTIONS: Final = (
-    Option("ws-keepalive", WholeSeconds(WS_KEEPALIVE_MIN_S, WS_KEEPALIVE_MAX_S), default=0),
+    Option("ws-keepalive", SecondsWithin(WS_KEEPALIVE_MIN_S, WS_KEEPALIVE_MAX_S), default=0),
 )
 
 
