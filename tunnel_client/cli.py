@@ -7,7 +7,6 @@ command is done, and not for --help.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -15,13 +14,13 @@ from protocol.errors import ConfigError
 from protocol.program import showing
 from protocol.program.command_line import Asked, Command, CommandLine, asked_for
 from protocol.program.process import EXIT_BAD_USAGE
-from protocol.program.text import printable
 from tunnel_client.settings.rows import HTTP, PROGRAM, TABLE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tunnel_client.settings.config import ClientConfig, Gathered
+    from protocol.program.settings import Gathered
+    from tunnel_client.settings.config import ClientConfig
 
 FOLDER: Final = "trio-tunnel"  # in the user's folders for config and state; the server's too
 
@@ -59,7 +58,7 @@ def config_from(arguments: Sequence[str]) -> ClientConfig | int:
             return asked
         return _COMMANDS[asked.command](asked)
     except ConfigError as error:
-        _complain(str(error))
+        showing.complain(PROGRAM, str(error))
     return EXIT_BAD_USAGE
 
 
@@ -81,7 +80,7 @@ def _http(asked: Asked) -> ClientConfig:
 
     gathered = _gathered(asked)
     config, warnings = load(asked.argument, gathered.resolved, os.environ, _state_folder())
-    _warn(warnings)
+    showing.warn(PROGRAM, warnings)
     return config
 
 
@@ -89,7 +88,7 @@ def _gathered(asked: Asked) -> Gathered:
     from tunnel_client.settings.config import gather
 
     gathered = gather(asked.flags, os.environ, _config_folder())
-    _warn(gathered.warnings)
+    showing.warn(PROGRAM, gathered.warnings)
     return gathered
 
 
@@ -97,48 +96,18 @@ def _checked(asked: Asked) -> Gathered:
     from tunnel_client.settings.config import load
 
     gathered = _gathered(asked)
-    _warn(load(_SOME_TARGET, gathered.resolved, os.environ, None).warnings)
+    showing.warn(PROGRAM, load(_SOME_TARGET, gathered.resolved, os.environ, None).warnings)
     return gathered
 
 
-def _check(asked: Asked) -> int:
-    as_json = bool(asked.own.get("json"))
-    try:
-        print(showing.checked(_checked(asked).file, as_json=as_json))
-    except ConfigError as error:
-        if as_json:
-            print(showing.refused(error))
-        raise
-    return 0
-
-
-def _show(asked: Asked) -> int:
-    resolved = _checked(asked).resolved
-    print(showing.shown(TABLE, resolved, as_json=bool(asked.own.get("json"))))
-    return 0
-
-
-def _path(asked: Asked) -> int:
+def _place(asked: Asked) -> tuple[Path, bool]:
     from tunnel_client.settings.config import FILE_NAME
 
     path = _config_folder() / FILE_NAME
-    as_json = bool(asked.own.get("json"))
-    print(showing.shown_path(path, exists=path.exists(), as_json=as_json))
-    return 0
+    return path, path.exists()
 
 
 _COMMANDS: Final[Mapping[str, Callable[[Asked], ClientConfig | int]]] = {
     HTTP: _http,
-    showing.CHECK: _check,
-    showing.SHOW: _show,
-    showing.PATH: _path,
+    **showing.ConfigCommands(TABLE, _checked, _place).by_name,
 }
-
-
-def _warn(warnings: Sequence[str]) -> None:
-    for warning in warnings:
-        _complain(f"warning: {warning}")
-
-
-def _complain(line: str) -> None:
-    print(f"{PROGRAM}: {printable(line)}", file=sys.stderr)

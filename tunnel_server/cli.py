@@ -19,11 +19,12 @@ from protocol.errors import ConfigError
 from protocol.program import showing
 from protocol.program.command_line import Asked, Command, CommandLine, asked_for
 from protocol.program.process import EXIT_BAD_USAGE, EXIT_STOPPED
-from protocol.program.text import escape_controls
 from tunnel_server.settings.rows import PROGRAM, SERVE, TABLE, TOKEN_CREATE
 
 if TYPE_CHECKING:
-    from tunnel_server.settings.loading import Gathered
+    from pathlib import Path
+
+    from protocol.program.settings import Gathered
 
 _SEE: Final = f" (see {PROGRAM} --help)"
 _LINE: Final = CommandLine(
@@ -67,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         asked = asked_for(_LINE, arguments)
         return asked if isinstance(asked, int) else _COMMANDS[asked.command](asked)
     except ConfigError as error:
-        _complain(str(error))
+        showing.complain(PROGRAM, str(error))
         return EXIT_BAD_USAGE
     except KeyboardInterrupt:
         return EXIT_STOPPED
@@ -104,9 +105,10 @@ def _create_token(asked: Asked) -> int:
         auth_file = tokens_file(resolved)
         add_token(auth_file, name, token)
     print(token, flush=True)
-    _complain(
+    said = (
         f"{name} may connect with this token now. It is shown this once; {auth_file} has its hash."
     )
+    showing.complain(PROGRAM, said)
     return 0
 
 
@@ -114,8 +116,7 @@ def _gathered(asked: Asked) -> Gathered:
     from tunnel_server.settings.loading import gather
 
     gathered = gather(asked.flags, os.environ)
-    for warning in gathered.warnings:
-        _complain(f"warning: {warning}")
+    showing.warn(PROGRAM, gathered.warnings)
     return gathered
 
 
@@ -134,39 +135,14 @@ def _checked(asked: Asked) -> Gathered:
     return gathered
 
 
-def _check(asked: Asked) -> int:
-    as_json = bool(asked.own.get("json"))
-    try:
-        print(showing.checked(_checked(asked).file, as_json=as_json))
-    except ConfigError as error:
-        if as_json:
-            print(showing.refused(error))
-        raise
-    return 0
-
-
-def _show(asked: Asked) -> int:
-    resolved = _checked(asked).resolved
-    print(showing.shown(TABLE, resolved, as_json=bool(asked.own.get("json"))))
-    return 0
-
-
-def _path(asked: Asked) -> int:
+def _place(asked: Asked) -> tuple[Path, bool]:
     from tunnel_server.settings.loading import file_path
 
-    path, exists = file_path(asked.flags, os.environ)
-    print(showing.shown_path(path, exists=exists, as_json=bool(asked.own.get("json"))))
-    return 0
+    return file_path(asked.flags, os.environ)
 
 
 _COMMANDS: Final[Mapping[str, Callable[[Asked], int]]] = {
     SERVE: _serve,
     TOKEN_CREATE: _create_token,
-    showing.CHECK: _check,
-    showing.SHOW: _show,
-    showing.PATH: _path,
+    **showing.ConfigCommands(TABLE, _checked, _place).by_name,
 }
-
-
-def _complain(message: str) -> None:
-    print(f"{PROGRAM}: {escape_controls(message)}", file=sys.stderr)

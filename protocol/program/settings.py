@@ -11,10 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Final, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
 
 from protocol.errors import ConfigError
 from protocol.program.kinds import Switch, Text, Value, choice
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Source = Literal["flag", "variable", "file", "default"]
 
@@ -113,6 +116,20 @@ class Given(NamedTuple):
 
 # The settings of one source by name; of several sources, the strongest comes first.
 Layer = Mapping[str, Given]
+
+
+class Gathered(NamedTuple):
+    """The settings of all sources.
+
+    Attributes:
+        resolved: of each setting that was given, the strongest source's, not yet read.
+        file: the settings file; None if there is none.
+        warnings: what the person should be told, one line each.
+    """
+
+    resolved: Mapping[str, Given]
+    file: Path | None
+    warnings: tuple[str, ...]
 
 
 def from_flags(table: Table, flags: Mapping[str, Value]) -> Layer:

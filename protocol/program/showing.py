@@ -1,14 +1,16 @@
-"""Settings as text: `config check|show|path` of both programs, and docs/settings.md."""
+"""Settings as text: `config check|show|path` of both programs, complaints, and docs/settings.md."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from protocol.errors import ConfigError
-from protocol.program.command_line import Command
+from protocol.program.command_line import Asked, Command
 from protocol.program.kinds import Switch
-from protocol.program.settings import Given, Setting, Table
+from protocol.program.process import EXIT_STOPPED
+from protocol.program.settings import Gathered, Given, Setting, Table
 from protocol.program.text import printable
 
 if TYPE_CHECKING:
@@ -110,6 +112,64 @@ def _from(row: Setting, given: Given | None) -> str:
     if given is not None:
         return given.key.removesuffix(f": {row.name}")
     return "default" if row.default is not None or row.is_switch else (row.unset or "not set")
+
+
+class ConfigCommands:
+    """`config check`, `show` and `path` of a program. Each prints, and returns an exit code.
+
+    Args:
+        checked: the settings, after all that can be checked of them without running; it raises
+            ConfigError.
+        place: the settings file that holds, or would, and whether it is there.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        checked: Callable[[Asked], Gathered],
+        place: Callable[[Asked], tuple[Path, bool]],
+    ) -> None:
+        self._table = table
+        self._checked = checked
+        self._place = place
+        self.by_name = {CHECK: self._check, SHOW: self._show, PATH: self._path}
+
+    def __repr__(self) -> str:
+        return f"<ConfigCommands of {self._table.program}>"
+
+    def _check(self, asked: Asked) -> int:
+        as_json = _wants_json(asked)
+        try:
+            print(checked(self._checked(asked).file, as_json=as_json))
+        except ConfigError as error:
+            if as_json:
+                print(refused(error))
+            raise
+        return EXIT_STOPPED
+
+    def _show(self, asked: Asked) -> int:
+        print(shown(self._table, self._checked(asked).resolved, as_json=_wants_json(asked)))
+        return EXIT_STOPPED
+
+    def _path(self, asked: Asked) -> int:
+        path, exists = self._place(asked)
+        print(shown_path(path, exists=exists, as_json=_wants_json(asked)))
+        return EXIT_STOPPED
+
+
+def _wants_json(asked: Asked) -> bool:
+    return bool(asked.own.get(_JSON_FLAG.name))
+
+
+def complain(program: str, line: str) -> None:
+    """Print a line on stderr that is safe for a terminal."""
+    print(f"{program}: {printable(line)}", file=sys.stderr)
+
+
+def warn(program: str, warnings: Iterable[str]) -> None:
+    """Print what a person should be told and nothing fails for, a line each."""
+    for warning in warnings:
+        complain(program, f"warning: {warning}")
 
 
 def table_of(table: Table) -> str:

@@ -235,6 +235,7 @@ def test_word_too_many_is_refused(refused: Callable[..., str]) -> None:
 
 def test_line_stays_one_whatever_the_value_is(refused: Callable[..., str]) -> None:
     refused("--bind", "a\nb\x1b[2J")
+    assert refused("--\u202ebind").startswith(r"--\u202ebind: no such flag")
     refused("a\nb")
     refused("--a\nb")
     refused("serve", "a\nb")

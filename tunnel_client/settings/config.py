@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 from protocol.errors import ConfigError as ConfigError
 from protocol.program.kinds import Value
 from protocol.program.settings import (
+    Gathered,
     Given,
     LogLevel,
     from_environment,
@@ -95,20 +96,6 @@ class ClientConfig:
     ws_keepalive_s: float = 0.0
     json: bool = False
     log_level: LogLevel = "info"
-
-
-class Gathered(NamedTuple):
-    """The settings of all sources.
-
-    Attributes:
-        resolved: of each setting that was given, the strongest source's, not yet read.
-        file: the settings file; None if there is none.
-        warnings: what the person should be told, one line each.
-    """
-
-    resolved: Mapping[str, Given]
-    file: Path | None
-    warnings: tuple[str, ...]
 
 
 class Loaded(NamedTuple):

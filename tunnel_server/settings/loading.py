@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from platformdirs import user_config_path
 
 from protocol.errors import ConfigError
 from protocol.program.kinds import Value
 from protocol.program.settings import (
+    Gathered,
     Given,
     Layer,
     from_environment,
@@ -27,20 +28,6 @@ from tunnel_server.settings.rows import CONFIG, TABLE, TOKEN_CREATE
 
 FILE_NAME: Final = "server.toml"
 SYSTEM_FOLDER: Final = Path("/etc/trio-tunnel")
-
-
-class Gathered(NamedTuple):
-    """The settings of all sources.
-
-    Attributes:
-        resolved: of each setting that was given, the strongest source's, not yet read.
-        file: the settings file; None if there is none.
-        warnings: what the person should be told, one line each.
-    """
-
-    resolved: Mapping[str, Given]
-    file: Path | None
-    warnings: tuple[str, ...]
 
 
 def gather(flags: Mapping[str, Value], environ: Mapping[str, str]) -> Gathered:
