@@ -113,9 +113,12 @@ class ConfigError(TunnelError):
         key: the setting as the person gave it: `--server`, `TUNNEL_TOKEN`, `client.toml:3: server`;
             "" where it is about the words of the command line.
         message: what is allowed there.
+        beside: the flag of the other setting, where two do not fit together; the message has it
+            behind a space. If the one of `key` is missing, `beside` is the one that needs it.
     """
 
-    def __init__(self, key: str, message: str) -> None:
+    def __init__(self, key: str, message: str, beside: str = "") -> None:
         super().__init__(f"{key}: {message}" if key else message)
         self.key = key
         self.message = message
+        self.beside = beside

@@ -94,6 +94,12 @@ class Table(NamedTuple):
         """The variables of a setting, the strongest first."""
         return (f"{self.prefix}{row.name.upper()}", *row.variables)
 
+    def name_in(self, source: Source, row: Setting) -> str:
+        """What a setting is called in a source: `--hold`, `TUNNEL_SERVER_HOLD`, `hold`."""
+        if source == "variable":
+            return self.variables_of(row)[0]
+        return row.name if source == "file" else row.flag
+
 
 class Given(NamedTuple):
     """A value, which may be a secret, and where it came from.

@@ -304,6 +304,23 @@ def test_exit_code_is_the_servers(app: App, result: int) -> None:
     assert main([]) == result
 
 
+def test_variables_that_do_not_fit_together_are_named(
+    refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch, home_file: Path
+) -> None:
+    monkeypatch.setenv("TUNNEL_SERVER_TLS_CERT", "/c")
+    assert refused() == "TUNNEL_SERVER_TLS_CERT: needs TUNNEL_SERVER_TLS_KEY beside it"
+    monkeypatch.delenv("TUNNEL_SERVER_TLS_CERT")
+    monkeypatch.setenv("TUNNEL_SERVER_REPLACE", "true")
+    monkeypatch.setenv("TUNNEL_SERVER_BIND", "127.0.0.1:0")
+    needs_port = "needs the port of the server that it replaces in"
+    assert refused() == f"TUNNEL_SERVER_REPLACE: {needs_port} TUNNEL_SERVER_BIND"
+    # Each by the name that it was given with.
+    assert refused("--replace") == f"--replace: {needs_port} TUNNEL_SERVER_BIND"
+    monkeypatch.delenv("TUNNEL_SERVER_BIND")
+    path = write_file(home_file, "bind = '127.0.0.1:0'")
+    assert refused() == f"TUNNEL_SERVER_REPLACE: {needs_port} {path}:1: bind"
+
+
 def test_file_that_turns_out_bad_at_the_start_is_one_line_and_2(
     app: App, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -574,10 +591,18 @@ def test_folder_that_this_user_may_not_look_into_has_no_file_for_it(
         ("trusted_proxies = '::1'", "1: trusted_proxies: a list of strings"),
         ("trusted_proxies = ['proxy']", "1: trusted_proxies: takes networks"),
         ("max_connections = 0", "1: max_connections: takes a whole number, 1 to 1,000,000"),
-        ("\n\nproxy_protocol = true", "--trusted-proxies: is needed beside --proxy-protocol"),
-        ("bind = '[::1]:0'\nreplace = true", "2: replace: needs the port of the server"),
+        ("\n\nproxy_protocol = true", "3: proxy_protocol: needs trusted_proxies beside it"),
+        (
+            "bind = '[::1]:0'\nreplace = true",
+            "2: replace: needs the port of the server that it replaces in bind",
+        ),
+        (
+            "domain = 'x.com'\npublic_url = 'https://com'",
+            "2: public_url: its host may not be com while domain is x.com: ",
+        ),
         ("auth_file = ''", "1: auth_file: takes a path, not ''"),
-        ("tls_cert = '/c'", "--tls-key: is needed beside --tls-cert"),
+        ("tls_cert = '/c'", "1: tls_cert: needs tls_key beside it"),
+        ("tls_key = '/k'", "1: tls_key: needs tls_cert beside it"),
         ("log_level = 'loud'", "1: log_level: error, warning, info, debug or frames"),
         ("config = 'other.toml'", "1: config: unknown key; "),
         ("[hold]", "1: hold: a whole number of seconds"),
@@ -590,9 +615,8 @@ def test_bad_file_is_one_line_that_names_line_and_key(
     refused: Callable[..., str], home_file: Path, content: str, said: str
 ) -> None:
     path = write_file(home_file, content)
-    line = said if said.startswith("--") else f"{path}:{said}"
     for command in ([], ["config", "check"], ["config", "show"]):
-        assert refused(*command).startswith(line)
+        assert refused(*command).startswith(f"{path}:{said}")
 
 
 def test_bad_variable_is_named(

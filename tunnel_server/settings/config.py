@@ -111,13 +111,13 @@ class ServerConfig:
             missing, given = "--tls-key", "--tls-cert"
             if self.tls_cert is None:
                 missing, given = given, missing
-            raise ConfigError(missing, f"is needed beside {given}: the two go together")
+            raise ConfigError(missing, f"is needed beside {given}: the two go together", given)
         if self.proxy_protocol and not self.trusted_proxies:
-            raise ConfigError("--trusted-proxies", "is needed beside --proxy-protocol")
+            given = "--proxy-protocol"
+            raise ConfigError("--trusted-proxies", f"is needed beside {given}", given)
         if self.replace and self.bind_port == 0:
-            raise ConfigError(
-                "--replace", "needs the port of the server that it replaces in --bind"
-            )
+            text = "needs the port of the server that it replaces in --bind"
+            raise ConfigError("--replace", text, "--bind")
         _check_max_connections(self.max_connections)
         if self.log_level not in LOG_LEVELS:
             refuse("--log-level", f"takes {' or '.join(LOG_LEVELS)}", self.log_level)
@@ -246,7 +246,7 @@ def _check_public_url(url: PublicUrl, domain: str) -> None:
         text = (
             f"its host may not be {parent} while --domain is {domain}: both claim the name {label}"
         )
-        raise ConfigError("--public-url", text)
+        raise ConfigError("--public-url", text, "--domain")
 
 
 def _check_readable(flag: str, path: Path) -> None:

@@ -107,5 +107,21 @@ def named_as_given(resolved: Mapping[str, Given]) -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        keys = {row.flag: resolved[row.name].key for row in TABLE.rows if row.name in resolved}
-        raise ConfigError(keys.get(error.key, error.key), error.message) from None
+        raise _as_given(error, resolved) from None
+
+
+def _as_given(error: ConfigError, resolved: Mapping[str, Given]) -> ConfigError:
+    rows = {row.flag: row for row in TABLE.rows}
+    given = {flag: resolved[row.name] for flag, row in rows.items() if row.name in resolved}
+    at_fault, beside = given.get(error.key), given.get(error.beside)
+    if at_fault is not None:
+        message = error.message
+        if beside is not None:
+            same = beside.source == at_fault.source
+            name = TABLE.name_in(beside.source, rows[error.beside]) if same else beside.key
+            message = message.replace(f" {error.beside}", f" {name}")
+        return ConfigError(at_fault.key, message)
+    if beside is not None and not beside.by_flag:
+        missing = TABLE.name_in(beside.source, rows[error.key])
+        return ConfigError(beside.key, f"needs {missing} beside it")
+    return error
