@@ -61,7 +61,7 @@ class ServerConfig:
         bind_port: 0 takes a free one.
         domain: tunnels are the labels in front of it; lower case.
         public_url: the apex as visitors see it; None: made of the domain and the bound port.
-        auth_file: the tokens, if the flag was given; `tokens_file` has the default.
+        auth_file: the tokens, if somebody named a file; `tokens_file` has the default.
         open: let everybody in, whatever the address is.
         tls_cert: PEM with the certificate and its chain; None: plain HTTP.
         tls_key: PEM with its key.
@@ -138,8 +138,8 @@ class ServerConfig:
 
         It does unless the server listens on loopback **and** its domain is one that only this
         machine knows (a server behind nginx is bound to loopback and public all the same). An auth
-        file that was named on the command line is never ignored: it makes tokens needed there, too.
-        --open overrides all of it.
+        file that a flag, a variable or the settings file names is never ignored: it makes tokens
+        needed there, too. `open` overrides all of it.
         """
         if self.open:
             return False
