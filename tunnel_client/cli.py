@@ -39,7 +39,7 @@ _LINE: Final = CommandLine(
     groups=showing.GROUP,
     default="",
     there_are="allowed:",
-    see=f"; allowed: {PROGRAM} http TARGET [FLAGS], see {PROGRAM} http --help",
+    see=f"; see {PROGRAM} http --help",
     repeats_words=False,
 )
 

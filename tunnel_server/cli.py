@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from protocol.program.settings import Gathered
 
-_SEE: Final = f" (see {PROGRAM} --help)"
+_SEE: Final = f"; see {PROGRAM} --help"
 _LINE: Final = CommandLine(
     TABLE,
     help="Give web apps on other machines public URLs.",
@@ -64,7 +64,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        _check_command(arguments)
         asked = asked_for(_LINE, arguments)
         return asked if isinstance(asked, int) else _COMMANDS[asked.command](asked)
     except ConfigError as error:
@@ -72,13 +71,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_BAD_USAGE
     except KeyboardInterrupt:
         return EXIT_STOPPED
-
-
-def _check_command(arguments: Sequence[str]) -> None:
-    known = {command.name.partition(" ")[0] for command in _LINE.commands}
-    if arguments and not arguments[0].startswith("-") and arguments[0] not in known:
-        said = "no such command; there are serve, token create, and config check, show and path"
-        raise ConfigError(arguments[0], said)
 
 
 def _serve(asked: Asked) -> int:
@@ -94,11 +86,11 @@ def _serve(asked: Asked) -> int:
 
 
 def _create_token(asked: Asked) -> int:
-    from tunnel_server.owners.tokens import TOKEN_RANDOM_BYTES, add_token, make_token
+    from tunnel_server.owners.tokens import NAME_RULE, TOKEN_RANDOM_BYTES, add_token, make_token
     from tunnel_server.settings.loading import named_as_given, tokens_file
 
     if asked.argument is None:
-        raise ConfigError("", f"Missing argument 'NAME'{_SEE}")
+        raise ConfigError("NAME", f"is missing; allowed: {NAME_RULE}{_SEE}")
     name, resolved = asked.argument, _gathered(asked).resolved
     token = make_token(os.urandom(TOKEN_RANDOM_BYTES))
     with named_as_given(resolved):

@@ -63,6 +63,21 @@ class CommandLine(NamedTuple):
     def program(self) -> str:
         return self.table.program
 
+    @property
+    def listed(self) -> str:
+        """All commands, for people: `serve, token create, and config check, show and path`."""
+        words: dict[str, list[str]] = {}
+        for command in self.commands:
+            first, _, second = command.name.partition(" ")
+            words.setdefault(first, []).append(second or command.argument)
+        *others, last = (f"{first} {_and(behind)}".strip() for first, behind in words.items())
+        return f"{', '.join(others)}, and {last}" if others else last
+
+
+def _and(words: Sequence[str]) -> str:
+    *others, last = words
+    return f"{', '.join(others)} and {last}" if others else last
+
 
 class Asked(NamedTuple):
     """One command line, with the values as they were typed.
@@ -165,6 +180,7 @@ class _Command(click.Command):
         self, line: CommandLine, command: Command, parameters: list[click.Parameter]
     ) -> None:
         self._line = line
+        self._takes = f"one {command.argument}" if command.argument else "flags alone"
         super().__init__(
             command.name,
             callback=partial(_asked, command),
@@ -176,10 +192,11 @@ class _Command(click.Command):
         )
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        rest = _in_our_words(self._line, self, partial(super().parse_args, ctx, args))
+        rest = in_our_words(self._line, self, partial(super().parse_args, ctx, args))
         if rest:
             words = f" ({' '.join(rest)})" if self._line.repeats_words else ""
-            raise ConfigError("", f"Got unexpected extra argument(s){words}{self._line.see}")
+            said = f"{self.name} takes {self._takes}, and there are too many words"
+            raise ConfigError("", f"{said}{words}{self._line.see}")
         return rest
 
 
@@ -201,17 +218,21 @@ class _Group(click.Group):
         )
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return _in_our_words(self._line, self, partial(super().parse_args, ctx, args))
+        return in_our_words(self._line, self, partial(super().parse_args, ctx, args))
 
     def _check_named(self, context: click.Context) -> None:
         if context.invoked_subcommand is None:
-            raise ConfigError("", f"Missing command{self._line.see}")
+            behind = "" if self.name == self._line.program else f" behind {self.name}"
+            allowed = f"{self._line.there_are} {self._line.listed}"
+            raise ConfigError("", f"a command is missing{behind}; {allowed}{self._line.see}")
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in self.commands:
-            raise ConfigError("", f"No such command {args[0]!r}{self._line.see}")
+            key = args[0] if self.name == self._line.program else f"{self.name} {args[0]}"
+            allowed = f"{self._line.there_are} {self._line.listed}"
+            raise ConfigError(key, f"no such command; {allowed}")
         return super().resolve_command(ctx, args)
 
 
@@ -223,15 +244,16 @@ def _asked(command: Command, **parameters: object) -> Asked:
     return Asked(command.name, given, own, argument)  # type: ignore[arg-type]  # click's are Any
 
 
-def _in_our_words(
+def in_our_words(
     line: CommandLine, command: click.Command, parse: Callable[[], list[str]]
 ) -> list[str]:
+    """Parse, and say what click refuses in words of ours. Raises ConfigError."""
     try:
         return parse()
     except click.UsageError as error:
         option = getattr(error, "option_name", None)
         if option is None:
-            raise ConfigError("", f"{error.format_message().rstrip('.')}{line.see}") from None
+            raise ConfigError("", f"the command line cannot be understood{line.see}") from None
         raise ConfigError(option, _about_flag(line, option, command.params)) from None
 
 

@@ -83,13 +83,23 @@ def test_token_as_an_argument_works_and_is_warned_about(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "Missing command; allowed: tunnel-client http TARGET [FLAGS]"),
-        (["frob"], "No such command 'frob'; allowed: tunnel-client http TARGET [FLAGS]"),
-        (["3000"], "No such command '3000'; allowed: tunnel-client http TARGET [FLAGS]"),
+        ([], "a command is missing; allowed: http TARGET, and config check, show and path; see "),
+        (["config"], "a command is missing behind config; allowed: http TARGET, and config check"),
+        (
+            ["frob"],
+            "frob: no such command; allowed: http TARGET, and config check, show and path\n",
+        ),
+        (
+            ["3000"],
+            "3000: no such command; allowed: http TARGET, and config check, show and path\n",
+        ),
         (["--frob"], "--frob: no such flag; allowed: --version, --help\n"),
         (["http"], "TARGET: is missing; allowed: 3000, host:3000, "),
         (["http", ""], "TARGET: a host is "),
-        (["http", "3000", "tt_hunter2"], "Got unexpected extra argument(s); allowed: "),
+        (
+            ["http", "3000", "tt_hunter2"],
+            "http takes one TARGET, and there are too many words; see ",
+        ),
         (["http", "3000/path"], "TARGET: no path"),
         (["http", "--frob", "3000"], "--frob: no such flag; allowed: --server, --server-ca, "),
         (["http", "3000", "--frob\x1b[2J\n"], r"--frob\x1b[2J\n: no such flag; "),

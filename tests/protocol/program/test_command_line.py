@@ -4,13 +4,21 @@ import click
 import pytest
 
 from protocol.errors import ConfigError
-from protocol.program.command_line import Asked, Command, CommandLine, asked_for, option_of
+from protocol.program.command_line import (
+    Asked,
+    Command,
+    CommandLine,
+    asked_for,
+    in_our_words,
+    option_of,
+)
 from protocol.program.kinds import Switch, Text, Texts, Value
 from protocol.program.settings import Setting, Table
 from tunnel_client.settings import rows as client
 from tunnel_server.settings import rows as server
 
 RUN, MAKE = "run", "thing make"
+COMMANDS = "run TARGET, and thing make"
 UNKNOWN = "no such flag; there are --the-size, --quiet, --field, --help"
 
 TABLE = Table(
@@ -39,7 +47,7 @@ def line(default: str = "", *, repeats_words: bool = True) -> CommandLine:
         groups={"thing": "Things."},
         default=default,
         there_are="there are",
-        see=" (see --help)",
+        see="; see --help",
         repeats_words=repeats_words,
     )
 
@@ -82,12 +90,18 @@ def test_default_command_is_what_is_meant_where_none_is_named() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "Missing command (see --help)"),
-        (["thing"], "Missing command (see --help)"),
-        (["frob"], "No such command 'frob' (see --help)"),
-        (["thing", "frob", "x"], "No such command 'frob' (see --help)"),
-        (["run", "a", "b c"], "Got unexpected extra argument(s) (b c) (see --help)"),
-        (["thing", "make", "a"], "Got unexpected extra argument(s) (a) (see --help)"),
+        ([], f"a command is missing; there are {COMMANDS}; see --help"),
+        (["thing"], f"a command is missing behind thing; there are {COMMANDS}; see --help"),
+        (["frob"], f"frob: no such command; there are {COMMANDS}"),
+        (["thing", "frob", "x"], f"thing frob: no such command; there are {COMMANDS}"),
+        (
+            ["run", "a", "b c"],
+            "run takes one TARGET, and there are too many words (b c); see --help",
+        ),
+        (
+            ["thing", "make", "a"],
+            "thing make takes flags alone, and there are too many words (a); see --help",
+        ),
         (["run", "--the-size"], "--the-size: needs a value, N"),
         (["run", "--field"], "--field: needs a value, F"),
         (["run", "--quiet=1"], "--quiet: takes no value"),
@@ -113,7 +127,29 @@ def test_bad_usage_is_told_in_our_words(arguments: list[str], said: str) -> None
 def test_words_too_many_may_be_a_token_and_are_not_repeated() -> None:
     with pytest.raises(ConfigError) as caught:
         asked_for(line(repeats_words=False), ["run", "a", "hunter2"])
-    assert str(caught.value) == "Got unexpected extra argument(s) (see --help)"
+    assert str(caught.value) == ("run takes one TARGET, and there are too many words; see --help")
+
+
+def test_what_click_says_is_not_repeated() -> None:
+    def parse() -> list[str]:
+        raise click.UsageError("Got something else.")
+
+    with pytest.raises(ConfigError) as caught:
+        in_our_words(line(), click.Command("c"), parse)
+    assert str(caught.value) == "the command line cannot be understood; see --help"
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("run",), "run"),
+        (("run", "end"), "run, and end"),
+        (("run", "a b", "c d", "c e", "c f"), "run, a b, and c d, e and f"),
+    ],
+)
+def test_commands_are_listed_from_the_table(names: tuple[str, ...], said: str) -> None:
+    commands = tuple(Command(name, "Do it.") for name in names)
+    assert line()._replace(commands=commands).listed == said
 
 
 def test_help_shows_what_the_rows_say(capsys: pytest.CaptureFixture[str]) -> None:
