@@ -214,6 +214,7 @@ class _Group(click.Group):
             help=text,
             no_args_is_help=False,
             invoke_without_command=True,  # so that _check_named complains
+            subcommand_metavar="COMMAND [ARGS]...",  # some versions of click put one in brackets
             context_settings=_SETTINGS,
         )
 
