@@ -91,7 +91,7 @@ class AnswerWriter:
         accept = accept_of(exchange.head)
         answer = answer_to(found, accept, name=exchange.name, method=exchange.method)
         # Without a byte: the one thing that such a page takes for a failure.
-        silent = is_ping(accept) and isinstance(found, Refusal)
+        silent = is_ping(accept) and bool(values_of(answer.fields, b"tunnel-error"))
         draining = self._connection.edge.directory.draining
         exchange.begin_answer(exchange.beginning(own=True, draining=draining, silent=silent))
         if exchange.tap is not None:

@@ -89,6 +89,17 @@ async def test_a_ping_of_an_older_vite_gets_no_answer_at_all_instead_of_an_error
     assert await asked(world, refuses(), unknown) == b""
 
 
+async def test_a_ping_gets_no_answer_from_a_server_that_is_not_ready(world: World) -> None:
+    ping = b"GET /_tunnel/ready HTTP/1.1\r\nHost: localhost\r\nAccept: text/x-vite-ping\r\n\r\n"
+    visitor = world.visit()
+    await visitor.send(ping)
+    assert (await visitor.head()).startswith(b"HTTP/1.1 200")  # no error yet
+    world.directory.draining = True
+    visitor = world.visit()
+    await visitor.send(ping)
+    assert await visitor.rest() == b""
+
+
 async def test_a_ping_of_an_older_vite_gets_the_apps_own_answer(world: World) -> None:
     ping = b"GET / HTTP/1.1\r\nHost: app.localhost\r\nAccept: text/x-vite-ping\r\n"
     said = await asked(world, hello, ping + b"Connection: close\r\n\r\n")
