@@ -8,6 +8,8 @@ from typing import TypeVar
 
 import pytest
 
+from protocol.errors import LocalProtocolError
+
 State = TypeVar("State", bound=IntEnum)
 Happening = TypeVar("Happening", bound=IntEnum)
 
@@ -35,7 +37,7 @@ def walk(
 ) -> None:
     """Try every event in every state: the drawing says what comes of it.
 
-    A pair that may not be raises KeyError, and changes nothing.
+    A pair that may not be raises LocalProtocolError, which names both, and changes nothing.
 
     Args:
         begin: makes an object in this state; returns what gives it an event, and what tells the
@@ -48,7 +50,8 @@ def walk(
             happen, state_of = begin(state)
             after = expected.get((state.name, event.name))
             if after is None:
-                with pytest.raises(KeyError):
+                said = f"^{event.name} of .* that is {state.name}$"
+                with pytest.raises(LocalProtocolError, match=said):
                     happen(event)
             else:
                 happen(event)

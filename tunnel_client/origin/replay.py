@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import trio
 
-from protocol.errors import HttpError
+from protocol.errors import HttpError, LocalProtocolError
 from protocol.http.bodies import body_reader
 from protocol.http.fields import values_of
 from protocol.http.forwarding import without_tunnel_error
@@ -66,7 +66,7 @@ TRANSITIONS: Final = {
     (ReplayState.ABORTED, ReplayEvent.FINAL_HEAD): ReplayState.ABORTED,
     (ReplayState.ABORTED, ReplayEvent.ABORT): ReplayState.ABORTED,
 }
-"""The whole table. A pair that is not in it is a fault of ours: KeyError, and nothing changes."""
+"""The whole table. A pair that is not in it is a fault of ours: LocalProtocolError, no change."""
 
 # Each request asks for these, and a global costs a third of an enum's member.
 _ASKED: Final = ReplayState.ASKED
@@ -174,8 +174,7 @@ class Replay:
         Raises:
             OriginClosed: the connection broke; `state` and the tap's `status` and `error` tell
                 what that means.
-            HttpError: the app's answer is no HTTP.
-            LocalProtocolError: it is too much for the tunnel.
+            HttpError: the app's answer is no HTTP, or too much for the tunnel.
             StreamStopped, SessionClosed: nobody wants it any more.
         """
         self._connection = connection
@@ -207,7 +206,11 @@ class Replay:
         self.abort()
 
     def _happened(self, event: ReplayEvent) -> None:
-        self.state = TRANSITIONS[self.state, event]
+        try:
+            self.state = TRANSITIONS[self.state, event]
+        except KeyError:
+            message = f"{event.name} of a replay that is {self.state.name}"
+            raise LocalProtocolError(message) from None
 
     def _drop(self, event: ReplayEvent) -> None:
         """Let go of the app."""
@@ -249,16 +252,18 @@ class Replay:
             fields = without_tunnel_error(end_to_end(answer.fields))
             fields = self.config.identity.answered(fields, self._visited, final=final)
             head = Head(answer.status, answer.reason, fields, answer.body)
-            if not final:
+            if final:
+                self._happened(_FINAL_HEAD)
+                self.deadline = math.inf
+            try:
                 await self.stream.send_head(head)
-                if self.deadline < math.inf:
-                    self.start_timeout()
-                continue
-            self._happened(_FINAL_HEAD)
-            self.deadline = math.inf
-            await self.stream.send_head(head)
-            self.tap.status = answer.status
-            return answer
+            except LocalProtocolError as error:  # the app is at fault, and no table of ours
+                raise HttpError("head-too-large", str(error)) from error
+            if final:
+                self.tap.status = answer.status
+                return answer
+            if self.deadline < math.inf:
+                self.start_timeout()
 
     async def _next_head(self, connection: OriginConnection) -> bytes:
         answers = connection.answers
@@ -291,5 +296,8 @@ class Replay:
                     reader.eof()
                 except HttpError as error:
                     raise OriginClosed from error
-        stream.send_eof(reader.trailers)
+        try:
+            stream.send_eof(reader.trailers)
+        except LocalProtocolError as error:
+            raise HttpError("head-too-large", str(error)) from error
         return bool(reader.rest)

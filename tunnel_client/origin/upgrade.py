@@ -19,7 +19,7 @@ from typing import Final
 import trio
 
 from protocol.drivers.websocket_leg import WebSocketLeg
-from protocol.errors import SessionClosed, StreamReset, StreamStopped
+from protocol.errors import LocalProtocolError, SessionClosed, StreamReset, StreamStopped
 from tunnel_client.origin.connection import OriginClosed, OriginConnection
 from tunnel_client.origin.tap import PlainTap
 from tunnel_client.origin.visitor_stream import VisitorStream
@@ -73,7 +73,7 @@ TRANSITIONS: Final = {
     **{(state, RelayEvent.ABORT): RelayState.ABORTED for state in RelayState},
     **{(RelayState.ABORTED, event): RelayState.ABORTED for event in RelayEvent},
 }
-"""The whole table. A pair that is not in it is a fault of ours: KeyError, and nothing changes."""
+"""The whole table. A pair that is not in it is a fault of ours: LocalProtocolError, no change."""
 
 _OPEN: Final = RelayState.OPEN
 _HALF_CLOSED: Final = (RelayState.VISITOR_ENDED, RelayState.APP_ENDED, RelayState.BOTH_ENDED)
@@ -163,7 +163,10 @@ class OriginWebSocket:
     def _happened(self, event: RelayEvent) -> RelayState:
         """Change the state, and return the one before."""
         before = self._state
-        self._state = TRANSITIONS[before, event]
+        try:
+            self._state = TRANSITIONS[before, event]
+        except KeyError:
+            raise LocalProtocolError(f"{event.name} of a WebSocket that is {before.name}") from None
         return before
 
     def _moved(self) -> None:

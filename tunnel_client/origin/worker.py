@@ -14,13 +14,7 @@ from typing import Final, Protocol
 import trio
 
 from protocol.drivers.latch import Latch
-from protocol.errors import (
-    HttpError,
-    LocalProtocolError,
-    NoHttpError,
-    SessionClosed,
-    StreamStopped,
-)
+from protocol.errors import HttpError, NoHttpError, SessionClosed, StreamStopped
 from tunnel_client.origin.connection import OriginClosed, OriginConnection
 from tunnel_client.origin.dial import Dialer, OriginRefused
 from tunnel_client.origin.no_http import first_bytes, why_no_http
@@ -113,7 +107,7 @@ class Worker:
             failure = self._why_closed(replay)
         except NoHttpError as error:
             failure = "origin-protocol-error", await self._why_no_http(error)
-        except (HttpError, LocalProtocolError) as error:
+        except HttpError as error:
             failure = "origin-protocol-error", f"the answer of {self._owner.dialer.target}: {error}"
         except (StreamStopped, SessionClosed):
             failure = _why_gone(replay)

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import trio
 
 from protocol.drivers.session import Session
-from protocol.errors import ConfigError
+from protocol.errors import ConfigError, LocalProtocolError
 from protocol.limits import CLAIMS_MAX
 from protocol.mux.messages import Claim, Claimed, Refused, Release
 from protocol.options import Options
@@ -58,7 +58,7 @@ TRANSITIONS: Final = {
     (ClaimState.PUT_OFF, ClaimEvent.NEW_SESSION): ClaimState.WANTED,
     (ClaimState.REFUSED, ClaimEvent.NEW_SESSION): ClaimState.REFUSED,
 }
-"""The whole table. A pair that is not in it is a fault of ours: KeyError, and nothing changes."""
+"""The whole table. A pair that is not in it is a fault of ours: LocalProtocolError, no change."""
 
 
 class WantedName(NamedTuple):
@@ -94,8 +94,12 @@ class NameClaim:
         return f"<NameClaim {self.number} {self.wanted.name or 'any name'} {self.state.name}>"
 
     def happened(self, event: ClaimEvent) -> None:
-        """Change the state."""
-        self.state = TRANSITIONS[self.state, event]
+        """Change the state. Raises LocalProtocolError: the table has no such pair."""
+        try:
+            self.state = TRANSITIONS[self.state, event]
+        except KeyError:
+            message = f"{event.name} of a claim that is {self.state.name}"
+            raise LocalProtocolError(message) from None
 
 
 class Claims:

@@ -17,7 +17,7 @@ import trio
 
 from protocol.drivers.session import Session, SessionEvent
 from protocol.drivers.stream import TunnelStream
-from protocol.errors import HandshakeRefused
+from protocol.errors import HandshakeRefused, LocalProtocolError
 from protocol.limits import CLOSE_TIMEOUT_S, HANDSHAKE_TIMEOUT_S
 from protocol.mux.events import ClaimAnswered, GoingAway, Released
 from protocol.mux.messages import Claimed, Goaway, Refused, Release, Resumed, Welcome
@@ -73,7 +73,7 @@ TRANSITIONS: Final = {
     (LinkState.FINISHING_DETACHED, LinkEvent.LOST): LinkState.FINISHING_DETACHED,
     **{(state, LinkEvent.END): LinkState.ENDED for state in LinkState},
 }
-"""The whole table. A pair that is not in it is a fault of ours: KeyError, and nothing changes."""
+"""The whole table. A pair that is not in it is a fault of ours: LocalProtocolError, no change."""
 
 _FINISHING: Final = (LinkState.FINISHING, LinkState.FINISHING_DETACHED)
 
@@ -200,7 +200,11 @@ class Link:
     # --- a connection ---
 
     def _happened(self, event: LinkEvent) -> None:
-        self._state = TRANSITIONS[self._state, event]
+        try:
+            self._state = TRANSITIONS[self._state, event]
+        except KeyError:
+            message = f"{event.name} of a link that is {self._state.name}"
+            raise LocalProtocolError(message) from None
 
     async def _pause(self) -> bool:
         return await self._attempts.pause(self._kept.lived_s(), self.reason, held=True)

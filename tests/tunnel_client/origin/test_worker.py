@@ -26,7 +26,7 @@ from tests.origin_fakes import (
     whole,
 )
 from tunnel_client.origin.dial import Dialer, OriginStream
-from tunnel_client.origin.replay import Replay
+from tunnel_client.origin.replay import Replay, ReplayEvent
 from tunnel_client.origin.waiting import LONGEST_PAUSE_S, PatientDialer
 from tunnel_client.settings.target import Target
 
@@ -447,6 +447,16 @@ async def test_a_fault_of_ours_ends_one_request_and_is_logged_with_its_number(
         assert [record.message for record in caplog.records] == ["request 1 failed"]
         assert caplog.records[0].levelno == logging.ERROR
         await next_on_a_fresh_one(tunnel, origin)
+
+
+async def test_a_state_that_may_not_be_is_our_fault_and_not_the_apps(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with a_shared_app() as (tunnel, _):
+        monkeypatch.setattr(Replay, "head", lambda self: self._happened(ReplayEvent.FINAL_HEAD))
+        code, _ = await failure(tunnel.open())
+        assert code == "internal"
+        assert "FINAL_HEAD of a replay that is ASKED" in caplog.text
 
 
 async def test_when_the_program_ends_a_request_under_way_is_reset_and_an_idle_one_closed() -> None:
