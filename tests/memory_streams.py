@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -44,6 +45,9 @@ class MemoryStream:
         self._pieces = list(pieces)
         self._ended = ended
         self._readable = Latch()
+
+    def log_by(self, logger: logging.Logger) -> logging.Logger:
+        return logger
 
     @property
     def receive_ended(self) -> bool:

@@ -30,6 +30,7 @@ from tunnel_client.settings.target import Target
 
 HOST: Fields = ((b"Host", b"app.localhost"),)
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+SESSION = bytes.fromhex("4f1c9a03")
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="  # and what it is answered with: RFC 6455 1.3
 ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 SWITCHED = (
@@ -267,7 +268,7 @@ async def failure(stream: TunnelStream) -> tuple[str, str]:
 def a_session(transport: MemoryTransport, *, is_server: bool) -> Session:
     # No test here is about the heartbeat, and some let hours pass.
     core = Core(is_server=is_server, heartbeat=Heartbeat(1e9, 1e9), now=trio.current_time())
-    return Session(core, transport)
+    return Session(core, transport, session_id=SESSION)
 
 
 @asynccontextmanager

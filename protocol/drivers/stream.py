@@ -7,12 +7,14 @@ turn.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Protocol
 
 import trio
 
 from protocol.drivers.latch import Latch
+from protocol.drivers.session_log import SessionLog
 from protocol.errors import SessionClosed, StreamReset, StreamStopped
 from protocol.http.fields import Fields
 from protocol.mux.core import Core
@@ -26,6 +28,7 @@ class StreamSession(Protocol):
     core: Core
     closed_reason: str | None
     detached_at: float | None
+    log: SessionLog
 
     def flush(self) -> None:
         """Let the writer look for something to send."""
@@ -92,6 +95,10 @@ class TunnelStream:
     def stopped(self) -> str | None:
         """The code with which the peer stopped our half."""
         return self._record.sending.stopped
+
+    def log_by(self, logger: logging.Logger) -> SessionLog:
+        """Return the log of the stream's session for a module's records."""
+        return self._owner.log.by(logger)
 
     # --- reading ---
 

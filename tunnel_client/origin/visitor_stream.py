@@ -7,6 +7,7 @@ that is sent again from what was kept of it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Protocol
 
@@ -44,6 +45,11 @@ class VisitorStream(FrameSource, Protocol):
     @property
     def trailers(self) -> Fields:
         """Of the request, once it has ended."""
+
+    def log_by(
+        self, logger: logging.Logger
+    ) -> logging.Logger | logging.LoggerAdapter[logging.Logger]:
+        """Return what a module logs about the request with: it says by which session that came."""
 
     async def receive_some(self) -> bytes:
         """Return what has come of the request's body, b"" at its end.

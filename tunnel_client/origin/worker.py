@@ -111,8 +111,8 @@ class Worker:
             failure = "origin-protocol-error", f"the answer of {self._owner.dialer.target}: {error}"
         except (StreamStopped, SessionClosed):
             failure = _why_gone(replay)
-        except Exception:  # one request's fault must not end the others
-            log.exception("request %d failed", replay.stream.id)
+        except Exception:  # noqa: BLE001  # logged; one request's fault must not end the others
+            replay.stream.log_by(log).exception("request %d failed", replay.stream.id)
             failure = "internal", "the tunnel's client has a fault; its log says more"
         replay.fail(*failure)
         return False

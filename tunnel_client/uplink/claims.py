@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 import trio
 
 from protocol.drivers.session import Session
+from protocol.drivers.session_log import SessionLog
 from protocol.errors import ConfigError, LocalProtocolError
 from protocol.limits import CLAIMS_MAX
 from protocol.mux.messages import Claim, Claimed, Refused, Release
@@ -131,6 +132,7 @@ class Claims:
         self._instance = instance
         self._options = options.as_map()
         self._on_claimed = on_claimed
+        self._log: logging.Logger | SessionLog = log  # of the session that was asked last
         self._all_answered = trio.Event()
 
     def __repr__(self) -> str:
@@ -156,6 +158,7 @@ class Claims:
 
     def begin(self, session: Session) -> None:
         """Ask a session that has just begun for all of them."""
+        self._log = session.log.by(log)
         self._all_answered = trio.Event()
         for claim in self._claims.values():
             claim.happened(ClaimEvent.NEW_SESSION)
@@ -175,7 +178,7 @@ class Claims:
         else:
             claim.why = answer
             claim.happened(_meaning_of(answer, claim.wanted))
-            log.debug("the server refuses %r: %s", claim, answer.message)
+            self._log.debug("the server refuses %r: %s", claim, answer.message)
         self._ask_next(session)
 
     def released(self, release: Release) -> None:
@@ -184,7 +187,7 @@ class Claims:
         claim.happened(ClaimEvent.RELEASE)
         claim.why = release
         if self.is_of_use:
-            log.warning("%s is not ours any more: %s", claim.wanted.name, release.message)
+            self._log.warning("%s is not ours any more: %s", claim.wanted.name, release.message)
 
     def _ask_next(self, session: Session) -> None:
         for claim in self._claims.values():

@@ -16,6 +16,7 @@ import trio
 
 from protocol import CONTROL_PATH, SUBPROTOCOL
 from protocol.drivers.session import Session, SessionEvent
+from protocol.drivers.session_log import SessionLog
 from protocol.drivers.transport import TransportClosed, WebSocketTransport, accept_websocket
 from protocol.errors import ProtocolError, RemoteProtocolError
 from protocol.http.fields import elements, values_of
@@ -122,72 +123,74 @@ class ControlEndpoint:
         """
         key = values_of(head.fields, b"sec-websocket-key")[0]
         first = b"%b%b\r\n\r\n%b" % (_HANDSHAKE, key, behind)
+        caller = _Caller(address, login)
         try:
             async with trio.open_nursery() as nursery:
-                await self._run_session(nursery, address, stream, login, first)
+                await self._run_session(nursery, caller, stream, first)
                 nursery.cancel_scope.cancel()
         except* trio.TooSlowError:
-            log.info("%s: no hello within %d s", address, ACCEPT_TIMEOUT_S)
+            caller.log.info("%s: no hello within %d s", address, ACCEPT_TIMEOUT_S)
         except* (TransportClosed, ProtocolError) as group:
-            log.info("%s: no session: %s", address, _first(group))
+            caller.log.info("%s: no session: %s", address, _first(group))
         except* Exception as group:  # noqa: BLE001  # the edge of one connection: the library's own
-            log.warning("%s: session failed: %r", address, _first(group))
+            caller.log.warning("%s: session failed: %r", address, _first(group))
 
     async def _run_session(
-        self,
-        nursery: trio.Nursery,
-        address: str,
-        stream: trio.abc.Stream,
-        login: Login,
-        first: bytes,
+        self, nursery: trio.Nursery, caller: _Caller, stream: trio.abc.Stream, first: bytes
     ) -> None:
         with trio.fail_after(ACCEPT_TIMEOUT_S):
             transport = await accept_websocket(nursery, stream, first)
             try:
-                session, said = await self._begin(transport, login)
+                session, said = await self._begin(transport, caller)
             except RemoteProtocolError as error:
                 await _say_goodbye(transport, error)
                 raise
-        said_of = session.log.by(log)
-        said_of.info("%s: session of %s (%s)", address, _short(login.owner), said)
+        address, owner = caller.address, _short(caller.login.owner)
+        caller.log.info("%s: session of %s (%s)", address, owner, said)
         try:
             reason = await session.run()
         finally:
             self._end_if_idle(session)
         held = f"; held for {session.hold_s:g} s" if session.detached_at is not None else ""
         what = "connection lost" if session.closed_reason is None else "session ended"
-        said_of.info("%s: %s: %s%s", address, what, reason, held)
+        caller.log.info("%s: %s: %s%s", address, what, reason, held)
 
-    async def _begin(self, transport: WebSocketTransport, login: Login) -> tuple[Session, str]:
+    async def _begin(self, transport: WebSocketTransport, caller: _Caller) -> tuple[Session, str]:
         """The session that the client resumes or begins, and what to say of it."""
         for _ in range(_RESUMES_MAX):
             first = read_first(await transport.receive())
             if isinstance(first, Hello):
-                return await self._welcome(transport, first, login), first.agent
-            session = self._resume(transport, first, login)
+                return await self._welcome(transport, first, caller), first.agent
+            session = self._resume(transport, first, caller)
             if session is not None:
                 return session, f"resumed, attempt {first.attempt}"
             await transport.send(unknown_session_message())
         raise RemoteProtocolError("resume was refused, and asked for once more")
 
-    def _resume(self, transport: WebSocketTransport, asked: Resume, login: Login) -> Session | None:
+    def _resume(
+        self, transport: WebSocketTransport, asked: Resume, caller: _Caller
+    ) -> Session | None:
         """Attach the session that was asked for; None if this client may not have it."""
         directory = self._directory
-        session = directory.resumes.find(asked, login.owner)
+        session = directory.resumes.find(asked, caller.login.owner)
         if session is None:
             return None
+        caller.log = session.log.by(log)
         try:
             answer = resumed_message(session.core.received.count)
             session.resume(transport, asked.received, answer)
         except RemoteProtocolError as error:
             session.close(f"the peer broke the protocol: {error}")
             raise
-        directory.sessions[session] = login
+        directory.sessions[session] = caller.login
         directory.attached(session)
         return session
 
-    async def _welcome(self, transport: WebSocketTransport, hello: Hello, login: Login) -> Session:
+    async def _welcome(
+        self, transport: WebSocketTransport, hello: Hello, caller: _Caller
+    ) -> Session:
         directory, config = self._directory, self._directory.config
+        login = caller.login
         session_id, secret = secrets.token_bytes(16), secrets.token_bytes(32)
         # A client that shows nothing owns itself, and could not show that it has come back.
         hold_s = config.hold_s if login.authorization is not None else 0
@@ -202,6 +205,7 @@ class ControlEndpoint:
             now=trio.current_time(),
         )
         session = Session(core, transport, session_id=session_id, hold_s=hold_s)
+        caller.log = session.log.by(log)
         session.on_event = partial(self.on_event, session)
         session.on_closed = partial(directory.end_session, session)
         directory.sessions[session] = login
@@ -238,6 +242,26 @@ class ControlEndpoint:
             said_of.info("claim of %s refused: %s", _short(login.owner), answer.code)
         else:
             said_of.info("%s is online, of %s", answer.name, _short(login.owner))
+
+
+class _Caller:
+    """A client that has connected.
+
+    Attributes:
+        address: for the log.
+        login: what it has shown.
+        log: that of its session, once it has one.
+    """
+
+    __slots__ = ("address", "log", "login")
+
+    def __init__(self, address: str, login: Login) -> None:
+        self.address = address
+        self.login = login
+        self.log: logging.Logger | SessionLog = log
+
+    def __repr__(self) -> str:
+        return f"<_Caller {self.address} of {_short(self.login.owner)}>"
 
 
 async def _say_goodbye(transport: WebSocketTransport, error: ProtocolError) -> None:

@@ -63,7 +63,7 @@ class AnswerWriter:
                 await self._send_own(exchange, exchange.answer)
             now = trio.current_time()
             if exchange.tap is not None:
-                exchange.tap.tell(now)
+                exchange.tap.tell(now, exchange.stream)
             if exchange.upgrade is not None:
                 exchange.finish()
                 return

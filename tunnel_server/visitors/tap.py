@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from typing import Final, Literal
 
+from protocol.drivers.stream import TunnelStream
 from protocol.http.heads import RequestHead
 
 log: Final = logging.getLogger(__name__)
@@ -63,9 +64,15 @@ class Tap:
         """One side ended it, well or badly; the first to say so is right."""
         self.ended_by = self.ended_by or by
 
-    def tell(self, now: float) -> None:
-        """Write the record; to be called once, when nothing more will pass."""
-        log.debug(
+    def tell(self, now: float, stream: TunnelStream | None = None) -> None:
+        """Write the record; to be called once, when nothing more will pass.
+
+        Args:
+            now: the loop's time.
+            stream: that of a request that was given to a tunnel's session, which the record names.
+        """
+        said_of = log if stream is None else stream.log_by(log)
+        said_of.debug(
             "%s: %s %d, %d bytes in, %d bytes out, %d ms, ended by the %s",
             self.name or "-",
             self.method or "-",

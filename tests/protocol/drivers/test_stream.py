@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from protocol.drivers.session_log import SessionLog
 from protocol.drivers.stream import TunnelStream
 from protocol.errors import SessionClosed, StreamReset, StreamStopped
 from protocol.limits import KIB, START_WINDOW_BYTES, STREAM_UNSENT_MAX_BYTES
@@ -22,6 +24,7 @@ class Owner:
         self.core = core
         self.closed_reason: str | None = None
         self.detached_at: float | None = None
+        self.log = SessionLog(logging.getLogger(__name__), bytes.fromhex("4f1c9a03"))
         self.flushed = 0
 
     def flush(self) -> None:

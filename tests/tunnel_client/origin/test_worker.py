@@ -446,6 +446,7 @@ async def test_a_fault_of_ours_ends_one_request_and_is_logged_with_its_number(
         assert code == "internal"
         assert [record.message for record in caplog.records] == ["request 1 failed"]
         assert caplog.records[0].levelno == logging.ERROR
+        assert caplog.records[0].__dict__["ids"] == "session 4f1c9a03: "
         await next_on_a_fresh_one(tunnel, origin)
 
 

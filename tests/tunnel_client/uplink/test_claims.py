@@ -10,6 +10,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from protocol.drivers.session import Session
+from protocol.drivers.session_log import SessionLog
 from protocol.errors import ConfigError
 from protocol.limits import CLAIMS_MAX, HANDSHAKE_TIMEOUT_S
 from protocol.mux.messages import Claim, Claimed, Refused, Release
@@ -46,6 +47,7 @@ class Asked(Session):
     """Keeps what is asked of it."""
 
     def __init__(self) -> None:
+        self.log = SessionLog(logging.getLogger(__name__), bytes.fromhex("4f1c9a03"))
         self.asked: list[Claim] = []
 
     def claim(self, claim: Claim) -> None:
@@ -128,6 +130,13 @@ def test_a_name_that_was_held_may_be_taken_by_our_own_lost_session() -> None:
     assert len(three.claims.wanted_next()) == 3
 
 
+def test_a_refusal_is_logged_with_its_session(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    Three().refuse("name-taken")
+    (line,) = said(caplog)
+    assert line.startswith("session 4f1c9a03: the server refuses ")
+
+
 def test_a_name_that_is_taken_away_is_warned_of_and_the_others_stay(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -135,13 +144,18 @@ def test_a_name_that_is_taken_away_is_warned_of_and_the_others_stay(
     for name in ("a", "b", "c"):
         three.grant(name)
     three.claims.released(Release(2, "taken-over", "another has it"))
-    assert "b is not ours any more: another has it" in caplog.text
+    assert said(caplog) == ["session 4f1c9a03: b is not ours any more: another has it"]
     assert three.claims.is_of_use
     assert three.claims.wanted_next() == [WantedName("a", False), WantedName("c", False)]
     caplog.set_level(logging.WARNING)
     three.claims.released(Release(1, "taken-over", "x"))
     three.claims.released(Release(3, "taken-over", "y"))
     assert three.claims.refusal == Release(1, "taken-over", "x")
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The records, with whose they are."""
+    return [f"{getattr(record, 'ids', '')}{record.getMessage()}" for record in caplog.records]
 
 
 def claims_of(*names: str) -> Claims:

@@ -7,6 +7,8 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from protocol.drivers.session import Session
+from protocol.drivers.transport import TransportClosed
 from protocol.http.websocket import accept_for
 from protocol.limits import STREAMS_MAX
 from protocol.mux.codec import pack_map
@@ -226,6 +228,32 @@ async def test_a_hello_that_is_none_is_told_so(
     (line,) = logged(caplog.records)
     assert line.startswith(f"{VISITOR}: no session: ")
     await world.nothing_is_left()
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ZeroDivisionError("x"), "session failed: ZeroDivisionError('x')"),
+        (TransportClosed("gone"), "no session: gone"),
+    ],
+)
+async def test_a_fault_of_a_session_is_logged_with_its_id(
+    world: World,
+    error: Exception,
+    line: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def run(session: Session) -> str:
+        raise error
+
+    monkeypatch.setattr(Session, "run", run)
+    caplog.set_level("INFO")
+    client, welcome = await welcomed(world)
+    await client.rest()
+    await client.done.wait()
+    assert logged(caplog.records)[-1] == f"{VISITOR}: {line}"
+    assert vars(caplog.records[-1])["ids"] == f"session {welcome.session[:4].hex()}: "
 
 
 @pytest.mark.parametrize(

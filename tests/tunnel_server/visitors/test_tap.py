@@ -45,6 +45,21 @@ async def test_one_record_a_request(
     assert told(records) == [line, line]
 
 
+async def test_the_record_of_a_tunnels_request_names_its_session(
+    world: World, records: pytest.LogCaptureFixture
+) -> None:
+    client = await world.client(hello)
+    visitor = world.visit()
+    await visitor.send(get() + get(host=b"localhost"))
+    await visitor.head()
+    await wait_all_tasks_blocked()
+    [tunnels, services] = [vars(record).get("ids", "") for record in records.records]
+    [session] = world.directory.sessions
+    assert tunnels == f"session {session.log.shown}: "
+    assert session.log.shown == client.session.log.shown
+    assert services == ""
+
+
 async def test_answers_of_ours_are_ended_by_the_tunnel(
     world: World,
     records: pytest.LogCaptureFixture,
