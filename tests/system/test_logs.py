@@ -44,6 +44,12 @@ async def test_both_programs_log_a_session_by_the_same_id_and_no_secret(
         assert f"DEBUG protocol.drivers.session: session {session}: attached" in program.stderr
         assert f"DEBUG protocol.drivers.session: session {session}: ended: " in program.stderr
         assert "hunter2" not in program.stderr
+    request = (
+        r"session [0-9a-f]{8}: request 1: GET 200, 0 bytes in, \d+ bytes out, \d+ ms, ended well"
+    )
+    assert len(re.findall(request, client.stderr)) == 1
+    request = r"session [0-9a-f]{8}: app: GET 200, 0 bytes in, \d+ bytes out, \d+ ms, ended by the"
+    assert len(re.findall(request, server.stderr)) == 1
 
 
 async def test_at_level_frames_each_frame_is_a_line_and_a_warning_says_what_that_costs(

@@ -7,6 +7,7 @@ of streams that our hello announced.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Final
 
@@ -20,6 +21,8 @@ from tunnel_client.origin.replay import Replay, ReplayConfig
 from tunnel_client.origin.tap import OriginTap, PlainTap
 from tunnel_client.origin.visitor_stream import VisitorStream
 from tunnel_client.origin.worker import Worker
+
+log = logging.getLogger(__name__)
 
 KINDS: Final = frozenset({"http", "websocket"})
 SWEEP_EVERY_S: Final = 1.0  # so much later than its deadline a request may end
@@ -134,16 +137,31 @@ class Dispatcher:
             self._quiet = None
         opened, tap = replay.stream.opened, replay.tap
         tap.ended(tap.error)
-        self._sink.tell(
-            RequestEnded(
-                replay.stream.id,
-                opened.method,
-                opened.target,
-                tap.status,
-                tap.bytes_in,
-                tap.bytes_out,
-                round((trio.current_time() - tap.began_at) * 1000, 1),
-                tap.error,
-                len(self._busy),
-            )
+        event = RequestEnded(
+            replay.stream.id,
+            opened.method,
+            opened.target,
+            tap.status,
+            tap.bytes_in,
+            tap.bytes_out,
+            round((trio.current_time() - tap.began_at) * 1000, 1),
+            tap.error,
+            len(self._busy),
         )
+        self._sink.tell(event)
+        if log.isEnabledFor(logging.DEBUG):
+            _log(event, replay.stream)
+
+
+def _log(ended: RequestEnded, stream: VisitorStream) -> None:
+    """Write the record of a request: without its target, which may hold secrets."""
+    stream.log_by(log).debug(
+        "request %d: %s %d, %d bytes in, %d bytes out, %d ms, %s",
+        ended.id,
+        ended.method.decode("ascii", "replace"),
+        ended.status or 0,
+        ended.bytes_in,
+        ended.bytes_out,
+        round(ended.ms),
+        ended.error or "ended well",
+    )

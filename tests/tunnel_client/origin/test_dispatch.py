@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import logging
+
+import pytest
 import trio
 import trio.testing
+from trio.testing import MockClock
 
 from protocol.drivers.sockets import is_readable
 from tests.origin_fakes import OK, App, MemoryTunnel, RawOrigin, a_shared_app, failure
@@ -134,3 +138,57 @@ async def test_wait_quiet_returns_when_the_last_request_is_over() -> None:
                 await app.send(OK)
                 await trio.testing.wait_all_tasks_blocked(0.01)
         assert quiet.is_set()
+
+
+# --- the record of a request ---------------------------------------------------------------------
+
+LOGGER = "tunnel_client.origin.dispatch"
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The records, with the session that they are of."""
+    found = [record for record in caplog.records if record.name == LOGGER]
+    return [f"{vars(record)['ids']}{record.getMessage()}" for record in found]
+
+
+async def test_at_debug_a_request_is_one_record_without_its_target(
+    caplog: pytest.LogCaptureFixture,
+    mock_clock: MockClock,  # time stands still
+) -> None:
+    caplog.set_level(logging.DEBUG, LOGGER)
+    async with a_shared_app() as (tunnel, origin):
+        stream = tunnel.open(b"POST", b"/?key=hunter2", body=3)
+        app = await origin.accept()
+        await stream.send_all(b"abc")
+        stream.send_eof()
+        await app.request(body_bytes=3)
+        mock_clock.jump(0.25)
+        await app.send(OK)
+        await tunnel.answer(stream)
+        await tunnel.all_over()
+        line = "POST 200, 3 bytes in, 2 bytes out, 250 ms, ended well"
+        assert logged(caplog) == [f"session 4f1c9a03: request 1: {line}"]
+        assert "hunter2" not in caplog.text
+
+
+async def test_the_record_of_a_request_says_why_it_failed(
+    caplog: pytest.LogCaptureFixture,
+    mock_clock: MockClock,  # time stands still
+) -> None:
+    caplog.set_level(logging.DEBUG, LOGGER)
+    async with a_shared_app() as (tunnel, origin):
+        stream = tunnel.open()
+        app = await origin.accept()
+        await app.request()
+        stream.cancel("cancelled")
+        assert await app.is_reset()
+        await tunnel.all_over()
+        line = "GET 0, 0 bytes in, 0 bytes out, 0 ms, the visitor went away"
+        assert logged(caplog) == [f"session 4f1c9a03: request 1: {line}"]
+
+
+async def test_above_debug_a_request_has_no_record(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, LOGGER)
+    async with a_shared_app() as (tunnel, origin):
+        await idle_connections(tunnel, origin, 1)
+        assert logged(caplog) == []
