@@ -24,7 +24,8 @@ OURS = {*PACKAGES, "tests", "benchmarks", "examples"}
 
 # Who may import whom: a wing -> the wings, or single modules, that it may import beside its own.
 # All may import `protocol` itself, the `__init__`; the rooms of a program all of `protocol`; what
-# stands beside the rooms (app, cli) everything below.
+# stands beside the rooms (app, cli) everything below. Rooms that have nothing yet are listed, too,
+# so that what comes finds its door: see TO_COME.
 PROTOCOL_MAY_IMPORT = {
     "http": "errors limits",
     "mux": "http errors limits",
@@ -38,7 +39,11 @@ SERVER_MAY_IMPORT = {
     "listening": "settings",
     "answers": "settings",
     "tunnels": "owners answers observing settings",
-    "visitors": "tunnels owners answers observing settings",
+    "gates": "answers owners observing settings",
+    "certificates": "tunnels owners observing settings",
+    "cluster": "tunnels owners observing settings",
+    "admin": "tunnels owners observing answers settings",
+    "visitors": "gates tunnels owners answers observing settings",
 }
 CLIENT_MAY_IMPORT = {
     "settings": "",
@@ -46,6 +51,13 @@ CLIENT_MAY_IMPORT = {
     "identity": "settings",
     "uplink": "settings observing",  # and never origin: they meet in app
     "origin": "identity settings observing",  # and never uplink
+    "inspector": "origin observing settings",
+    "doctor": "origin uplink observing settings",
+}
+# Wings of the table without a folder yet; one that gets it leaves this list, and is held.
+TO_COME = {
+    *(f"tunnel_server.{wing}" for wing in ("gates", "certificates", "cluster", "admin")),
+    *(f"tunnel_client.{wing}" for wing in ("inspector", "doctor")),
 }
 MAY_IMPORT = {
     f"{package}.{wing}": {f"{package}.{other}" for other in (wing, *others.split())}
@@ -144,9 +156,17 @@ def sources_of_the_project() -> dict[str, str]:
 
 def test_project_keeps_the_rules() -> None:
     sources = sources_of_the_project()
-    assert sources.keys() >= MAY_IMPORT.keys()
+    assert sources.keys() & MAY_IMPORT.keys() == MAY_IMPORT.keys() - TO_COME
     found = violations(sources)
     assert not found, "\n".join(found)
+
+
+def test_table_names_no_wing_that_it_does_not_have() -> None:
+    """A typo on the right would forbid what is meant, and one on the left would hold nothing."""
+    for wing, others in MAY_IMPORT.items():
+        unknown = others - MAY_IMPORT.keys() - sources_of_the_project().keys()
+        assert not unknown, f"{wing}: {unknown}"
+    assert MAY_IMPORT.keys() >= TO_COME
 
 
 def test_programs_hold_rooms_and_nothing_else() -> None:
@@ -191,6 +211,11 @@ def test_the_wire_loads_nothing_of_the_command_line() -> None:
         ("protocol.errors", "from protocol.http.fields import Fields"),
         ("protocol.program.settings", "import trio"),
         ("tunnel_server.settings.config", "from tunnel_server.owners import tokens"),
+        ("tunnel_server.gates.chain", "from tunnel_server.tunnels.registry import Tunnel"),
+        ("tunnel_server.tunnels.registry", "from tunnel_server.gates.chain import Gate"),
+        ("tunnel_server.cluster.forwarding", "from tunnel_server.visitors.edge import Edge"),
+        ("tunnel_client.inspector.web", "from tunnel_client.uplink.agent import Agent"),
+        ("tunnel_client.origin.tap", "from tunnel_client.inspector.capture import Capture"),
         ("tunnel_server.tunnels.control", "from tunnel_server.visitors.edge import Edge"),
         ("tunnel_server.visitors.edge", "from tunnel_server.app import sweep"),
         ("tunnel_client.uplink.agent", "from tunnel_client.origin.dispatch import Dispatcher"),
@@ -230,6 +255,8 @@ def test_allowed_imports_pass() -> None:
         "protocol.drivers.transport": "import trio_websocket",
         "protocol.program.process": "import trio, os\nfrom protocol.errors import TunnelError",
         "tunnel_server.visitors.edge": "from tunnel_server.tunnels import registry",
+        "tunnel_server.visitors.requests": "from tunnel_server.gates.chain import Gate",
+        "tunnel_client.doctor.checks": "from tunnel_client.uplink import connect",
         "tunnel_server.app": "import os, trio\nfrom tunnel_server.visitors.edge import Edge",
     }
     assert violations(sources) == []
