@@ -23,7 +23,7 @@ from tunnel_server.tunnels.control import ControlEndpoint
 from tunnel_server.tunnels.directory import Directory, Login
 from tunnel_server.tunnels.parking import Waiter
 from tunnel_server.tunnels.registry import Tunnel
-from tunnel_server.visitors.connection import IDLE_TIMEOUT_S, Connection
+from tunnel_server.visitors.connection import IDLE_TIMEOUT_S, Connection, VisitorGone
 from tunnel_server.visitors.exchange import Exchange, RequestState
 from tunnel_server.visitors.phases import Phase
 from tunnel_server.visitors.routing import is_control, name_of, open_stream, wait_for_batch
@@ -97,10 +97,9 @@ class RequestReader:
             except HttpError as error:
                 await self._refuse(error)
                 return
-            exchange = await self._begin(head)
+            exchange = await (self._begin_counted(head) if self._counts else self._begin(head))
             if exchange is None:
                 return
-            self._tap(exchange)
             connection.hand_over(exchange)
             await self._read_body(exchange, head)
             await self._read_ahead(exchange)
@@ -110,10 +109,20 @@ class RequestReader:
             if exchange.closes:
                 return
 
-    def _tap(self, exchange: Exchange) -> None:
-        if self._counts:
-            exchange.tap = Tap(trio.current_time())
-            exchange.tap.asked(exchange.name, exchange.head)
+    async def _begin_counted(self, head: RequestHead) -> Exchange | None:
+        """Begin a request with a tap, whose time runs from here: also while it waits."""
+        tap = Tap(trio.current_time())
+        tap.asked(name_of(self._connection.edge, head) or "", head)
+        try:
+            exchange = await self._begin(head)
+        except BaseException as error:
+            if not self._connection.is_control:
+                tap.ended("visitor" if isinstance(error, VisitorGone) else "tunnel")
+                tap.tell(trio.current_time())
+            raise
+        if exchange is not None:
+            exchange.tap = tap
+        return exchange
 
     async def _serve_session(self, login: Login, head: RequestHead) -> None:
         connection = self._connection
@@ -147,7 +156,8 @@ class RequestReader:
     async def _refuse(self, error: HttpError) -> None:
         """Answer what is no request, and close."""
         exchange = Exchange(None, answer=Refusal(error.code, str(error)))
-        self._tap(exchange)
+        if self._counts:
+            exchange.tap = Tap(trio.current_time())
         self._connection.hand_over(exchange)
         self._connection.deadlines.read = math.inf
         await exchange.wait_over()

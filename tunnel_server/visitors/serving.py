@@ -118,7 +118,7 @@ async def serve_stream(
         if exchange is not None and exchange.stream is not None:
             exchange.stream.cancel("visitor-gone")
         if exchange is not None and exchange.tap is not None and not exchange.over:
-            exchange.tap.tell(trio.current_time())
+            exchange.tap.tell(trio.current_time(), exchange.stream)
         await connection.aclose()
 
 

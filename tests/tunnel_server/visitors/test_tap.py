@@ -104,6 +104,33 @@ async def test_a_visitor_that_leaves_ended_it(
     assert line.endswith("ended by the visitor")
 
 
+async def test_the_time_that_a_request_waits_for_its_client_counts(
+    world: World, records: pytest.LogCaptureFixture, autojump_clock: MockClock
+) -> None:
+    world.directory.expect({"app": "alice"})
+    visitor = world.visit()
+    await visitor.send(get())
+    await trio.sleep(3)
+    await world.client(hello)
+    await wait_all_tasks_blocked()
+    (line,) = told(records)
+    assert line.startswith("app: GET 200, ")
+    assert ", 3000 ms, " in line
+
+
+async def test_a_visitor_that_leaves_while_its_request_waits_ended_it(
+    world: World, records: pytest.LogCaptureFixture, autojump_clock: MockClock
+) -> None:
+    world.directory.expect({"app": "alice"})
+    visitor = await world.visit_by_tcp()
+    await visitor.send(get())
+    await wait_all_tasks_blocked()
+    await trio.sleep(2)
+    await visitor.reset()
+    await visitor.done.wait()
+    assert told(records) == ["app: GET 0, 0 bytes in, 0 bytes out, 2000 ms, ended by the visitor"]
+
+
 async def test_a_request_that_breaks_off_is_the_visitors_end(
     world: World, records: pytest.LogCaptureFixture
 ) -> None:
