@@ -13,6 +13,17 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("protocol", "tunnel_server", "tunnel_client")
 WORDS = ROOT / "docs" / "words.md"
 
+# What a property answers may begin with Whether.
+BARE = {"Who", "What", "Whose", "How", "Where", "Which", "Why", "When", "Until", "If"}
+PERSON = re.compile(r"\b(?:he|him|his|himself)\b|\bvisitors?\s+who\b", re.IGNORECASE)
+
+# Where docstrings still begin with one of them, until the settings are gone through.
+UNTIL_THEY_ARE_SENTENCES = {
+    *("protocol/program/showing.py", "tunnel_server/settings/config.py"),
+    *("tunnel_server/settings/loading.py", "tunnel_client/settings/addresses.py"),
+    *("tunnel_client/settings/header_edits.py", "tunnel_client/settings/proxy.py"),
+}
+
 
 def docstrings(source: str) -> Iterator[str]:
     """Yield the docstrings of a source, those below attributes too."""
@@ -27,9 +38,9 @@ def faults(docstring: str) -> list[str]:
     """Return what is wrong with a docstring, for the person who wrote it."""
     found = []
     first = docstring.removeprefix("DRIVER. ").split(maxsplit=1)[:1]
-    if first in (["Who"], ["What"]):
-        found.append("begins with a bare Who or What: say a subject and a verb")
-    if re.search(r"\b(he|him|his|himself)\b|\bvisitors? who\b", docstring, re.IGNORECASE):
+    if first and first[0].rstrip(",") in BARE:
+        found.append(f"begins with a bare {first[0]}: say a subject and a verb")
+    if PERSON.search(docstring):
         found.append("says he, his, him or who: a visitor is it")
     return found
 
@@ -41,6 +52,7 @@ def faults_of_the_project() -> list[str]:
         for path in sorted((ROOT / package).rglob("*.py"))
         for docstring in docstrings(path.read_text())
         for fault in faults(docstring)
+        if "bare" not in fault or str(path.relative_to(ROOT)) not in UNTIL_THEY_ARE_SENTENCES
     ]
 
 
@@ -55,8 +67,13 @@ def test_docstrings_keep_the_rules() -> None:
         ('"""Who may go on."""', 1),
         ('"""DRIVER. What runs."""', 1),
         ('def f():\n    """What is his."""', 2),
-        ('X = 1\n"""Where He is."""', 1),
+        ('X = 1\n"""Where He is."""', 2),
+        ('"""How much may be promised."""', 1),
+        ('"""If, for once, it may go on."""', 1),
+        ('"""Whether it may go on. When it may, how."""', 0),
+        ('"""However it ends, a whole end. Until then."""', 0),
         ('"""A visitor who leaves."""', 1),
+        ('"""A visitor\n    who leaves."""', 1),
         ('class A:\n    """Whoever comes. What it says, the theme."""', 0),
         ('X = "Who"\n\ndef f():\n    # his\n    return "What"', 0),
         ('"""\n"""', 0),
@@ -71,8 +88,7 @@ def test_faults_are_found_and_no_others(source: str, count: int) -> None:
 )
 def test_a_visitor_is_it_in_the_documents(path: Path) -> None:
     prose = re.sub(r"`[^`]+`", "", path.read_text())
-    found = re.findall(r"\b(?:he|him|his|himself)\b|\bvisitors? who\b", prose, re.IGNORECASE)
-    assert not found
+    assert not PERSON.findall(prose)
 
 
 # --- docs/words.md ---

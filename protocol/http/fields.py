@@ -7,7 +7,7 @@ from typing import Final, Literal
 from protocol.errors import HttpError
 
 BodyForm = int | Literal["chunked", "until-close"] | None
-"""How a body ends on the wire it came from: its length, chunked, by closing; or there is none."""
+"""The end of a body on the wire it came from: its length, chunked, by closing; or there is none."""
 
 Fields = tuple[tuple[bytes, bytes], ...]
 """Header fields in received order and case, repeats included."""

@@ -18,7 +18,7 @@ from protocol.http import grammar
 from protocol.http.fields import HOP_BY_HOP, BodyForm, Fields, crossing_trailers
 
 Framing = Literal["none", "length", "chunked", "until-close"]
-"""How a body ends on this hop."""
+"""The end of a body on this hop."""
 
 _CHUNKED: Final = b"Transfer-Encoding: chunked\r\n"
 

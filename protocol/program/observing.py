@@ -1,4 +1,4 @@
-"""How a program tells what happens in it: events, where they are told, and their form as JSON.
+"""A program tells what happens in it: events, where they are told, and their form as JSON.
 
 An event is a NamedTuple of its program's `observing/events.py`. The names of its fields are those
 of the JSON, in the same order.
@@ -18,7 +18,7 @@ Told_contra = TypeVar("Told_contra", contravariant=True)
 
 
 class Sink(Protocol[Told_contra]):
-    """Where the events of a program go."""
+    """The place that the events of a program go to."""
 
     def tell(self, event: Told_contra) -> None:
         """Take an event; never waits, never raises, and costs microseconds."""

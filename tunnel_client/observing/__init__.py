@@ -1,1 +1,1 @@
-"""How the client tells of itself, as JSON or as lines for people."""
+"""The client tells of itself, as JSON or as lines for people."""

@@ -63,7 +63,7 @@ def write_stdout(data: bytes) -> None:
 
 
 TimedEvent = tuple[str, ClientEvent]
-"""When it was told, by the clock on the wall, and what."""
+"""The time when it was told, by the clock on the wall, and what."""
 
 
 def _is_request(told: TimedEvent) -> bool:

@@ -1,4 +1,4 @@
-"""Which worker replays which stream.
+"""The dispatcher decides which worker replays which stream.
 
 A stream starts at once: on an idle connection if there is a good one, else on a new one. Nothing
 is queued, since idle WebSockets would stop later requests silently; the server holds to the number

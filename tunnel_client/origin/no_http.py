@@ -1,4 +1,4 @@
-"""How an app is quoted that did not answer in HTTP.
+"""An app that did not answer in HTTP is quoted.
 
 Next refuses a WebSocket with the bare bytes `Unauthorized`; a port that speaks TLS sends an alert,
 and an SSH server its name. Whoever reads the error should see that.

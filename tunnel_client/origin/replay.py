@@ -32,7 +32,7 @@ IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"
 
 
 class ReplayState(IntEnum):
-    """How far the answer is, or why it is not wanted any more."""
+    """The state of a replay: how far the answer is, or why it is not wanted any more."""
 
     ASKED = 1  # no byte of an answer has come
     ANSWERING = 2  # some have, but no final head

@@ -25,7 +25,7 @@ SENT_AT_ONCE_BYTES: Final = 16 * 1024
 
 
 class SendState(IntEnum):
-    """How much of a request has left; it only grows."""
+    """The progress of a request: how much of it has left; it only grows."""
 
     UNDER_WAY = 1
     LAST_PIECE = 2  # the last piece is being written

@@ -1,4 +1,4 @@
-"""Where one request is seen as it passes between its visitor and the app."""
+"""A tap sees one request as it passes between its visitor and the app."""
 
 from __future__ import annotations
 

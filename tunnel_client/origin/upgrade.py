@@ -32,7 +32,7 @@ CLOSE_S: Final = 1.0  # for the close_notify of TLS
 
 
 class RelayState(IntEnum):
-    """Which directions go on, and what else ended them."""
+    """The state of a WebSocket: which directions go on, and what else ended them."""
 
     OPEN = 1
     VISITOR_ENDED = 2  # its direction has ended well, and the app may go on

@@ -1,4 +1,4 @@
-"""When the client tries again to reach the server, and when it gives up."""
+"""The client decides when it tries again to reach the server, and when it gives up."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Attempts:
 
     @property
     def gave_up(self) -> str:
-        """Why it gave up, for people: for how long it tried, the server, the last failure."""
+        """The reason for giving up: how long it tried, the server, its last failure."""
         limit = f"{self._give_up_after_s:g} s"
         return f"gave up after {limit} without a connection to {self._server}: {self._reason}"
 

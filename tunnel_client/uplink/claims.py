@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class ClaimState(IntEnum):
-    """How far the client is with one name."""
+    """The state of a claim: how far the client is with one name."""
 
     WANTED = 1  # and not asked for in this session yet
     ASKED = 2
@@ -145,7 +145,7 @@ class Claims:
 
     @property
     def refusal(self) -> Refused | Release | None:
-        """Why the server gives none of the names for good; None while it gives or may give one."""
+        """The reason why the server gives no name for good; None while it gives or may give one."""
         claims = self._claims.values()
         if any(claim.state is not ClaimState.REFUSED for claim in claims):
             return None

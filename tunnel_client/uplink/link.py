@@ -35,7 +35,7 @@ _SWEEP_EVERY_S: Final = 1.0
 
 
 class LinkState(IntEnum):
-    """Where a link is between its first connection and its end."""
+    """The state of a link between its first connection and its end."""
 
     CONNECTING = 1  # or it waits to, for the first time or again
     OPEN = 2  # a session runs on a connection
@@ -128,11 +128,11 @@ class Link:
 
     @property
     def refused(self) -> Refused | Release | None:
-        """Why the server does not take us for good, or gives us none of the names."""
+        """The reason why the server does not take us for good, or gives us none of the names."""
         return self._refused or self.claims.refusal
 
     def lived_s(self) -> float:
-        """How long the newest connection has lived; 0 if there was none.
+        """Return how long the newest connection has lived; 0 if there was none.
 
         To be sent away is no failure, however soon it comes: that counts as for ever.
         """

@@ -93,7 +93,7 @@ class ResumableSession:
         return self.session is not None and self.session.closed_reason is None
 
     def lived_s(self) -> float:
-        """How long the newest connection has lived; 0 if there was none."""
+        """Return how long the newest connection has lived; 0 if there was none."""
         return max(trio.current_time() - self.attached_at, 0.0)
 
     def sweep(self, now: float) -> None:

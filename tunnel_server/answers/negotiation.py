@@ -20,7 +20,7 @@ _QVALUE: Final = re.compile(rb"0(\.[0-9]{0,3})?|1(\.0{0,3})?")  # RFC 9110, 12.4
 
 
 class Form(Enum):
-    """How an answer is written; the value is its Content-Type."""
+    """The form of an answer; the value is its Content-Type."""
 
     TEXT = b"text/plain; charset=utf-8"
     JSON = b"application/json"
@@ -73,7 +73,7 @@ def _media_range(part: bytes) -> tuple[bytes, float]:
 
 
 def _specificity(media: bytes, form: Form) -> int:
-    """How closely a range means a form: 3 its very type, 1 anything, 0 not at all."""
+    """Return how closely a range means a form: 3 its very type, 1 anything, 0 not at all."""
     exact = form.value.partition(b";")[0]
     if media == exact or (form is Form.JSON and media.endswith(b"+json")):
         return 3

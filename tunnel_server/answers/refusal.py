@@ -14,7 +14,7 @@ from protocol.http.fields import Fields
 
 
 class Refusal(NamedTuple):
-    """Why a request does not get what it asks for.
+    """The reason why a request does not get what it asks for.
 
     Attributes:
         code: one of those in `texts.ERRORS`.

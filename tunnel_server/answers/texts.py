@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 
 class Side(Enum):
-    """Where it went wrong, in the order in which a request passes: JSON's word, a person's words.
+    """The side where it went wrong, in the order of a request's way: JSON's word, a person's words.
 
     Members:
         VISITOR: the request as it arrived.

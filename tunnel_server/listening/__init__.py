@@ -1,1 +1,1 @@
-"""Where connections come from: sockets, accepting, and the handover between two servers."""
+"""Connections come from here: sockets, accepting, and the handover between two servers."""

@@ -1,4 +1,4 @@
-"""How many file descriptors the server may have: each visitor's connection is one."""
+"""The number of file descriptors that the server may have: each visitor's connection is one."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class HandoverError(TunnelError):
 
 
 class MeetingPoint(NamedTuple):
-    """Where the two meet.
+    """The place where the two meet.
 
     Attributes:
         folder: the state folder; only this user may get into it.
@@ -94,7 +94,7 @@ def path_in(folder: int, name: str) -> str:
 
 
 def uid_of(stream: trio.SocketStream) -> int:
-    """Whose the process at the other end is, by the kernel's word."""
+    """Return whose the process at the other end is, by the kernel's word."""
     raw = stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
     return int(_UCRED.unpack(raw)[1])
 

@@ -1,1 +1,1 @@
-"""How the server tells of itself."""
+"""The server tells of itself."""

@@ -31,7 +31,7 @@ NOTE_MAX_BYTES: Final = 2 * 1024 * 1024  # NAMES_MAX of the longest, with the re
 
 
 def note_path(state_dir: Path, bind: str) -> Path:
-    """Where the note of the server on this address is: those on other addresses have their own."""
+    """Return where the server on this address has its note: those on others have their own."""
     return state_dir / f"names-{bind}.json"
 
 

@@ -25,7 +25,7 @@ DISPLACED_MAX: Final = 16
 
 
 class Held(NamedTuple):
-    """When a name was last held, in seconds since the epoch, and by whom."""
+    """The time when a name was last held, in seconds since the epoch, and its owner."""
 
     at: float
     owner: str
@@ -39,7 +39,7 @@ class Carrier(Protocol):
 
     @property
     def log(self) -> SessionLog:
-        """Where what concerns it is logged."""
+        """The log of what concerns it."""
 
     @property
     def away(self) -> bool:
@@ -110,7 +110,7 @@ class Registry:
         return self._tunnels.get(name)
 
     def left_at(self, name: str) -> float | None:
-        """When a name that nobody holds was last held, on the clock given to `release`."""
+        """Return when a name that nobody holds was last held, on the clock given to `release`."""
         left = self._left.get(name)
         return left.at if left is not None else None
 

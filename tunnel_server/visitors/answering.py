@@ -207,7 +207,7 @@ def _check_accept(exchange: Exchange, head: Head) -> None:
 
 
 def _framing(exchange: Exchange, head: Head) -> Framing | None:
-    """How the answer ends on this hop; None after a 101. Raises HttpError."""
+    """Return how the answer ends on this hop; None after a 101. Raises HttpError."""
     if head.status == SWITCHING_PROTOCOLS:
         _check_accept(exchange, head)
         return None
@@ -233,7 +233,7 @@ def _serialise(exchange: Exchange, head: Head, *, close: bool) -> bytes:
 
 
 def _blamed(exchange: Exchange, refusal: Refusal) -> EndedBy:
-    """Whose side ended an exchange that an error of ours answers."""
+    """Return whose side ended an exchange that an error of ours answers."""
     if exchange.failure is not None:
         return "visitor"
     return "app" if ERRORS[refusal.code].side is Side.APP else "tunnel"

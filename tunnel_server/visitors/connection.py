@@ -94,7 +94,7 @@ class Connection:
         """The visitor ended its direction, and has so long for each part of the answer."""
         self._receiving = False
         self._cut: End | None = None
-        """How it ends in the middle of something."""
+        """The way in which it ends in the middle of something."""
 
     def __repr__(self) -> str:
         return f"<Connection {self.phase.name} {self.source.address} {self.exchange!r}>"

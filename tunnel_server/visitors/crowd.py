@@ -38,13 +38,13 @@ NEWS_EVERY_S: Final = 60.0
 
 
 def connections_for(descriptors: int) -> int:
-    """How many connections a process with so many descriptors may have."""
+    """Return how many connections a process with so many descriptors may have."""
     reserved = max(_RESERVED_MIN, descriptors // _RESERVED_SHARE)
     return max(DEFAULT_MIN, min(DEFAULT_MAX, descriptors - reserved))
 
 
 def crowd_key(address: str) -> str | None:
-    """Whose connections are counted together: an IPv4 address or an IPv6 network of 64 bits.
+    """Return what an address is counted with: an IPv4 address or an IPv6 network of 64 bits.
 
     None is this machine: a proxy on it that is not named in --trusted-proxies.
     """

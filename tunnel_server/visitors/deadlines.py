@@ -1,4 +1,4 @@
-"""Until when a visitor must have sent or taken something. The sweep looks once a second."""
+"""The times by which a visitor must have sent or taken something. The sweep looks once a second."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Deadlines:
 
     @property
     def read(self) -> float:
-        """Until when the visitor must have sent what it is to send next."""
+        """The time by which the visitor must have sent what it is to send next."""
         return self._read
 
     @read.setter

@@ -30,7 +30,7 @@ from tunnel_server.visitors.tap import EndedBy, Tap
 
 
 class RequestState(IntEnum):
-    """How far a request is read."""
+    """The state of a request: how far it is read."""
 
     COMING = 1  # something of it is still to come
     WHOLE = 2
@@ -47,7 +47,7 @@ class RequestEvent(IntEnum):
 
 
 class AnswerState(IntEnum):
-    """How far an answer is written. From SWITCHED on the reading task may go on."""
+    """The state of an answer: how far it is written. From SWITCHED on the reader may go on."""
 
     AWAITED = 1
     KEPT = 2  # it has begun, and the connection is kept for another request

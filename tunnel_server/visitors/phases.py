@@ -20,7 +20,7 @@ from typing import Final
 
 
 class Phase(IntEnum):
-    """Where a connection is."""
+    """The phase that a connection is in."""
 
     IDLE = 1  # no head has begun; an exchange may be under way
     HEAD = 2  # a part of a request's head is there

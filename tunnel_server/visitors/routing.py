@@ -1,4 +1,4 @@
-"""Whose a request is: the service's own, a tunnel's or nobody's. Host decides everything."""
+"""Host decides whose a request is: the service's own, a tunnel's or nobody's."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CONTROL: Final = CONTROL_PATH.encode()
 
 
 def name_of(edge: Edge, head: RequestHead) -> str | None:
-    """Whose the request is: a tunnel's name, APEX, or None for nobody's."""
+    """Return whose the request is: a tunnel's name, APEX, or None for nobody's."""
     return tunnel_key(head.host, edge.config.domains)
 
 

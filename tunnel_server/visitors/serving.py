@@ -126,7 +126,7 @@ async def serve_stream(
 
 
 async def _source_of(config: ServerConfig, peer: trio.socket.SocketType) -> Source | None:
-    """Whose the connection is; None if it is refused, which was logged. Raises OSError."""
+    """Return whose the connection is; None if it is refused, which was logged. Raises OSError."""
     address: str = peer.getpeername()[0]
     trusted = config.trusts(address)
     if not config.proxy_protocol:

@@ -48,7 +48,7 @@ SESSION_GONE: Final = 1014
 
 
 class FromVisitor(IntEnum):
-    """How far what the visitor sends has gone."""
+    """The state of the visitor's direction: how far what it sends has gone."""
 
     HELD = 1  # what came behind the handshake has not been passed on yet
     AWAITING = 2  # all that was read has been passed on
@@ -65,7 +65,7 @@ class FromVisitorEvent(IntEnum):
 
 
 class ToVisitor(IntEnum):
-    """How far what the app sends has gone."""
+    """The state of the app's direction: how far what it sends has gone."""
 
     OPEN = 1
     STOPPING = 2  # we are to end it
