@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,8 @@ UNTIL_THEY_ARE_SENTENCES = {
     *("tunnel_server/settings/loading.py", "tunnel_client/settings/addresses.py"),
     *("tunnel_client/settings/header_edits.py", "tunnel_client/settings/proxy.py"),
 }
+# Classes that have their name with another one, until one of the two is renamed.
+UNTIL_THEY_ARE_RENAMED = {"WholeSeconds", "Gathered"}
 
 
 def docstrings(source: str) -> Iterator[str]:
@@ -89,6 +92,35 @@ def test_faults_are_found_and_no_others(source: str, count: int) -> None:
 def test_a_visitor_is_it_in_the_documents(path: Path) -> None:
     prose = re.sub(r"`[^`]+`", "", path.read_text())
     assert not PERSON.findall(prose)
+
+
+# --- one class a name ---
+
+
+def shared_names(sources: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return the classes' names that stand twice or more, each with its places."""
+    places: dict[str, list[str]] = defaultdict(list)
+    for path, source in sources.items():
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(f"{path}:{node.lineno}")
+    return {name: found for name, found in places.items() if len(found) > 1}
+
+
+def test_a_class_has_its_name_alone() -> None:
+    """A private one too: whoever searches for a name finds one thing."""
+    sources = {
+        str(path.relative_to(ROOT)): path.read_text()
+        for package in PACKAGES
+        for path in sorted((ROOT / package).rglob("*.py"))
+    }
+    found = shared_names(sources)
+    assert found.keys() <= UNTIL_THEY_ARE_RENAMED, found
+
+
+def test_two_classes_of_a_name_are_found() -> None:
+    sources = {"a.py": "class A: ...\nclass _B: ...", "b.py": "def f():\n    class _B: ..."}
+    assert shared_names(sources) == {"_B": ["a.py:2", "b.py:2"]}
 
 
 # --- docs/words.md ---
