@@ -95,7 +95,7 @@ class Table(NamedTuple):
         return (f"{self.prefix}{row.name.upper()}", *row.variables)
 
     def name_in(self, source: Source, row: Setting) -> str:
-        """What a setting is called in a source: `--hold`, `TUNNEL_SERVER_HOLD`, `hold`."""
+        """Return the name of a setting in a source: `--hold`, `TUNNEL_SERVER_HOLD`, `hold`."""
         if source == "variable":
             return self.variables_of(row)[0]
         return row.name if source == "file" else row.flag
