@@ -262,15 +262,6 @@ def test_allowed_imports_pass() -> None:
     assert violations(sources) == []
 
 
-def test_no_two_classes_have_one_name() -> None:
-    places: dict[str, list[str]] = {}
-    for module, source in sources_of_the_project().items():
-        for node in ast.parse(source).body:
-            if isinstance(node, ast.ClassDef):
-                places.setdefault(node.name, []).append(module)
-    assert {name: found for name, found in places.items() if len(found) > 1} == {}
-
-
 # --- maps: what a reader is told is there is there, and nothing else ---
 
 ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text()
