@@ -48,6 +48,7 @@ PORT = 8080
 ALICE = Login("alice", None)
 VISITOR = "203.0.113.9"
 INSTANCE = b"i" * 16
+SESSION = bytes.fromhex("4f1c9a03")  # its public id
 
 # What the edge adds to every request of VISITOR to app.localhost.
 FORWARDING: Fields = (
@@ -282,6 +283,7 @@ class World:
                 now=now,
             ),
             here,
+            session_id=SESSION,
         )
         server.on_event = partial(self.control.on_event, server)
         client = FakeClient(
