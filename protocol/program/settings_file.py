@@ -81,7 +81,8 @@ def _line_of(said: str, text: str) -> str:
     """The line of bad syntax, `:3`, or "" where tomllib told none."""
     if place := re.search(r" \(at line ([0-9]+), ", said):
         return f":{place[1]}"
-    return f":{len(text.splitlines())}" if said.endswith("(at end of document)") else ""
+    last = len(text.removesuffix("\n").split("\n"))
+    return f":{last}" if said.endswith("(at end of document)") else ""
 
 
 def lines_of_keys(text: str) -> dict[str, int]:
@@ -93,13 +94,14 @@ def lines_of_keys(text: str) -> dict[str, int]:
     import tomllib
 
     found: dict[str, int] = {}
-    lines = text.splitlines(keepends=True)
+    # Not splitlines(): it splits at U+2028 and others, too, which TOML has in comments and strings.
+    lines = [f"{line}\n" for line in text.split("\n")]
     in_table, start = False, 0
     for end in range(1, len(lines) + 1):
         statement = "".join(lines[start:end])
         try:
             keys = tomllib.loads(statement).keys()
-        except ValueError:  # its end is on a later line
+        except (ValueError, RecursionError):  # its end is on a later line
             if end - start >= _STATEMENT_MAX_LINES:
                 break
             continue

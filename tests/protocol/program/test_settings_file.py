@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given, strategies as st
 
 from protocol.errors import ConfigError
 from protocol.program.kinds import FilePath, Numbers, Seconds, Switch, Text, Texts, Value
@@ -199,6 +200,29 @@ def test_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
 )
 def test_line_of_a_key_is_where_it_begins(text: str, lines: dict[str, int]) -> None:
     assert lines_of_keys(text) == lines
+
+
+# What TOML has in a comment: all but the controls of ASCII.
+COMMENTS = st.text(st.characters(exclude_categories=("Cc", "Cs"), include_characters="\t\x85\x9b"))
+
+
+@given(
+    COMMENTS,
+    st.sampled_from(["", "\t", "\x85", "\u2028", "\u2029"]),
+    st.sampled_from(["", "x=", "x=1", "[x]", "[[x", 'x="', f"x={'[' * 5000}"]),
+)
+def test_no_comment_moves_a_key(comment: str, end: str, toml: str) -> None:
+    comment = f"# {comment}{end}{toml}"
+    text = f"{comment}\na = [ {comment}\n] {comment}\n\n{comment}\nb = 1 {comment}\n{comment}"
+    assert lines_of_keys(text) == {"a": 2, "b": 6}
+
+
+@pytest.mark.parametrize("end", ["\x85", "\u2028", "\u2029"])
+def test_what_ends_a_line_elsewhere_ends_none_in_toml(tmp_path: Path, end: str) -> None:
+    hidden = f"# {end} heartbeat = {'[' * 5000}\n# {end} x = 1\n"
+    wrong_type = f"{hidden}server = '{end}'\nserver_ca = 1"
+    assert complaint(tmp_path, wrong_type).startswith(":4: server_ca: ")
+    assert complaint(tmp_path, f"{hidden}server = '").startswith(":3: is not TOML: ")
 
 
 def test_error_of_toml_does_not_repeat_the_value(tmp_path: Path) -> None:
