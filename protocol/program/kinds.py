@@ -104,7 +104,8 @@ class Commas(Text):
 
     def from_file(self, value: object, key: str) -> Value:
         if isinstance(value, list) and all(type(one) is self.of for one in value):
-            return ",".join(map(str, value))
+            with suppress(ValueError):  # as for a Number
+                return ",".join(map(str, value))
         raise ConfigError(key, self.in_file)
 
     def plain(self, value: Value) -> object:

@@ -144,6 +144,7 @@ def test_unknown_table_is_refused_at_the_line_of_its_head(tmp_path: Path) -> Non
         ('origin_insecure = "yes"', "true or false"),
         ("[server]", "a string"),
         (f"origin_timeout = 0x{'f' * 4000}", "a number of seconds"),
+        (f"heartbeat = [0x{'f' * 4000}, 1]", "a list of whole numbers"),
         ("heartbeat = '15,30'", "a list of whole numbers"),
         ("heartbeat = [15, 30.5]", "a list of whole numbers"),
         ("heartbeat = [true, 30]", "a list of whole numbers"),
