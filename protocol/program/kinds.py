@@ -97,19 +97,24 @@ class WholeSeconds(Number):
 
 
 class Commas(Text):
-    """Several, with commas between; a list in the file."""
+    """Several, with commas between; a list in the file, where an empty one of strings is none."""
 
     in_file = "a list of strings"
     of: type = str
 
     def from_file(self, value: object, key: str) -> Value:
+        if value == [] and self.of is str:
+            return ()
         if isinstance(value, list) and all(type(one) is self.of for one in value):
             with suppress(ValueError):  # as for a Number
                 return ",".join(map(str, value))
         raise ConfigError(key, self.in_file)
 
+    def read(self, value: Value, key: str) -> object:
+        return super().read(value, key) if value != () else ()
+
     def plain(self, value: Value) -> object:
-        return [self.of(one.strip()) for one in str(value).split(",")]
+        return [self.of(one.strip()) for one in str(value).split(",")] if value != () else []
 
 
 class Numbers(Commas):

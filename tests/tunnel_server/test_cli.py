@@ -476,6 +476,19 @@ def test_every_key_of_the_file_is_taken(
     assert served().replace
 
 
+def test_empty_list_of_proxies_is_none(
+    app: App, capsys: pytest.CaptureFixture[str], home_file: Path
+) -> None:
+    write_file(home_file, "trusted_proxies = []")
+    assert main([]) == 0
+    assert app.configs.pop().trusted_proxies == ()
+    assert main(["config", "show"]) == 0
+    assert tomllib.loads(capsys.readouterr().out)["trusted_proxies"] == []
+    write_file(home_file, "heartbeat = []")
+    assert main([]) == 2
+    assert "server.toml:1: heartbeat: takes two whole numbers" in capsys.readouterr().err
+
+
 def test_every_variable_is_taken(
     served: Callable[..., ServerConfig], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
