@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from protocol.errors import ConfigError
+from protocol.program.kinds import path_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,9 +31,7 @@ def check_token(token: str, key: str) -> str:
 
 def token_in(path: str, key: str) -> str:
     """`read_token` of a path that is text still."""
-    from pathlib import Path
-
-    return read_token(Path(path), key)
+    return read_token(path_of(path, key), key)
 
 
 def read_token(path: Path, key: str) -> str:

@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING, Final, Literal
 
 from protocol.errors import ConfigError
+from protocol.program.kinds import path_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,9 +79,8 @@ def host_value(value: str, key: str) -> str:
 def pem_file(value: str, key: str) -> Path:
     """A file with at least one certificate, in PEM form."""
     import ssl
-    from pathlib import Path
 
-    path = Path(value)
+    path = path_of(value, key)
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except ssl.SSLError:  # an OSError too, and has to come first

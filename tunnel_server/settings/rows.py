@@ -14,6 +14,7 @@ from protocol.program.kinds import (
     Text,
     WholeNumber,
     WholeSeconds,
+    path_of,
 )
 from protocol.program.settings import Setting, Table, log_level
 from protocol.program.showing import PATH, SHOWING
@@ -34,7 +35,7 @@ def _limits(takes: str) -> str:
 
 CONFIG: Final = Setting(
     name="config",
-    kind=FilePath("FILE", values.parse_path),
+    kind=FilePath("FILE", path_of),
     help="The settings file.",
     unset="~/.config/trio-tunnel/server.toml, or the one in /etc/trio-tunnel",
     fields=(),
@@ -69,7 +70,7 @@ TABLE: Final = Table(
         ),
         Setting(
             name="auth_file",
-            kind=FilePath("FILE", values.parse_path),
+            kind=FilePath("FILE", path_of),
             help="Tokens that may connect.",
             unset="in the state folder",
             commands=_OF_TOKENS,
@@ -82,13 +83,13 @@ TABLE: Final = Table(
         ),
         Setting(
             name="tls_cert",
-            kind=FilePath("FILE", values.parse_path),
+            kind=FilePath("FILE", path_of),
             help="Serve HTTPS with this PEM certificate chain.",
             commands=_SERVING,
         ),
         Setting(
             name="tls_key",
-            kind=FilePath("FILE", values.parse_path),
+            kind=FilePath("FILE", path_of),
             help="Its unencrypted PEM key.",
             commands=_SERVING,
         ),
@@ -143,7 +144,7 @@ TABLE: Final = Table(
         ),
         Setting(
             name="state_dir",
-            kind=FilePath("DIR", values.parse_path),
+            kind=FilePath("DIR", path_of),
             help="The state folder.",
             unset="~/.local/state/trio-tunnel",
             commands=_OF_TOKENS,

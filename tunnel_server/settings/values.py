@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from pathlib import Path
 from typing import Final, NamedTuple, NoReturn
 
 from protocol.errors import ConfigError
@@ -120,16 +119,6 @@ def parse_heartbeat(value: str, key: str) -> tuple[int, int]:
     if match is None:
         refuse(key, HEARTBEAT, value)
     return int(match[1]), int(match[2])
-
-
-def parse_path(value: str, key: str) -> Path:
-    """A path; `~` is the home folder, which no shell expands in `--flag=~/file`."""
-    if not value or "\0" in value:
-        refuse(key, "takes a path", value)
-    try:
-        return Path(value).expanduser()
-    except RuntimeError:  # what pathlib raises for a user it does not know
-        refuse(key, "takes a path; ~ stands for a home folder, and there is none", value)
 
 
 def _lower(value: str) -> str:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from protocol.errors import ConfigError
@@ -14,6 +16,7 @@ from protocol.program.kinds import (
     Value,
     WholeNumber,
     choice,
+    path_of,
 )
 
 KEY = "TUNNEL_X"
@@ -72,3 +75,20 @@ def test_choice_names_what_there_is() -> None:
     for wrong in ("", "d", "A", "a|b"):
         with pytest.raises(ConfigError, match=f"^{KEY}: a, b or c$"):
             kind.read(wrong, KEY)
+
+
+def test_path_may_begin_in_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    assert path_of("~/tokens", "--auth-file") == Path("/home/ada/tokens")
+    assert path_of("tokens", "--auth-file") == Path("tokens")
+
+
+def test_home_of_an_unknown_user_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^--tls-key: takes a path; ~ stands for a home folder"):
+        path_of("~no-such-user-here/key.pem", "--tls-key")
+
+
+@pytest.mark.parametrize("value", ["", "a\0b"])
+def test_path_that_cannot_be_one_is_refused(value: str) -> None:
+    with pytest.raises(ConfigError, match=r"^--tls-key: takes a path, not "):
+        path_of(value, "--tls-key")

@@ -90,7 +90,7 @@ def test_what_is_no_path_is_left_to_the_reader(tmp_path: Path, value: str) -> No
 
 def test_home_of_an_unknown_user_is_refused(tmp_path: Path) -> None:
     write(tmp_path, 'token_file = "~no-such-user-here/token"')
-    with pytest.raises(ConfigError, match="token_file: ~ stands for a home folder"):
+    with pytest.raises(ConfigError, match="token_file: takes a path; ~ stands for a home folder"):
         read_config_file(tmp_path)
 
 

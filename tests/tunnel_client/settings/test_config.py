@@ -375,6 +375,43 @@ def test_app_is_not_both_verified_and_unverified(folder: Path) -> None:
     assert said.startswith("--origin-insecure: not together with")
 
 
+PATHS = ["token_file", "origin_ca", "server_ca"]
+HTTPS = {"TUNNEL_SERVER": "https://a"}
+
+
+@pytest.mark.parametrize("name", PATHS)
+@pytest.mark.parametrize("value", ["", "a\\u0000b", "~no-such-user-here/x"])
+def test_what_is_no_path_is_refused_from_every_source(folder: Path, name: str, value: str) -> None:
+    said = "takes a path; ~ stands for a home folder" if "~" in value else "takes a path, not "
+    flag, target = f"--{name.replace('_', '-')}", "https://b"
+    text = value.replace("\\u0000", "\0")
+    assert refusal(folder, HTTPS, target=target, **{name: text}).startswith(f"{flag}: {said}")
+    if value:
+        variable = f"TUNNEL_CLIENT_{name.upper()}"
+        environ = {**HTTPS, variable: text}
+        assert refusal(folder, environ, target=target).startswith(f"{variable}: {said}")
+    path = write(folder, f'{name} = "{value}"')
+    assert refusal(folder, HTTPS, target=target).startswith(f"{path}:1: {name}: {said}")
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_home_folder_is_meant_by_a_tilde_in_every_source(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("HOME", str(folder))
+    (folder / "token").write_text("tt_file\n")
+    value = "~/token" if name == "token_file" else "~/ca.pem"
+    attribute, expected = (
+        ("token", "tt_file") if name == "token_file" else (name, folder / "ca.pem")
+    )
+    for environ, flags in (
+        ({}, {name: value}),
+        ({f"TUNNEL_CLIENT_{name.upper()}": value}, {}),
+    ):
+        found = config(folder, {**HTTPS, **environ}, target="https://b", **flags)
+        assert getattr(found, attribute) == expected
+
+
 def test_trust_given_by_flag_wins_over_the_other_kind_in_the_file(folder: Path) -> None:
     write(folder, "origin_insecure = true")
     found = config(folder, target="https://a", origin_ca=str(folder / "ca.pem"))

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from ipaddress import ip_network
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +12,6 @@ from tunnel_server.settings.values import (
     parse_drain_timeout,
     parse_max_connections,
     parse_networks,
-    parse_path,
     parse_public_url,
 )
 
@@ -134,23 +132,6 @@ def test_drain_timeout_is_seconds(value: str, seconds: float) -> None:
 def test_drain_timeout_that_is_no_plain_number_is_refused(value: str) -> None:
     with pytest.raises(ConfigError, match=r"^--drain-timeout: takes seconds, 0 to 86400, not "):
         parse_drain_timeout(value, "--drain-timeout")
-
-
-def test_path_may_begin_in_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/home/ada")
-    assert parse_path("~/tokens", "--auth-file") == Path("/home/ada/tokens")
-    assert parse_path("tokens", "--auth-file") == Path("tokens")
-
-
-def test_home_of_an_unknown_user_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"^--tls-key: takes a path; ~ stands for a home folder"):
-        parse_path("~no-such-user-here/key.pem", "--tls-key")
-
-
-@pytest.mark.parametrize("value", ["", "a\0b"])
-def test_path_that_cannot_be_one_is_refused(value: str) -> None:
-    with pytest.raises(ConfigError, match=r"^--tls-key: takes a path, not "):
-        parse_path(value, "--tls-key")
 
 
 def test_max_connections_is_a_whole_number() -> None:
