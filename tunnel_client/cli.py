@@ -101,10 +101,11 @@ def _checked(asked: Asked) -> Gathered:
 
 
 def _place(asked: Asked) -> tuple[Path, bool]:
+    from protocol.program.settings_file import is_there
     from tunnel_client.settings.config import FILE_NAME
 
     path = _config_folder() / FILE_NAME
-    return path, path.exists()
+    return path, is_there(path)
 
 
 _COMMANDS: Final[Mapping[str, Callable[[Asked], ClientConfig | int]]] = {

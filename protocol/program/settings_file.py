@@ -42,6 +42,17 @@ def from_file(table: Table, path: Path) -> Layer:
     return layer
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is such a file, and this user may look for it.
+
+    `sudo -u trio-tunnel` may leave HOME=/root: what this user may not look into is not its.
+    """
+    try:
+        return path.exists()
+    except OSError:  # or a path too long to be one
+        return False
+
+
 def _given(row: Setting, value: object, key: str, path: Path) -> Given:
     said = row.kind.from_file(value, key)
     if isinstance(row.kind, FilePath):

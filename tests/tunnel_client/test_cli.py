@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -346,6 +347,20 @@ def test_config_path_is_told_whether_it_is_there_or_not(
     assert printed(capsys, "path") == f"{path}\n"
     write_file(home, "broken")
     assert json.loads(printed(capsys, "path", "--json")) == {"path": str(path), "exists": True}
+
+
+def test_folder_that_this_user_may_not_look_into_has_no_file_for_it(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_file(home, "origin_wait = 5")
+
+    def locked(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", locked)
+    assert json.loads(printed(capsys, "path", "--json")) == {"path": str(path), "exists": False}
+    assert printed(capsys, "check") == "the settings can be used; there is no file\n"
+    assert config("3000", "--token", "tt_a").origin_wait_s == 3
 
 
 def test_command_line_is_read_without_loading_trio() -> None:

@@ -773,6 +773,15 @@ def test_config_show_as_json_has_every_setting(
 
 
 @pytest.mark.usefixtures("app")
+def test_config_path_of_a_name_too_long_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "a" * 5000
+    assert main(["config", "path", "--json", "--config", name]) == 0
+    assert json.loads(capsys.readouterr().out) == {"path": name, "exists": False}
+    assert main(["config", "check", "--config", name]) == 2
+    assert "cannot be read: File name too long" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("app")
 def test_config_path_tells_where_the_file_is_or_would_be(
     capsys: pytest.CaptureFixture[str], home_file: Path, tmp_path: Path
 ) -> None:

@@ -29,7 +29,7 @@ from protocol.program.settings import (
     strange_variables,
     value_of,
 )
-from protocol.program.settings_file import from_file
+from protocol.program.settings_file import from_file, is_there
 from tunnel_client.settings.addresses import ServerUrl
 from tunnel_client.settings.header_edits import NO_EDITS, HeaderEdits, parse_edits
 from tunnel_client.settings.install_key import install_key
@@ -108,10 +108,12 @@ class Loaded(NamedTuple):
 def gather(flags: Mapping[str, Value], environ: Mapping[str, str], config_folder: Path) -> Gathered:
     """Read flags, variables and the file. Raises ConfigError."""
     layers = [from_flags(TABLE, flags), from_environment(TABLE, environ)]
+    path = config_folder / FILE_NAME
     file: Path | None = None
-    with contextlib.suppress(FileNotFoundError):
-        layers.append(from_file(TABLE, config_folder / FILE_NAME))
-        file = config_folder / FILE_NAME
+    if is_there(path):
+        with contextlib.suppress(FileNotFoundError):  # gone since
+            layers.append(from_file(TABLE, path))
+            file = path
     return Gathered(resolve(TABLE, layers), file, tuple(strange_variables(TABLE, environ)))
 
 

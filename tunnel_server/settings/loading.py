@@ -22,7 +22,7 @@ from protocol.program.settings import (
     strange_variables,
     value_of,
 )
-from protocol.program.settings_file import from_file
+from protocol.program.settings_file import from_file, is_there
 from tunnel_server.settings.config import ServerConfig
 from tunnel_server.settings.rows import CONFIG, TABLE, TOKEN_CREATE
 
@@ -42,14 +42,14 @@ def file_path(flags: Mapping[str, Value], environ: Mapping[str, str]) -> tuple[P
     """The settings file, and whether it is there. Raises ConfigError."""
     named = _named([from_flags(TABLE, flags), from_environment(TABLE, environ)])
     places = _places() if named is None else (named[0],)
-    there = next(filter(_is_there, places), None)
+    there = next(filter(is_there, places), None)
     return (places[0], False) if there is None else (there, True)
 
 
 def _read_file(layers: Sequence[Layer]) -> tuple[Path | None, Layer]:
     """The file that was named, or the first that is there, and what it says; never two."""
     named = _named(layers)
-    path = next(filter(_is_there, _places()), None) if named is None else named[0]
+    path = next(filter(is_there, _places()), None) if named is None else named[0]
     if path is None:
         return None, {}
     try:
@@ -70,14 +70,6 @@ def _named(layers: Sequence[Layer]) -> tuple[Path, str] | None:
 
 def _places() -> tuple[Path, ...]:
     return user_config_path("trio-tunnel", appauthor=False) / FILE_NAME, SYSTEM_FOLDER / FILE_NAME
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        return path.exists()
-    except PermissionError:
-        # `sudo -u trio-tunnel` may leave HOME=/root: what this user may not look into is not its.
-        return False
 
 
 def load(resolved: Mapping[str, Given], environ: Mapping[str, str], pid: int) -> ServerConfig:
