@@ -144,6 +144,12 @@ class FilePath(Text):
             return value  # no path; the reader says so
         return str(file.parent.absolute() / path_of(str(value), key))
 
+    def plain(self, value: Value) -> object:
+        """The path, absolute: a relative one means another file when it stands in one."""
+        with suppress(ConfigError):  # one that was passed over may be no path
+            return str(path_of(str(value), "").absolute())
+        return value
+
 
 class Texts(Text):
     """A flag that may be repeated; a list in the file, one value in a variable."""

@@ -103,9 +103,16 @@ def _as_json(row: Setting, given: Given | None) -> dict[str, object]:
 
 def _as_toml(row: Setting, given: Given | None) -> str:
     value = _plain(row, given)
+    said = "" if value is None else _toml(value)
     # A comment is what cannot stand in a file, or stands for nothing.
-    stands = row.in_file and value is not None and value is not HIDDEN
-    return f"{'' if stands else '# '}{row.name} = {'' if value is None else _toml(value)}".rstrip()
+    stands = row.in_file and value is not None and value is not HIDDEN and _is_unicode(value)
+    return f"{'' if stands else '# '}{row.name} = {said}".rstrip()
+
+
+def _is_unicode(value: object) -> bool:
+    """False where an argument's byte that is no UTF-8 stands, which TOML has no text for."""
+    texts = value if isinstance(value, list) else [value]
+    return not any("\ud800" <= char <= "\udfff" for text in texts for char in str(text))
 
 
 def _from(row: Setting, given: Given | None) -> str:

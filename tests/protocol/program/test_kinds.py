@@ -7,6 +7,7 @@ import pytest
 from protocol.errors import ConfigError
 from protocol.program.kinds import (
     Commas,
+    FilePath,
     Number,
     Numbers,
     Seconds,
@@ -75,6 +76,20 @@ def test_choice_names_what_there_is() -> None:
     for wrong in ("", "d", "A", "a|b"):
         with pytest.raises(ConfigError, match=f"^{KEY}: a, b or c$"):
             kind.read(wrong, KEY)
+
+
+def test_path_is_shown_as_it_can_stand_in_any_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/ada")
+    kind = FilePath("FILE", path_of)
+    assert kind.plain("a/../b") == f"{tmp_path}/a/../b"
+    assert kind.plain("~/b") == "/home/ada/b"
+    assert kind.plain("/b") == "/b"
+    # What nobody reads, since it is of no use, is no path perhaps.
+    for no_path in ("", "a\0b", "~no-such-user-here/b"):
+        assert kind.plain(no_path) == no_path
 
 
 def test_path_may_begin_in_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,6 +54,18 @@ def test_any_text_is_shown_as_toml_and_moves_no_terminal(text: str) -> None:
     assert tomllib.loads(line) == {"file": text}
 
 
+def test_text_that_toml_cannot_say_is_shown_as_a_comment() -> None:
+    given = {"file": Given("/tmp/\udcff", "--file", "flag"), "nets": Given("\ud800", "N", "flag")}
+    text = shown(TABLE, given, as_json=False)
+    assert text.isprintable() or text.replace("\n", "").isprintable()
+    assert text.splitlines()[3].startswith(r'# file = "/tmp/\U0000dcff"')
+    assert text.splitlines()[5].startswith(r'# nets = ["\U0000d800"]')
+    assert tomllib.loads(text) == {"name": 'a "b"', "open": False}
+    # This is text that looks like it, and no such byte.
+    given = {"file": Given(r"\U0000dcff", "--file", "flag")}
+    assert tomllib.loads(shown(TABLE, given, as_json=False))["file"] == r"\U0000dcff"
+
+
 def test_settings_are_shown_as_one_json_object() -> None:
     found = json.loads(shown(TABLE, GIVEN, as_json=True))["settings"]
     assert found["token"] == {"value": "***", "source": "variable", "from": "A_PROGRAM_TOKEN"}
