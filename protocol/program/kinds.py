@@ -94,7 +94,9 @@ class Number(Text):
 
     def plain(self, value: Value) -> object:
         text = str(value)
-        return int(text) if text.isdecimal() else float(text)
+        with suppress(ValueError):  # a fraction; or more digits than Python reads as an int
+            return int(text)
+        return float(text)
 
 
 class Seconds(Number):

@@ -7,6 +7,7 @@ needs no TLS.
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, Final, Literal
 
 from protocol.errors import ConfigError
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tunnel_client.settings.addresses import ServerUrl
+
+# As repr() writes a float, too: so the file's numbers come.
+_NUMBER: Final = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,2})?")
 
 Mode = Literal["local", "public"]
 """As whom the app is asked: as itself, or by its public name."""
@@ -41,10 +45,8 @@ def seconds(
     Args:
         zero_is_off: 0 is allowed too, which is how a flag takes back what the file says.
     """
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):  # OverflowError: an int with 400 digits
-        number = math.nan
+    # Matched before it is converted: float() takes "1_0", "+5" and " 5 ", too.
+    number = float(value) if _NUMBER.fullmatch(str(value)) else math.nan
     if zero_is_off and number == 0:
         return 0.0
     if not least <= number <= most:  # false for nan as well

@@ -69,6 +69,11 @@ def test_value_of_another_type_is_refused_with_what_is_taken(kind: Text, value: 
     assert str(caught.value) == f"{KEY}: {kind.in_file}"
 
 
+def test_number_of_many_digits_is_shown_without_an_error() -> None:
+    assert Number("N").plain(f"{'0' * 5000}1") == 1.0
+    assert Number("N").plain("\u0665") == 5
+
+
 def test_choice_names_what_there_is() -> None:
     kind = choice("a", "b", "c")
     assert (kind.metavar, kind.limits) == ("a|b|c", "a, b or c")

@@ -42,7 +42,31 @@ def test_zero_is_off_where_that_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["", "x", "-0.001", "10.001", 11, "nan", "inf", "-inf", "1s", 10**400]
+    "value",
+    [
+        "",
+        "x",
+        "-0.001",
+        "10.001",
+        11,
+        "nan",
+        "inf",
+        "-inf",
+        "1s",
+        10**400,
+        "1_0",
+        "+5",
+        " 5",
+        "5 ",
+        "5\n",
+        "5.",
+        ".5",
+        "\u0665",
+        "1e400",
+        "0x5",
+        f"{'0' * 5000}1",
+        "0x5",
+    ],
 )
 def test_other_seconds_are_refused(value: str | float) -> None:
     with pytest.raises(ConfigError, match=r"^--drain-timeout: a number of seconds from 0 to 10$"):
