@@ -18,15 +18,6 @@ WORDS = ROOT / "docs" / "words.md"
 BARE = {"Who", "What", "Whose", "How", "Where", "Which", "Why", "When", "Until", "If"}
 PERSON = re.compile(r"\b(?:he|him|his|himself)\b|\bvisitors?\s+who\b", re.IGNORECASE)
 
-# Where docstrings still begin with one of them, until the settings are gone through.
-UNTIL_THEY_ARE_SENTENCES = {
-    *("protocol/program/showing.py", "tunnel_server/settings/config.py"),
-    *("tunnel_server/settings/loading.py", "tunnel_client/settings/addresses.py"),
-    *("tunnel_client/settings/header_edits.py", "tunnel_client/settings/proxy.py"),
-}
-# Classes that have their name with another one, until one of the two is renamed.
-UNTIL_THEY_ARE_RENAMED = {"WholeSeconds", "Gathered"}
-
 
 def docstrings(source: str) -> Iterator[str]:
     """Yield the docstrings of a source, those below attributes too."""
@@ -55,7 +46,6 @@ def faults_of_the_project() -> list[str]:
         for path in sorted((ROOT / package).rglob("*.py"))
         for docstring in docstrings(path.read_text())
         for fault in faults(docstring)
-        if "bare" not in fault or str(path.relative_to(ROOT)) not in UNTIL_THEY_ARE_SENTENCES
     ]
 
 
@@ -115,7 +105,7 @@ def test_a_class_has_its_name_alone() -> None:
         for path in sorted((ROOT / package).rglob("*.py"))
     }
     found = shared_names(sources)
-    assert found.keys() <= UNTIL_THEY_ARE_RENAMED, found
+    assert not found, found
 
 
 def test_two_classes_of_a_name_are_found() -> None:

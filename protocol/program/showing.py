@@ -51,7 +51,7 @@ def _toml(value: object) -> str:
 
 
 def epilog(table: Table, file_name: str) -> str:
-    """Where settings may be said but by flags, for --help."""
+    """Say where settings may stand beside the flags, for --help."""
     example = table.variables_of(table.rows[0])[0]
     return f"A flag may be a variable, too ({example}), or a key of {file_name}: docs/settings.md."
 

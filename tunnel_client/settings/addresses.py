@@ -143,7 +143,7 @@ def dial_addresses(host: str, port: int) -> tuple[Address, ...]:
 
 @dataclass(frozen=True, slots=True)
 class ServerUrl:
-    """Where the tunnel-server is: `http://localhost:8080`, `https://example.com`.
+    """The tunnel-server's address: `http://localhost:8080`, `https://example.com`.
 
     Attributes:
         scheme: `https` is TLS, always verified.

@@ -22,7 +22,7 @@ _HANDSHAKE: Final = b"sec-websocket-"  # between the visitor and the app
 
 @dataclass(frozen=True)
 class HeaderEdits:
-    """Which fields to set, and which to remove. Values may be secrets."""
+    """The fields to set, and those to remove. Values may be secrets."""
 
     set: Fields = field(default=(), repr=False)
     removed: frozenset[bytes] = frozenset()

@@ -1,4 +1,4 @@
-"""Which HTTP proxy stands between the client and a server, read from the environment.
+"""The HTTP proxy between the client and a server, read from the environment.
 
 The rules are those of curl (its manual, "Environment"), which most people have met:
 

@@ -48,7 +48,7 @@ _CLIENT_DEFAULT_SERVER: Final = "http://localhost:8080"
 
 
 def default_state_dir() -> Path:
-    """Where this user's programs keep their state, `~/.local/state/trio-tunnel` on Linux."""
+    """The folder of this user's state, `~/.local/state/trio-tunnel` on Linux."""
     return user_state_path("trio-tunnel", appauthor=False)
 
 

@@ -1,4 +1,4 @@
-"""Where the server's settings come from: flags, variables, one file, and what is made of them."""
+"""The sources of the server's settings: flags, variables, one file; and what they make."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def load(resolved: Mapping[str, Given], environ: Mapping[str, str], pid: int) ->
 
 
 def tokens_file(resolved: Mapping[str, Given]) -> Path:
-    """Where a server with these settings looks for tokens. Raises ConfigError."""
+    """Return the file of tokens of a server with these settings. Raises ConfigError."""
     attributes: dict[str, Any] = read(TABLE.of(TOKEN_CREATE), resolved)
     return ServerConfig(**attributes).tokens_file
 
