@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 Value = str | bool | tuple[str, ...]
 """As a flag gives it."""
 
+_LONGEST_SHOWN_CHARS: Final = 60  # what is longer would hide what is said about it
+
 TRUE_OR_FALSE: Final = {"true": True, "false": False}
 
 
@@ -38,6 +40,17 @@ def path_of(text: str, key: str) -> Path:
     except RuntimeError:  # what pathlib raises for a user it does not know
         said = "takes a path; ~ stands for a home folder, and there is none"
         raise ConfigError(key, f"{said}, not {text!r}") from None
+
+
+def _not(value: object) -> str:
+    """Return what came, for the end of a complaint; "" where only TOML could write it."""
+    if isinstance(value, bool):
+        return f", not {str(value).lower()}"
+    if isinstance(value, str) and len(value) <= _LONGEST_SHOWN_CHARS:
+        return f", not {value!r}"
+    if isinstance(value, float) or (isinstance(value, int) and abs(value) < 10**18):
+        return f", not {value}"
+    return ""
 
 
 class Text:
@@ -69,7 +82,11 @@ class Text:
         """Raises ConfigError for a value of another type."""
         if isinstance(value, str):
             return value
-        raise ConfigError(key, self.in_file)
+        raise self.of_another_type(value, key)
+
+    def of_another_type(self, value: object, key: str) -> ConfigError:
+        """Return the complaint about a value of another type. It may be a secret."""
+        return ConfigError(key, f"takes {self.in_file}")
 
     def read(self, value: Value, key: str) -> object:
         """Return the value as the config holds it. Raises ConfigError."""
@@ -80,17 +97,28 @@ class Text:
         return value
 
 
-class Number(Text):
+class _Shown(Text):
+    """A kind that no secret is of: complaints show the value."""
+
+    def of_another_type(self, value: object, key: str) -> ConfigError:
+        return ConfigError(key, f"takes {self.limits or self.in_file}{_not(value)}")
+
+
+class Number(_Shown):
     """A number in the file, too."""
 
     in_file = "a number"
+
+    def of_another_type(self, value: object, key: str) -> ConfigError:
+        in_quotes = " in quotes" if isinstance(value, str) and value.isdecimal() else ""
+        return ConfigError(key, f"takes {self.limits or self.in_file}{_not(value)}{in_quotes}")
 
     def from_file(self, value: object, key: str) -> Value:
         # bool is an int to Python.
         if isinstance(value, int | float) and not isinstance(value, bool):
             with suppress(ValueError):  # Python writes no int of more than 4,300 digits
                 return repr(value)
-        raise ConfigError(key, self.in_file)
+        raise self.of_another_type(value, key)
 
     def plain(self, value: Value) -> object:
         text = str(value)
@@ -123,7 +151,7 @@ class Commas(Text):
         if isinstance(value, list) and all(type(one) is self.of for one in value):
             with suppress(ValueError):  # as for a Number
                 return ",".join(map(str, value))
-        raise ConfigError(key, self.in_file)
+        raise self.of_another_type(value, key)
 
     def read(self, value: Value, key: str) -> object:
         return super().read(value, key) if value != () else ()
@@ -135,6 +163,9 @@ class Commas(Text):
 class Numbers(Commas):
     in_file = "a list of whole numbers"
     of: type = int
+
+    def of_another_type(self, value: object, key: str) -> ConfigError:
+        return ConfigError(key, f"takes {self.in_file}{_not(value)}")
 
 
 class FilePath(Text):
@@ -164,7 +195,7 @@ class Texts(Text):
     def from_file(self, value: object, key: str) -> Value:
         if isinstance(value, list) and all(isinstance(one, str) for one in value):
             return tuple(value)
-        raise ConfigError(key, self.in_file)
+        raise self.of_another_type(value, key)
 
     def read(self, value: Value, key: str) -> object:
         return value
@@ -180,12 +211,12 @@ def choice(*words: str, metavar: str = "") -> Text:
     def choose(text: str, key: str) -> str:
         if text in words:
             return text
-        raise ConfigError(key, allowed)
+        raise ConfigError(key, f"takes {allowed}{_not(text)}")
 
-    return Text(metavar or "|".join(words), choose, allowed)
+    return _Shown(metavar or "|".join(words), choose, allowed)
 
 
-class Switch(Text):
+class Switch(_Shown):
     """On by a flag that takes no value; `true` or `false` elsewhere."""
 
     in_file = "true or false"
@@ -195,13 +226,13 @@ class Switch(Text):
 
     def from_variable(self, text: str, key: str) -> Value:
         if text not in TRUE_OR_FALSE:
-            raise ConfigError(key, self.in_file)
+            raise self.of_another_type(text, key)
         return TRUE_OR_FALSE[text]
 
     def from_file(self, value: object, key: str) -> Value:
         if isinstance(value, bool):
             return value
-        raise ConfigError(key, self.in_file)
+        raise self.of_another_type(value, key)
 
     def read(self, value: Value, key: str) -> object:
         return value

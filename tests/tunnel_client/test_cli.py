@@ -104,9 +104,12 @@ def test_token_as_an_argument_works_and_is_warned_about(
         (["http", "3000/path"], "TARGET: no path"),
         (["http", "--frob", "3000"], "--frob: no such flag; allowed: --server, --server-ca, "),
         (["http", "3000", "--frob\x1b[2J\n"], r"--frob\x1b[2J\n: no such flag; "),
-        (["http", "3000", "--identity", "both"], "--identity: local or public"),
-        (["http", "3000", "--host-header", "a b"], "--host-header: a host, or host:port"),
-        (["http", "3000", "--request-header", "secret"], "--request-header: a header field as "),
+        (["http", "3000", "--identity", "both"], "--identity: takes local or public"),
+        (["http", "3000", "--host-header", "a b"], "--host-header: takes a host, or host:port"),
+        (
+            ["http", "3000", "--request-header", "secret"],
+            "--request-header: takes a header field as ",
+        ),
         (["http", "3000", "--insecure"], "--insecure: no such flag; "),
         (["http", "3000", "--no-json"], "--no-json: no such flag; "),
         (["http", "3000", "--serv", "http://a"], "--serv: no such flag; "),
@@ -130,15 +133,27 @@ def test_token_as_an_argument_works_and_is_warned_about(
         ),
         (["http", "3000", "--server", "ftp://a"], "--server: a URL starts with http:// or"),
         (["http", "3000", "--server-ca", "x"], "--server-ca: only for an https:// server"),
-        (["http", "3000", "--subdomain", "a.b"], "--subdomain: a DNS label: 1 to 63"),
+        (["http", "3000", "--subdomain", "a.b"], "--subdomain: takes a DNS label: 1 to 63"),
         (["http", "3000", "--token", "hunter2 "], "--token: a token is 1 to 1024"),
         (["http", "3000", "--token-file", "/none"], "--token-file: /none cannot be read: No such"),
-        (["http", "3000", "--origin-timeout", "0"], "--origin-timeout: a number of seconds from"),
+        (
+            ["http", "3000", "--origin-timeout", "0"],
+            "--origin-timeout: takes a number of seconds from",
+        ),
         (["http", "3000", "--origin-insecure"], "--origin-insecure: only for an https:// TARGET"),
         (["http", "3000", "--origin-ca", "x"], "--origin-ca: only for an https:// TARGET"),
-        (["http", "3000", "--drain-timeout", "x"], "--drain-timeout: a number of seconds from"),
-        (["http", "3000", "--give-up-after", "x"], "--give-up-after: a number of seconds from 1 "),
-        (["http", "3000", "--ws-keepalive", "0.9"], "--ws-keepalive: a number of seconds from 1 "),
+        (
+            ["http", "3000", "--drain-timeout", "x"],
+            "--drain-timeout: takes a number of seconds from",
+        ),
+        (
+            ["http", "3000", "--give-up-after", "x"],
+            "--give-up-after: takes a number of seconds from 1 ",
+        ),
+        (
+            ["http", "3000", "--ws-keepalive", "0.9"],
+            "--ws-keepalive: takes a number of seconds from 1 ",
+        ),
     ],
 )
 def test_bad_usage_is_one_line_and_exit_code_2(
@@ -292,12 +307,12 @@ def test_config_check_makes_no_install_key(home: Path, capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("\norigin_wait = 601", "2: origin_wait: a number of seconds from 0 to 600"),
+        ("\norigin_wait = 601", "2: origin_wait: takes a number of seconds from 0 to 600"),
         ("origin_wiat = 1", "1: origin_wiat: unknown key; did you mean origin_wait?"),
         ("token = 'a b'", "1: token: a token is 1 to 1024"),
         ("token_file = 'none'", "1: token_file: "),
         ("origin_ca = 'none.pem'", "1: origin_ca: "),  # whatever the app will be
-        ("request_header = ['Host: a']", "1: request_header: not Host"),
+        ("request_header = ['Host: a']", "1: request_header: takes any field but not Host"),
     ],
 )
 def test_config_check_refuses_what_could_not_be_used(
@@ -316,7 +331,7 @@ def test_config_check_says_in_json_what_is_wrong(
     path = write_file(home, "json = 1")
     assert config_from(["config", "check", "--json"]) == 2
     told = json.loads(capsys.readouterr().out)
-    assert told == {"ok": False, "key": f"{path}:1: json", "message": "true or false"}
+    assert told == {"ok": False, "key": f"{path}:1: json", "message": "takes true or false, not 1"}
 
 
 SUBDOMAIN = ("--subdomain", "myapp")

@@ -516,7 +516,7 @@ def test_switch_of_a_variable_is_true_or_false(
     refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
     monkeypatch.setenv("TUNNEL_SERVER_OPEN", value)
-    assert refused() == "TUNNEL_SERVER_OPEN: true or false"
+    assert refused() == f"TUNNEL_SERVER_OPEN: takes true or false, not {value!r}"
 
 
 def test_variable_takes_back_what_the_file_switched_on(
@@ -597,13 +597,15 @@ def test_folder_that_this_user_may_not_look_into_has_no_file_for_it(
 @pytest.mark.parametrize(
     ("content", "said"),
     [
+        ("hold = 'x'", "1: hold: takes whole seconds, 0 to 86400, not 'x'"),  # as docs/settings.md
+        ("open = 'yes'", "1: open: takes true or false, not 'yes'"),
         ("hold = 86_401", "1: hold: takes whole seconds, 0 to 86400, not '86401'"),
-        ("\nhold = '60'", "2: hold: a whole number of seconds"),
+        ("\nhold = '60'", "2: hold: takes whole seconds, 0 to 86400, not '60' in quotes"),
         ("hold = 1.5", "1: hold: takes whole seconds, 0 to 86400, not '1.5'"),
-        ("bind = 8080", "1: bind: a string"),
+        ("bind = 8080", "1: bind: takes a string"),
         ("bind = 'x'", "1: bind: takes an IP address and a port"),
         ("heartbeat = [15]", "1: heartbeat: takes two whole numbers of seconds"),
-        ("trusted_proxies = '::1'", "1: trusted_proxies: a list of strings"),
+        ("trusted_proxies = '::1'", "1: trusted_proxies: takes a list of strings"),
         ("trusted_proxies = ['proxy']", "1: trusted_proxies: takes networks"),
         ("max_connections = 0", "1: max_connections: takes a whole number, 1 to 1,000,000"),
         ("\n\nproxy_protocol = true", "3: proxy_protocol: needs trusted_proxies beside it"),
@@ -618,9 +620,9 @@ def test_folder_that_this_user_may_not_look_into_has_no_file_for_it(
         ("auth_file = ''", "1: auth_file: takes a path, not ''"),
         ("tls_cert = '/c'", "1: tls_cert: needs tls_key beside it"),
         ("tls_key = '/k'", "1: tls_key: needs tls_cert beside it"),
-        ("log_level = 'loud'", "1: log_level: error, warning, info, debug or frames"),
+        ("log_level = 'loud'", "1: log_level: takes error, warning, info, debug or frames"),
         ("config = 'other.toml'", "1: config: unknown key; "),
-        ("[hold]", "1: hold: a whole number of seconds"),
+        ("[hold]", "1: hold: takes whole seconds, 0 to 86400"),
         ("domian = 'a.test'", "1: domian: unknown key; did you mean domain?"),
         ("tunnels = 1", "1: tunnels: unknown key; allowed: bind, domain, "),
         ("bind = ", "1: is not TOML: Invalid value"),

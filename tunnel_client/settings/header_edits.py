@@ -17,6 +17,7 @@ from protocol.http.fields import HOP_BY_HOP, Fields
 
 _NAME: Final = grammar.METHOD  # a token, both (RFC 9110 5.1, 9.1)
 _FRAMING: Final = HOP_BY_HOP | {b"content-length", b"trailer"}
+_WHY_NOT: Final = "the tunnel writes it, or the app alone may"
 _HANDSHAKE: Final = b"sec-websocket-"  # between the visitor and the app
 
 
@@ -67,13 +68,13 @@ def _field(line: str, key: str) -> tuple[bytes, bytes]:
     encoded = value.strip(" \t").encode("utf-8", "surrogateescape")
     if not colon or not _NAME.fullmatch(_ascii(name)) or not grammar.REASON.fullmatch(encoded):
         # The value is not shown: it may be a secret.
-        raise ConfigError(key, "a header field as 'Name: value', on one line")
+        raise ConfigError(key, "takes a header field as 'Name: value', on one line")
     return name.encode("ascii"), encoded
 
 
 def _name(name: str, key: str) -> bytes:
     if not _NAME.fullmatch(_ascii(name)):
-        raise ConfigError(key, "the name of a header field")
+        raise ConfigError(key, "takes the name of a header field")
     return name.lower().encode("ascii")
 
 
@@ -83,6 +84,6 @@ def _ascii(text: str) -> bytes:
 
 def _check_name(lower: bytes, key: str, forbidden: str) -> None:
     if lower == b"host":
-        raise ConfigError(key, "not Host; --host-header sets it")
+        raise ConfigError(key, "takes any field but not Host; --host-header sets it")
     if lower in _FRAMING or lower.startswith(_HANDSHAKE) or lower.decode() == forbidden:
-        raise ConfigError(key, f"not {lower.decode()}: the tunnel writes it, or the app alone may")
+        raise ConfigError(key, f"takes any field but not {lower.decode()}: {_WHY_NOT}")

@@ -33,7 +33,7 @@ def dns_label(value: str, key: str) -> str:
 
     # isascii: the lower case of the Kelvin sign is a k.
     if not (value.isascii() and is_legal_name(label := value.lower())):
-        raise ConfigError(key, f"a DNS label: {NAME_RULE}")
+        raise ConfigError(key, f"takes a DNS label: {NAME_RULE}; not {value!r}")
     return label
 
 
@@ -50,13 +50,15 @@ def seconds(
     if zero_is_off and number == 0:
         return 0.0
     if not least <= number <= most:  # false for nan as well
-        raise ConfigError(key, f"a number of seconds from {between(least, most, zero_is_off)}")
+        raise ConfigError(key, f"takes {between(least, most, zero_is_off)}, not {value!r}")
     return number
 
 
 def between(least: float, most: float, zero_is_off: bool) -> str:
     """Return what `seconds` allows, for people."""
-    return f"{least:g} to {most:g}{', or 0 for off' if zero_is_off else ''}"
+    return (
+        f"a number of seconds from {least:g} to {most:g}{', or 0 for off' if zero_is_off else ''}"
+    )
 
 
 def server_url(value: str, key: str) -> ServerUrl:
@@ -74,7 +76,7 @@ def host_value(value: str, key: str) -> str:
     from protocol.http.grammar import HOST
 
     if not (value.isascii() and HOST.fullmatch(value.encode("ascii"))):
-        raise ConfigError(key, "a host, or host:port")
+        raise ConfigError(key, f"takes a host, or host:port, not {value!r}")
     return value
 
 

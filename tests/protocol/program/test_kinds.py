@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -48,25 +49,34 @@ def test_variable_is_what_a_flag_would_say_and_is_shown_as_in_a_file(
 
 
 @pytest.mark.parametrize(
-    ("kind", "value"),
+    ("kind", "value", "said"),
     [
-        (Text("X"), 1),
-        (Number("N"), True),
-        (Number("N"), "1"),
-        (Commas("A,..."), "a"),
-        (Commas("A,..."), [1]),
-        (Numbers("S,S"), [True]),
-        (Numbers("S,S"), [1.0]),
-        (Texts("F"), "A: 1"),
-        (Texts("F"), [1]),
-        (Switch(), "true"),
-        (Switch(), 1),
+        (Text("X"), 1, "a string"),
+        (Text("X", limits="a host"), 1, "a string"),
+        (Number("N"), True, "a number, not true"),
+        (Number("N"), "1", "a number, not '1' in quotes"),
+        (Number("N", limits="1 to 9"), "x", "1 to 9, not 'x'"),
+        (WholeNumber("N"), "a" * 61, "a whole number"),
+        pytest.param(WholeNumber("N"), 16**4000, "a whole number", id="4,817 digits"),
+        (WholeNumber("N"), {}, "a whole number"),
+        (Commas("A,..."), "a", "a list of strings"),
+        (Commas("A,..."), [1], "a list of strings"),
+        (Numbers("S,S"), [True], "a list of whole numbers"),
+        (Numbers("S,S"), [1.0], "a list of whole numbers"),
+        (Numbers("S,S", limits="two"), "1,2", "a list of whole numbers, not '1,2'"),
+        (Texts("F"), "A: secret", "a list of strings"),
+        (Texts("F"), [1], "a list of strings"),
+        (Switch(), "true", "true or false, not 'true'"),
+        (Switch(), 1, "true or false, not 1"),
+        (choice("a", "b"), 1.5, "a or b, not 1.5"),
     ],
 )
-def test_value_of_another_type_is_refused_with_what_is_taken(kind: Text, value: object) -> None:
+def test_value_of_another_type_is_refused_with_what_is_taken(
+    kind: Text, value: object, said: str
+) -> None:
     with pytest.raises(ConfigError) as caught:
         kind.from_file(value, KEY)
-    assert str(caught.value) == f"{KEY}: {kind.in_file}"
+    assert str(caught.value) == f"{KEY}: takes {said}"
 
 
 def test_number_of_many_digits_is_shown_without_an_error() -> None:
@@ -79,7 +89,9 @@ def test_choice_names_what_there_is() -> None:
     assert (kind.metavar, kind.limits) == ("a|b|c", "a, b or c")
     assert kind.read("b", KEY) == "b"
     for wrong in ("", "d", "A", "a|b"):
-        with pytest.raises(ConfigError, match=f"^{KEY}: a, b or c$"):
+        with pytest.raises(
+            ConfigError, match=rf"^{KEY}: takes a, b or c, not {re.escape(repr(wrong))}$"
+        ):
             kind.read(wrong, KEY)
 
 

@@ -138,14 +138,14 @@ def test_unknown_table_is_refused_at_the_line_of_its_head(tmp_path: Path) -> Non
         ("server = 8080", "a string"),
         ("server_ca = true", "a string"),
         ('token_file = ["a"]', "a string"),
-        ('origin_timeout = "30"', "a number of seconds"),
-        ("origin_timeout = true", "a number of seconds"),
-        ("origin_insecure = 1", "true or false"),
-        ('origin_insecure = "yes"', "true or false"),
+        ('origin_timeout = "30"', "a number of seconds, not '30' in quotes"),
+        ("origin_timeout = true", "a number of seconds, not true"),
+        ("origin_insecure = 1", "true or false, not 1"),
+        ('origin_insecure = "yes"', "true or false, not 'yes'"),
         ("[server]", "a string"),
         (f"origin_timeout = 0x{'f' * 4000}", "a number of seconds"),
         (f"heartbeat = [0x{'f' * 4000}, 1]", "a list of whole numbers"),
-        ("heartbeat = '15,30'", "a list of whole numbers"),
+        ("heartbeat = '15,30'", "a list of whole numbers, not '15,30'"),
         ("heartbeat = [15, 30.5]", "a list of whole numbers"),
         ("heartbeat = [true, 30]", "a list of whole numbers"),
         ('request_header = "A: 1"', "a list of strings"),
@@ -154,7 +154,7 @@ def test_unknown_table_is_refused_at_the_line_of_its_head(tmp_path: Path) -> Non
 )
 def test_value_of_another_type_is_refused(tmp_path: Path, line: str, allowed: str) -> None:
     key = line.strip("[]").partition(" ")[0]
-    assert complaint(tmp_path, f"# A comment.\n{line}") == f":2: {key}: {allowed}"
+    assert complaint(tmp_path, f"# A comment.\n{line}") == f":2: {key}: takes {allowed}"
 
 
 @pytest.mark.parametrize(

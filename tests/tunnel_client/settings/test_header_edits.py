@@ -51,12 +51,12 @@ def test_a_value_may_be_empty_or_have_colons_and_other_letters() -> None:
     + [f"A: secret{chr(byte)}" for byte in (0, 10, 13, 127)],
 )
 def test_what_is_no_field_is_refused(line: str) -> None:
-    assert refusal(line) == "--set: a header field as 'Name: value', on one line"
+    assert refusal(line) == "--set: takes a header field as 'Name: value', on one line"
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a:", "\xe9", "a\n"])
 def test_what_is_no_name_is_refused(name: str) -> None:
-    assert refusal(remove=(name,)) == "--remove: the name of a header field"
+    assert refusal(remove=(name,)) == "--remove: takes the name of a header field"
 
 
 @pytest.mark.parametrize(
@@ -67,17 +67,21 @@ def test_what_is_no_name_is_refused(name: str) -> None:
     ],
 )
 def test_framing_and_the_hop_are_not_to_be_had(name: str) -> None:
-    assert refusal(f"{name}: secret").startswith(f"--set: not {name.lower()}: ")
-    assert refusal(remove=(name,)).startswith(f"--remove: not {name.lower()}: ")
+    assert refusal(f"{name}: secret").startswith(f"--set: takes any field but not {name.lower()}: ")
+    assert refusal(remove=(name,)).startswith(f"--remove: takes any field but not {name.lower()}: ")
 
 
 def test_host_has_a_flag_of_its_own() -> None:
-    assert refusal("HOST: secret") == "--set: not Host; --host-header sets it"
-    assert refusal(remove=("host",)) == "--remove: not Host; --host-header sets it"
+    assert refusal("HOST: secret") == "--set: takes any field but not Host; --host-header sets it"
+    assert (
+        refusal(remove=("host",)) == "--remove: takes any field but not Host; --host-header sets it"
+    )
 
 
 def test_one_more_name_may_be_forbidden() -> None:
-    assert refusal("Tunnel-Error: secret", forbidden="tunnel-error").startswith("--set: not tunnel")
+    assert refusal("Tunnel-Error: secret", forbidden="tunnel-error").startswith(
+        "--set: takes any field but not tunnel"
+    )
     assert parse("Tunnel-Error: x").set == ((b"Tunnel-Error", b"x"),)
 
 
