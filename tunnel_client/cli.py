@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 from protocol.errors import ConfigError
 from protocol.program import showing
 from protocol.program.command_line import Asked, Command, CommandLine, asked_for
-from protocol.program.process import EXIT_BAD_USAGE
 from tunnel_client.settings.rows import HTTP, PROGRAM, TABLE
 
 if TYPE_CHECKING:
@@ -58,8 +57,7 @@ def config_from(arguments: Sequence[str]) -> ClientConfig | int:
             return asked
         return _COMMANDS[asked.command](asked)
     except ConfigError as error:
-        showing.complain(PROGRAM, str(error))
-    return EXIT_BAD_USAGE
+        return showing.refuse(PROGRAM, list(arguments), error)
 
 
 def _config_folder() -> Path:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from protocol.errors import ConfigError
 from protocol.program import showing
 from protocol.program.command_line import Asked, Command, CommandLine, asked_for
-from protocol.program.process import EXIT_BAD_USAGE, EXIT_STOPPED
+from protocol.program.process import EXIT_FAILED, EXIT_STOPPED, complain, say
 from tunnel_server.settings.rows import PROGRAM, SERVE, TABLE, TOKEN_CREATE
 
 if TYPE_CHECKING:
@@ -67,8 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         asked = asked_for(_LINE, arguments)
         return asked if isinstance(asked, int) else _COMMANDS[asked.command](asked)
     except ConfigError as error:
-        showing.complain(PROGRAM, str(error))
-        return EXIT_BAD_USAGE
+        return showing.refuse(PROGRAM, arguments, error)
     except KeyboardInterrupt:
         return EXIT_STOPPED
 
@@ -96,11 +95,13 @@ def _create_token(asked: Asked) -> int:
     with named_as_given(resolved):
         auth_file = tokens_file(resolved)
         add_token(auth_file, name, token)
-    print(token, flush=True)
+    if say(PROGRAM, token) != EXIT_STOPPED:
+        complain(PROGRAM, f"nobody knows the token of {name} now: take its line out of {auth_file}")
+        return EXIT_FAILED
     said = (
         f"{name} may connect with this token now. It is shown this once; {auth_file} has its hash."
     )
-    showing.complain(PROGRAM, said)
+    complain(PROGRAM, said)
     return 0
 
 

@@ -6,8 +6,6 @@ is one `ConfigError` in words of ours; of click's errors the attributes are read
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -16,7 +14,7 @@ import click
 
 from protocol.errors import ConfigError
 from protocol.program.kinds import Texts, Value
-from protocol.program.process import EXIT_FAILED, EXIT_STOPPED, version
+from protocol.program.process import EXIT_STOPPED, cannot_say, version
 from protocol.program.settings import Setting, Table
 
 
@@ -112,9 +110,8 @@ def asked_for(line: CommandLine, arguments: Sequence[str]) -> Asked | int:
         return done.exit_code
     except (KeyboardInterrupt, click.Abort):
         return EXIT_STOPPED
-    except BrokenPipeError:  # `--help | head`; Python would complain once more when it ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_FAILED
+    except (OSError, UnicodeEncodeError) as error:  # `--help | head`
+        return cannot_say(line.program, error)
 
 
 def _root(line: CommandLine) -> click.Group:

@@ -1,15 +1,50 @@
-"""Both programs as processes: exit codes, the installed version, collecting garbage."""
+"""Both programs as processes: exit codes, lines on stdout and stderr, version, garbage."""
 
 from __future__ import annotations
 
+import errno
 import gc
+import os
+import sys
 from typing import Final
+
+from protocol.program.text import printable
 
 EXIT_STOPPED: Final = 0  # by the user
 EXIT_FAILED: Final = 1  # could not start
 EXIT_BAD_USAGE: Final = 2  # a flag, a variable or a file that is not allowed
 EXIT_REFUSED: Final = 3  # by the server, for good
 EXIT_GAVE_UP: Final = 4  # no connection for as long as --give-up-after says
+
+
+def complain(program: str, line: str) -> None:
+    """Print a line on stderr that is safe for a terminal."""
+    print(f"{program}: {printable(line)}", file=sys.stderr)
+
+
+def say(program: str, text: str) -> int:
+    """Print what was asked for on stdout. Returns the exit code: 0, or 1 if that fails."""
+    try:
+        if sys.__stdout__ is None:  # started without one; print() would say nothing about it
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        print(text, flush=True)
+    except (OSError, UnicodeEncodeError) as error:
+        return cannot_say(program, error)
+    return EXIT_STOPPED
+
+
+def cannot_say(program: str, error: OSError | UnicodeEncodeError) -> int:
+    """Tell that stdout takes no more, if there was somebody who reads. Returns the exit code."""
+    if isinstance(error, UnicodeEncodeError):
+        complain(program, f"stdout is {error.encoding}, which cannot say all of it")
+    elif not isinstance(error, BrokenPipeError):  # `config show | head`
+        complain(program, f"stdout cannot be written: {error.strerror}")
+    # What is left in the buffer goes nowhere: Python would complain once more when it ends.
+    if sys.__stdout__ is not None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    return EXIT_FAILED
 
 
 def version() -> str:

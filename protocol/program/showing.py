@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from protocol.errors import ConfigError
 from protocol.program.command_line import Asked, Command
 from protocol.program.kinds import Switch
-from protocol.program.process import EXIT_STOPPED
+from protocol.program.process import EXIT_BAD_USAGE, complain, say
 from protocol.program.settings import Gathered, Given, Setting, Table
 from protocol.program.text import printable
 
@@ -145,32 +144,31 @@ class ConfigCommands:
         return f"<ConfigCommands of {self._table.program}>"
 
     def _check(self, asked: Asked) -> int:
-        as_json = _wants_json(asked)
-        try:
-            print(checked(self._checked(asked).file, as_json=as_json))
-        except ConfigError as error:
-            if as_json:
-                print(refused(error))
-            raise
-        return EXIT_STOPPED
+        file = self._checked(asked).file
+        return self._say(checked(file, as_json=_wants_json(asked)))
 
     def _show(self, asked: Asked) -> int:
-        print(shown(self._table, self._checked(asked).resolved, as_json=_wants_json(asked)))
-        return EXIT_STOPPED
+        resolved = self._checked(asked).resolved
+        return self._say(shown(self._table, resolved, as_json=_wants_json(asked)))
 
     def _path(self, asked: Asked) -> int:
         path, exists = self._place(asked)
-        print(shown_path(path, exists=exists, as_json=_wants_json(asked)))
-        return EXIT_STOPPED
+        return self._say(shown_path(path, exists=exists, as_json=_wants_json(asked)))
+
+    def _say(self, text: str) -> int:
+        return say(self._table.program, text)
 
 
 def _wants_json(asked: Asked) -> bool:
     return bool(asked.own.get(_JSON_FLAG.name))
 
 
-def complain(program: str, line: str) -> None:
-    """Print a line on stderr that is safe for a terminal."""
-    print(f"{program}: {printable(line)}", file=sys.stderr)
+def refuse(program: str, arguments: Sequence[str], error: ConfigError) -> int:
+    """Say why a command line cannot be done; `config ... --json` says it on stdout, too."""
+    if arguments[:1] == ["config"] and _JSON_FLAG.flag in arguments:
+        say(program, refused(error))
+    complain(program, str(error))
+    return EXIT_BAD_USAGE
 
 
 def warn(program: str, warnings: Iterable[str]) -> None:

@@ -334,6 +334,19 @@ def test_config_check_says_in_json_what_is_wrong(
     assert told == {"ok": False, "key": f"{path}:1: json", "message": "takes true or false, not 1"}
 
 
+@pytest.mark.parametrize(
+    ("arguments", "key"),
+    [(["show", "--origin-wait", "x"], "--origin-wait"), (["path", "--frob"], "--frob")],
+)
+def test_refusal_of_config_is_an_object_with_json(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], key: str
+) -> None:
+    assert config_from(["config", *arguments, "--json"]) == 2
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["key"] == key
+    assert captured.err.startswith(f"tunnel-client: {key}: ")
+
+
 SUBDOMAIN = ("--subdomain", "myapp")
 
 

@@ -775,6 +775,30 @@ def test_config_show_as_json_has_every_setting(
 
 
 @pytest.mark.usefixtures("app")
+@pytest.mark.parametrize(
+    ("arguments", "key"),
+    [
+        (["show", "--hold", "x"], "--hold"),
+        (["show", "--frob"], "--frob"),
+        (["check", "--frob"], "--frob"),
+        (["check", "--hold"], "--hold"),
+        (["path", "--config", ""], "--config"),
+        (["path", "a"], ""),
+    ],
+)
+def test_refusal_of_config_is_an_object_with_json(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], key: str
+) -> None:
+    command, *rest = arguments
+    assert main(["config", command, "--json", *rest]) == 2
+    captured = capsys.readouterr()
+    told = json.loads(captured.out)
+    assert (told["ok"], told["key"]) == (False, key)
+    said = f"{key}: {told['message']}" if key else told["message"]
+    assert captured.err == f"tunnel-server: {said}\n"
+
+
+@pytest.mark.usefixtures("app")
 def test_config_path_of_a_name_too_long_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     name = "a" * 5000
     assert main(["config", "path", "--json", "--config", name]) == 0
