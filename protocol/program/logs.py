@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Final, TextIO
 
 from protocol import FRAMES
-from protocol.program.text import escape_controls
+from protocol.program.text import printable
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class OneLineFormatter(logging.Formatter):
         return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (logging's own name)
-        return escape_controls(super().formatMessage(record))
+        return printable(super().formatMessage(record))
 
 
 class _StderrHandler(logging.StreamHandler[TextIO]):

@@ -6,17 +6,6 @@ rewrite lines above, or turn the direction of the text.
 
 from __future__ import annotations
 
-import re
-from typing import Final
-
-# C0 but HTAB, DEL, C1, and the two separators that some viewers break lines at.
-_CONTROLS: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
-
-
-def escape_controls(text: str) -> str:
-    """The text on one line: control characters as `\\x1b` and the like, all others as they are."""
-    return _CONTROLS.sub(lambda match: _escape(match[0]), text)
-
 
 def printable(text: str) -> str:
     """The text with everything that is no visible character or plain space written as an escape.

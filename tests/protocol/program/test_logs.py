@@ -53,10 +53,12 @@ def test_record_of_a_session_carries_its_id(stderr: Callable[[], str]) -> None:
 def test_what_a_stranger_sends_cannot_begin_a_line_or_drive_a_terminal(
     stderr: Callable[[], str],
 ) -> None:
-    logging.getLogger("tunnel_server").info("path %s", "/\r\n2025 ERROR forged\x1b[2J\x9b1m\u2028é")
+    logging.getLogger("tunnel_server").info(
+        "path %s", "/\r\n2025 ERROR forged\x1b[2J\x9b1m\u2028\u202eé"
+    )
     line = stderr()
     assert line.count("\n") == 1
-    assert "/\\r\\n2025 ERROR forged\\x1b[2J\\x9b1m\\u2028é\n" in line
+    assert "/\\r\\n2025 ERROR forged\\x1b[2J\\x9b1m\\u2028\\u202eé\n" in line
 
 
 def test_traceback_stands_on_lines_of_its_own(stderr: Callable[[], str]) -> None:
