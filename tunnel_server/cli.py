@@ -40,8 +40,9 @@ _LINE: Final = CommandLine(
         ),
         Command(
             TOKEN_CREATE,
-            "Make a token for NAME, print it, and put its hash into the auth file.",
+            "Make a token for NAME, and print it.",
             "NAME",
+            epilog="The auth file keeps its hash alone: the token is shown this once.",
         ),
         *showing.COMMANDS,
     ),

@@ -289,6 +289,13 @@ def test_help_shows_every_flag_and_the_other_command(
     assert app.configs == []
 
 
+@pytest.mark.usefixtures("app")
+@pytest.mark.parametrize("group", ["token", "config"])
+def test_help_of_a_group_is_not_cut_off(capsys: pytest.CaptureFixture[str], group: str) -> None:
+    assert main([group, "--help"]) == 0
+    assert "..." not in capsys.readouterr().out.replace("COMMAND [ARGS]...", "")
+
+
 def test_version_needs_no_trio() -> None:
     code = (
         "import sys; from tunnel_server.cli import main; main(['--version']); print(*sys.modules)"
