@@ -15,7 +15,7 @@ import click
 from protocol.errors import ConfigError
 from protocol.program.kinds import Texts, Value
 from protocol.program.process import EXIT_STOPPED, cannot_say, version
-from protocol.program.settings import Setting, Table
+from protocol.program.settings import Setting, Table, nearest
 
 
 class Command(NamedTuple):
@@ -44,7 +44,7 @@ class CommandLine(NamedTuple):
         groups: what the commands of two words have in common, by the first of them.
         default: the command where none is named; "" if one has to be.
         there_are: what stands before the list of what is allowed.
-        see: what stands behind a complaint about words.
+        see: what stands behind a complaint that no command is named.
         repeats_words: whether words too many are repeated: they may be a token.
     """
 
@@ -70,6 +70,10 @@ class CommandLine(NamedTuple):
             words.setdefault(first, []).append(second or command.argument)
         *others, last = (f"{first} {_and(behind)}".strip() for first, behind in words.items())
         return f"{', '.join(others)}, and {last}" if others else last
+
+    def see_help_of(self, name: str) -> str:
+        """Return what stands behind a complaint about the words of a command, or of a group."""
+        return f"; see {self.program} {name} --help"
 
 
 def _and(words: Sequence[str]) -> str:
@@ -193,7 +197,7 @@ class _Command(click.Command):
         if rest:
             words = f" ({' '.join(rest)})" if self._line.repeats_words else ""
             said = f"{self.name} takes {self._takes}, and there are too many words"
-            raise ConfigError("", f"{said}{words}{self._line.see}")
+            raise ConfigError("", f"{said}{words}{self._line.see_help_of(str(self.name))}")
         return rest
 
 
@@ -218,19 +222,32 @@ class _Group(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         return in_our_words(self._line, self, partial(super().parse_args, ctx, args))
 
+    @property
+    def _is_root(self) -> bool:
+        return self.name == self._line.program
+
+    @property
+    def _allowed(self) -> str:
+        """The commands that may stand here: `there are check, show and path`."""
+        if self._is_root:
+            return f"{self._line.there_are} {self._line.listed}"
+        there_are = self._line.there_are
+        if len(self.commands) == 1:
+            there_are = there_are.replace("there are", "there is")
+        return f"{there_are} {_and(list(self.commands))}"
+
     def _check_named(self, context: click.Context) -> None:
         if context.invoked_subcommand is None:
-            behind = "" if self.name == self._line.program else f" behind {self.name}"
-            allowed = f"{self._line.there_are} {self._line.listed}"
-            raise ConfigError("", f"a command is missing{behind}; {allowed}{self._line.see}")
+            behind = "" if self._is_root else f" behind {self.name}"
+            see = self._line.see if self._is_root else self._line.see_help_of(str(self.name))
+            raise ConfigError("", f"a command is missing{behind}; {self._allowed}{see}")
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in self.commands:
-            key = args[0] if self.name == self._line.program else f"{self.name} {args[0]}"
-            allowed = f"{self._line.there_are} {self._line.listed}"
-            raise ConfigError(key, f"no such command; {allowed}")
+            key = args[0] if self._is_root else f"{self.name} {args[0]}"
+            raise ConfigError(key, f"no such command; {self._allowed}")
         return super().resolve_command(ctx, args)
 
 
@@ -260,5 +277,13 @@ def _about_flag(line: CommandLine, option: str, parameters: Iterable[click.Param
     takes = {name: each.metavar for each in parameters for name in each.opts if name[0] == "-"}
     takes["--help"] = None
     if option not in takes:
-        return f"no such flag; {line.there_are} {', '.join(takes)}"
+        near = _nearest_flag(option, takes)
+        meant = f"did you mean {near}?" if near else f"{line.there_are} {', '.join(takes)}"
+        return f"no such flag; {meant}"
     return f"needs a value, {takes[option]}" if takes[option] else "takes no value"
+
+
+def _nearest_flag(option: str, flags: Iterable[str]) -> str:
+    """The flag that was probably meant, or "". --no-open means anything but --open."""
+    near = "" if option.startswith("--no-") else nearest(option[2:], [flag[2:] for flag in flags])
+    return f"--{near}" if near else ""

@@ -85,7 +85,11 @@ def test_token_as_an_argument_works_and_is_warned_about(
     ("arguments", "said"),
     [
         ([], "a command is missing; allowed: http TARGET, and config check, show and path; see "),
-        (["config"], "a command is missing behind config; allowed: http TARGET, and config check"),
+        (
+            ["config"],
+            "a command is missing behind config; allowed: check, show and path; "
+            "see tunnel-client config --help\n",
+        ),
         (
             ["frob"],
             "frob: no such command; allowed: http TARGET, and config check, show and path\n",
@@ -93,6 +97,16 @@ def test_token_as_an_argument_works_and_is_warned_about(
         (
             ["3000"],
             "3000: no such command; allowed: http TARGET, and config check, show and path\n",
+        ),
+        (["config", "chek"], "config chek: no such command; allowed: check, show and path\n"),
+        (
+            ["config", "check", "3000"],
+            "config check takes flags alone, and there are too many words; "
+            "see tunnel-client config check --help\n",
+        ),
+        (
+            ["http", "3000", "--subdoman", "a"],
+            "--subdoman: no such flag; did you mean --subdomain?",
         ),
         (["--frob"], "--frob: no such flag; allowed: --version, --help\n"),
         (["http"], "TARGET: is missing; allowed: 3000, host:3000, "),

@@ -201,7 +201,7 @@ def test_switch_with_a_value_is_refused(refused: Callable[..., str], flag: str) 
     assert refused(f"{flag}=1") == f"{flag}: takes no value"
 
 
-@pytest.mark.parametrize("flag", ["--bnd", "--identity", "-x", "--no-open", "--install-completion"])
+@pytest.mark.parametrize("flag", ["--xyz", "--identity", "-x", "--no-open", "--install-completion"])
 def test_unknown_flag_is_refused_with_a_list_of_those_there_are(
     refused: Callable[..., str], flag: str
 ) -> None:
@@ -216,22 +216,30 @@ def test_unknown_flag_is_refused_with_a_list_of_those_there_are(
 
 
 def test_flag_is_not_guessed_from_its_beginning(refused: Callable[..., str]) -> None:
-    assert refused("--dom", "example.com").startswith("--dom: no such flag")
+    assert refused("--dom", "example.com").startswith("--dom: no such flag; did you mean --domain?")
+    assert refused("--bnd", "[::1]:80") == "--bnd: no such flag; did you mean --bind?"
 
 
 def test_unknown_command_is_refused(refused: Callable[..., str]) -> None:
     assert refused("start") == (
         "start: no such command; there are serve, token create, and config check, show and path"
     )
-    assert refused("token", "revoke").startswith("token revoke: no such command; there are serve, ")
-    assert refused("token").startswith("a command is missing behind token; there are serve, ")
+    assert refused("token", "revoke").startswith("token revoke: no such command; there is create")
+    assert refused("token").startswith(
+        "a command is missing behind token; there is create; see tunnel-server token --help"
+    )
+    assert refused("config") == (
+        "a command is missing behind config; there are check, show and path; "
+        "see tunnel-server config --help"
+    )
 
 
 def test_word_too_many_is_refused(refused: Callable[..., str]) -> None:
     assert "(now)" in refused("serve", "now")
     assert "(serve)" in refused("--json", "serve")
     assert refused("token", "create", "a", "b") == (
-        "token create takes one NAME, and there are too many words (b); see tunnel-server --help"
+        "token create takes one NAME, and there are too many words (b); "
+        "see tunnel-server token create --help"
     )
 
 

@@ -91,16 +91,20 @@ def test_default_command_is_what_is_meant_where_none_is_named() -> None:
     ("arguments", "said"),
     [
         ([], f"a command is missing; there are {COMMANDS}; see --help"),
-        (["thing"], f"a command is missing behind thing; there are {COMMANDS}; see --help"),
+        (
+            ["thing"],
+            "a command is missing behind thing; there is make; see a-program thing --help",
+        ),
         (["frob"], f"frob: no such command; there are {COMMANDS}"),
-        (["thing", "frob", "x"], f"thing frob: no such command; there are {COMMANDS}"),
+        (["thing", "frob", "x"], "thing frob: no such command; there is make"),
         (
             ["run", "a", "b c"],
-            "run takes one TARGET, and there are too many words (b c); see --help",
+            "run takes one TARGET, and there are too many words (b c); see a-program run --help",
         ),
         (
             ["thing", "make", "a"],
-            "thing make takes flags alone, and there are too many words (a); see --help",
+            "thing make takes flags alone, and there are too many words (a); "
+            "see a-program thing make --help",
         ),
         (["run", "--the-size"], "--the-size: needs a value, N"),
         (["run", "--field"], "--field: needs a value, F"),
@@ -115,6 +119,8 @@ def test_default_command_is_what_is_meant_where_none_is_named() -> None:
             "--field: no such flag; there are --the-size, --quiet, --help",
         ),
         (["run", "--the"], f"--the: {UNKNOWN}"),
+        (["run", "--filed"], "--filed: no such flag; did you mean --field?"),
+        (["run", "--other"], f"--other: {UNKNOWN}"),
         (["-x"], "-x: no such flag; there are --version, --help"),
     ],
 )
@@ -127,7 +133,9 @@ def test_bad_usage_is_told_in_our_words(arguments: list[str], said: str) -> None
 def test_words_too_many_may_be_a_token_and_are_not_repeated() -> None:
     with pytest.raises(ConfigError) as caught:
         asked_for(line(repeats_words=False), ["run", "a", "hunter2"])
-    assert str(caught.value) == ("run takes one TARGET, and there are too many words; see --help")
+    assert str(caught.value) == (
+        "run takes one TARGET, and there are too many words; see a-program run --help"
+    )
 
 
 def test_what_click_says_is_not_repeated() -> None:
