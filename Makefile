@@ -37,7 +37,7 @@ test: lint $(E2E)  ## check and everything else
 	$(PYTEST)
 
 # What fails here and not in `make test` waits for the wrong thing. faulthandler only prints.
-busy: $(E2E)  ## everything beside four endless loops, with limits three times as long; half an hour
+busy: $(DEV) $(E2E)  ## everything beside four endless loops, with limits three times as long; half an hour
 	$(BIN)/python -m tests.tools.busy $(PYTEST) -o faulthandler_timeout=174
 
 lint: $(DEV)
@@ -73,7 +73,7 @@ release: $(RELEASE)  ## sdist and wheel in dist/, each installed anew and asked 
 	@rm -rf dist/installed; ls -l dist
 
 # What takes too long for every commit: Autobahn's cases 9, 12 and 13.
-conformance: $(E2E)
+conformance: $(DEV) $(E2E)
 	AUTOBAHN_CASES='9.* 12.* 13.*' $(PYTEST) -s tests/conformance/test_autobahn.py
 
 # The tables of docs/conformance.md: nginx, HAProxy and Caddy go through the same cases.
