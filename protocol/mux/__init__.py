@@ -1,9 +1,10 @@
 """Many streams over one connection; docs/protocol.md is the normative text.
 
 In reading order: `wire` (frames), `messages` (what they say), `codec` (their bodies), `handshake`,
-`windows` (credit), `sending` (a stream's queue), `pieces` and `progress` (what came, and what it
-must become), `streams` (the states of one stream), `events` (what the core tells), `scheduler`
-(whose turn it is), `inflight` (how much may be on its way), `acks`, `incoming` and `outgoing` (what
-came and what goes next), `control` (heartbeat, claims, goaway), and `core` (one session without
-I/O), which `protocol.drivers` runs. `printing` prints frames for people.
+`windows` (credit), `window_size` (how much of it), `sending` (a stream's queue), `pieces` and
+`progress` (what came, and what it must become), `streams` (the states of one stream), `events`
+(what the core tells), `scheduler` (whose turn it is), `inflight` (how much may be on its way),
+`acks`, `incoming` and `outgoing` (what came and what goes next), `control` (heartbeat, claims,
+goaway), and `core` (one session without I/O), which `protocol.drivers` runs. `printing` prints
+frames for people.
 """

@@ -40,7 +40,7 @@ class Heartbeat:
         self.ping_interval_s = ping_interval_s
         self.timeout_s = timeout_s
         self.round_trip_s = math.inf
-        """The smallest one measured."""
+        """The newest one measured; infinite before the first on this connection."""
         self._number = 0
         self._sent_at = -math.inf
         self._answered = True
@@ -77,7 +77,7 @@ class Heartbeat:
         """The peer answered; only the newest ping tells a round trip, and only once."""
         if number == self._number and not self._answered:
             self._answered = True
-            self.round_trip_s = min(self.round_trip_s, now - self._sent_at)
+            self.round_trip_s = now - self._sent_at
 
 
 class Control:

@@ -121,7 +121,7 @@ class Core:
         if not self.is_server or leaving or len(self.streams) >= self.max_streams:
             raise LocalProtocolError("no stream may be opened now")
         window = ReceiveWindow(self.budget, 0, now, start_window(opened))
-        window.grow_credit()
+        window.grow_credit(now)
         opened = Open._make((*opened[:-1], window.granted))
         try:
             body = pack_open(opened)

@@ -101,7 +101,7 @@ class Incoming:
             window.expect(receiving.length.limit)
         stream = Stream(stream_id, opened, sending, receiving)
         self._streams[stream_id] = stream
-        if window.grow_credit():
+        if window.grow_credit(now):
             self._outgoing.queue_update(stream)
         return Opened(stream)
 

@@ -10,8 +10,7 @@ as much as is free, and never over a quarter of the budget. There is no window f
 the wire: four visitors that stop reading would hold all of it and freeze everybody else.
 
 New credit is given on consumption, when half of what was promised has been consumed, so that few
-frames carry it. A window doubles only when its half was consumed in less than two of the smallest
-round trips: then the window, and not the reader, was what limited the stream.
+frames carry it. How much that is, `window_size` decides.
 
 What was lent comes back when it is consumed, when the peer ends the half (then nothing more comes
 than came) and when we stop it (then nothing is kept): docs/flow-control.md.
@@ -19,7 +18,6 @@ than came) and when we stop it (then nothing is kept): docs/flow-control.md.
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
 from protocol.errors import LocalProtocolError, RemoteProtocolError
@@ -27,9 +25,9 @@ from protocol.limits import (
     BUDGET_BYTES,
     FIRST_CREDIT_BYTES,
     START_WINDOW_BYTES,
-    STREAM_WINDOW_MAX_BYTES,
     STREAMS_MAX,
 )
+from protocol.mux.window_size import WindowSize
 
 # More than any count on the wire.
 _UNKNOWN: Final = 2**64
@@ -104,9 +102,9 @@ class ReceiveWindow:
         "_final_size",
         "_hold_limit",
         "_open",
+        "_size",
         "_update_at",
-        "_updated_at",
-        "_window",
+        "_whole",
         "consumed",
         "granted",
         "lent",
@@ -124,9 +122,9 @@ class ReceiveWindow:
         self._hold_limit = granted  # more is never held
         self._final_size = _UNKNOWN  # more is never to come
         self._open = True
-        self._window = size
+        self._size = WindowSize(size, granted, now)
+        self._whole = False  # a whole window was promised; else the budget was the limit
         self._update_at = granted // 2  # promised bytes at which new credit is said
-        self._updated_at = now
 
     def __repr__(self) -> str:
         return f"<ReceiveWindow {self.consumed} <= {self.received} <= {self.granted}>"
@@ -160,34 +158,37 @@ class ReceiveWindow:
         Args:
             size: bytes.
             now: seconds of any one clock.
-            round_trip_s: the smallest seen on this session; infinite: none was measured, which
-                lets no window grow.
+            round_trip_s: the session's newest; infinite while none was measured.
         """
         self.consumed += size
         if self.lent:
             self._settle()
+        self._size.taken(size, self.received, self.consumed, now, round_trip_s)
         if not self._open or self.granted - self.consumed > self._update_at:
             return False
-        was_whole = (
-            2 * self._update_at >= self._window
-        )  # else the budget, not the window, was the limit
-        if was_whole and now - self._updated_at < 2 * round_trip_s < math.inf:
-            self._window = min(2 * self._window, STREAM_WINDOW_MAX_BYTES)
-        self._updated_at = now
-        return self.grow_credit()
+        if self._whole:
+            self._size.may_grow(now, round_trip_s)
+        return self.grow_credit(now)
 
-    def grow_credit(self) -> bool:
+    def grow_credit(self, now: float) -> bool:
         """Promise a whole window, or what the budget has; return whether credit has grown."""
         if self.granted > self._final_size:
             return False
         promised = self.granted - self.consumed
-        reserved = max(FIRST_CREDIT_BYTES - promised, 0)
-        grant = min(self._window - promised, reserved + self._budget.free)
+        salt = self._size.salt
+        wanted = self._size.size - promised
+        if wanted <= 0:  # it has shrunk
+            self._update_at = self._size.size // 2
+            return False
+        grant = min(wanted, max(FIRST_CREDIT_BYTES - promised, 0) + self._budget.free) - salt
         if grant <= 0:
             return False
+        self._whole = grant + salt == wanted
         self.granted += grant
+        self._size.said(self.granted, now)
         self._hold_limit = min(self.granted, self._final_size)
-        self._update_at = (promised + grant) // 2
+        # The salt is added: half a window that is missed by a few bytes costs a round trip.
+        self._update_at = (promised + grant) // 2 + salt
         self._settle()
         return True
 
