@@ -4,7 +4,7 @@ import contextlib
 import io
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -17,17 +17,10 @@ SESSION = bytes.fromhex("4f1c9a03") + bytes(12)
 
 
 @pytest.fixture
-def stderr(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
-    """What the program wrote to stderr since it was last asked; logging is reset afterwards."""
-    root = logging.getLogger()
-    loggers = [root, *map(logging.getLogger, ("protocol", "tunnel_server", "tunnel_client"))]
-    before = [(logger, logger.level) for logger in loggers]
-    handlers = root.handlers[:]
+def stderr(capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
+    """What the program wrote to stderr since it was last asked."""
     set_up_logging()
-    yield lambda: capsys.readouterr().err
-    root.handlers[:] = handlers
-    for logger, level in before:
-        logger.setLevel(level)
+    return lambda: capsys.readouterr().err
 
 
 def test_record_is_time_level_logger_and_message(stderr: Callable[[], str]) -> None:
