@@ -200,6 +200,13 @@ class Attachment:
             else:
                 if core.is_quiet:
                     self._owner.quiet()
+                await self._wait_for_output(core.bulk_due_at)
+
+    async def _wait_for_output(self, due_at: float) -> None:
+        if due_at == math.inf:
+            await self.output.wait()
+        else:
+            with trio.move_on_at(due_at):
                 await self.output.wait()
 
     async def _send(self, message: bytes) -> None:

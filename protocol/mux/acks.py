@@ -72,8 +72,8 @@ class SentFrames:
         self.in_flight.sent(size, now)
         self._messages.append(_Kept(self.count, size, message))
 
-    def acknowledge(self, count: int, now: float) -> None:
-        """The peer has received `count` frames.
+    def acknowledge(self, count: int, now: float, *, alone: bool = True) -> None:
+        """The peer has received `count` frames; `alone`: it said so without data of its own.
 
         Raises:
             RemoteProtocolError: more than were sent, or less than it said before.
@@ -84,7 +84,7 @@ class SentFrames:
         self.acked = count
         size = self._forget(self._messages)
         if size:
-            self.in_flight.acknowledged(size, now)
+            self.in_flight.acknowledged(size, now, alone=alone)
 
     def stalled_s(self, now: float) -> float:
         """Return for how long frames have waited without any acknowledgement."""
@@ -118,7 +118,7 @@ class SentFrames:
             room: bytes that they may have; what was sent once fits an empty message.
             now: seconds of any one clock.
         """
-        if not self.in_flight.has_room:
+        if not self.in_flight.may_go(now):
             return b""
         kept = self._lost[0]
         counted = [said for said in split_message(kept.message) if said[0] in COUNTED]

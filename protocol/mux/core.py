@@ -244,7 +244,7 @@ class Core:
             if stream_id:
                 event = self._incoming.receive(kind, stream_id, body, now)
             elif kind == _ACK:
-                self.sent.acknowledge(read_uint(body), now)
+                self.sent.acknowledge(read_uint(body), now, alone=not counted)
                 continue
             else:
                 event = self.control.receive(kind, body, now)
@@ -277,6 +277,11 @@ class Core:
         return not self.streams and self.sent.acked == self.sent.count
 
     @property
+    def bulk_due_at(self) -> float:
+        """The time at which bulk may go that waits for nothing but its pace; else infinite."""
+        return self.sent.in_flight.due_at
+
+    @property
     def ack_due_at(self) -> float:
         """The time at which `next_message` must be asked, if nothing else happens before."""
         return self.received.due_at
@@ -298,7 +303,7 @@ class Core:
                 if lost:
                     parts.append(lost)
             else:
-                frames, size = self._outgoing.pack(parts, room)
+                frames, size = self._outgoing.pack(parts, room, now)
             if self.received.ack_pending and (parts or self.received.due_at <= now):
                 parts.append(frame(FrameType.ACK, 0, pack(self.received.take_ack())))
         message = b"".join(parts)

@@ -7,9 +7,13 @@ jump it. This is the rule that says how much, and how long a message should be; 
 ACM Queue 14(5), 2016.)
 
 Bulk may go while fewer than CAP bytes are unacknowledged, or none; CAP = rate x T, where T = 1.25 x
-smallest round trip + 8 ms. The quarter keeps the line full over jitter. The 8 ms are what two
-programs need to get their turn: on loopback, where processor time is the line, the product would
-else be one message.
+smallest round trip + 8 ms + what the line's noise needs (`jitter`; nothing where it is steady). The
+quarter keeps the line full while acks come for whole messages. The 8 ms are what two programs need
+to get their turn: on loopback, where processor time is the line, the product would else be one
+message.
+
+Where there is noise, bulk is also *paced*: it goes at 1.25 of the rate at most. Acks that come at
+once would else release as much at once, which is a queue on the line and in the kernel.
 
 The **rate** is what was acknowledged from a message's sending to its ack, over the longer of that
 time and the time that its sending took; the largest of the last ten busy rounds. Samples that were
@@ -36,10 +40,16 @@ from collections import deque
 from typing import Final, NamedTuple
 
 from protocol.limits import KIB
+from protocol.mux.jitter import Jitter
 
 _GAIN: Final = 1.25
 _SLACK_S: Final = 0.008
 _ACK_DELAY_S: Final = 0.005  # of the peer; what it may add to a round trip
+_ACKED_AT_ONCE: Final = 2  # messages
+
+_PACE: Final = 1.25
+_PACE_FROM_S: Final = 0.001  # of what noise needs; less is none
+_PACED_AT_ONCE_S: Final = 0.004  # a timer may be late by this
 
 # A message is a sixteenth of the cap, since acks come for whole messages: with four the rate
 # settled at half the line. At most 10 ms of the line, which is what a small frame waits for.
@@ -78,6 +88,8 @@ class InFlight:
     Attributes:
         rate: bytes a second that the line carries; 0 before the first ack.
         round_trip_s: the smallest one; infinite before the first ack.
+        jitter: what the line's noise needs.
+        due_at: when bulk may go that had to wait for nothing but its pace; else infinite.
     """
 
     def __init__(self) -> None:
@@ -98,6 +110,9 @@ class InFlight:
         self._probe: _Probe | None = None
         self._probed_at = -math.inf
         self._opening = math.inf  # what the cap may be, after a probe
+        self.jitter = Jitter()
+        self._paced_until = 0.0  # by what was sent
+        self.due_at = math.inf
 
     def __repr__(self) -> str:
         state = "starting" if self._starting else "probing" if self._probe else "steady"
@@ -109,10 +124,17 @@ class InFlight:
         """Bytes that were sent and not acknowledged."""
         return self._sent - self._acked
 
-    @property
-    def has_room(self) -> bool:
+    def may_go(self, now: float) -> bool:
         """Whether bulk may go now. What wakes, and what is not counted, need not ask."""
-        return self._sent == self._acked or self.unacked_bytes < self.cap_bytes
+        self.due_at = math.inf
+        if self._sent == self._acked:
+            return True
+        if self.unacked_bytes >= self.cap_bytes:
+            return False
+        if self._paced_until <= now:
+            return True
+        self.due_at = self._paced_until
+        return False
 
     @property
     def cap_bytes(self) -> float:
@@ -141,20 +163,29 @@ class InFlight:
         if self._sent == self._acked:
             self._reached_at += now - self._acked_at  # a pause ages nothing
             self._acked_at = self._acked_sent_at = now
+            self.jitter.restart(now)
         self._sent += size
+        self._pace(size, now)
         limited = self._probe is not None or self._acked <= self._idle_until
         self._messages.append(
             _Message(self._sent, now, self._acked, self._acked_at, self._acked_sent_at, limited)
         )
 
-    def acknowledged(self, size: int, now: float) -> None:
-        """The peer has so many bytes more, which are whole messages."""
+    def acknowledged(self, size: int, now: float, *, alone: bool = True) -> None:
+        """The peer has so many bytes more, which are whole messages.
+
+        Args:
+            size: bytes.
+            now: the time.
+            alone: whether the ack came without data of the peer's, behind which it waits.
+        """
         total = self._acked + size
         newest = None
         while self._messages and self._messages[0].end <= total:
             newest = self._messages.popleft()
         if newest is None:
             return
+        waits = self._has_no_room and self._idle_until < self._sent
         self._opening += size
         self._acked, self._acked_at, self._acked_sent_at = total, now, newest.sent_at
         ends_round = newest.acked >= self._round_end
@@ -162,12 +193,32 @@ class InFlight:
         if ends_round:
             self._end_round(newest.limited)
         self._learn_round_trip(newest, now)
+        usual = _ACKED_AT_ONCE * self.message_bytes + self.rate * _ACK_DELAY_S
+        slack_s = self._enough_s - self.round_trip_s
+        self.jitter.acknowledged(size, now, self.rate, usual, slack_s, waits=waits, alone=alone)
 
     # --- what follows ---
 
     @property
+    def _enough_s(self) -> float:
+        return _GAIN * self.round_trip_s + _SLACK_S + self.jitter.allowance_s
+
+    @property
     def _product(self) -> float:
-        return self.rate * (_GAIN * self.round_trip_s + _SLACK_S)
+        return self.rate * self._enough_s
+
+    @property
+    def _has_no_room(self) -> bool:
+        """Whether bulk must wait for acks, and for nothing else that ends soon."""
+        steady = self._probe is None and not self._starting
+        return steady and self.unacked_bytes >= self.cap_bytes
+
+    def _pace(self, size: int, now: float) -> None:
+        if self._starting or self.jitter.allowance_s <= _PACE_FROM_S:
+            self._paced_until = now
+        else:
+            earliest = max(self._paced_until, now - _PACED_AT_ONCE_S)
+            self._paced_until = earliest + size / (_PACE * self.rate)
 
     @property
     def _full_bytes(self) -> float:

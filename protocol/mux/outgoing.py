@@ -110,15 +110,17 @@ class Outgoing:
 
     # --- emptying ---
 
-    def pack(self, parts: Parts, room: int) -> tuple[int, int]:
-        """Move what may go into a message that has `room` bytes left.
+    def pack(self, parts: Parts, room: int, now: float) -> tuple[int, int]:
+        """Move what may go now into a message that has `room` bytes left.
 
         Returns:
             The counted frames moved, and their bytes.
         """
         stops, stop_bytes, room = self._pack_updates(parts, room)
-        frames, size = self._pack_turns(parts, room, self.sent.unacked_bytes + stop_bytes)
-        if not frames and (self._bulk_may_go or not self._scheduler.anyone):
+        bulk_may_go = self.sent.in_flight.may_go(now)
+        most = self.sent.in_flight.message_bytes if bulk_may_go else 0
+        frames, size = self._pack_turns(parts, room, self.sent.unacked_bytes + stop_bytes, most)
+        if not frames and (bulk_may_go or not self._scheduler.anyone):
             self.sent.in_flight.idle()
         return stops + frames, stop_bytes + size
 
@@ -149,15 +151,14 @@ class Outgoing:
         code, stream.stop_due = stream.stop_due, None
         return frame(FrameType.STOP_SENDING, stream.id, pack_code(code))
 
-    def _pack_turns(self, parts: Parts, room: int, unacked: int) -> tuple[int, int]:
-        """Turns of streams; returns the frames and bytes moved.
+    def _pack_turns(self, parts: Parts, room: int, unacked: int, most: int) -> tuple[int, int]:
+        """Turns of streams, with `most` bytes of bulk; returns the frames and bytes moved.
 
         Bulk makes a message as long as the line likes it. The turns of waking streams are each no
         longer than that, but there may be more of them: they would go at once in any case.
         """
         frames = size = 0
         message_bytes = self.sent.in_flight.message_bytes
-        most = message_bytes if self._bulk_may_go else 0
         waking_turn = min(message_bytes, TURN_BYTES)
         bulk_turn = max(message_bytes // TURNS_A_MESSAGE, TURN_MIN_BYTES)
         while room > HEADER_BYTES:
@@ -178,10 +179,6 @@ class Outgoing:
             unacked += moved_bytes
             self._end_turn(stream, served=moved > 0)
         return frames, size
-
-    @property
-    def _bulk_may_go(self) -> bool:
-        return self.sent.in_flight.has_room
 
     def _end_turn(self, stream: Stream, *, served: bool) -> None:
         queue = stream.sending.queue

@@ -7,6 +7,7 @@ import pytest
 from protocol.errors import RemoteProtocolError
 from protocol.limits import ACK_DELAY_S, MESSAGE_MAX_BYTES
 from protocol.mux.acks import ReceivedFrames, SentFrames
+from protocol.mux.inflight import InFlight
 from protocol.mux.wire import FrameType, frame
 
 
@@ -142,7 +143,7 @@ def test_what_goes_again_waits_for_room_in_the_message_and_on_the_line() -> None
     whole = len(data(1) + data(2))
     assert sent.retransmit(whole - 1, 1.0) == b""
     assert sent.retransmit(whole, 1.0) == data(1) + data(2)
-    full = type("Full", (), {"has_room": False})()
+    full = type("Full", (InFlight,), {"may_go": lambda self, now: False})()
     sent.in_flight = full
     assert sent.retransmit(MESSAGE_MAX_BYTES, 1.0) == b""
     assert sent.must_retransmit

@@ -1,4 +1,4 @@
-"""The in-flight limit, by itself and on lines in virtual time."""
+"""The in-flight limit by itself; test_line_inflight.py has it on whole lines."""
 
 from __future__ import annotations
 
@@ -8,17 +8,22 @@ import pytest
 
 from protocol.limits import KIB
 from protocol.mux.inflight import InFlight
-from tests.protocol.mux.virtual_line import SMALL_BYTES, Line
+from tests.protocol.mux.lines.trial import Line, Trial
 
-MBIT = 125_000.0  # bytes a second
+
+def settled(line: Line) -> InFlight:
+    """The rule of a download that has filled its line."""
+    trial = Trial(line, downloads=1)
+    trial.timeline.run(5)
+    return trial.rule
 
 
 def test_at_first_nothing_is_held_back_and_messages_are_16_kib() -> None:
     rule = InFlight()
-    assert rule.has_room
+    assert rule.may_go(0.0)
     assert rule.message_bytes == 16 * KIB
     rule.sent(10**7, 0.0)
-    assert rule.has_room
+    assert rule.may_go(0.0)
     assert rule.unacked_bytes == 10**7
 
 
@@ -37,112 +42,56 @@ def test_a_part_of_a_message_that_is_acknowledged_tells_nothing() -> None:
     assert (rule.unacked_bytes, rule.rate, rule.round_trip_s) == (1000, 0, math.inf)
 
 
-def test_with_nothing_on_its_way_bulk_may_always_go() -> None:
-    line = Line(0.04, 10 * MBIT)
-    line.run(5)
-    line.busy = False
-    line.run(5.95)  # between two small frames
-    assert line.rule.unacked_bytes == 0
-    assert line.rule.has_room
-
-
 def test_the_cap_is_reached_by_the_last_message_that_had_room() -> None:
-    line = Line(0.04, 10 * MBIT)
-    line.run(5)
-    rule = line.rule
-    assert not rule.has_room
-    most = rule.cap_bytes + rule.message_bytes + SMALL_BYTES
-    assert rule.cap_bytes <= rule.unacked_bytes < most
+    rule = settled(Line(40, 10))
+    assert not rule.may_go(5.0)
+    assert rule.cap_bytes <= rule.unacked_bytes < rule.cap_bytes + rule.message_bytes + 200
 
 
-@pytest.mark.parametrize(
-    ("round_trip_s", "rate", "first", "then", "p50_s", "p99_s"),
-    [
-        pytest.param(0.04, 10 * MBIT, 0.92, 0.95, 0.062, 0.070, id="10 Mbit/s, 40 ms"),
-        pytest.param(0.1, 100 * MBIT, 0.80, 0.95, 0.135, 0.140, id="100 Mbit/s, 100 ms"),
-        pytest.param(0.01, 50 * MBIT, 0.92, 0.95, 0.023, 0.026, id="50 Mbit/s, 10 ms"),
-        pytest.param(0.0003, 3200 * MBIT, 0.92, 0.95, 0.010, 0.010, id="400 MB/s, 0.3 ms"),
-    ],
-)
-def test_bulk_fills_the_line_and_a_small_frame_stays_quick(
-    round_trip_s: float, rate: float, first: float, then: float, p50_s: float, p99_s: float
-) -> None:
-    line = Line(round_trip_s, rate)
-    begun_s, end_s = (5, 20) if rate < 1000 * MBIT else (1, 3)
-    line.run(begun_s)
-    assert line.share(0, 0) >= first
-    carried = line.carried
-    line.run(end_s)
-    assert line.share(begun_s, carried) >= then
-    assert line.slowest(begun_s, 0.5) <= p50_s
-    assert line.slowest(begun_s, 0.99) <= p99_s
+def test_on_a_steady_line_bulk_is_not_paced() -> None:
+    rule = settled(Line(40, 10))
+    assert not rule.may_go(5.0)
+    assert rule.due_at == math.inf
 
 
-def test_the_slow_start_of_the_kernel_is_not_taken_for_a_queue_of_the_line() -> None:
-    """Messages wait in the kernel for its window: late, while the rate still doubles."""
-    line = Line(0.1, 100 * MBIT, unsent_bytes=64 * KIB)
-    line.run(1.2)
-    carried = line.carried
-    line.run(3.2)
-    assert line.share(1.2, carried) >= 0.90
+def test_with_noise_bulk_goes_at_a_quarter_more_than_the_rate() -> None:
+    rule = settled(Line(40, 10))
+    rule.jitter.allowance_s = 0.2
+    now, sent = 5.0, 0
+    assert rule.may_go(now)
+    while rule.may_go(now) or rule.due_at < math.inf:
+        now = max(now, rule.due_at) if rule.due_at < math.inf else now
+        rule.sent(rule.message_bytes, now)
+        sent += rule.message_bytes
+    assert now > 5.05
+    at_once = 0.004 * 1.25 * rule.rate + rule.message_bytes
+    assert sent == pytest.approx(1.25 * rule.rate * (now - 5.0) + at_once, rel=0.1)
 
 
-def test_a_longer_route_is_learnt_within_seconds_and_a_shorter_one_again() -> None:
-    line = Line(0.04, 10 * MBIT)
-    line.run(15)
-    carried, line.round_trip_s = line.carried, 0.08
-    line.run(30)
-    assert line.share(15, carried) >= 0.92
-    carried, line.round_trip_s = line.carried, 0.04
-    line.run(50)
-    assert line.share(30, carried) >= 0.95
-    assert line.slowest(42, 0.99) <= 0.070  # ten seconds later the queue is gone
+def test_what_is_paced_says_when_it_may_go_and_then_may() -> None:
+    rule = settled(Line(40, 10))
+    rule.jitter.allowance_s = 0.2
+    while rule.may_go(5.0):
+        rule.sent(rule.message_bytes, 5.0)
+    assert 5.0 < rule.due_at < 5.1
+    assert rule.may_go(rule.due_at)
 
 
-def test_a_slower_line_is_learnt() -> None:
-    line = Line(0.04, 20 * MBIT)
-    line.run(10)
-    line.bytes_per_s = 5 * MBIT
-    line.run(20)
-    carried = line.carried
-    line.run(30)
-    assert line.share(20, carried) >= 0.95
-    assert line.slowest(20, 0.5) <= 0.090
+def test_noise_below_a_millisecond_paces_nothing() -> None:
+    rule = settled(Line(40, 10))
+    rule.jitter.allowance_s = 0.001
+    rule.sent(rule.message_bytes, 5.0)
+    rule.may_go(5.0)
+    assert rule.due_at == math.inf
 
 
-def test_a_pause_forgets_nothing() -> None:
-    line = Line(0.04, 10 * MBIT)
-    line.run(8)
-    line.busy = False
-    line.run(23)
-    known = line.rule.rate, line.rule.round_trip_s
-    carried, line.busy = line.carried, True
-    line.run(24)
-    assert line.share(23, carried) >= 0.85
-    assert line.slowest(23, 0.99) <= 0.070
-    assert known == pytest.approx((10 * MBIT, 0.042), rel=0.1)
-
-
-def test_idle_samples_never_lower_the_rate() -> None:
-    line = Line(0.04, 10 * MBIT)
-    line.run(5)
-    rate = line.rule.rate
-    line.busy = False
-    line.run(60)  # nothing but small frames for longer than ten rounds
-    assert line.rule.rate >= 0.99 * rate
-
-
-def test_a_small_window_of_the_kernel_does_not_stop_the_line() -> None:
-    """A cap that holds less than the two messages which an ack waits for."""
-    line = Line(0.3, 0.1 * MBIT)
-    line.run(60)
-    carried = line.carried
-    line.run(120)
-    assert line.share(60, carried) >= 0.90
+def test_a_cap_that_holds_less_than_two_messages_does_not_stop_the_line() -> None:
+    line = Line(300, 0.1, queue_ms=2000)
+    trial = Trial(line, downloads=1)
+    trial.timeline.run(60)
+    assert trial.rate(120) >= 0.75 * line.mbit * 125_000  # echoes take a fifth of it
 
 
 def test_repr_tells_what_it_knows() -> None:
-    line = Line(0.04, 10 * MBIT)
-    assert "starting" in repr(line.rule)
-    line.run(5)
-    assert "steady" in repr(line.rule)
+    assert "starting" in repr(InFlight())
+    assert "steady" in repr(settled(Line(40, 10)))

@@ -453,6 +453,5 @@ async def test_quiet_waits_for_what_goes_again(autojump_clock: MockClock) -> Non
 class Full(InFlight):
     """A line that takes nothing."""
 
-    @property
-    def has_room(self) -> bool:
+    def may_go(self, now: float) -> bool:
         return False

@@ -18,7 +18,7 @@ from protocol.mux.core import Core
 from protocol.mux.events import Event, Opened, Readable
 from protocol.mux.inflight import InFlight
 from protocol.mux.streams import WEBSOCKET, Stream
-from tests.protocol.mux.lines.tcp import UNSENT_BYTES, Tcp
+from tests.protocol.mux.lines.tcp import SEGMENT_BYTES, UNSENT_BYTES, Tcp
 from tests.protocol.mux.lines.timeline import Timeline
 from tests.protocol.mux.lines.way import Way
 from tests.protocol.mux.pair import GET, OK, SWITCHING, UPGRADE, post
@@ -36,12 +36,14 @@ class End:
     Attributes:
         bulk: what each stream of bulk has brought to its reader here, in bytes.
         reader_bytes_per_s: how fast each of them reads.
+        busy: whether the writers of bulk have more.
     """
 
     def __init__(self, core: Core, timeline: Timeline) -> None:
         self.core = core
         self.bulk: dict[int, int] = {}
         self.reader_bytes_per_s = math.inf
+        self.busy = True
         self.on_echo: Callable[[int], None] | None = None  # with the number of those that came
         self.tcp: Tcp | None = None  # to the other end
         self.other = self
@@ -49,7 +51,7 @@ class End:
         self._written = 0
         self._coming: deque[tuple[int, bytes]] = deque()  # each with the number of its last byte
         self._blocked = False
-        self._ack_at = math.inf
+        self._ack_at = self._due_at = math.inf
         self._reading: set[int] = set()
 
     def __repr__(self) -> str:
@@ -77,12 +79,27 @@ class End:
             self.other._coming.append((self._written, message))  # the same class
             self._blocked = self.tcp.unsent_bytes + size >= UNSENT_BYTES
             self.tcp.write(size)
+        if now < core.bulk_due_at < self._due_at:
+            self._due_at = core.bulk_due_at
+            self._timeline.at(self._due_at, self._paced)
+
+    def _paced(self) -> None:
+        self._due_at = math.inf
+        self.flush()
 
     def fill(self, stream: Stream) -> None:
-        """The writer of a stream of bulk has more, always."""
-        while self.core.room(stream) > 0:
+        """The writer of a stream of bulk has more, as long as it is busy."""
+        while self.busy and self.core.room(stream) > 0:
             self.core.send_data(stream, _BLOCK)
-        stream.sending.wants_room = True
+        stream.sending.wants_room = self.busy
+
+    def go_on(self) -> None:
+        """The writers are busy again."""
+        self.busy = True
+        for stream in self.core.streams.values():
+            if stream.opened.kind != WEBSOCKET:
+                self.fill(stream)
+        self.flush()
 
     def watch(self) -> None:
         """Ping when it is time, as the driver's watch does."""
@@ -175,7 +192,7 @@ class VirtualSession:
         uploads: int = 0,
         rule: Callable[[], InFlight] = InFlight,
         bulk_at_s: float = 0.5,
-        segment_bytes: int = 1448,
+        segment_bytes: int = SEGMENT_BYTES,
     ) -> None:
         self.timeline = timeline
         self.echoes_s: list[tuple[float, float]] = []  # when each was sent, and what it took

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from protocol.mux.inflight import InFlight
 from tests.protocol.mux.lines.session import VirtualSession
-from tests.protocol.mux.lines.tcp import Tcp
+from tests.protocol.mux.lines.tcp import SEGMENT_BYTES, Tcp
 from tests.protocol.mux.lines.timeline import Timeline
 from tests.protocol.mux.lines.way import Way
 
@@ -16,7 +16,10 @@ BYTES_PER_MBIT = 125_000.0
 
 @dataclass(frozen=True)
 class Line:
-    """As tests/tools/wan.py takes it, both ways alike; `Way` tells what each number means."""
+    """As tests/tools/wan.py takes it, both ways alike; `Way` tells what each number means.
+
+    A packet has `segment_bytes`: on loopback as many as the kernel hands over at a time.
+    """
 
     rtt_ms: float
     mbit: float
@@ -25,6 +28,7 @@ class Line:
     jitter_ms: float = 0.0
     redraw_ms: float = 20
     stall_ms: float = 0.0
+    segment_bytes: int = SEGMENT_BYTES
 
     def ways(self, timeline: Timeline, seed: int) -> tuple[Way, Way]:
         """Up and down, each with a weather of its own."""
@@ -57,7 +61,7 @@ def plain(line: Line, since_s: float, until_s: float, seed: int = 1) -> float:
     def read(total: int) -> None:
         came[0] = total
 
-    tcp = Tcp(timeline, up, down, write, read)
+    tcp = Tcp(timeline, up, down, write, read, line.segment_bytes)
     timeline.at(0.0, write)
     timeline.run(since_s)
     before = came[0]
@@ -86,11 +90,22 @@ class Trial:
         self.timeline = Timeline()
         self.up, self.down = line.ways(self.timeline, seed)
         self.session = VirtualSession(
-            self.timeline, self.up, self.down, downloads=downloads, uploads=uploads, rule=rule
+            self.timeline,
+            self.up,
+            self.down,
+            downloads=downloads,
+            uploads=uploads,
+            rule=rule,
+            segment_bytes=line.segment_bytes,
         )
 
     def __repr__(self) -> str:
         return f"<Trial {self.session!r}>"
+
+    @property
+    def rule(self) -> InFlight:
+        """What decides for downloads."""
+        return self.session.client.core.sent.in_flight
 
     @property
     def carried(self) -> int:

@@ -1,0 +1,115 @@
+"""A line's noise: what it holds back and then gives at once, and the room that this needs.
+
+On radio a line holds everything for a while, and so does TCP's order after a loss. While nothing is
+acknowledged, a sender with a cap stands still; if it is short, the line behind it runs empty. Then
+all that was held comes at once: as many bytes as were missing in the silence. A queue of our own
+never does that, since what leaves it leaves at the line's rate. So only what a line of that rate
+cannot do is evidence here. (Percentiles and spreads of round trips take our own queue for noise;
+docs/flow-control.md has the rules that were tried.)
+
+A leaky bucket is filled by each ack and drains 1.1 of the rate. On a steady line it holds what one
+ack brings. When it has run empty, the highest that it stood, less what is usual, is a *burst*; over
+the rate it is the length of the silence. A burst that began while bulk waited for room, and that is
+longer than half of the slack (what the cap holds beyond the smallest round trip), raises the
+allowance by 1.5 of the difference. The allowance falls by 80 ms in a second, whatever it is. So it
+stays where bursts make up for that fall, which is where silences take a twentieth of the time; and
+what happens once in a while, as a loss that our own queue has caused, is soon forgotten. (Falls in
+proportion feed on themselves: an overflow then allows the next.) While bulk does not wait for room,
+the kernel's window is the limit. That must be free to grow, so the allowance falls half as fast.
+
+Where bulk goes both ways, acks wait behind the peer's data, and come in bursts that our two queues
+have made. So nothing is learnt while many acks ride on data: downloads and uploads at once at 40 ms
+and 10 Mbit/s else raised each other's caps, and an echo took 175 ms instead of 61.
+
+The drain is faster than the rate: at 1.0 the bucket never runs empty, since the rate's estimate is
+below the truth by a hair, and one burst of the start would stay in it for good.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+_DRAIN: Final = 1.1
+_SPARE: Final = 0.5
+_GAIN: Final = 1.5
+_FALL: Final = 0.08  # seconds in a second
+_FALL_FREE: Final = 0.04  # while bulk does not wait
+# The share of acks that rode on data, over the last so many: at least 0.45 beside the peer's bulk,
+# at most 0.18 beside echoes.
+_RIDDEN: Final = 0.3
+_RIDDEN_ACKS: Final = 32
+# Of radio: nine of ten holds are shorter, both ways together, where they are 50 ms in the mean.
+_ALLOWANCE_MAX_S: Final = 0.3
+
+
+class Jitter:
+    """Learns from the acks of one direction. Times are seconds of any one clock.
+
+    Attributes:
+        allowance_s: what the cap should hold beyond what a steady line needs.
+    """
+
+    __slots__ = ("_at", "_level", "_peak", "_ridden", "_waited", "allowance_s")
+
+    def __init__(self) -> None:
+        self.allowance_s = 0.0
+        self._at = 0.0
+        self._level = self._peak = 0.0  # bytes
+        self._waited = False  # bulk, when this burst began
+        self._ridden = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Jitter {self.allowance_s:.4f} s, {self._level:.0f} bytes>"
+
+    def restart(self, now: float) -> None:
+        """Nothing was on its way: the silence before says nothing."""
+        self._at = now
+        self._level = self._peak = 0.0
+        self._waited = False
+
+    def acknowledged(
+        self,
+        size: int,
+        now: float,
+        rate: float,
+        usual: float,
+        slack_s: float,
+        *,
+        waits: bool,
+        alone: bool,
+    ) -> None:
+        """An ack came.
+
+        Args:
+            size: the bytes that it is for.
+            now: the time.
+            rate: of the line, in bytes a second; more than 0.
+            usual: the most that one ack of a steady line brings, in bytes.
+            slack_s: what the cap holds now beyond the smallest round trip, in time.
+            waits: whether bulk waited for room.
+            alone: whether it came without data of the peer's.
+        """
+        self._ridden += (1 - alone - self._ridden) / _RIDDEN_ACKS
+        passed_s = now - self._at
+        self._at = now
+        fall = _FALL if waits or self._two_ways else _FALL_FREE
+        self.allowance_s = max(self.allowance_s - fall * passed_s, 0.0)
+        drained = _DRAIN * rate * passed_s
+        if drained < self._level:
+            self._level -= drained
+        else:
+            if self._waited:
+                self._end_burst(self._peak / rate, slack_s)
+            self._level = self._peak = 0.0
+            self._waited = waits and not self._two_ways
+        self._level += size
+        self._peak = max(self._peak, self._level - usual)
+
+    @property
+    def _two_ways(self) -> bool:
+        return self._ridden > _RIDDEN
+
+    def _end_burst(self, burst_s: float, slack_s: float) -> None:
+        lacked_s = burst_s - _SPARE * slack_s
+        if lacked_s > 0:
+            self.allowance_s = min(self.allowance_s + _GAIN * lacked_s, _ALLOWANCE_MAX_S)
