@@ -8,6 +8,7 @@ socket is made.
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import signal
 import socket
@@ -22,10 +23,11 @@ import trio
 
 from tests.needs import needs
 from tests.patience import PATIENCE
-from tests.tools.wan import CLONE_NEWNET, EDGE_IP, HOME_IP
+from tests.tools.namespaces import CLONE_NEWNET, EDGE_IP, HOME_IP
 
-WAN = Path(__file__).parent.parent / "tools" / "wan.py"
+ROOT = Path(__file__).resolve().parents[2]
 START_S = 20 * PATIENCE
+CONTROL_S = 5 * PATIENCE
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Line:
     home_ip: str
     edge_ip: str
     pid: int
+    control: trio.SocketStream
 
     def cut(self) -> None:
         """Every packet is lost from now on: no FIN, no RST."""
@@ -45,27 +48,65 @@ class Line:
     def restore(self) -> None:
         os.kill(self.pid, signal.SIGUSR2)
 
+    async def begin(self, seed: int) -> None:
+        """Plan and weather begin anew, and the counts."""
+        await self._ask(f"begin {seed}")
+
+    async def counts(self) -> dict[str, dict[str, int]]:
+        """Packets sent, dropped and lost since the last beginning, by direction."""
+        return await self._ask("counts")
+
+    async def _ask(self, order: str) -> dict[str, dict[str, int]]:
+        with trio.fail_after(CONTROL_S):
+            await self.control.send_all(f"{order}\n".encode())
+            counts: dict[str, dict[str, int]] = json.loads(await _line_of(self.control))
+        return counts
+
 
 @asynccontextmanager
 async def open_line(
-    *, rtt_ms: float = 40, up_mbit: float = 10, down_mbit: float = 10
+    *more: str, rtt_ms: float = 40, up_mbit: float = 10, down_mbit: float = 10
 ) -> AsyncIterator[Line]:
-    """A line that lasts as long as the block. Up is from home to edge."""
+    """A line that lasts as long as the block. Up is from home to edge.
+
+    Args:
+        more: flags of tests/tools/wan.py: jitter, loss, a plan.
+    """
     needs_a_line()
     rates = ["--rtt", f"{rtt_ms:g}", "--up", f"{up_mbit:g}", "--down", f"{down_mbit:g}"]
     said = 'echo "$WAN_HOME $WAN_EDGE $WAN_PID"; exec cat'  # cat ends when its stdin does
-    process: trio.Process = await trio.lowlevel.open_process(
-        [sys.executable, str(WAN), *rates, "--", "sh", "-c", said],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
+    own, others = socket.socketpair()
+    with others:
+        control = ["--control", f"{others.fileno()}"]
+        process: trio.Process = await trio.lowlevel.open_process(
+            [
+                sys.executable,
+                "-m",
+                "tests.tools.wan",
+                *rates,
+                *more,
+                *control,
+                "--",
+                "sh",
+                "-c",
+                said,
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=ROOT,
+            pass_fds=[others.fileno()],
+            process_group=0,  # Ctrl-C is for whoever opened the line, and closes it
+        )
     assert process.stdin is not None
     assert process.stdout is not None
     try:
         with trio.fail_after(START_S):
             home, edge, pid = (await _line_of(process.stdout)).split()
-        yield Line(home, edge, HOME_IP, EDGE_IP, int(pid))
+        own.setblocking(False)
+        async with trio.SocketStream(trio.socket.from_stdlib_socket(own)) as stream:
+            yield Line(home, edge, HOME_IP, EDGE_IP, int(pid), stream)
     finally:
+        own.close()
         with trio.CancelScope(shield=True), trio.move_on_after(START_S):
             await process.stdin.aclose()
             await process.wait()

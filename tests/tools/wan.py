@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """An emulated wide-area link between two network namespaces on this machine.
 
-    wan.py --rtt 40 --up 10 --down 50 [--loss 0.001] [--queue-ms 100] [--tcp cubic] -- COMMAND ...
+    python -m tests.tools.wan --rtt 40 --up 10 --down 50 [--loss 0.001] [--queue-ms 100]
+        [--jitter 0] [--jitter-every 20] [--stall] [--seed 1] [--plan FILE] [--tcp cubic]
+        -- COMMAND ...
 
 Makes two namespaces, `PREFIX-home` (the developer's side) and `PREFIX-edge` (the public
 side), joined by one link, and runs COMMAND with WAN_HOME and WAN_EDGE set to their names,
@@ -9,8 +11,9 @@ WAN_HOME_IP and WAN_EDGE_IP to their addresses.  Start programs on either side w
 `ip netns exec "$WAN_HOME" ...`.  Everything is removed when COMMAND ends.
 
 Packets cross in user space between two TUN devices, each direction with its own rate,
-delay, drop-tail queue and random loss, so the kernel's own TCP runs over it unchanged.
-SIGUSR1 cuts the link (every packet is lost), SIGUSR2 restores it.
+delay, drop-tail queue and weather (tests/tools/link.py), so the kernel's own TCP runs over
+it unchanged.  SIGUSR1 cuts the link (every packet is lost), SIGUSR2 restores it, SIGHUP
+begins plan and weather anew.
 
 Needs root, /dev/net/tun and iproute2.  Good to about 100 Mbit/s.
 """
@@ -19,117 +22,76 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
-import fcntl
 import heapq
+import json
 import os
-import random
 import select
 import signal
-import struct
 import subprocess
 import sys
 import threading
 import time
+from dataclasses import asdict
+from pathlib import Path
 
-TUNSETIFF = 0x400454CA
-IFF_TUN, IFF_NO_PI = 0x0001, 0x1000
-CLONE_NEWNET = 0x40000000
-MTU = 1500
-HOME_IP, EDGE_IP = "10.111.0.1", "10.111.0.2"
+from tests.tools.link import Direction, Plan, PlanError, Stretch, Weather, read_plan
+from tests.tools.namespaces import EDGE_IP, HOME_IP, MTU, make_side, run
 
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def run(*argv: str) -> None:
-    subprocess.run(argv, check=True)
-
-
-def open_tun(namespace: str, device: str) -> int:
-    """A TUN device that lives in `namespace`; its file descriptor works from anywhere."""
-    here = os.open("/proc/self/ns/net", os.O_RDONLY)
-    there = os.open(f"/run/netns/{namespace}", os.O_RDONLY)
-    try:
-        if _libc.setns(there, CLONE_NEWNET):
-            raise OSError(ctypes.get_errno(), f"setns {namespace}")
-        fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
-        fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH", device.encode(), IFF_TUN | IFF_NO_PI))
-        return fd
-    finally:
-        _libc.setns(here, CLONE_NEWNET)
-        os.close(here)
-        os.close(there)
-
-
-def use_congestion_control(namespace: str, name: str) -> None:
-    """A namespace may use only what the machine allows, so allow `name` there first."""
-    allowed = "/proc/sys/net/ipv4/tcp_allowed_congestion_control"
-    with open(allowed) as file:
-        names = file.read().split()
-    if name not in names:
-        with open(allowed, "w") as file:
-            file.write(" ".join([*names, name]))
-    run(
-        "ip", "netns", "exec", namespace, "sysctl", "-qw", f"net.ipv4.tcp_congestion_control={name}"
-    )
-
-
-class Direction:
-    """One way across the link: a rate, a one-way delay, a bounded queue and loss."""
-
-    def __init__(
-        self, out: int, bits_per_second: float, delay: float, queue_seconds: float, loss: float
-    ) -> None:
-        self.out = out
-        self.bytes_per_second = bits_per_second / 8
-        self.delay = delay
-        self.queue_seconds = queue_seconds
-        self.loss = loss
-        self.random = random.Random()
-        self.free_at = 0.0  # when the link has sent everything queued so far
-        self.sent = self.dropped = 0
-
-    def accept(self, packet: bytes, now: float) -> float | None:
-        """When `packet` arrives at the far end, or None where it is lost."""
-        start = max(now, self.free_at)
-        if start - now > self.queue_seconds or self.random.random() < self.loss:
-            self.dropped += 1
-            return None
-        self.free_at = start + len(packet) / self.bytes_per_second
-        self.sent += 1
-        return self.free_at + self.delay
+CONTROL_BYTES = 4096
 
 
 class Link:
-    def __init__(self, routes: dict[int, Direction]) -> None:
+    """Reads packets from each device, and writes them to the other when they arrive.
+
+    Args:
+        routes: a device, the one that its packets go to, and the way between.
+        seed: of the weather, to begin with.
+        control: a socket; each line `begin SEED` or `counts` is answered by what was counted
+            since the last beginning, in one line of JSON. None: there is none.
+    """
+
+    def __init__(
+        self, routes: dict[int, tuple[int, Direction]], seed: str, control: int | None
+    ) -> None:
         self.routes = routes
+        self.seed = seed
+        self.control = control
         self.cut = False
+        self.begins = False  # asked for by a signal
         self.stopping = False
         self.flying: list[tuple[float, int, int, bytes]] = []
         self.serial = 0
 
+    def __repr__(self) -> str:
+        return f"<Link {len(self.flying)} packets{', cut' if self.cut else ''}, {self.routes}>"
+
     def carry(self) -> None:
         poll = select.poll()
-        for fd in self.routes:
+        for fd in (*self.routes, *([] if self.control is None else [self.control])):
             poll.register(fd, select.POLLIN)
         while not self.stopping:
             now = time.monotonic()
             wait = max(0.0, (self.flying[0][0] - now) * 1000) if self.flying else 100.0
             for fd, _ in poll.poll(min(wait, 100.0)):
-                self.take_off(fd)
+                if fd in self.routes:
+                    self.take_off(fd)
+                elif not self.obey(fd):
+                    poll.unregister(fd)
             self.land(time.monotonic())
+            if self.begins:
+                self.begin()
 
     def take_off(self, fd: int) -> None:
-        direction = self.routes[fd]
+        out, direction = self.routes[fd]
         for _ in range(64):
             try:
                 packet = os.read(fd, MTU + 64)
             except BlockingIOError:
                 return
-            arrival = None if self.cut else direction.accept(packet, time.monotonic())
+            arrival = None if self.cut else direction.accept(len(packet), time.monotonic())
             if arrival is not None:
                 self.serial += 1
-                heapq.heappush(self.flying, (arrival, self.serial, direction.out, packet))
+                heapq.heappush(self.flying, (arrival, self.serial, out, packet))
 
     def land(self, now: float) -> None:
         while self.flying and self.flying[0][0] <= now:
@@ -139,23 +101,58 @@ class Link:
                 with contextlib.suppress(OSError):
                     os.write(out, packet)
 
+    def begin(self) -> None:
+        self.begins = False
+        now = time.monotonic()
+        for name, (_, direction) in zip("ud", self.routes.values(), strict=True):
+            direction.begin(f"{self.seed}{name}", now)
 
-def main() -> int:
+    def obey(self, fd: int) -> bool:
+        """Do what the control says; False once nobody is there any more."""
+        said = os.read(fd, CONTROL_BYTES).decode()
+        for line in said.splitlines():
+            up, down = (asdict(direction.counts) for _, direction in self.routes.values())
+            order, _, seed = line.partition(" ")
+            if order == "begin":
+                self.seed = seed
+                self.begin()
+            os.write(fd, json.dumps({"up": up, "down": down}).encode() + b"\n")
+        return bool(said)
+
+
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument(
-        "--rtt", type=float, default=40, metavar="MS", help="round-trip time (default 40)"
+
+    def number(flag: str, default: float, metavar: str, meaning: str) -> None:
+        said = f"{meaning} (default {default:g})"
+        parser.add_argument(flag, type=float, default=default, metavar=metavar, help=said)
+
+    number("--rtt", 40, "MS", "round-trip time")
+    number("--up", 10, "MBIT", "home to edge")
+    number("--down", 50, "MBIT", "edge to home")
+    number("--loss", 0, "P", "chance that a packet is lost")
+    number("--queue-ms", 100, "MS", "queue before drops")
+    number(
+        "--jitter",
+        0,
+        "MS",
+        "added to each way's delay, exponential with this mean; since packets stay in order and"
+        " held ones leave at most at four times the rate, what they see is about 1.6 times this"
+        " in the mean",
     )
+    number("--jitter-every", 20, "MS", "how long one draw of the jitter holds")
     parser.add_argument(
-        "--up", type=float, default=10, metavar="MBIT", help="home to edge (default 10)"
+        "--stall",
+        action="store_true",
+        help="sending itself stands still for a draw of the jitter, at the start of each interval,"
+        " so that rate is lost and the queue grows",
     )
+    parser.add_argument("--seed", default="1", help="of loss and jitter: the same weather")
     parser.add_argument(
-        "--down", type=float, default=50, metavar="MBIT", help="edge to home (default 50)"
-    )
-    parser.add_argument(
-        "--loss", type=float, default=0.0, metavar="P", help="chance that a packet is lost"
-    )
-    parser.add_argument(
-        "--queue-ms", type=float, default=100, metavar="MS", help="queue before drops (default 100)"
+        "--plan",
+        metavar="FILE",
+        help="what the line is in turn, instead of --rtt, --up and --down: lines of SECONDS RTT_MS"
+        " MBIT, for both directions, again and again",
     )
     parser.add_argument(
         "--tcp",
@@ -163,51 +160,65 @@ def main() -> int:
         metavar="NAME",
         help="congestion control at both ends (default cubic)",
     )
+    parser.add_argument("--control", type=int, metavar="FD", help="an inherited socket; see Link")
     parser.add_argument("--prefix", default=f"wan{os.getpid()}")
     parser.add_argument("command", nargs=argparse.REMAINDER)
-    args = parser.parse_args()
+    return parser
+
+
+def directions(args: argparse.Namespace, now: float) -> list[Direction]:
+    """Both ways, that from home first. Raises PlanError or OSError for a plan that is none."""
+    weather = Weather(args.loss, args.jitter / 1000, args.jitter_every / 1000, args.stall)
+    if args.plan is not None:
+        plan = read_plan(Path(args.plan).read_text())
+        plans = [plan, plan]
+    else:
+        plans = [
+            Plan([Stretch(1.0, args.rtt / 1000, mbit * 1e6 / 8)]) for mbit in (args.up, args.down)
+        ]
+    return [
+        Direction(plan, args.queue_ms / 1000, weather, f"{args.seed}{name}", now)
+        for name, plan in zip("ud", plans, strict=True)
+    ]
+
+
+def beside(link: Link, home: str, edge: str, command: list[str]) -> int:
+    """Run the command while the link carries; its exit code."""
+    signal.signal(signal.SIGUSR1, lambda *_: setattr(link, "cut", True))
+    signal.signal(signal.SIGUSR2, lambda *_: setattr(link, "cut", False))
+    signal.signal(signal.SIGHUP, lambda *_: setattr(link, "begins", True))
+    carrier = threading.Thread(target=link.carry, daemon=True)
+    carrier.start()
+    names = {"WAN_HOME": home, "WAN_EDGE": edge, "WAN_HOME_IP": HOME_IP, "WAN_EDGE_IP": EDGE_IP}
+    environment = {**os.environ, **names, "WAN_PID": str(os.getpid())}
+    code = subprocess.run(command, env=environment).returncode
+    link.stopping = True
+    carrier.join(1)
+    return code
+
+
+def main() -> int:
+    args = parser().parse_args()
     command = args.command[1:] if args.command[:1] == ["--"] else args.command
     if not command:
-        parser.error("no command")
+        parser().error("no command")
+    if not args.jitter_every > 0:
+        parser().error("--jitter-every is more than 0 ms")
+    try:
+        up, down = directions(args, time.monotonic())
+    except (PlanError, OSError, UnicodeDecodeError) as error:
+        parser().error(f"--plan {args.plan}: {error}")
 
     home, edge = f"{args.prefix}-home", f"{args.prefix}-edge"
     made: list[str] = []
     try:
-        fds = {}
-        for namespace, own in ((home, HOME_IP), (edge, EDGE_IP)):
+        fds = []
+        for namespace, own_ip in ((home, HOME_IP), (edge, EDGE_IP)):
             run("ip", "netns", "add", namespace)
             made.append(namespace)
-            fds[namespace] = open_tun(namespace, "wan0")
-            for line in (
-                f"addr add {own}/24 dev wan0",
-                f"link set wan0 mtu {MTU} up",
-                "link set lo up",
-            ):
-                run("ip", "-n", namespace, *line.split())
-            use_congestion_control(namespace, args.tcp)
-        delay, queue = args.rtt / 2000, args.queue_ms / 1000
-        link = Link(
-            {
-                fds[home]: Direction(fds[edge], args.up * 1e6, delay, queue, args.loss),
-                fds[edge]: Direction(fds[home], args.down * 1e6, delay, queue, args.loss),
-            }
-        )
-        signal.signal(signal.SIGUSR1, lambda *_: setattr(link, "cut", True))
-        signal.signal(signal.SIGUSR2, lambda *_: setattr(link, "cut", False))
-        carrier = threading.Thread(target=link.carry, daemon=True)
-        carrier.start()
-        environment = dict(
-            os.environ,
-            WAN_HOME=home,
-            WAN_EDGE=edge,
-            WAN_HOME_IP=HOME_IP,
-            WAN_EDGE_IP=EDGE_IP,
-            WAN_PID=str(os.getpid()),
-        )
-        code = subprocess.run(command, env=environment).returncode
-        link.stopping = True
-        carrier.join(1)
-        return code
+            fds.append(make_side(namespace, own_ip, args.tcp))
+        routes = {fds[0]: (fds[1], up), fds[1]: (fds[0], down)}
+        return beside(Link(routes, args.seed, args.control), home, edge, command)
     finally:
         for namespace in made:
             subprocess.run(["ip", "netns", "del", namespace])
