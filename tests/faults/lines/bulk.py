@@ -1,0 +1,55 @@
+"""Bulk: streams without an end through a tunnel, and a plain connection over the same line."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import trio
+
+from tests.faults.line import Line, connect, listen
+from tests.faults.lines.site import Site, Taken
+from tests.system.origin import BLOCK_BYTES, blocks
+from tests.system.peer import READ_BYTES, abort
+
+Way = Literal["down", "up"]  # down is what a visitor downloads: from home to the edge
+
+STREAMS = 8
+ENDLESS_BYTES = 1 << 33
+BLOCK = blocks(1, BLOCK_BYTES)[0][:READ_BYTES]
+
+
+async def download(site: Site, taken: Taken, stream: int = 0) -> None:
+    async with site.visit() as visitor:
+        await visitor.request(f"/endless?size={ENDLESS_BYTES}")
+        await visitor.answer()
+        async for data in visitor.body():
+            taken[stream] += len(data)
+
+
+async def upload(site: Site, taken: Taken, stream: int = 0) -> None:
+    """What the app takes is counted."""
+    site.app.taken = taken
+    async with site.visit() as visitor:
+        await visitor.request(f"/count?stream={stream}", "POST", [("Transfer-Encoding", "chunked")])
+        while True:
+            await visitor.send(BLOCK)
+
+
+async def plain(line: Line, taken: Taken, way: Way = "down") -> None:
+    """No tunnel: one connection."""
+    places = [(line.home, line.home_ip), (line.edge, line.edge_ip)]
+    (sender, _), (receiver, ip) = places if way == "down" else reversed(places)
+    listener = listen(receiver, ip)
+    port: int = listener.socket.getsockname()[1]
+    async with listener, trio.open_nursery() as nursery:
+        nursery.start_soon(_send, sender, ip, port)
+        async with await listener.accept() as stream:
+            while data := await stream.receive_some(READ_BYTES):
+                taken[0] += len(data)
+
+
+async def _send(sender: str, ip: str, port: int) -> None:
+    async with await connect(sender, ip, port) as stream:
+        abort(stream)  # at its end what the kernel still has does not go on the line
+        while True:
+            await stream.send_all(BLOCK)

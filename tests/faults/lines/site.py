@@ -1,0 +1,85 @@
+"""Both programs on a line: client and app at home, server and visitors at the edge."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from tests.faults.line import Line, connect, listen, open_line
+from tests.programs import SCRIPTS, Address, Program, open_programs
+from tests.system.origin import Exchange, Origin
+from tests.system.visitor import Visitor
+
+
+class Taken(Counter[int]):
+    """Bytes that have crossed the line and been read, by the number of their stream."""
+
+
+class CountingOrigin(Origin):
+    """Counts what it is sent, for each stream apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken = Taken()
+        self.routes["/count"] = self.count
+
+    async def count(self, exchange: Exchange) -> None:
+        stream = exchange.number("stream")
+        async for data in exchange.body():
+            self.taken[stream] += len(data)
+
+
+@dataclass
+class Site:
+    """A tunnel over a line, seen from the public side."""
+
+    line: Line
+    port: int
+    server: Program
+    client: Program
+    app: CountingOrigin
+
+    @asynccontextmanager
+    async def visit(self) -> AsyncIterator[Visitor]:
+        stream = await connect(self.line.edge, self.line.edge_ip, self.port)
+        try:
+            yield Visitor(stream, Address(self.port, "app.localhost"))
+        finally:
+            await trio.aclose_forcefully(stream)
+
+
+@asynccontextmanager
+async def open_site(line: Line, folder: Path, scripts: Path = SCRIPTS) -> AsyncIterator[Site]:
+    """A tunnel on a line that is there; several may share it.
+
+    Args:
+        folder: of this tunnel alone.
+        scripts: the folder of the programs that it is made of.
+    """
+    app = CountingOrigin()
+    async with trio.open_nursery() as nursery:
+        listener = listen(line.home)
+        app.port = listener.socket.getsockname()[1]
+        await nursery.start(trio.serve_listeners, app.handle, [listener])
+        async with open_programs(folder, scripts) as programs:
+            server, port = await programs.server(
+                "--open", bind=f"{line.edge_ip}:0", netns=line.edge
+            )
+            url = f"http://{line.edge_ip}:{port}"
+            client = await programs.client(app.port, url, "--subdomain", "app", netns=line.home)
+            await client.event("ready")
+            yield Site(line, port, server, client, app)
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def open_line_site(folder: Path, rtt_ms: float, mbit: float) -> AsyncIterator[Site]:
+    """A tunnel, and a line of its own that is the same both ways."""
+    async with open_line(rtt_ms=rtt_ms, up_mbit=mbit, down_mbit=mbit) as line:
+        async with open_site(line, folder) as site:
+            yield site
