@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from tests.faults.lines.rows import ROWS, chosen
+
+
+def test_each_row_has_its_name_alone() -> None:
+    assert len({row.name for row in ROWS}) == len(ROWS)
+
+
+def test_all_are_chosen_but_the_extra_ones_and_these_by_their_names() -> None:
+    assert chosen("") == [row for row in ROWS if not row.extra]
+    assert [row.name for row in chosen("stall, bbr")] == ["bbr 40/20", "stall 30 20/50"]
+    assert [row.name for row in chosen("jitter")] == [
+        "jitter 10 30/20",
+        "jitter 30 20/50",
+        "jitter 40 60/20",
+    ]
+    assert chosen("no such") == []
+
+
+def test_a_plan_counts_whole_periods() -> None:
+    in_turn, round_trip, rate = (row for row in ROWS if row.plan)
+    assert in_turn.settle_s == sum(stretch.seconds for stretch in in_turn.plan)
+    assert in_turn.count_s % in_turn.settle_s == 0
+    for row in (round_trip, rate):
+        assert row.settle_s + row.count_s == sum(stretch.seconds for stretch in row.plan)
+
+
+def test_the_rates_of_a_line_are_those_of_its_directions_or_its_plan() -> None:
+    (slow,) = chosen("asymmetric")
+    assert (slow.mbit("down"), slow.mbit("up"), slow.most_mbit) == (2, 50, 50)
+    (changing,) = chosen("in turn")
+    assert (changing.mbit("down"), changing.most_mbit) == (10, 20)
