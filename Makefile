@@ -25,7 +25,7 @@ PY_FILES := find . -name '*.py' -not -path './.*' -not -path './build/*' -not -p
 
 PYTEST := $(BIN)/python -bb -m pytest
 
-.PHONY: demo check test busy lint unit format bench conformance fuzz references line long-line soak watch coverage release
+.PHONY: demo check test busy lint unit format bench conformance fuzz references line long-line lines soak watch coverage release
 
 # Shares the app on TARGET, or a small one of our own, until Ctrl-C.
 demo: $(RUN)
@@ -93,6 +93,12 @@ line: $(DEV)
 # How much of a fast and long line one stream fills; as root, a minute.
 long-line: $(DEV)
 	$(BIN)/python -m tests.faults.long_line 100 100 10
+
+# Wi-Fi, mobile, changing and lossy lines, in shares of a plain connection; as root, an hour and more.
+# ROWS=jitter for some, RULE=name for a rule of tests/faults/lines/rules.py, ROUNDS=9 for more pairs.
+RULE ?= landed
+lines: $(DEV)
+	$(BIN)/python -m tests.faults.lines --rows '$(ROWS)' --rule $(RULE) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 # Faults at random under a load, without root; exits 1 if something was lost that no fault allows.
 MINUTES ?= 20

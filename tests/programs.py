@@ -272,12 +272,15 @@ class Programs:
 
 
 @asynccontextmanager
-async def open_programs(folder: Path, scripts: Path = SCRIPTS) -> AsyncIterator[Programs]:
+async def open_programs(
+    folder: Path, scripts: Path = SCRIPTS, *, shows: bool = True
+) -> AsyncIterator[Programs]:
     """Programs that end with this block, terminated or after STOP_S killed.
 
     Args:
         folder: holds what they write.
         scripts: where they are installed.
+        shows: prints in the end what they have said, for the reader of a failed test.
     """
     async with trio.open_nursery() as nursery:
         programs = Programs(folder, nursery, scripts)
@@ -286,7 +289,8 @@ async def open_programs(folder: Path, scripts: Path = SCRIPTS) -> AsyncIterator[
         finally:
             with trio.CancelScope(shield=True):  # each _end has a deadline
                 await programs._end()
-            programs.show()
+            if shows:
+                programs.show()
     programs.check()
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -43,7 +44,7 @@ async def crowd(site: Site, s: float) -> str:
     taken, small = Taken(), Small(site, EVERY_S)
     async with trio.open_nursery() as nursery:
         for stream in range(STREAMS):
-            nursery.start_soon(download, site, taken, stream)
+            nursery.start_soon(download, site, stream, taken)
         nursery.start_soon(small.run)
         await trio.sleep(SETTLE_S)
         seen = await watch(taken, small, s)
@@ -56,9 +57,9 @@ async def main(rtt_ms: float, mbit: float, seconds: float) -> None:
     with TemporaryDirectory() as folder:
         async with open_line_site(Path(folder), rtt_ms, mbit) as site:
             measures: dict[str, Callable[[Taken], Awaitable[None]]] = {
-                "plain": lambda taken: plain(site.line, taken),
-                "download": lambda taken: download(site, taken),
-                "upload": lambda taken: upload(site, taken),
+                "plain": partial(plain, site.line, "down"),
+                "download": partial(download, site, 0),
+                "upload": partial(upload, site, 0),
             }
             for name, bulk in measures.items():
                 print(name, await rate_of(bulk, mbit, seconds), flush=True)

@@ -43,7 +43,7 @@ async def main(rtt_ms: float, mbit: float, seconds: float) -> None:
             taken, small = Taken(), Small(site, EVERY_S)
             async with trio.open_nursery() as visitors:
                 for stream in range(STREAMS):
-                    visitors.start_soon(download, site, taken, stream)
+                    visitors.start_soon(download, site, stream, taken)
                 visitors.start_soon(small.run)
                 await trio.sleep(SETTLE_S)
                 for _ in range(3):

@@ -18,7 +18,7 @@ ENDLESS_BYTES = 1 << 33
 BLOCK = blocks(1, BLOCK_BYTES)[0][:READ_BYTES]
 
 
-async def download(site: Site, taken: Taken, stream: int = 0) -> None:
+async def download(site: Site, stream: int, taken: Taken) -> None:
     async with site.visit() as visitor:
         await visitor.request(f"/endless?size={ENDLESS_BYTES}")
         await visitor.answer()
@@ -26,7 +26,7 @@ async def download(site: Site, taken: Taken, stream: int = 0) -> None:
             taken[stream] += len(data)
 
 
-async def upload(site: Site, taken: Taken, stream: int = 0) -> None:
+async def upload(site: Site, stream: int, taken: Taken) -> None:
     """What the app takes is counted."""
     site.app.taken = taken
     async with site.visit() as visitor:
@@ -35,7 +35,7 @@ async def upload(site: Site, taken: Taken, stream: int = 0) -> None:
             await visitor.send(BLOCK)
 
 
-async def plain(line: Line, taken: Taken, way: Way = "down") -> None:
+async def plain(line: Line, way: Way, taken: Taken) -> None:
     """No tunnel: one connection."""
     places = [(line.home, line.home_ip), (line.edge, line.edge_ip)]
     (sender, _), (receiver, ip) = places if way == "down" else reversed(places)

@@ -66,7 +66,7 @@ async def open_site(line: Line, folder: Path, scripts: Path = SCRIPTS) -> AsyncI
         listener = listen(line.home)
         app.port = listener.socket.getsockname()[1]
         await nursery.start(trio.serve_listeners, app.handle, [listener])
-        async with open_programs(folder, scripts) as programs:
+        async with open_programs(folder, scripts, shows=False) as programs:
             server, port = await programs.server(
                 "--open", bind=f"{line.edge_ip}:0", netns=line.edge
             )

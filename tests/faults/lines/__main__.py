@@ -1,0 +1,121 @@
+"""Measures the tunnel on lines as they are: Wi-Fi, mobile, changing, lossy.
+
+    python -m tests.faults.lines [--rows jitter] [--rule NAME] [--rounds N]
+
+as root, or `make lines`. Each row opens a line, and starts the programs on it: with the rule under
+test for what may be on its way, and where delays are judged by it once more with none. In each
+round come, one after the other and with the same weather, the idle line; then for each direction
+one plain TCP connection, one stream and eight through the tunnel, and eight with the rule switched
+off. Small things are timed beside each. What every measure has seen goes to a file, of which
+`--table FILE` makes the tables again.
+
+A figure and no test: it changes with what else the machine does. To stay under 90 minutes
+
+* rows run side by side as long as their lines carry no more than --mbit together; `--mbit 0` runs
+  one after the other.
+* one plain connection a round is the yardstick of one stream and of eight.
+* the rounds beyond three are made for those directions alone that have a share near its limit.
+* with the rule switched off only eight streams are measured, and no plain connection where what is
+  asked is how soon a change is followed.
+
+The exit code is 1 where a limit is missed or a row broke.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import trio
+
+from tests.faults.lines.rounds import ROUNDS, ROUNDS_NEAR, Rounds, wall_s
+from tests.faults.lines.rows import ROWS, Row, chosen
+from tests.faults.lines.rules import LANDED, RULES
+from tests.faults.lines.runs import Run, line_of, read_runs
+from tests.faults.lines.table import tables
+
+MBIT = 60  # side by side
+
+
+def options(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m tests.faults.lines", description=__doc__)
+    parser.add_argument("--rows", default="", metavar="PART,...", help="of their names; all")
+    parser.add_argument("--rule", choices=[*RULES], default=LANDED)
+    parser.add_argument("--rounds", type=int, help=f"{ROUNDS}, or {ROUNDS_NEAR} near a limit")
+    parser.add_argument("--mbit", type=float, default=MBIT, help="of the rows side by side")
+    parser.add_argument("--count", type=float, metavar="S", help="another length, for a trial")
+    parser.add_argument("--raw", type=Path, metavar="FILE", help="for all that was seen")
+    parser.add_argument("--table", type=Path, nargs="+", metavar="FILE", help="of earlier runs")
+    return parser.parse_args(argv)
+
+
+def raw_file(rule: str) -> Path:
+    folder = Path("build")
+    folder.mkdir(exist_ok=True)
+    return folder / f"lines-{rule}-{datetime.now(UTC):%Y%m%d-%H%M%S}.jsonl"
+
+
+async def until_signal(rounds: Rounds) -> bool:
+    """Runs it all; whether it was stopped by Ctrl-C or SIGTERM before the end."""
+    stopped = False
+    async with trio.open_nursery() as nursery:
+
+        async def listen() -> None:
+            nonlocal stopped
+            with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+                async for _ in signals:
+                    stopped = True
+                    nursery.cancel_scope.cancel()
+
+        nursery.start_soon(listen)
+        await rounds.run()
+        nursery.cancel_scope.cancel()
+    return stopped
+
+
+async def run(rows: Sequence[Row], args: argparse.Namespace) -> int:
+    raw = args.raw or raw_file(args.rule)
+    long = " to ".join(
+        f"{wall_s(rows, number, args.mbit) / 60:.0f}"
+        for number in ([args.rounds] if args.rounds else [ROUNDS, ROUNDS_NEAR])
+    )
+    print(f"{len(rows)} lines, {long} min; all that is seen goes to {raw}", flush=True)
+    with raw.open("w") as file:
+
+        def keep(run: Run) -> None:
+            print(line_of(run), file=file, flush=True)
+
+        rounds = Rounds(rows, args.rule, args.rounds, args.mbit, keep)
+        stopped = await until_signal(rounds)
+    code = show(rounds.runs)
+    print(*[note.splitlines()[0] for note in rounds.notes], sep="\n", end="\n" * bool(rounds.notes))
+    if stopped:
+        print("stopped before the end")
+    return 1 if rounds.notes or stopped else code
+
+
+def show(runs: Sequence[Run]) -> int:
+    """Prints the tables; 1 if something misses its limit."""
+    text, misses = tables(ROWS, runs)
+    print(f"\n{text}\n\n{misses} miss their limits" if misses else f"\n{text}")
+    return 1 if misses else 0
+
+
+def main(argv: Sequence[str]) -> int:
+    args = options(argv)
+    if args.table:
+        return show([run for path in args.table for run in read_runs(path)])
+    rows = [replace(row, count_s=args.count or row.count_s) for row in chosen(args.rows)]
+    if not rows:
+        print(f"no row has {args.rows!r} in its name: {', '.join(row.name for row in ROWS)}")
+        return 2
+    return trio.run(run, rows, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,143 @@
+"""The rounds of all rows: some side by side, and how long it will still take."""
+
+from __future__ import annotations
+
+import heapq
+import traceback
+from collections.abc import Callable, Sequence
+
+import trio
+
+from tests.faults.lines.measures import Place, measure, open_place, seconds_of, steps_of
+from tests.faults.lines.report import is_near
+from tests.faults.lines.rows import Row, Ways
+from tests.faults.lines.runs import Run
+from tests.faults.lines.table import line_of
+
+ROUNDS = 3
+ROUNDS_NEAR = 5  # of a direction that has a share near its limit
+START_S = 5.0  # a line, and two programs or four
+
+
+def round_s(row: Row, ways: tuple[Ways, ...] | None = None) -> float:
+    return sum(seconds_of(row, who) for _, who in steps_of(row, ways))
+
+
+def row_s(row: Row, rounds: int) -> float:
+    return START_S + rounds * round_s(row)
+
+
+def fitting(waiting: Sequence[Row], used_mbit: float, mbit: float) -> Row | None:
+    """The first that may run beside those that use so much; a very large one runs alone."""
+    for row in waiting:
+        if not used_mbit or used_mbit + row.most_mbit <= mbit:
+            return row
+    return None
+
+
+def longest_first(rows: Sequence[Row]) -> list[Row]:
+    """So that none is left to run alone at the end."""
+    return sorted(rows, key=lambda row: -row_s(row, 1))
+
+
+def wall_s(rows: Sequence[Row], rounds: int, mbit: float) -> float:
+    """How long all of this takes."""
+    waiting = longest_first(rows)
+    running: list[tuple[float, float]] = []  # when it ends, and what it uses
+    now = used_mbit = 0.0
+    while waiting or running:
+        if row := fitting(waiting, used_mbit, mbit):
+            waiting.remove(row)
+            used_mbit += row.most_mbit
+            heapq.heappush(running, (now + row_s(row, rounds), row.most_mbit))
+        else:
+            now, ended_mbit = heapq.heappop(running)
+            used_mbit -= ended_mbit
+    return now
+
+
+class Rounds:
+    """Runs the rows, tells and keeps what each measure has seen, and notes what broke.
+
+    Attributes:
+        runs: all that has been seen.
+        notes: a line for each row that broke.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        rule: str,
+        rounds: int | None,
+        mbit: float,
+        keep: Callable[[Run], None],
+    ) -> None:
+        self.runs: list[Run] = []
+        self.notes: list[str] = []
+        self._rows = rows
+        self._rule = rule
+        self._rounds = rounds
+        self._mbit = mbit
+        self._keep = keep
+        self._used_mbit = 0.0
+        self._ended = trio.Event()  # one more row
+        self._done_s = 0.0
+        self._planned_s = sum(row_s(row, rounds or ROUNDS) for row in rows)
+        self._side_by_side = self._planned_s / wall_s(rows, rounds or ROUNDS, mbit)
+        self._begun_at = trio.current_time()
+
+    def __repr__(self) -> str:
+        return f"<Rounds of {len(self._rows)} rows, {len(self.runs)} runs, {self.notes}>"
+
+    async def run(self) -> None:
+        self._begun_at = trio.current_time()
+        waiting = longest_first(self._rows)
+        async with trio.open_nursery() as nursery:
+            while waiting:
+                if row := fitting(waiting, self._used_mbit, self._mbit):
+                    waiting.remove(row)
+                    self._used_mbit += row.most_mbit
+                    nursery.start_soon(self._run_row, row)
+                else:
+                    await self._ended.wait()
+
+    async def _run_row(self, row: Row) -> None:
+        try:
+            async with open_place(row, self._rule) as place:
+                self._done_s += START_S
+                await self._run_rounds(place)
+        except Exception as error:  # noqa: BLE001  # a row that breaks does not end the others
+            self.notes.append(f"{row.name} broke: {''.join(traceback.format_exception(error))}")
+            print(self.notes[-1], flush=True)
+        self._used_mbit -= row.most_mbit
+        self._ended.set()
+        self._ended = trio.Event()
+
+    async def _run_rounds(self, place: Place) -> None:
+        row = place.row
+        for number in range(1, (self._rounds or ROUNDS) + 1):
+            await self._run_round(place, number, None)
+        if self._rounds is not None:
+            return
+        runs = [run for run in self.runs if run.row == row.name]
+        near = tuple(way for way in row.ways if is_near(row, runs, way))
+        if near:
+            self._planned_s += (ROUNDS_NEAR - ROUNDS) * round_s(row, near)
+            for number in range(ROUNDS + 1, ROUNDS_NEAR + 1):
+                await self._run_round(place, number, near)
+
+    async def _run_round(self, place: Place, number: int, ways: tuple[Ways, ...] | None) -> None:
+        for way, who in steps_of(place.row, ways):
+            run = await measure(place, way, who, number)
+            self.runs.append(run)
+            self._keep(run)
+            self._done_s += seconds_of(place.row, who)
+            print(f"[{self._progress()}] {line_of(run, place.row)}", flush=True)
+
+    def _progress(self) -> str:
+        """By the plan to begin with, and then at the pace that there was so far."""
+        left_s = self._planned_s - self._done_s
+        took_s = trio.current_time() - self._begun_at
+        pace = self._done_s / took_s if self._done_s > 600 else self._side_by_side
+        share = 100 * self._done_s / self._planned_s
+        return f"{share:.0f} %, {left_s / pace / 60:.0f} min left"

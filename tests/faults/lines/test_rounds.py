@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.faults.lines.measures import flags_of, seconds_of, steps_of
+from tests.faults.lines.rounds import fitting, row_s, wall_s
+from tests.faults.lines.rows import ROWS, Row, chosen
+
+TEN = Row("ten", 40, 10, 10)
+FIFTY = Row("fifty", 20, 50, 50)
+
+
+# --- the measures of a round ---
+
+
+def test_a_round_begins_idle_and_takes_each_direction_by_itself() -> None:
+    assert steps_of(TEN) == [
+        ("both", "idle"),
+        *[("down", who) for who in ("plain", "one", "eight")],
+        *[("up", who) for who in ("plain", "one", "eight")],
+    ]
+    assert steps_of(TEN, ("up",)) == [("up", who) for who in ("plain", "one", "eight")]
+
+
+def test_the_rule_switched_off_is_measured_where_delays_are_judged_by_it() -> None:
+    row = replace(TEN, delays="off", ways=("down",))
+    assert [who for _, who in steps_of(row)] == ["idle", "plain", "one", "eight", "off"]
+    row = replace(row, plain=False)
+    assert [who for _, who in steps_of(row)] == ["idle", "one", "eight", "off"]
+
+
+def test_a_measure_takes_what_is_counted_and_a_rest() -> None:
+    assert seconds_of(TEN, "one") == pytest.approx(4 + 15 + 1.2)
+    assert seconds_of(TEN, "idle") == pytest.approx(200 * 0.05 + 1)
+    assert seconds_of(replace(TEN, queue_ms=1000), "plain") == pytest.approx(4 + 15 + 3)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_three_rounds_have_600_small_things_of_each_kind(row: Row) -> None:
+    steps = steps_of(row)
+    judged = ("eight",) if row.delays == "off" else ("one", "eight")
+    for who in (judged, ("off",)):
+        measures = sum(step in [("down", name) for name in who] for step in steps)
+        assert 3 * measures * row.count_s / row.small_every_s >= 600 or not measures
+
+
+def test_a_line_is_opened_with_what_its_row_says(tmp_path: Path) -> None:
+    (stall,) = chosen("stall")
+    said = " ".join(flags_of(stall, tmp_path))
+    assert "--jitter 30 --jitter-every 200 --stall" in said
+    assert "--plan" not in said
+    (in_turn,) = chosen("in turn")
+    assert flags_of(in_turn, tmp_path)[-2:] == ["--plan", str(tmp_path / "plan")]
+    assert (tmp_path / "plan").read_text() == "3 40 10\n3 40 20\n"
+
+
+# --- side by side ---
+
+
+def test_the_first_row_that_fits_beside_the_others_is_next() -> None:
+    assert fitting([FIFTY, TEN], 20, 60) is TEN
+    assert fitting([FIFTY, TEN], 10, 60) is FIFTY
+    assert fitting([FIFTY], 20, 60) is None
+    assert fitting([FIFTY], 0, 20) is FIFTY  # alone, where none of them fits
+    assert fitting([], 0, 60) is None
+
+
+def test_rows_that_fit_beside_each_other_take_as_long_as_one() -> None:
+    one_s = row_s(TEN, 3)
+    assert wall_s([TEN], 3, 60) == one_s
+    assert wall_s([TEN, TEN], 3, 20) == one_s
+    assert wall_s([TEN, TEN], 3, 19) == 2 * one_s
+    assert wall_s([TEN, TEN, TEN], 3, 0) == 3 * one_s
+
+
+def test_three_rounds_of_all_rows_take_less_than_90_minutes() -> None:
+    assert wall_s(chosen(""), 3, 60) < 90 * 60
