@@ -14,7 +14,7 @@ A figure and no test: it changes with what else the machine does. To stay under 
 * rows run side by side as long as their lines carry no more than --mbit together; `--mbit 0` runs
   one after the other.
 * one plain connection a round is the yardstick of one stream and of eight.
-* the rounds beyond three are made for those directions alone that have a share near its limit.
+* the rounds beyond three are made for those shares alone that are near their limits.
 * with the rule switched off only eight streams are measured, and no plain connection where what is
   asked is how soon a change is followed.
 
@@ -46,12 +46,20 @@ def options(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m tests.faults.lines", description=__doc__)
     parser.add_argument("--rows", default="", metavar="PART,...", help="of their names; all")
     parser.add_argument("--rule", choices=[*RULES], default=LANDED)
-    parser.add_argument("--rounds", type=int, help=f"{ROUNDS}, or {ROUNDS_NEAR} near a limit")
+    parser.add_argument(
+        "--rounds", type=positive, metavar="N", help=f"{ROUNDS}, or {ROUNDS_NEAR} near a limit"
+    )
     parser.add_argument("--mbit", type=float, default=MBIT, help="of the rows side by side")
     parser.add_argument("--count", type=float, metavar="S", help="another length, for a trial")
     parser.add_argument("--raw", type=Path, metavar="FILE", help="for all that was seen")
     parser.add_argument("--table", type=Path, nargs="+", metavar="FILE", help="of earlier runs")
     return parser.parse_args(argv)
+
+
+def positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
 
 
 def raw_file(rule: str) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +26,7 @@ IDLE_FASTER = 2
 # as it is, and what the kernel had of a connection is as much again.
 REST_S = 1.0
 
+Step = tuple[Ways, Who]
 Load = Callable[[Taken], Awaitable[None]]
 
 
@@ -75,15 +76,20 @@ def flags_of(row: Row, folder: Path) -> list[str]:
     return flags
 
 
-def steps_of(row: Row, ways: tuple[Ways, ...] | None = None) -> list[tuple[Ways, Who]]:
-    """The measures of one round, in their order; of some ways only, without the idle one."""
-    idle: list[tuple[Ways, Who]] = [("both", "idle")] if ways is None else []
+def steps_of(row: Row) -> list[Step]:
+    """The measures of one round, in their order."""
     whos: list[Who] = ["plain", "one", "eight", "off"]
     if not row.plain:
         whos.remove("plain")
     if row.delays != "off":
         whos.remove("off")
-    return idle + [(way, who) for way in ways or row.ways for who in whos]
+    return [("both", "idle"), *((way, who) for way in row.ways for who in whos)]
+
+
+def steps_beyond(row: Row, near: Sequence[Step]) -> list[Step]:
+    """Those of a round that is made for some shares alone, each with its yardstick."""
+    yardsticks: set[Step] = {(way, "plain") for way, _ in near}
+    return [step for step in steps_of(row) if step in near or step in yardsticks]
 
 
 def seconds_of(row: Row, who: Who) -> float:

@@ -20,6 +20,7 @@ from tests.faults.lines.runs import TICK_S, Run, Who
 from tests.faults.lines.small import of
 
 Small = Literal["GET", "echo"]
+BULK: Final[tuple[Who, ...]] = ("one", "eight")  # that is compared with a plain connection
 
 SLOWEST_MIN: Final = 0.5  # of its eighth
 NEAR: Final = 0.05  # a share that is no farther from its limit needs more rounds
@@ -82,13 +83,15 @@ def slowest_cell(runs: Sequence[Run], way: Ways, direction: Way) -> Cell:
     return Cell(f"{median(found):.2f}", f"{SLOWEST_MIN}" if median(found) < SLOWEST_MIN else "")
 
 
-def is_near(row: Row, runs: Sequence[Run], way: Ways) -> bool:
-    """Whether a share of this way is so near to its limit that luck may decide."""
+def near(row: Row, runs: Sequence[Run]) -> list[tuple[Ways, Who]]:
+    """Return the measures whose share is so near to its limit that luck may decide."""
+    return [(way, who) for way in row.ways for who in BULK if is_near(row, runs, way, who)]
+
+
+def is_near(row: Row, runs: Sequence[Run], way: Ways, who: Who) -> bool:
+    found = [shares(runs, who, way, direction) for direction in directions(way)]
     return row.share is not None and any(
-        abs(median(found) - row.share) <= NEAR
-        for direction in directions(way)
-        for who in ("one", "eight")
-        if (found := shares(runs, who, way, direction))
+        abs(median(each) - row.share) <= NEAR for each in found if each
     )
 
 
@@ -215,7 +218,7 @@ def follow_cell(row: Row, runs: Sequence[Run], who: Who, way: Way, change: Chang
     if math.isnan(took_s):
         return Cell("-")
     limit_s = math.inf
-    if row.share is None and who in ("one", "eight"):
+    if row.share is None and who in BULK:
         off_s = follows(runs, "off", way, change)
         limit_s = min(LONGER_S, off_s + AFTER_OFF_S) if change.longer else FOLLOWED_S
     return Cell(f"{took_s:.1f}", f"{limit_s:.1f}" if took_s > limit_s else "")

@@ -8,23 +8,31 @@ from collections.abc import Callable, Sequence
 
 import trio
 
-from tests.faults.lines.measures import Place, measure, open_place, seconds_of, steps_of
-from tests.faults.lines.report import is_near
-from tests.faults.lines.rows import Row, Ways
+from tests.faults.lines.measures import (
+    Place,
+    Step,
+    measure,
+    open_place,
+    seconds_of,
+    steps_beyond,
+    steps_of,
+)
+from tests.faults.lines.report import near
+from tests.faults.lines.rows import Row
 from tests.faults.lines.runs import Run
 from tests.faults.lines.table import line_of
 
 ROUNDS = 3
-ROUNDS_NEAR = 5  # of a direction that has a share near its limit
+ROUNDS_NEAR = 5  # of a share that is near its limit
 START_S = 5.0  # a line, and two programs or four
 
 
-def round_s(row: Row, ways: tuple[Ways, ...] | None = None) -> float:
-    return sum(seconds_of(row, who) for _, who in steps_of(row, ways))
+def steps_s(row: Row, steps: Sequence[Step]) -> float:
+    return sum(seconds_of(row, who) for _, who in steps)
 
 
 def row_s(row: Row, rounds: int) -> float:
-    return START_S + rounds * round_s(row)
+    return START_S + rounds * steps_s(row, steps_of(row))
 
 
 def fitting(waiting: Sequence[Row], used_mbit: float, mbit: float) -> Row | None:
@@ -116,18 +124,16 @@ class Rounds:
     async def _run_rounds(self, place: Place) -> None:
         row = place.row
         for number in range(1, (self._rounds or ROUNDS) + 1):
-            await self._run_round(place, number, None)
+            await self._run_steps(place, number, steps_of(row))
         if self._rounds is not None:
             return
-        runs = [run for run in self.runs if run.row == row.name]
-        near = tuple(way for way in row.ways if is_near(row, runs, way))
-        if near:
-            self._planned_s += (ROUNDS_NEAR - ROUNDS) * round_s(row, near)
-            for number in range(ROUNDS + 1, ROUNDS_NEAR + 1):
-                await self._run_round(place, number, near)
+        beyond = steps_beyond(row, near(row, [run for run in self.runs if run.row == row.name]))
+        self._planned_s += (ROUNDS_NEAR - ROUNDS) * steps_s(row, beyond)
+        for number in range(ROUNDS + 1, ROUNDS_NEAR + 1):
+            await self._run_steps(place, number, beyond)
 
-    async def _run_round(self, place: Place, number: int, ways: tuple[Ways, ...] | None) -> None:
-        for way, who in steps_of(place.row, ways):
+    async def _run_steps(self, place: Place, number: int, steps: Sequence[Step]) -> None:
+        for way, who in steps:
             run = await measure(place, way, who, number)
             self.runs.append(run)
             self._keep(run)
@@ -136,7 +142,7 @@ class Rounds:
 
     def _progress(self) -> str:
         """By the plan to begin with, and then at the pace that there was so far."""
-        left_s = self._planned_s - self._done_s
+        left_s = max(0.0, self._planned_s - self._done_s)
         took_s = trio.current_time() - self._begun_at
         pace = self._done_s / took_s if self._done_s > 600 else self._side_by_side
         share = 100 * self._done_s / self._planned_s

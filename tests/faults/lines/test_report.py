@@ -11,8 +11,8 @@ from tests.faults.lines.report import (
     delay_cell,
     delays,
     follow_cell,
-    is_near,
     limits,
+    near,
     share_cell,
     shares,
     slowest_cell,
@@ -72,9 +72,14 @@ def test_without_a_plain_connection_there_is_the_rate() -> None:
 )
 def test_a_share_is_near_its_limit_by_five_hundredths(mbit: float, expected: bool) -> None:
     runs = [bulk("plain", 10), bulk("one", 5), bulk("eight", mbit)]
-    assert is_near(STEADY, runs, "down") is expected
-    assert not is_near(STEADY, runs, "up")
-    assert not is_near(replace(STEADY, share=None), runs, "down")
+    assert near(STEADY, runs) == [("down", "eight")] * expected
+    assert near(replace(STEADY, share=None), runs) == []
+
+
+def test_of_bulk_both_ways_one_direction_is_enough_to_be_near() -> None:
+    row = replace(STEADY, ways=("down", "both"))
+    one = Run("row", "landed", 1, "both", "one", 8.0, {"down": [5_000_000], "up": [9_500_000]})
+    assert near(row, [bulk("plain", 10, way="both"), one]) == [("both", "one")]
 
 
 @pytest.mark.parametrize(("slowest", "text"), [(50, "0.50"), (49, "**0.49** (0.5)")])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.lines.measures import flags_of, seconds_of, steps_of
+from tests.faults.lines.measures import Step, flags_of, seconds_of, steps_beyond, steps_of
 from tests.faults.lines.rounds import fitting, row_s, wall_s
 from tests.faults.lines.rows import ROWS, Row, chosen
 
@@ -22,7 +22,13 @@ def test_a_round_begins_idle_and_takes_each_direction_by_itself() -> None:
         *[("down", who) for who in ("plain", "one", "eight")],
         *[("up", who) for who in ("plain", "one", "eight")],
     ]
-    assert steps_of(TEN, ("up",)) == [("up", who) for who in ("plain", "one", "eight")]
+
+
+def test_a_round_beyond_takes_what_is_near_and_its_yardsticks() -> None:
+    assert steps_beyond(TEN, [("up", "eight")]) == [("up", "plain"), ("up", "eight")]
+    both: list[Step] = [(way, who) for way in ("down", "up") for who in ("one", "eight")]
+    assert steps_beyond(TEN, both) == steps_of(TEN)[1:]
+    assert steps_beyond(TEN, []) == []
 
 
 def test_the_rule_switched_off_is_measured_where_delays_are_judged_by_it() -> None:
