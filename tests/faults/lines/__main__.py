@@ -101,7 +101,8 @@ async def run(rows: Sequence[Row], args: argparse.Namespace) -> int:
         rounds = Rounds(rows, args.rule, args.rounds, args.mbit, keep)
         stopped = await until_signal(rounds)
     code = show(rounds.runs)
-    print(*[note.splitlines()[0] for note in rounds.notes], sep="\n", end="\n" * bool(rounds.notes))
+    for note in rounds.notes:
+        print(note)
     if stopped:
         print("stopped before the end")
     return 1 if rounds.notes or stopped else code
@@ -110,7 +111,9 @@ async def run(rows: Sequence[Row], args: argparse.Namespace) -> int:
 def show(runs: Sequence[Run]) -> int:
     """Prints the tables; 1 if something misses its limit."""
     text, misses = tables(ROWS, runs)
-    print(f"\n{text}\n\n{misses} miss their limits" if misses else f"\n{text}")
+    print(f"\n{text}\n" if text else "nothing was measured")
+    if misses:
+        print(f"{misses} of the cells miss their limits")
     return 1 if misses else 0
 
 

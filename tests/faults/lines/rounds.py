@@ -64,6 +64,13 @@ def wall_s(rows: Sequence[Row], rounds: int, mbit: float) -> float:
     return now
 
 
+def causes(error: BaseException) -> list[str]:
+    """What stands in a group of groups, without the groups."""
+    if isinstance(error, BaseExceptionGroup):
+        return [cause for part in error.exceptions for cause in causes(part)]
+    return [f"{type(error).__name__}: {error}".splitlines()[0]]
+
+
 class Rounds:
     """Runs the rows, tells and keeps what each measure has seen, and notes what broke.
 
@@ -115,7 +122,8 @@ class Rounds:
                 self._done_s += START_S
                 await self._run_rounds(place)
         except Exception as error:  # noqa: BLE001  # a row that breaks does not end the others
-            self.notes.append(f"{row.name} broke: {''.join(traceback.format_exception(error))}")
+            traceback.print_exception(error)
+            self.notes.append(f"{row.name} broke: {'; '.join(causes(error))}")
             print(self.notes[-1], flush=True)
         self._used_mbit -= row.most_mbit
         self._ended.set()

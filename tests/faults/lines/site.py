@@ -74,8 +74,18 @@ async def open_site(line: Line, folder: Path, scripts: Path = SCRIPTS) -> AsyncI
             url = f"http://{line.edge_ip}:{port}"
             client = await programs.client(app.port, url, "--subdomain", "app", netns=line.home)
             await client.event("ready")
-            yield Site(line, port, server, client, app)
+            async with trio.open_nursery() as watching:
+                for program in (server, client):
+                    watching.start_soon(_must_run, program)
+                yield Site(line, port, server, client, app)
+                watching.cancel_scope.cancel()
         nursery.cancel_scope.cancel()
+
+
+async def _must_run(program: Program) -> None:
+    """Without this a measure would wait for one that has died, and see nothing."""
+    await program.ended.wait()
+    raise AssertionError(f"it has ended: {program!r}")
 
 
 @asynccontextmanager

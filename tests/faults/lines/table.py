@@ -15,6 +15,7 @@ from tests.faults.lines.report import (
     delays,
     directions,
     follow_cell,
+    follows,
     share_cell,
     slowest_cell,
     some,
@@ -45,6 +46,11 @@ def line_of(run: Run, row: Row) -> str:
     said += [f"{small} {found} ms" for small, found in seen.items() if found.count]
     if row.plan:
         said += [f"{way} each second {numbers(run.per_second_mbit(way))}" for way in run.taken]
+        said += [
+            f"{change} followed after {follows([run], run.who, way, change):.1f} s"
+            for change in changes(row)
+            for way in run.taken
+        ]
     return f"{row.name}, round {run.round}, {run.way}, {run.who}: {'; '.join(said)}"
 
 
@@ -60,8 +66,8 @@ def dropped(run: Run, way: Way) -> str:
 
 def tables(rows: Sequence[Row], runs: Sequence[Run]) -> tuple[str, int]:
     """Both tables, and how many of their cells miss a limit."""
-    lines = [line for row in rows for line in lines_of(row, of(row, runs))]
-    follows = [line for row in rows for line in follow_lines(row, of(row, runs))]
+    lines = [line for row in rows for line in lines_of(row, runs_on(row, runs))]
+    follows = [line for row in rows for line in follow_lines(row, runs_on(row, runs))]
     shown = [
         markdown([head, *([str(cell) for cell in line] for line in part)])
         for head, part in ((HEAD, lines), (FOLLOW_HEAD, follows))
@@ -71,7 +77,7 @@ def tables(rows: Sequence[Row], runs: Sequence[Run]) -> tuple[str, int]:
     return "\n\n".join(shown), misses
 
 
-def of(row: Row, runs: Sequence[Run]) -> list[Run]:
+def runs_on(row: Row, runs: Sequence[Run]) -> list[Run]:
     return [run for run in runs if run.row == row.name]
 
 

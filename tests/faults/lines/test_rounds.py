@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.lines.measures import Step, flags_of, seconds_of, steps_beyond, steps_of
-from tests.faults.lines.rounds import fitting, row_s, wall_s
+from tests.faults.lines.rounds import causes, fitting, row_s, wall_s
 from tests.faults.lines.rows import ROWS, Row, chosen
 
 TEN = Row("ten", 40, 10, 10)
@@ -84,3 +84,9 @@ def test_rows_that_fit_beside_each_other_take_as_long_as_one() -> None:
 
 def test_three_rounds_of_all_rows_take_less_than_90_minutes() -> None:
     assert wall_s(chosen(""), 3, 60) < 90 * 60
+
+
+def test_what_broke_is_said_without_the_groups_around_it() -> None:
+    ended = AssertionError("it has ended\nand said much")
+    group = ExceptionGroup("a", [ExceptionGroup("b", [ended]), OSError(2, "gone")])
+    assert causes(group) == ["AssertionError: it has ended", "FileNotFoundError: [Errno 2] gone"]

@@ -39,9 +39,11 @@ def test_a_line_for_each_measure() -> None:
     assert line_of(idle, ROW) == "steady, round 1, both, idle: GET 40 / 40 ms"
 
 
-def test_a_line_of_a_plan_has_each_second() -> None:
-    row = replace(ROW, plan=stretches((1, 40, 10)))
-    assert line_of(run("plain", [2_500_000]), row).endswith("down each second 10.0 10.0")
+def test_a_line_of_a_plan_has_each_second_and_how_soon_it_was_followed() -> None:
+    row = replace(ROW, plan=stretches((1, 40, 20), (1, 40, 10)), settle_s=0, count_s=2)
+    assert line_of(run("plain", [2_500_000]), row).endswith(
+        "; down each second 10.0 10.0; to 40 ms, 10 Mbit/s followed after 1.0 s"
+    )
 
 
 def test_what_misses_its_limit_is_marked_and_counted() -> None:
