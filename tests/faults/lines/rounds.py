@@ -38,7 +38,7 @@ def row_s(row: Row, rounds: int) -> float:
 def fitting(waiting: Sequence[Row], used_mbit: float, mbit: float) -> Row | None:
     """The first that may run beside those that use so much; a very large one runs alone."""
     for row in waiting:
-        if not used_mbit or used_mbit + row.most_mbit <= mbit:
+        if not used_mbit or used_mbit + row.load_mbit <= mbit:
             return row
     return None
 
@@ -56,8 +56,8 @@ def wall_s(rows: Sequence[Row], rounds: int, mbit: float) -> float:
     while waiting or running:
         if row := fitting(waiting, used_mbit, mbit):
             waiting.remove(row)
-            used_mbit += row.most_mbit
-            heapq.heappush(running, (now + row_s(row, rounds), row.most_mbit))
+            used_mbit += row.load_mbit
+            heapq.heappush(running, (now + row_s(row, rounds), row.load_mbit))
         else:
             now, ended_mbit = heapq.heappop(running)
             used_mbit -= ended_mbit
@@ -111,7 +111,7 @@ class Rounds:
             while waiting:
                 if row := fitting(waiting, self._used_mbit, self._mbit):
                     waiting.remove(row)
-                    self._used_mbit += row.most_mbit
+                    self._used_mbit += row.load_mbit
                     nursery.start_soon(self._run_row, row)
                 else:
                     await self._ended.wait()
@@ -125,7 +125,7 @@ class Rounds:
             traceback.print_exception(error)
             self.notes.append(f"{row.name} broke: {'; '.join(causes(error))}")
             print(self.notes[-1], flush=True)
-        self._used_mbit -= row.most_mbit
+        self._used_mbit -= row.load_mbit
         self._ended.set()
         self._ended = trio.Event()
 

@@ -28,6 +28,6 @@ def test_a_plan_counts_whole_periods() -> None:
 
 def test_the_rates_of_a_line_are_those_of_its_directions_or_its_plan() -> None:
     (slow,) = chosen("asymmetric")
-    assert (slow.mbit("down"), slow.mbit("up"), slow.most_mbit) == (2, 50, 50)
+    assert (slow.mbit("down"), slow.mbit("up"), slow.load_mbit) == (2, 50, 50)
     (changing,) = chosen("in turn")
-    assert (changing.mbit("down"), changing.most_mbit) == (10, 20)
+    assert (changing.mbit("down"), changing.load_mbit) == (10, 20)
