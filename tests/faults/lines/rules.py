@@ -31,8 +31,7 @@ sys.exit(run({rule!r}, {package!r}))
 class SwitchedOff(InFlight):
     """Everything may go, and the kernel has what the line has no room for."""
 
-    @property
-    def has_room(self) -> bool:
+    def may_go(self, now: float) -> bool:
         return True
 
     @property

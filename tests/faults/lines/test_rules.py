@@ -32,7 +32,7 @@ def test_a_program_runs_with_the_rule(
 def test_with_the_rule_switched_off_there_is_always_room() -> None:
     rule = SwitchedOff()
     rule.sent(1 << 30, 0.0)
-    assert rule.has_room
+    assert rule.may_go(0.0)
     assert rule.message_bytes == 16384
     assert InFlight().message_bytes == 16384  # what the landed one begins with
 
