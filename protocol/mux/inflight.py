@@ -12,7 +12,7 @@ quarter keeps the line full while acks come for whole messages. The 8 ms are wha
 to get their turn: on loopback, where processor time is the line, the product would else be one
 message.
 
-Where there is noise, bulk is also *paced*: it goes at 1.25 of the rate at most. Acks that come at
+Where there is noise, bulk is also *paced*: it goes at 1.15 of the rate at most. Acks that come at
 once would else release as much at once, which is a queue on the line and in the kernel.
 
 The **rate** is what was acknowledged from a message's sending to its ack, over the longer of that
@@ -47,7 +47,7 @@ _SLACK_S: Final = 0.008
 _ACK_DELAY_S: Final = 0.005  # of the peer; what it may add to a round trip
 _ACKED_AT_ONCE: Final = 2  # messages
 
-_PACE: Final = 1.25
+_PACE: Final = 1.15
 _PACE_FROM_S: Final = 0.001  # of what noise needs; less is none
 _PACED_AT_ONCE_S: Final = 0.004  # a timer may be late by this
 

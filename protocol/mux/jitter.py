@@ -10,7 +10,7 @@ docs/flow-control.md has the rules that were tried.)
 A leaky bucket is filled by each ack and drains 1.1 of the rate. On a steady line it holds what one
 ack brings. When it has run empty, the highest that it stood, less what is usual, is a *burst*; over
 the rate it is the length of the silence. A burst that began while bulk waited for room, and that is
-longer than half of the slack (what the cap holds beyond the smallest round trip), raises the
+longer than 0.4 of the slack (what the cap holds beyond the smallest round trip), raises the
 allowance by 1.5 of the difference. The allowance falls by 80 ms in a second, whatever it is. So it
 stays where bursts make up for that fall, which is where silences take a twentieth of the time; and
 what happens once in a while, as a loss that our own queue has caused, is soon forgotten. (Falls in
@@ -30,7 +30,7 @@ from __future__ import annotations
 from typing import Final
 
 _DRAIN: Final = 1.1
-_SPARE: Final = 0.5
+_SPARE: Final = 0.4
 _GAIN: Final = 1.5
 _FALL: Final = 0.08  # seconds in a second
 _FALL_FREE: Final = 0.04  # while bulk does not wait

@@ -18,8 +18,7 @@ from tests.protocol.mux.lines.trial import BYTES_PER_MBIT, Line, Trial, plain
 HEADERS = 0.965  # what the headers of TCP and IP leave of a line
 PACKET_BITS = 12_000
 # A line that jumps gives a plain connection, too, more luck in one weather than in another.
-# More weathers are in docs/flow-control.md.
-SEEDS = (0, 2)
+SEEDS = range(5)
 LOOPBACK = Line(0.3, 3200, segment_bytes=64 * 1024)
 
 
@@ -28,8 +27,8 @@ def full(line: Line) -> float:
 
 
 STEADY = [
-    pytest.param(Line(5, 20), id="5 ms, 20 Mbit/s"),
-    pytest.param(Line(20, 50), id="20 ms, 50 Mbit/s"),
+    pytest.param(Line(5, 20), id="5 ms, 20 Mbit/s", marks=pytest.mark.slow),
+    pytest.param(Line(20, 50), id="20 ms, 50 Mbit/s", marks=pytest.mark.slow),
     pytest.param(Line(40, 10), id="40 ms, 10 Mbit/s"),
     pytest.param(Line(100, 20), id="100 ms, 20 Mbit/s"),
     pytest.param(Line(100, 20, queue_ms=1000), id="a queue of a second"),
@@ -64,6 +63,7 @@ NOISY = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("line", "share", "p50_ms", "p99_ms"), NOISY)
 def test_bulk_fills_a_noisy_line_as_a_plain_connection_does(
     line: Line, share: float, p50_ms: float, p99_ms: float
@@ -71,12 +71,20 @@ def test_bulk_fills_a_noisy_line_as_a_plain_connection_does(
     trials = [Trial(line, downloads=1, seed=seed) for seed in SEEDS]
     for trial in trials:
         trial.timeline.run(4)
-    shares = [
-        trial.rate(14) / plain(line, 4, 14, seed) for seed, trial in zip(SEEDS, trials, strict=True)
-    ]
+    shares = [trial.rate(19) / plain(line, 4, 19, seed) for seed, trial in enumerate(trials)]
     assert median(shares) >= share
     assert 1000 * median(trial.echo_s(4, 0.5) for trial in trials) <= p50_ms
     assert 1000 * median(trial.echo_s(4, 0.99) for trial in trials) <= p99_ms
+
+
+def test_bulk_that_a_jump_holds_back_is_allowed_more_and_paced() -> None:
+    """Without an allowance the share is 0.8 here, and falls for good where jumps are larger."""
+    line = Line(30, 20, jitter_ms=10)
+    trial = Trial(line, downloads=1, seed=0)
+    trial.timeline.run(3)
+    assert trial.rate(7) >= 0.85 * full(line)
+    assert trial.echo_s(3, 0.5) <= 0.096
+    assert trial.rule.jitter.allowance_s > 0.001
 
 
 def test_noise_costs_a_steady_line_nothing() -> None:
@@ -86,6 +94,7 @@ def test_noise_costs_a_steady_line_nothing() -> None:
     assert trial.rule.due_at == math.inf
 
 
+@pytest.mark.slow
 def test_loopback_where_processor_time_is_the_line_is_filled() -> None:
     trial = Trial(LOOPBACK, downloads=1)
     trial.timeline.run(0.5)
@@ -102,6 +111,7 @@ def test_eight_downloads_share_a_line() -> None:
     assert trial.echo_s(3, 0.5) <= 0.082
 
 
+@pytest.mark.slow
 def test_both_ways_at_once() -> None:
     line = Line(40, 10)
     trial = Trial(line, downloads=1, uploads=1)
@@ -121,6 +131,7 @@ def test_the_slow_start_of_the_kernel_is_not_taken_for_a_queue_of_the_line() -> 
 # --- lines that change ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("before", "after"), [(20, 10), (10, 20)])
 def test_a_rate_that_halves_or_doubles_is_followed_within_five_seconds(
     before: float, after: float
@@ -133,6 +144,7 @@ def test_a_rate_that_halves_or_doubles_is_followed_within_five_seconds(
     assert trial.echo_s(11, 0.5) <= 0.082
 
 
+@pytest.mark.slow
 def test_a_longer_route_is_learnt_within_seconds_and_a_shorter_one_again() -> None:
     line = Line(40, 10)
     trial = Trial(line, downloads=1)

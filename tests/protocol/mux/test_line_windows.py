@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from protocol.limits import KIB, START_WINDOW_BYTES
 from protocol.mux.windows import ReceiveWindow
 from tests.protocol.mux.lines.trial import BYTES_PER_MBIT, Line, Trial
@@ -28,6 +30,7 @@ def test_a_line_that_has_become_long_is_filled_within_eight_seconds() -> None:
     assert trial.rate(13) > 0.9 * HEADERS * 50 * BYTES_PER_MBIT
 
 
+@pytest.mark.slow
 def test_window_does_not_grow_where_the_line_is_the_limit() -> None:
     trial = Trial(Line(40, 10), downloads=1)
     trial.timeline.run(20)  # a ping beside bulk tells a longer round trip
@@ -50,6 +53,7 @@ def test_window_shrinks_when_its_reader_became_slow() -> None:
     assert promised(trial) <= 512 * KIB
 
 
+@pytest.mark.slow
 def test_window_grows_again_when_its_reader_became_fast() -> None:
     trial = Trial(Line(100, 50), downloads=1)
     trial.session.server.reader_bytes_per_s = 1e6
