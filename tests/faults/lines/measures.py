@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import trio
 
@@ -28,6 +29,22 @@ REST_S = 1.0
 
 Step = tuple[Ways, Who]
 Load = Callable[[Taken], Awaitable[None]]
+
+
+class Processors(NamedTuple):
+    """The time of all processors since the machine was started, in ticks."""
+
+    all: int
+    idle: int
+
+    @classmethod
+    def now(cls) -> Processors:
+        # proc_stat(5): user nice system idle iowait irq softirq steal; a guest's is in user's.
+        ticks = [int(word) for word in Path("/proc/stat").read_text().split(maxsplit=9)[1:9]]
+        return cls(sum(ticks), ticks[3] + ticks[4])
+
+    def busy_since(self, before: Processors) -> float:
+        return 1 - (self.idle - before.idle) / max(1, self.all - before.all)
 
 
 @dataclass
@@ -106,12 +123,14 @@ def rest_s(row: Row) -> float:
 async def measure(place: Place, way: Ways, who: Who, number: int) -> Run:
     """One measure of a round."""
     run = Run(place.row.name, place.rule, number, way, who)
+    before = Processors.now()
     await place.line.begin(number)
     if who == "idle":
         await _idle(place, run)
     else:
         await _beside(place, run)
     counts = await place.line.counts()
+    run.busy = Processors.now().busy_since(before)
     run.packets = {"down": counts["up"], "up": counts["down"]}  # wan.py says up for from home
     await trio.sleep(rest_s(place.row))
     return run

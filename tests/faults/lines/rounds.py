@@ -35,33 +35,17 @@ def row_s(row: Row, rounds: int) -> float:
     return START_S + rounds * steps_s(row, steps_of(row))
 
 
-def fitting(waiting: Sequence[Row], used_mbit: float, mbit: float) -> Row | None:
-    """The first that may run beside those that use so much; a very large one runs alone."""
-    for row in waiting:
-        if not used_mbit or used_mbit + row.load_mbit <= mbit:
-            return row
-    return None
-
-
 def longest_first(rows: Sequence[Row]) -> list[Row]:
     """So that none is left to run alone at the end."""
     return sorted(rows, key=lambda row: -row_s(row, 1))
 
 
-def wall_s(rows: Sequence[Row], rounds: int, mbit: float) -> float:
-    """How long all of this takes."""
-    waiting = longest_first(rows)
-    running: list[tuple[float, float]] = []  # when it ends, and what it uses
-    now = used_mbit = 0.0
-    while waiting or running:
-        if row := fitting(waiting, used_mbit, mbit):
-            waiting.remove(row)
-            used_mbit += row.load_mbit
-            heapq.heappush(running, (now + row_s(row, rounds), row.load_mbit))
-        else:
-            now, ended_mbit = heapq.heappop(running)
-            used_mbit -= ended_mbit
-    return now
+def wall_s(rows: Sequence[Row], rounds: int, lanes: int) -> float:
+    """How long all of this takes, so many at once."""
+    ends_s = [0.0] * lanes
+    for row in longest_first(rows):
+        heapq.heapreplace(ends_s, ends_s[0] + row_s(row, rounds))
+    return max(ends_s)
 
 
 def causes(error: BaseException) -> list[str]:
@@ -84,7 +68,7 @@ class Rounds:
         rows: Sequence[Row],
         rule: str,
         rounds: int | None,
-        mbit: float,
+        lanes: int,
         keep: Callable[[Run], None],
     ) -> None:
         self.runs: list[Run] = []
@@ -92,13 +76,11 @@ class Rounds:
         self._rows = rows
         self._rule = rule
         self._rounds = rounds
-        self._mbit = mbit
+        self._lanes = trio.CapacityLimiter(lanes)
         self._keep = keep
-        self._used_mbit = 0.0
-        self._ended = trio.Event()  # one more row
         self._done_s = 0.0
         self._planned_s = sum(row_s(row, rounds or ROUNDS) for row in rows)
-        self._side_by_side = self._planned_s / wall_s(rows, rounds or ROUNDS, mbit)
+        self._side_by_side = self._planned_s / wall_s(rows, rounds or ROUNDS, lanes)
         self._begun_at = trio.current_time()
 
     def __repr__(self) -> str:
@@ -106,15 +88,10 @@ class Rounds:
 
     async def run(self) -> None:
         self._begun_at = trio.current_time()
-        waiting = longest_first(self._rows)
         async with trio.open_nursery() as nursery:
-            while waiting:
-                if row := fitting(waiting, self._used_mbit, self._mbit):
-                    waiting.remove(row)
-                    self._used_mbit += row.load_mbit
-                    nursery.start_soon(self._run_row, row)
-                else:
-                    await self._ended.wait()
+            for row in longest_first(self._rows):
+                await self._lanes.acquire_on_behalf_of(row)
+                nursery.start_soon(self._run_row, row)
 
     async def _run_row(self, row: Row) -> None:
         try:
@@ -125,9 +102,8 @@ class Rounds:
             traceback.print_exception(error)
             self.notes.append(f"{row.name} broke: {'; '.join(causes(error))}")
             print(self.notes[-1], flush=True)
-        self._used_mbit -= row.load_mbit
-        self._ended.set()
-        self._ended = trio.Event()
+        finally:
+            self._lanes.release_on_behalf_of(row)
 
     async def _run_rounds(self, place: Place) -> None:
         row = place.row

@@ -16,10 +16,6 @@ Ways = Literal["down", "up", "both"]
 # by the same tunnel with its rule switched off.
 Delays = Literal["steady", "jitter", "off"]
 
-# Packets that are farther apart than a millisecond wake all programs one by one, so that a slower
-# line needs as much of a processor as this one.
-LOAD_MIN_MBIT: Final = 20
-
 
 @dataclass(frozen=True)
 class Row:
@@ -68,12 +64,6 @@ class Row:
         if self.plan:
             return min(stretch.bytes_per_s for stretch in self.plan) * 8 / 1e6
         return self.down_mbit if way == "down" else self.up_mbit
-
-    @property
-    def load_mbit(self) -> float:
-        """What it needs of the machine: the largest rate, and no less than LOAD_MIN_MBIT."""
-        planned = [stretch.bytes_per_s * 8 / 1e6 for stretch in self.plan]
-        return max(LOAD_MIN_MBIT, *(planned or [self.down_mbit, self.up_mbit]))
 
 
 def stretches(*lines: tuple[float, float, float]) -> tuple[Stretch, ...]:

@@ -28,6 +28,7 @@ class Run:
         taken: bytes that each stream brought in that time, by direction.
         ticks: bytes that all brought in each tick since the bulk began.
         packets: sent, dropped and lost, by direction, from the beginning of the bulk.
+        busy: the share of all processors' time that was in use, by whomever.
     """
 
     row: str
@@ -41,6 +42,7 @@ class Run:
     gets_s: list[float] = field(default_factory=list)
     echoes_s: list[float] = field(default_factory=list)
     packets: dict[Way, dict[str, int]] = field(default_factory=dict)
+    busy: float = 0.0
 
     def mbit(self, way: Way) -> float:
         """What the bulk has brought in this direction, in Mbit/s."""

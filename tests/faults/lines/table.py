@@ -44,6 +44,7 @@ def line_of(run: Run, row: Row) -> str:
         said.append(f"{way} {run.mbit(way):.2f} Mbit/s{slowest}, {dropped(run, way)} dropped")
     seen = {small: delays([run], small) for small in SMALLS}
     said += [f"{small} {found} ms" for small, found in seen.items() if found.count]
+    said.append(f"processors {100 * run.busy:.0f} %")
     if row.plan:
         said += [f"{way} each second {numbers(run.per_second_mbit(way))}" for way in run.taken]
         said += [

@@ -5,13 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.lines.__main__ import MBIT
-from tests.faults.lines.measures import Step, flags_of, seconds_of, steps_beyond, steps_of
-from tests.faults.lines.rounds import causes, fitting, row_s, wall_s
+from tests.faults.lines.__main__ import LANES
+from tests.faults.lines.measures import (
+    Processors,
+    Step,
+    flags_of,
+    seconds_of,
+    steps_beyond,
+    steps_of,
+)
+from tests.faults.lines.rounds import causes, row_s, wall_s
 from tests.faults.lines.rows import ROWS, Row, chosen
 
 TEN = Row("ten", 40, 10, 10)
-FIFTY = Row("fifty", 20, 50, 50)
 
 
 # --- the measures of a round ---
@@ -64,27 +70,27 @@ def test_a_line_is_opened_with_what_its_row_says(tmp_path: Path) -> None:
     assert (tmp_path / "plan").read_text() == "3 40 10\n3 40 20\n"
 
 
+def test_processors_are_busy_by_what_is_not_idle() -> None:
+    before, after = Processors(1000, 800), Processors(1200, 850)
+    assert after.busy_since(before) == 0.75
+    now = Processors.now()
+    assert 0 < now.idle < now.all
+
+
 # --- side by side ---
 
 
-def test_the_first_row_that_fits_beside_the_others_is_next() -> None:
-    assert fitting([FIFTY, TEN], 20, 60) is TEN  # which counts as 20
-    assert fitting([FIFTY, TEN], 10, 60) is FIFTY
-    assert fitting([FIFTY, TEN], 41, 60) is None
-    assert fitting([FIFTY], 0, 20) is FIFTY  # alone, where none of them fits
-    assert fitting([], 0, 60) is None
-
-
-def test_rows_that_fit_beside_each_other_take_as_long_as_one() -> None:
+def test_rows_side_by_side_take_as_long_as_the_longest_lane() -> None:
     one_s = row_s(TEN, 3)
-    assert wall_s([TEN], 3, 60) == one_s
-    assert wall_s([TEN, TEN], 3, 40) == one_s
-    assert wall_s([TEN, TEN], 3, 39) == 2 * one_s
-    assert wall_s([TEN, TEN, TEN], 3, 0) == 3 * one_s
+    assert wall_s([TEN], 3, 3) == one_s
+    assert wall_s([TEN, TEN], 3, 2) == one_s
+    assert wall_s([TEN, TEN, TEN], 3, 2) == 2 * one_s
+    long = replace(TEN, count_s=60)
+    assert wall_s([TEN, TEN, long], 3, 2) == row_s(long, 3)
 
 
 def test_three_rounds_of_all_rows_take_less_than_90_minutes() -> None:
-    assert wall_s(chosen(""), 3, MBIT) < 90 * 60
+    assert wall_s(chosen(""), 3, LANES) < 90 * 60
 
 
 def test_what_broke_is_said_without_the_groups_around_it() -> None:

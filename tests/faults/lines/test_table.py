@@ -24,19 +24,20 @@ def run(who: str, taken: list[int]) -> Run:
         [] if who == "plain" else [0.040],
         [] if who == "plain" else [0.041],
         {"down": PACKETS, "up": PACKETS},
+        0.62,
     )
 
 
 def test_a_line_for_each_measure() -> None:
     assert line_of(run("plain", [2_500_000]), ROW) == (
-        "steady, round 1, down, plain: down 10.00 Mbit/s, 1.0 % dropped"
+        "steady, round 1, down, plain: down 10.00 Mbit/s, 1.0 % dropped; processors 62 %"
     )
     assert line_of(run("eight", [300_000] * 7 + [200_000]), ROW) == (
         "steady, round 1, down, eight: down 9.20 Mbit/s, slowest 0.80, 1.0 % dropped;"
-        " GET 40 / 40 ms; echo 41 / 41 ms"
+        " GET 40 / 40 ms; echo 41 / 41 ms; processors 62 %"
     )
     idle = Run("steady", "landed", 1, "both", "idle", gets_s=[0.04])
-    assert line_of(idle, ROW) == "steady, round 1, both, idle: GET 40 / 40 ms"
+    assert line_of(idle, ROW) == "steady, round 1, both, idle: GET 40 / 40 ms; processors 0 %"
 
 
 def test_a_line_of_a_plan_has_each_second_and_how_soon_it_was_followed() -> None:
