@@ -46,14 +46,20 @@ class Link:
     Args:
         routes: a device, the one that its packets go to, and the way between.
         seed: of the weather, to begin with.
+        realtime: goes before all other programs when a packet is due.
         control: a socket; each line `begin SEED` or `counts` is answered by what was counted
             since the last beginning, in one line of JSON. None: there is none.
     """
 
     def __init__(
-        self, routes: dict[int, tuple[int, Direction]], seed: str, control: int | None
+        self,
+        routes: dict[int, tuple[int, Direction]],
+        seed: str,
+        realtime: bool,
+        control: int | None,
     ) -> None:
         self.routes = routes
+        self.realtime = realtime
         self.seed = seed
         self.control = control
         self.cut = False
@@ -66,6 +72,8 @@ class Link:
         return f"<Link {len(self.flying)} packets{', cut' if self.cut else ''}, {self.routes}>"
 
     def carry(self) -> None:
+        if self.realtime:  # of this thread alone, which the command does not inherit
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
         poll = select.poll()
         for fd in (*self.routes, *([] if self.control is None else [self.control])):
             poll.register(fd, select.POLLIN)
@@ -160,6 +168,11 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="congestion control at both ends (default cubic)",
     )
+    parser.add_argument(
+        "--realtime",
+        action="store_true",
+        help="goes before all other programs when a packet is due, as a line does",
+    )
     parser.add_argument("--control", type=int, metavar="FD", help="an inherited socket; see Link")
     parser.add_argument("--prefix", default=f"wan{os.getpid()}")
     parser.add_argument("command", nargs=argparse.REMAINDER)
@@ -218,7 +231,7 @@ def main() -> int:
             made.append(namespace)
             fds.append(make_side(namespace, own_ip, args.tcp))
         routes = {fds[0]: (fds[1], up), fds[1]: (fds[0], down)}
-        return beside(Link(routes, args.seed, args.control), home, edge, command)
+        return beside(Link(routes, args.seed, args.realtime, args.control), home, edge, command)
     finally:
         for namespace in made:
             subprocess.run(["ip", "netns", "del", namespace])

@@ -26,10 +26,13 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
+from tempfile import gettempdir
 
 import trio
 
@@ -62,6 +65,18 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
     return int(text)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """One such measure at a time on this machine: two would measure each other."""
+    with open(Path(gettempdir()) / "trio-tunnel-lines.lock", "w") as file:
+        try:
+            flock(file, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            print("another measure of lines is running on this machine; this one waits", flush=True)
+            flock(file, LOCK_EX)
+        yield
 
 
 def raw_file(rule: str) -> Path:
@@ -127,7 +142,8 @@ def main(argv: Sequence[str]) -> int:
     if not rows:
         print(f"no row has {args.rows!r} in its name: {', '.join(row.name for row in ROWS)}")
         return 2
-    return trio.run(run, rows, args)
+    with alone():
+        return trio.run(run, rows, args)
 
 
 if __name__ == "__main__":

@@ -82,7 +82,16 @@ async def _site(line: Line, rule: str, folder: Path) -> AsyncIterator[Site]:
 
 def flags_of(row: Row, folder: Path) -> list[str]:
     """The flags of tests/tools/wan.py; a plan is written to a file."""
-    flags = ["--queue-ms", f"{row.queue_ms:g}", "--tcp", row.tcp, "--loss", f"{row.loss:g}"]
+    # Else the line itself would be late while the programs are at work, and jitter.
+    flags = [
+        "--realtime",
+        "--queue-ms",
+        f"{row.queue_ms:g}",
+        "--tcp",
+        row.tcp,
+        "--loss",
+        f"{row.loss:g}",
+    ]
     flags += ["--jitter", f"{row.jitter_ms:g}", "--jitter-every", f"{row.jitter_every_ms:g}"]
     if row.stall:
         flags.append("--stall")
