@@ -24,6 +24,8 @@ from tests.faults.lines.table import line_of
 
 ROUNDS = 3
 ROUNDS_NEAR = 5  # of a share that is near its limit
+MOST_S = 90 * 60  # after which no rounds are added
+PACE_AFTER_S = 600.0  # of measures that are done: before, rows have hardly begun
 START_S = 5.0  # a line, and two programs or four
 
 
@@ -60,7 +62,8 @@ class Rounds:
 
     Attributes:
         runs: all that has been seen.
-        notes: a line for each row that broke.
+        notes: a line for each row that broke, or lacks rounds.
+        broken: whether a row broke.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class Rounds:
     ) -> None:
         self.runs: list[Run] = []
         self.notes: list[str] = []
+        self.broken = False
         self._rows = rows
         self._rule = rule
         self._rounds = rounds
@@ -100,8 +104,8 @@ class Rounds:
                 await self._run_rounds(place)
         except Exception as error:  # noqa: BLE001  # a row that breaks does not end the others
             traceback.print_exception(error)
-            self.notes.append(f"{row.name} broke: {'; '.join(causes(error))}")
-            print(self.notes[-1], flush=True)
+            self.broken = True
+            self._note(f"{row.name} broke: {'; '.join(causes(error))}")
         finally:
             self._lanes.release_on_behalf_of(row)
 
@@ -112,7 +116,11 @@ class Rounds:
         if self._rounds is not None:
             return
         beyond = steps_beyond(row, near(row, [run for run in self.runs if run.row == row.name]))
-        self._planned_s += (ROUNDS_NEAR - ROUNDS) * steps_s(row, beyond)
+        beyond_s = (ROUNDS_NEAR - ROUNDS) * steps_s(row, beyond)
+        if beyond and self._left_s(beyond_s) > MOST_S - self._took_s():
+            self._note(f"{row.name} has shares near their limits, and no time for more rounds")
+            return
+        self._planned_s += beyond_s
         for number in range(ROUNDS + 1, ROUNDS_NEAR + 1):
             await self._run_steps(place, number, beyond)
 
@@ -125,9 +133,18 @@ class Rounds:
             print(f"[{self._progress()}] {line_of(run, place.row)}", flush=True)
 
     def _progress(self) -> str:
-        """By the plan to begin with, and then at the pace that there was so far."""
-        left_s = max(0.0, self._planned_s - self._done_s)
-        took_s = trio.current_time() - self._begun_at
-        pace = self._done_s / took_s if self._done_s > 600 else self._side_by_side
         share = 100 * self._done_s / self._planned_s
-        return f"{share:.0f} %, {left_s / pace / 60:.0f} min left"
+        return f"{share:.0f} %, {self._left_s() / 60:.0f} min left"
+
+    def _took_s(self) -> float:
+        return trio.current_time() - self._begun_at
+
+    def _left_s(self, more_s: float = 0.0) -> float:
+        """By the plan to begin with, and then at the pace that there was so far."""
+        left_s = max(0.0, self._planned_s - self._done_s) + more_s
+        settled = self._done_s > PACE_AFTER_S
+        return left_s / (self._done_s / self._took_s() if settled else self._side_by_side)
+
+    def _note(self, text: str) -> None:
+        self.notes.append(text)
+        print(text, flush=True)
