@@ -11,9 +11,11 @@ off. Small things are timed beside each. What every measure has seen goes to a f
 
 A figure and no test: it changes with what else the machine does. To stay under 90 minutes
 
-* two rows run side by side on two processors: one needs half of one, at 10 Mbit/s as at 20, since
-  packets that come alone wake all programs for each. `--lanes 1` runs one after the other.
-* one plain connection a round is the yardstick of one stream and of eight.
+* two rows run side by side on two processors, but for those that are heavy: one needs about half of
+  a processor, since packets that come alone wake all programs for each. `--lanes 1` runs one after
+  the other.
+* one plain connection a round is the yardstick of one stream and of eight, and where a line has no
+  luck, the one of the first round.
 * rounds beyond three are made for those shares alone that are near their limits, while there is
   time; the last lines say for which there was none.
 * with the rule switched off only eight streams are measured, and no plain connection where what is

@@ -7,32 +7,28 @@ from typing import Literal
 import trio
 
 from tests.faults.line import Line, connect, listen
-from tests.faults.lines.site import Site, Taken
-from tests.system.origin import BLOCK_BYTES, blocks
-from tests.system.peer import READ_BYTES, abort
+from tests.faults.lines.site import BLOCK, ENDLESS, Site, Taken, read_into
+from tests.system.peer import abort
 
 Way = Literal["down", "up"]  # down is what a visitor downloads: from home to the edge
 
 STREAMS = 8
-ENDLESS_BYTES = 1 << 33
-BLOCK = blocks(1, BLOCK_BYTES)[0][:READ_BYTES]
 
 
 async def download(site: Site, stream: int, taken: Taken) -> None:
     async with site.visit() as visitor:
-        await visitor.request(f"/endless?size={ENDLESS_BYTES}")
+        await visitor.request("/send")
         await visitor.answer()
-        async for data in visitor.body():
-            taken[stream] += len(data)
+        await read_into(taken, stream, visitor.stream)
 
 
 async def upload(site: Site, stream: int, taken: Taken) -> None:
     """What the app takes is counted."""
     site.app.taken = taken
     async with site.visit() as visitor:
-        await visitor.request(f"/count?stream={stream}", "POST", [("Transfer-Encoding", "chunked")])
+        await visitor.request(f"/count?stream={stream}", "POST", [ENDLESS])
         while True:
-            await visitor.send(BLOCK)
+            await visitor.stream.send_all(BLOCK)
 
 
 async def plain(line: Line, way: Way, taken: Taken) -> None:
@@ -44,8 +40,7 @@ async def plain(line: Line, way: Way, taken: Taken) -> None:
     async with listener, trio.open_nursery() as nursery:
         nursery.start_soon(_send, sender, ip, port)
         async with await listener.accept() as stream:
-            while data := await stream.receive_some(READ_BYTES):
-                taken[0] += len(data)
+            await read_into(taken, 0, stream)
 
 
 async def _send(sender: str, ip: str, port: int) -> None:

@@ -102,20 +102,25 @@ def flags_of(row: Row, folder: Path) -> list[str]:
     return flags
 
 
-def steps_of(row: Row) -> list[Step]:
-    """The measures of one round, in their order."""
+def steps_of(row: Row, number: int) -> list[Step]:
+    """The measures of a round, in their order."""
     whos: list[Who] = ["plain", "one", "eight", "off"]
-    if not row.plain:
+    if not has_plain(row, number):
         whos.remove("plain")
     if row.delays != "off":
         whos.remove("off")
     return [("both", "idle"), *((way, who) for way in row.ways for who in whos)]
 
 
-def steps_beyond(row: Row, near: Sequence[Step]) -> list[Step]:
+def has_plain(row: Row, number: int) -> bool:
+    """Without luck it is the same in each round: 19.31, 19.30, 19.31 Mbit/s of 20."""
+    return row.plain and (number == 1 or row.has_luck)
+
+
+def steps_beyond(row: Row, number: int, near: Sequence[Step]) -> list[Step]:
     """Those of a round that is made for some shares alone, each with its yardstick."""
     yardsticks: set[Step] = {(way, "plain") for way, _ in near}
-    return [step for step in steps_of(row) if step in near or step in yardsticks]
+    return [step for step in steps_of(row, number) if step in near or step in yardsticks]
 
 
 def seconds_of(row: Row, who: Who) -> float:

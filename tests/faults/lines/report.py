@@ -54,10 +54,13 @@ def some(runs: Iterable[Run], who: Who, way: Ways | None = None) -> list[Run]:
 
 
 def shares(runs: Sequence[Run], who: Who, way: Ways, direction: Way) -> list[float]:
-    """Of the plain connection's rate, for each round that has both."""
+    """Of the plain connection's rate in the same round, or in the first where it was alone."""
     plain = {run.round: run.mbit(direction) for run in some(runs, "plain", way)}
-    found = {run.round: run.mbit(direction) for run in some(runs, who, way)}
-    return [found[n] / plain[n] for n in sorted(found.keys() & plain.keys()) if plain[n] > 0]
+    return [
+        run.mbit(direction) / yardstick
+        for run in some(runs, who, way)
+        if (yardstick := plain.get(run.round, plain.get(1, 0.0))) > 0
+    ]
 
 
 def share_cell(row: Row, runs: Sequence[Run], who: Who, way: Ways, direction: Way) -> Cell:

@@ -34,19 +34,23 @@ def steps_s(row: Row, steps: Sequence[Step]) -> float:
 
 
 def row_s(row: Row, rounds: int) -> float:
-    return START_S + rounds * steps_s(row, steps_of(row))
+    numbers = range(1, rounds + 1)
+    return START_S + sum(steps_s(row, steps_of(row, number)) for number in numbers)
 
 
-def longest_first(rows: Sequence[Row]) -> list[Row]:
-    """So that none is left to run alone at the end."""
-    return sorted(rows, key=lambda row: -row_s(row, 1))
+def in_order(rows: Sequence[Row]) -> list[Row]:
+    """Those that need all lanes, then the longest, so that none is left to run alone at the end."""
+    return sorted(rows, key=lambda row: (not row.heavy, -row_s(row, 1)))
 
 
 def wall_s(rows: Sequence[Row], rounds: int, lanes: int) -> float:
-    """How long all of this takes, so many at once."""
+    """How long all of this takes, so many side by side."""
     ends_s = [0.0] * lanes
-    for row in longest_first(rows):
-        heapq.heapreplace(ends_s, ends_s[0] + row_s(row, rounds))
+    for row in in_order(rows):
+        if row.heavy:
+            ends_s = [max(ends_s) + row_s(row, rounds)] * lanes
+        else:
+            heapq.heapreplace(ends_s, ends_s[0] + row_s(row, rounds))
     return max(ends_s)
 
 
@@ -80,7 +84,8 @@ class Rounds:
         self._rows = rows
         self._rule = rule
         self._rounds = rounds
-        self._lanes = trio.CapacityLimiter(lanes)
+        self._lanes = lanes
+        self._free = trio.CapacityLimiter(lanes)
         self._keep = keep
         self._done_s = 0.0
         self._planned_s = sum(row_s(row, rounds or ROUNDS) for row in rows)
@@ -93,9 +98,13 @@ class Rounds:
     async def run(self) -> None:
         self._begun_at = trio.current_time()
         async with trio.open_nursery() as nursery:
-            for row in longest_first(self._rows):
-                await self._lanes.acquire_on_behalf_of(row)
+            for row in in_order(self._rows):
+                for token in self._tokens(row):
+                    await self._free.acquire_on_behalf_of(token)
                 nursery.start_soon(self._run_row, row)
+
+    def _tokens(self, row: Row) -> list[tuple[str, int]]:
+        return [(row.name, lane) for lane in range(self._lanes if row.heavy else 1)]
 
     async def _run_row(self, row: Row) -> None:
         try:
@@ -107,15 +116,17 @@ class Rounds:
             self.broken = True
             self._note(f"{row.name} broke: {'; '.join(causes(error))}")
         finally:
-            self._lanes.release_on_behalf_of(row)
+            for token in self._tokens(row):
+                self._free.release_on_behalf_of(token)
 
     async def _run_rounds(self, place: Place) -> None:
         row = place.row
         for number in range(1, (self._rounds or ROUNDS) + 1):
-            await self._run_steps(place, number, steps_of(row))
+            await self._run_steps(place, number, steps_of(row, number))
         if self._rounds is not None:
             return
-        beyond = steps_beyond(row, near(row, [run for run in self.runs if run.row == row.name]))
+        found = near(row, [run for run in self.runs if run.row == row.name])
+        beyond = steps_beyond(row, ROUNDS_NEAR, found)
         beyond_s = (ROUNDS_NEAR - ROUNDS) * steps_s(row, beyond)
         if beyond and self._left_s(beyond_s) > MOST_S - self._took_s():
             self._note(f"{row.name} has shares near their limits, and no time for more rounds")

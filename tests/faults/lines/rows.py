@@ -36,6 +36,7 @@ class Row:
         count_s: what is counted; of a plan whole periods.
         small_every_s: how often a small thing of each kind begins.
         plain: whether a plain connection is measured.
+        heavy: the programs need more than a processor, so that no row may run beside it.
         extra: measured only if it is named.
     """
 
@@ -57,7 +58,13 @@ class Row:
     count_s: float = 15
     small_every_s: float = 0.1
     plain: bool = True
+    heavy: bool = False
     extra: bool = False
+
+    @property
+    def has_luck(self) -> bool:
+        """Whether one plain connection differs from the next."""
+        return bool(self.jitter_ms or self.loss or self.plan)
 
     def mbit(self, way: Way) -> float:
         """The rate of a direction; of a plan the lowest."""
@@ -79,8 +86,8 @@ LOSS: Final = Row("", share=0.8, delays="off", count_s=30)
 FOLLOWED: Final = Row("", share=None, delays="off", plain=False)
 
 ROWS: Final = (
-    Row("steady 5/20", 5),
-    Row("steady 20/50", 20, 50, 50),
+    Row("steady 5/20", 5, heavy=True),  # its messages are the smallest
+    Row("steady 20/50", 20, 50, 50, heavy=True),
     Row("steady 40/10", 40, 10, 10, ways=("down", "up", "both")),
     Row("steady 100/20", 100),
     Row("steady 250/20", 250),

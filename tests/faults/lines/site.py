@@ -12,8 +12,14 @@ import trio
 
 from tests.faults.line import Line, connect, listen, open_line
 from tests.programs import SCRIPTS, Address, Program, open_programs
-from tests.system.origin import Exchange, Origin
+from tests.system.origin import BLOCK_BYTES, Exchange, Origin, blocks
+from tests.system.peer import READ_BYTES
 from tests.system.visitor import Visitor
+
+# As long as a line of 1 Gbit/s needs more than a minute for.
+ENDLESS_BYTES = 1 << 33
+ENDLESS = ("Content-Length", str(ENDLESS_BYTES))
+BLOCK = blocks(1, BLOCK_BYTES)[0][:READ_BYTES]
 
 
 class Taken(Counter[int]):
@@ -21,18 +27,32 @@ class Taken(Counter[int]):
 
 
 class CountingOrigin(Origin):
-    """Counts what it is sent, for each stream apart."""
+    """Has bulk to send, and counts what it is sent, for each stream apart.
+
+    Without h11 once the head is over: what reads and writes must not need the processor that the
+    programs between need.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.taken = Taken()
-        self.routes["/count"] = self.count
+        self.routes |= {"/send": self.send, "/count": self.count}
+
+    async def send(self, exchange: Exchange) -> None:
+        await exchange.head([ENDLESS])
+        while True:
+            await exchange.stream.send_all(BLOCK)
 
     async def count(self, exchange: Exchange) -> None:
         taken = self.taken  # what is still on its way when another measure begins is none of its
-        stream = exchange.number("stream")
-        async for data in exchange.body():
-            taken[stream] += len(data)
+        await read_into(taken, exchange.number("stream"), exchange.stream)
+        raise trio.BrokenResourceError("the visitor is gone")
+
+
+async def read_into(taken: Taken, number: int, stream: trio.abc.ReceiveStream) -> None:
+    """Count until the end. What came together with the head is not."""
+    while data := await stream.receive_some(READ_BYTES):
+        taken[number] += len(data)
 
 
 @dataclass

@@ -45,6 +45,12 @@ def test_a_share_is_taken_within_a_round() -> None:
     assert shares(runs, "one", "down", "down") == [0.9, 1.0]
 
 
+def test_the_yardstick_of_a_round_without_one_is_the_first() -> None:
+    runs = [bulk("plain", 10, 1), bulk("one", 9, 1), bulk("one", 5, 2)]
+    assert shares(runs, "one", "down", "down") == [0.9, 0.5]
+    assert shares(runs[1:], "one", "down", "down") == []
+
+
 def test_bulk_both_ways_is_compared_with_plain_connections_both_ways() -> None:
     runs = [bulk("plain", 10), bulk("plain", 5, way="both"), bulk("one", 4, way="both")]
     assert shares(runs, "one", "both", "up") == [0.8]

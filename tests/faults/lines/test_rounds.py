@@ -8,7 +8,6 @@ import pytest
 from tests.faults.lines.__main__ import LANES
 from tests.faults.lines.measures import (
     Processors,
-    Step,
     flags_of,
     seconds_of,
     steps_beyond,
@@ -24,25 +23,32 @@ TEN = Row("ten", 40, 10, 10)
 
 
 def test_a_round_begins_idle_and_takes_each_direction_by_itself() -> None:
-    assert steps_of(TEN) == [
+    assert steps_of(TEN, 1) == [
         ("both", "idle"),
         *[("down", who) for who in ("plain", "one", "eight")],
         *[("up", who) for who in ("plain", "one", "eight")],
     ]
 
 
+def test_a_plain_connection_is_measured_in_each_round_where_it_has_luck() -> None:
+    tunnel = [(way, who) for way in ("down", "up") for who in ("one", "eight")]
+    assert steps_of(TEN, 2) == [("both", "idle"), *tunnel]
+    for row in (replace(TEN, jitter_ms=1), replace(TEN, loss=0.001), *chosen("in turn")):
+        assert ("up", "plain") in steps_of(row, 2)
+
+
 def test_a_round_beyond_takes_what_is_near_and_its_yardsticks() -> None:
-    assert steps_beyond(TEN, [("up", "eight")]) == [("up", "plain"), ("up", "eight")]
-    both: list[Step] = [(way, who) for way in ("down", "up") for who in ("one", "eight")]
-    assert steps_beyond(TEN, both) == steps_of(TEN)[1:]
-    assert steps_beyond(TEN, []) == []
+    row = replace(TEN, jitter_ms=1)
+    assert steps_beyond(row, 5, [("up", "eight")]) == [("up", "plain"), ("up", "eight")]
+    assert steps_beyond(TEN, 5, [("up", "eight")]) == [("up", "eight")]
+    assert steps_beyond(row, 5, []) == []
 
 
 def test_the_rule_switched_off_is_measured_where_delays_are_judged_by_it() -> None:
     row = replace(TEN, delays="off", ways=("down",))
-    assert [who for _, who in steps_of(row)] == ["idle", "plain", "one", "eight", "off"]
+    assert [who for _, who in steps_of(row, 1)] == ["idle", "plain", "one", "eight", "off"]
     row = replace(row, plain=False)
-    assert [who for _, who in steps_of(row)] == ["idle", "one", "eight", "off"]
+    assert [who for _, who in steps_of(row, 1)] == ["idle", "one", "eight", "off"]
 
 
 def test_a_measure_takes_what_is_counted_and_a_rest() -> None:
@@ -53,7 +59,7 @@ def test_a_measure_takes_what_is_counted_and_a_rest() -> None:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_three_rounds_have_600_small_things_of_each_kind(row: Row) -> None:
-    steps = steps_of(row)
+    steps = steps_of(row, 1)
     judged = ("eight",) if row.delays == "off" else ("one", "eight")
     for who in (judged, ("off",)):
         measures = sum(step in [("down", name) for name in who] for step in steps)
@@ -87,6 +93,8 @@ def test_rows_side_by_side_take_as_long_as_the_longest_lane() -> None:
     assert wall_s([TEN, TEN, TEN], 3, 2) == 2 * one_s
     long = replace(TEN, count_s=60)
     assert wall_s([TEN, TEN, long], 3, 2) == row_s(long, 3)
+    heavy = replace(TEN, heavy=True)
+    assert wall_s([TEN, heavy, TEN], 3, 2) == 2 * one_s
 
 
 def test_three_rounds_of_all_rows_take_less_than_90_minutes() -> None:
