@@ -122,6 +122,27 @@ ROWS: Final = (
         count_s=32,
     ),
     Row("bbr 40/20", 40, tcp="bbr"),
+    # Another congestion control below, and the same with cubic: what docs/operating.md tells.
+    replace(
+        JITTER,
+        name="bbr 20/50 at 30",
+        rtt_ms=20,
+        down_mbit=50,
+        up_mbit=50,
+        jitter_ms=30,
+        share=None,
+        tcp="bbr",
+        extra=True,
+    ),
+    replace(LOSS, name="bbr 40/20 at 1 %", loss=0.01, share=None, tcp="bbr", extra=True),
+    replace(
+        FOLLOWED,
+        name="bbr 5+100+5 at 20",
+        plan=stretches((20, 5, 20), (20, 100, 20), (20, 5, 20)),
+        count_s=56,
+        tcp="bbr",
+        extra=True,
+    ),
     # As on radio, where an interval is longer; and where the sending itself stands still.
     replace(
         JITTER,

@@ -9,7 +9,13 @@ def test_each_row_has_its_name_alone() -> None:
 
 def test_all_are_chosen_but_the_extra_ones_and_these_by_their_names() -> None:
     assert chosen("") == [row for row in ROWS if not row.extra]
-    assert [row.name for row in chosen("stall, bbr")] == ["bbr 40/20", "stall 30 20/50"]
+    assert [row.name for row in chosen("stall, bbr")] == [
+        "bbr 40/20",
+        "bbr 20/50 at 30",
+        "bbr 40/20 at 1 %",
+        "bbr 5+100+5 at 20",
+        "stall 30 20/50",
+    ]
     assert [row.name for row in chosen("jitter")] == [
         "jitter 10 30/20",
         "jitter 30 20/50",
@@ -19,10 +25,11 @@ def test_all_are_chosen_but_the_extra_ones_and_these_by_their_names() -> None:
 
 
 def test_a_plan_counts_whole_periods() -> None:
-    in_turn, round_trip, rate = (row for row in ROWS if row.plan)
+    in_turn, *followed = (row for row in ROWS if row.plan)
+    assert len(followed) == 3
     assert in_turn.settle_s == sum(stretch.seconds for stretch in in_turn.plan)
     assert in_turn.count_s % in_turn.settle_s == 0
-    for row in (round_trip, rate):
+    for row in followed:
         assert row.settle_s + row.count_s == sum(stretch.seconds for stretch in row.plan)
 
 
