@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
+from functools import cache
 
 import pytest
 
@@ -11,11 +13,17 @@ from protocol.mux.inflight import InFlight
 from tests.protocol.mux.lines.trial import Line, Trial
 
 
-def settled(line: Line) -> InFlight:
-    """The rule of a download that has filled its line."""
-    trial = Trial(line, downloads=1)
+@cache
+def download() -> Trial:
+    """One that has filled its line in five seconds."""
+    trial = Trial(Line(40, 10), downloads=1)
     trial.timeline.run(5)
-    return trial.rule
+    return trial
+
+
+def settled() -> InFlight:
+    """The rule of that download, to be changed as a test likes."""
+    return deepcopy(download().rule)
 
 
 def test_at_first_nothing_is_held_back_and_messages_are_16_kib() -> None:
@@ -43,19 +51,19 @@ def test_a_part_of_a_message_that_is_acknowledged_tells_nothing() -> None:
 
 
 def test_the_cap_is_reached_by_the_last_message_that_had_room() -> None:
-    rule = settled(Line(40, 10))
+    rule = settled()
     assert not rule.may_go(5.0)
     assert rule.cap_bytes <= rule.unacked_bytes < rule.cap_bytes + rule.message_bytes + 200
 
 
 def test_on_a_steady_line_bulk_is_not_paced() -> None:
-    rule = settled(Line(40, 10))
+    rule = settled()
     assert not rule.may_go(5.0)
     assert rule.due_at == math.inf
 
 
 def test_with_noise_bulk_goes_a_little_faster_than_the_rate() -> None:
-    rule = settled(Line(40, 10))
+    rule = settled()
     rule.jitter.allowance_s = 0.2
     now, sent = 5.0, 0
     assert rule.may_go(now)
@@ -69,7 +77,7 @@ def test_with_noise_bulk_goes_a_little_faster_than_the_rate() -> None:
 
 
 def test_what_is_paced_says_when_it_may_go_and_then_may() -> None:
-    rule = settled(Line(40, 10))
+    rule = settled()
     rule.jitter.allowance_s = 0.2
     while rule.may_go(5.0):
         rule.sent(rule.message_bytes, 5.0)
@@ -78,7 +86,7 @@ def test_what_is_paced_says_when_it_may_go_and_then_may() -> None:
 
 
 def test_noise_below_a_millisecond_paces_nothing() -> None:
-    rule = settled(Line(40, 10))
+    rule = settled()
     rule.jitter.allowance_s = 0.001
     rule.sent(rule.message_bytes, 5.0)
     rule.may_go(5.0)
@@ -94,4 +102,4 @@ def test_a_cap_that_holds_less_than_two_messages_does_not_stop_the_line() -> Non
 
 def test_repr_tells_what_it_knows() -> None:
     assert "starting" in repr(InFlight())
-    assert "steady" in repr(settled(Line(40, 10)))
+    assert "steady" in repr(settled())
