@@ -112,7 +112,11 @@ class Delivery:
         rate = (self.acked - newest.acked) / max(took_s, _SHORTEST_S)
         if ends_round and not newest.limited:
             self._round += 1
-        if not newest.limited or rate >= self.rate:
-            self._rates[self._round] = max(rate, self._rates.get(self._round, 0.0))
-            self._rates.pop(self._round - _RATE_ROUNDS, None)
+        if newest.limited and rate < self.rate:
+            return
+        self._rates[self._round] = max(rate, self._rates.get(self._round, 0.0))
+        forgotten = self._rates.pop(self._round - _RATE_ROUNDS, 0.0)
+        if rate >= self.rate:
+            self.rate = rate
+        elif forgotten >= self.rate:
             self.rate = max(self._rates.values())

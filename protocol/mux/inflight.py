@@ -67,6 +67,8 @@ class InFlight:
         self._start = SlowStart()
         self._trips = RoundTrip()
         self._opening = math.inf  # what the cap may be, after a probe
+        self._cap_bytes = math.inf
+        self._message_bytes = _MESSAGE_FIRST_BYTES
         self._paced_until = 0.0  # by what was sent
 
     def __repr__(self) -> str:
@@ -105,18 +107,12 @@ class InFlight:
     @property
     def cap_bytes(self) -> float:
         """The unacknowledged bytes up to which bulk may go."""
-        if self._trips.probe is not None:
-            return self._probe_bytes
-        return min(self._opening, self._full_bytes) if self._start.over else math.inf
+        return self._cap_bytes
 
     @property
     def message_bytes(self) -> int:
         """The best length of a message, in bytes."""
-        if not self._start.over:
-            return _MESSAGE_FIRST_BYTES
-        whole = self._probe_bytes if self._trips.probe is not None else self._product
-        size = min(self.rate * _MESSAGE_S, whole / _PARTS)
-        return int(min(max(size, _MESSAGE_MIN_BYTES), _MESSAGE_MAX_BYTES))
+        return self._message_bytes
 
     # --- what happens ---
 
@@ -147,9 +143,11 @@ class InFlight:
             return
         self._opening += size
         self._learn(sample, now)
-        usual = _ACKED_AT_ONCE * self.message_bytes + self.rate * _ACK_DELAY_S
+        usual = _ACKED_AT_ONCE * self._message_bytes + self.rate * _ACK_DELAY_S
         slack_s = self._enough_s - self.round_trip_s
         self.jitter.acknowledged(size, now, self.rate, usual, slack_s, waits=waits, alone=alone)
+        if self._start.over:
+            self._settle()
 
     # --- what follows ---
 
@@ -163,17 +161,25 @@ class InFlight:
 
     @property
     def _full_bytes(self) -> float:
-        return max(_MESSAGES_MIN * self.message_bytes, self._product)
+        return max(_MESSAGES_MIN * self._message_bytes, self._product)
 
     @property
     def _probe_bytes(self) -> float:
         return self.rate * self.round_trip_s / 2
 
+    def _settle(self) -> None:
+        """Keep what each message asks for and only acks change."""
+        probing = self._trips.probe is not None
+        whole = self._probe_bytes if probing else self._product
+        size = min(self.rate * _MESSAGE_S, whole / _PARTS)
+        self._message_bytes = int(min(max(size, _MESSAGE_MIN_BYTES), _MESSAGE_MAX_BYTES))
+        self._cap_bytes = whole if probing else min(self._opening, self._full_bytes)
+
     @property
     def _has_no_room(self) -> bool:
         """Whether bulk must wait for acks, and for nothing else that ends soon."""
         steady = self._start.over and self._trips.probe is None
-        return steady and self.unacked_bytes >= self.cap_bytes
+        return steady and self.unacked_bytes >= self._cap_bytes
 
     def _is_late(self, round_trip_s: float) -> bool:
         """Whether a round trip is longer than our queue explains: the line is slower, or shared."""

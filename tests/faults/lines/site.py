@@ -111,6 +111,6 @@ async def _must_run(program: Program) -> None:
 @asynccontextmanager
 async def open_line_site(folder: Path, rtt_ms: float, mbit: float) -> AsyncIterator[Site]:
     """A tunnel, and a line of its own that is the same both ways."""
-    async with open_line(rtt_ms=rtt_ms, up_mbit=mbit, down_mbit=mbit) as line:
+    async with open_line("--realtime", rtt_ms=rtt_ms, up_mbit=mbit, down_mbit=mbit) as line:
         async with open_site(line, folder) as site:
             yield site

@@ -12,18 +12,22 @@ from protocol.limits import KIB
 from protocol.mux.inflight import InFlight
 from tests.protocol.mux.lines.trial import Line, Trial
 
+NOW = 5.01
+
 
 @cache
-def download() -> Trial:
-    """One that has filled its line in five seconds."""
+def download(allowance_s: float) -> Trial:
+    """One that has filled its line in five seconds, and has had an ack or two since then."""
     trial = Trial(Line(40, 10), downloads=1)
     trial.timeline.run(5)
+    trial.rule.jitter.allowance_s = allowance_s
+    trial.timeline.run(NOW)
     return trial
 
 
-def settled() -> InFlight:
+def settled(allowance_s: float = 0.0) -> InFlight:
     """The rule of that download, to be changed as a test likes."""
-    return deepcopy(download().rule)
+    return deepcopy(download(allowance_s).rule)
 
 
 def test_at_first_nothing_is_held_back_and_messages_are_16_kib() -> None:
@@ -52,44 +56,40 @@ def test_a_part_of_a_message_that_is_acknowledged_tells_nothing() -> None:
 
 def test_the_cap_is_reached_by_the_last_message_that_had_room() -> None:
     rule = settled()
-    assert not rule.may_go(5.0)
+    assert not rule.may_go(NOW)
     assert rule.cap_bytes <= rule.unacked_bytes < rule.cap_bytes + rule.message_bytes + 200
 
 
 def test_on_a_steady_line_bulk_is_not_paced() -> None:
     rule = settled()
-    assert not rule.may_go(5.0)
+    assert not rule.may_go(NOW)
     assert rule.due_at == math.inf
 
 
 def test_with_noise_bulk_goes_a_little_faster_than_the_rate() -> None:
-    rule = settled()
-    rule.jitter.allowance_s = 0.2
-    now, sent = 5.0, 0
-    assert rule.may_go(now)
+    rule = settled(allowance_s=0.2)
+    now, sent = NOW, 0
     while rule.may_go(now) or rule.due_at < math.inf:
         now = max(now, rule.due_at) if rule.due_at < math.inf else now
         rule.sent(rule.message_bytes, now)
         sent += rule.message_bytes
-    assert now > 5.05
+    assert now > NOW + 0.05
     at_once = 0.004 * 1.15 * rule.rate + rule.message_bytes
-    assert sent == pytest.approx(1.15 * rule.rate * (now - 5.0) + at_once, rel=0.1)
+    assert sent == pytest.approx(1.15 * rule.rate * (now - NOW) + at_once, rel=0.1)
 
 
 def test_what_is_paced_says_when_it_may_go_and_then_may() -> None:
-    rule = settled()
-    rule.jitter.allowance_s = 0.2
-    while rule.may_go(5.0):
-        rule.sent(rule.message_bytes, 5.0)
-    assert 5.0 < rule.due_at < 5.1
+    rule = settled(allowance_s=0.2)
+    while rule.may_go(NOW):
+        rule.sent(rule.message_bytes, NOW)
+    assert NOW < rule.due_at < NOW + 0.1
     assert rule.may_go(rule.due_at)
 
 
 def test_noise_below_a_millisecond_paces_nothing() -> None:
-    rule = settled()
-    rule.jitter.allowance_s = 0.001
-    rule.sent(rule.message_bytes, 5.0)
-    rule.may_go(5.0)
+    rule = settled(allowance_s=0.001)
+    rule.sent(rule.message_bytes, NOW)
+    rule.may_go(NOW)
     assert rule.due_at == math.inf
 
 
