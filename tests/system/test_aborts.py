@@ -17,6 +17,7 @@ from tests.system.peer import READ_BYTES, WsEvents
 from tests.system.visitor import Visitor, fetch, health, visit
 
 REQUESTS = 200
+CROWD_S = 60 * PATIENCE  # one of so many at once may be the last
 # Some bodies are smaller than a stream's first credit, most are larger, some than all of it.
 BODY_BYTES_MAX = 600_000
 # After the last visitor is gone: polls of health, this long apart. Nothing tells a visitor when
@@ -26,7 +27,7 @@ POLLS, POLL_S = 100 * PATIENCE, 0.1
 
 async def echo(address: Address, random: Random) -> None:
     body = random.randbytes(random.randrange(BODY_BYTES_MAX))
-    assert (await fetch(address, "/echo", "POST", body)).body == body
+    assert (await fetch(address, "/echo", "POST", body, CROWD_S)).body == body
 
 
 async def leave_while_uploading(address: Address, random: Random) -> None:
@@ -84,7 +85,7 @@ async def whole_answer(visitor: Visitor) -> None:
 
 
 async def see_the_app_die_early(address: Address, random: Random) -> None:
-    answer = await fetch(address, "/reset?size=0")
+    answer = await fetch(address, "/reset?size=0", small_s=CROWD_S)
     assert (answer.status, answer.error) == (502, "origin-protocol-error")
 
 

@@ -70,9 +70,12 @@ class Visitor:
     def body(self) -> Pieces:
         return Pieces(self.stream, self.connection)
 
-    async def fetch(self, target: str, method: str = "GET", body: bytes = b"") -> Answer:
+    async def fetch(
+        self, target: str, method: str = "GET", body: bytes = b"", small_s: float = SMALL_S
+    ) -> Answer:
+        """`small_s`: how long it may take beside the time of its body."""
         length = [("Content-Length", str(len(body)))] if body else []
-        with trio.fail_after(SMALL_S + PATIENCE * len(body) / BODY_BYTES_PER_S):
+        with trio.fail_after(small_s + PATIENCE * len(body) / BODY_BYTES_PER_S):
             await self.request(target, method, length)
             async with trio.open_nursery() as nursery:
                 if body:
@@ -126,11 +129,15 @@ async def visit(address: Address) -> AsyncIterator[Visitor]:
 
 
 async def fetch(
-    address: Address, target: str = "/", method: str = "GET", body: bytes = b""
+    address: Address,
+    target: str = "/",
+    method: str = "GET",
+    body: bytes = b"",
+    small_s: float = SMALL_S,
 ) -> Answer:
     """One request on a connection of its own."""
     async with visit(address) as visitor:
-        return await visitor.fetch(target, method, body)
+        return await visitor.fetch(target, method, body, small_s)
 
 
 async def health(port: int, path: str = "/_tunnel/health") -> dict[str, Any]:
