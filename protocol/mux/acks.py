@@ -4,7 +4,9 @@ A frame is counted when it is packed into a message, from 1, by order alone: no 
 receiver acknowledges the count of all it has received: an ack is cumulative, and is itself neither
 counted nor acknowledged.
 
-Messages are kept, as they were sent and by reference, until they are acknowledged. After a resume
+Messages are kept, as they were sent and by reference, until they are acknowledged. What a message
+costs beside its bytes counts, too: a peer that acknowledges nothing, and has us send single bytes,
+would else have us keep a million messages. After a resume
 the other end says how many frames it has, and the counted frames of the rest are retransmitted
 before anything new is packed, since their numbers are their order.
 """
@@ -16,7 +18,7 @@ from collections import deque
 from typing import NamedTuple
 
 from protocol.errors import RemoteProtocolError
-from protocol.limits import ACK_AFTER_MESSAGES, ACK_DELAY_S
+from protocol.limits import ACK_AFTER_MESSAGES, ACK_DELAY_S, MESSAGE_COST_BYTES
 from protocol.mux.inflight import InFlight
 from protocol.mux.wire import COUNTED, frame, split_message
 
@@ -130,6 +132,12 @@ class SentFrames:
         self._messages.append(kept)
         self.in_flight.sent(kept.size, now)
         return frames
+
+    @property
+    def kept_bytes(self) -> int:
+        """The memory that is kept for a resume."""
+        messages = len(self._messages) + len(self._lost)
+        return self.unacked_bytes + MESSAGE_COST_BYTES * messages
 
     @property
     def _sent(self) -> int:

@@ -119,7 +119,7 @@ class Outgoing:
         stops, stop_bytes, room = self._pack_updates(parts, room)
         bulk_may_go = self.sent.in_flight.may_go(now)
         most = self.sent.in_flight.message_bytes if bulk_may_go else 0
-        frames, size = self._pack_turns(parts, room, self.sent.unacked_bytes + stop_bytes, most)
+        frames, size = self._pack_turns(parts, room, self.sent.kept_bytes + stop_bytes, most)
         if not frames and (bulk_may_go or not self._scheduler.anyone):
             self.sent.in_flight.idle()
         return stops + frames, stop_bytes + size
@@ -131,7 +131,7 @@ class Outgoing:
             if room < _UPDATE_ROOM_BYTES:
                 break
             counted = stream.stop_due is not None
-            unacked = self.sent.unacked_bytes + stop_bytes + _UPDATE_ROOM_BYTES
+            unacked = self.sent.kept_bytes + stop_bytes + _UPDATE_ROOM_BYTES
             if counted and (stream.sending.queue.unopened or unacked > UNACKED_MAX_BYTES):
                 continue
             del self._updates[stream.id]
