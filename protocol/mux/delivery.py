@@ -43,7 +43,8 @@ class Delivery:
         rate: bytes a second that the line carries; 0 before the first ack.
         sent: the number of the last byte that was sent.
         acked: the number of the last byte that was acknowledged.
-        acked_at: when that was.
+        acked_at: when that was, or since when there is something on its way.
+        best_rate: the largest `rate` since `forget_best`.
     """
 
     __slots__ = (
@@ -55,12 +56,13 @@ class Delivery:
         "_round_end",
         "acked",
         "acked_at",
+        "best_rate",
         "rate",
         "sent",
     )
 
     def __init__(self) -> None:
-        self.rate = 0.0
+        self.rate = self.best_rate = 0.0
         self.sent = self.acked = 0
         self.acked_at = self._acked_sent_at = 0.0
         self._messages: deque[_Message] = deque()
@@ -83,6 +85,10 @@ class Delivery:
     def restart(self, now: float) -> None:
         """Nothing is on its way: the time since the last ack is a pause."""
         self.acked_at = self._acked_sent_at = now
+
+    def forget_best(self) -> None:
+        """From now on the best rate is that of these rounds."""
+        self.best_rate = self.rate
 
     def message_sent(self, size: int, now: float, *, probing: bool) -> None:
         """A message leaves, of which `size` bytes will be acknowledged."""
@@ -118,5 +124,6 @@ class Delivery:
         forgotten = self._rates.pop(self._round - _RATE_ROUNDS, 0.0)
         if rate >= self.rate:
             self.rate = rate
+            self.best_rate = max(self.best_rate, rate)
         elif forgotten >= self.rate:
             self.rate = max(self._rates.values())

@@ -13,11 +13,17 @@ to get their turn: on loopback, where processor time is the line, the product wo
 message.
 
 Where there is noise, bulk is also *paced*: it goes at 1.15 of the rate at most. Acks that come at
-once would else release as much at once, which is a queue on the line and in the kernel.
+once would else release as much at once, which is a queue on the line and in the kernel. So it is
+after a probe, until a cap's worth was sent: what a probe has on its way is one block, whose acks
+come at the line's rate for half a round trip and then not at all.
 
 `delivery` measures the rate, `round_trip` finds the smallest round trip and looks for it again;
-`slow_start` says until when there is no cap. After a probe the cap opens by what is acknowledged,
-as in a slow start: at once it would send a burst that routers drop.
+`slow_start` says until when there is no cap. The rate follows a cap that is too low down, and a cap
+is that where round trips are longer for reasons that are not our queue. So where the line is noisy,
+and where *bulk goes both ways* (acks then wait behind the peer's queue), the best rate since the
+last probe counts. With bulk both ways a probe sees the peer's queue, which by this very rule is up
+to a quarter of the round trip and 8 ms: that much is taken off before it may raise the minimum, and
+a round trip that is longer by no more than that is not late.
 
 docs/flow-control.md has what was measured.
 """
@@ -39,8 +45,14 @@ _ACK_DELAY_S: Final = 0.005  # of the peer; what it may add to a round trip
 _ACKED_AT_ONCE: Final = 2  # messages
 
 _PACE: Final = 1.15
-_PACE_FROM_S: Final = 0.001  # of what noise needs; less is none
+_NOISE_FROM_S: Final = 0.001  # of what it needs; less is none
 _PACED_AT_ONCE_S: Final = 0.004  # a timer may be late by this
+
+# A line that needs an allowance runs empty between bursts: within 2 s a round trip comes near the
+# smallest. One that our own queue keeps full has no burst to learn from; at 2 Mbit/s an allowance
+# made the losses that kept it up.
+_EMPTY: Final = 0.3  # of the slack
+_EMPTY_LIFE_S: Final = 2.0
 
 # A message is a sixteenth of the cap, since acks come for whole messages: with four the rate
 # settled at half the line. At most 10 ms of the line, which is what a small frame waits for.
@@ -48,7 +60,11 @@ _PARTS: Final = 16
 _MESSAGE_S: Final = 0.010
 _MESSAGE_MIN_BYTES: Final = 2 * KIB
 _MESSAGE_MAX_BYTES: Final = 64 * KIB
-_MESSAGE_FIRST_BYTES: Final = 16 * KIB  # while nothing is known
+# While the session starts: TCP's first window holds three of the first ones, so that the first
+# round trip waits for no second window, and for no ack that is late because it is for one message.
+_MESSAGE_FIRST_BYTES: Final = 4 * KIB
+_FIRST_FLIGHT_BYTES: Final = 12 * KIB
+_MESSAGE_STARTING_BYTES: Final = 16 * KIB
 _MESSAGES_MIN: Final = 4  # that the cap holds: one would wait for each ack
 
 
@@ -66,9 +82,10 @@ class InFlight:
         self._delivery = Delivery()
         self._start = SlowStart()
         self._trips = RoundTrip()
-        self._opening = math.inf  # what the cap may be, after a probe
+        self._emptied_at = 0.0  # when a round trip was last near the smallest
+        self._fills_to = 0.0  # the byte up to which the line is filled again, after a probe
         self._cap_bytes = math.inf
-        self._message_bytes = _MESSAGE_FIRST_BYTES
+        self._message_bytes = _MESSAGE_STARTING_BYTES
         self._paced_until = 0.0  # by what was sent
 
     def __repr__(self) -> str:
@@ -112,7 +129,10 @@ class InFlight:
     @property
     def message_bytes(self) -> int:
         """The best length of a message, in bytes."""
-        return self._message_bytes
+        if self._start.over:
+            return self._message_bytes
+        first = self.unacked_bytes < _FIRST_FLIGHT_BYTES
+        return _MESSAGE_FIRST_BYTES if first else _MESSAGE_STARTING_BYTES
 
     # --- what happens ---
 
@@ -125,7 +145,6 @@ class InFlight:
         if not self.unacked_bytes:
             self._trips.paused(now - self._delivery.acked_at)
             self._delivery.restart(now)
-            self.jitter.restart(now)
         self._pace(size, now)
         self._delivery.message_sent(size, now, probing=self._trips.probe is not None)
 
@@ -141,10 +160,12 @@ class InFlight:
         sample = self._delivery.acknowledged(size, now)
         if sample is None:
             return
-        self._opening += size
         self._learn(sample, now)
-        usual = _ACKED_AT_ONCE * self._message_bytes + self.rate * _ACK_DELAY_S
         slack_s = self._enough_s - self.round_trip_s
+        if sample.round_trip_s < self.round_trip_s + _EMPTY * slack_s:
+            self._emptied_at = now
+        waits = waits and now - self._emptied_at < _EMPTY_LIFE_S
+        usual = _ACKED_AT_ONCE * self._message_bytes + self.rate * _ACK_DELAY_S
         self.jitter.acknowledged(size, now, self.rate, usual, slack_s, waits=waits, alone=alone)
         if self._start.over:
             self._settle()
@@ -152,12 +173,21 @@ class InFlight:
     # --- what follows ---
 
     @property
+    def _is_noisy(self) -> bool:
+        return self.jitter.allowance_s > _NOISE_FROM_S
+
+    @property
+    def _line_rate(self) -> float:
+        best = self._is_noisy or self.jitter.two_ways
+        return self._delivery.best_rate if best else self.rate
+
+    @property
     def _enough_s(self) -> float:
         return _GAIN * self.round_trip_s + _SLACK_S + self.jitter.allowance_s
 
     @property
     def _product(self) -> float:
-        return self.rate * self._enough_s
+        return self._line_rate * self._enough_s
 
     @property
     def _full_bytes(self) -> float:
@@ -173,7 +203,7 @@ class InFlight:
         whole = self._probe_bytes if probing else self._product
         size = min(self.rate * _MESSAGE_S, whole / _PARTS)
         self._message_bytes = int(min(max(size, _MESSAGE_MIN_BYTES), _MESSAGE_MAX_BYTES))
-        self._cap_bytes = whole if probing else min(self._opening, self._full_bytes)
+        self._cap_bytes = whole if probing else self._full_bytes
 
     @property
     def _has_no_room(self) -> bool:
@@ -184,14 +214,20 @@ class InFlight:
     def _is_late(self, round_trip_s: float) -> bool:
         """Whether a round trip is longer than our queue explains: the line is slower, or shared."""
         full = self._full_bytes if self._start.over else self._product
-        return round_trip_s > full * (1 + 1 / _PARTS) / self.rate + _ACK_DELAY_S
+        usual_s = full * (1 + 1 / _PARTS) / self.rate + _ACK_DELAY_S
+        return round_trip_s > usual_s + self._others_queue_s
+
+    @property
+    def _others_queue_s(self) -> float:
+        """By this rule the peer's bulk keeps our acks waiting so long."""
+        return (_GAIN - 1) * self.round_trip_s + _SLACK_S if self.jitter.two_ways else 0.0
 
     def _pace(self, size: int, now: float) -> None:
-        if not self._start.over or self.jitter.allowance_s <= _PACE_FROM_S:
-            self._paced_until = now
-        else:
+        if self._is_noisy or self._delivery.sent < self._fills_to:
             earliest = max(self._paced_until, now - _PACED_AT_ONCE_S)
-            self._paced_until = earliest + size / (_PACE * self.rate)
+            self._paced_until = earliest + size / (_PACE * self._line_rate)
+        else:
+            self._paced_until = now
 
     def _learn(self, sample: Sample, now: float) -> None:
         if sample.ends_round:
@@ -199,7 +235,7 @@ class InFlight:
             if not self._start.over and not sample.limited:
                 self._start.end_round(self.rate)
         self._trips.learn(sample.round_trip_s, now)
-        if not self._start.over:
+        if not self._start.over and not sample.limited:
             self._start.acknowledged(self.rate, late=self._is_late(sample.round_trip_s))
         if self._trips.probe is not None:
             self._go_on_probing(self._trips.probe, sample, now)
@@ -211,5 +247,11 @@ class InFlight:
         if probe.drained is None and self.unacked_bytes <= self._probe_bytes:
             probe.drained = sent
         elif not probe.goes_on(sample.end, sent, sample.round_trip_s):
-            self._trips.end_probe(probe.shortest_s, now)
-            self._opening = self.unacked_bytes
+            self._trips.end_probe(self._without_others(probe.shortest_s), now)
+            self._delivery.forget_best()
+            self._fills_to = sent + self._product
+
+    def _without_others(self, round_trip_s: float) -> float:
+        if not self.jitter.two_ways or round_trip_s <= self.round_trip_s:
+            return round_trip_s
+        return max((round_trip_s - _SLACK_S) / _GAIN, self.round_trip_s)

@@ -30,6 +30,7 @@ from protocol.limits import (
 from protocol.mux.control import Heartbeat
 from protocol.mux.core import Core
 from protocol.mux.events import ClaimAnswered, ClaimAsked, GoingAway, Released
+from protocol.mux.inflight import InFlight
 from protocol.mux.messages import Claimed
 from protocol.mux.wire import FrameType, frame
 from tests.fakes import MemoryTransport, transport_pair
@@ -370,6 +371,36 @@ async def test_ack_leaves_alone_after_5_ms(autojump_clock: MockClock) -> None:
         await trio.sleep(0.002)
         assert kinds_sent(client)[-1] is FrameType.ACK
         assert len(client.sent) == before + 1
+
+
+class Paced(InFlight):
+    """Lets bulk go at one time, and no sooner."""
+
+    def __init__(self, at: float) -> None:
+        super().__init__()
+        self.at = at
+
+    def may_go(self, now: float) -> bool:
+        self.due_at = math.inf if now >= self.at else self.at
+        return now >= self.at
+
+
+async def test_bulk_that_waits_for_its_pace_leaves_in_time_with_nothing_coming_in(
+    autojump_clock: MockClock,
+) -> None:
+    async with in_memory() as (ends, server, _):
+        stream, _ = await ends.open()
+        await trio.sleep(1)
+        core = ends.server.session.core
+        core.sent.in_flight = Paced(trio.current_time() + 0.02)
+        await stream.send_all(bytes(50_000))
+        await wait_all_tasks_blocked()
+        before = len(server.sent)  # its waking turn has left
+        await trio.sleep(0.019)
+        assert len(server.sent) == before
+        await trio.sleep(0.002)
+        assert kinds_sent(server)[-1] is FrameType.DATA
+        assert len(server.sent) > before
 
 
 async def test_every_time_there_is_news_an_ack_follows(autojump_clock: MockClock) -> None:

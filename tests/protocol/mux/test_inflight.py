@@ -30,10 +30,10 @@ def settled(allowance_s: float = 0.0) -> InFlight:
     return deepcopy(download(allowance_s).rule)
 
 
-def test_at_first_nothing_is_held_back_and_messages_are_16_kib() -> None:
+def test_at_first_nothing_is_held_back_and_messages_are_4_kib() -> None:
     rule = InFlight()
     assert rule.may_go(0.0)
-    assert rule.message_bytes == 16 * KIB
+    assert rule.message_bytes == 4 * KIB
     rule.sent(10**7, 0.0)
     assert rule.may_go(0.0)
     assert rule.unacked_bytes == 10**7
@@ -52,6 +52,28 @@ def test_a_part_of_a_message_that_is_acknowledged_tells_nothing() -> None:
     rule.sent(1000, 1.0)
     rule.acknowledged(999, 2.0)
     assert (rule.unacked_bytes, rule.rate, rule.round_trip_s) == (1000, 0, math.inf)
+
+
+def test_the_first_messages_fit_the_first_window_of_tcp_and_the_others_have_16_kib() -> None:
+    rule = InFlight()
+    sizes = []
+    for _ in range(5):
+        sizes.append(rule.message_bytes)
+        rule.sent(sizes[-1], 0.0)
+    assert sizes == [4 * KIB, 4 * KIB, 4 * KIB, 16 * KIB, 16 * KIB]
+    rule.acknowledged(sum(sizes), 0.1)
+    assert rule.message_bytes == 4 * KIB
+
+
+def test_what_an_echo_takes_on_a_noisy_line_does_not_end_the_start() -> None:
+    """A WebSocket that idles on Wi-Fi: its messages are late, and tell nothing of the line."""
+    rule = InFlight()
+    for number in range(200):
+        rule.sent(100, float(number))
+        rule.idle()
+        rule.acknowledged(100, number + 0.02 + 0.1 * (number % 7))
+    assert "starting" in repr(rule)
+    assert rule.cap_bytes == math.inf
 
 
 def test_the_cap_is_reached_by_the_last_message_that_had_room() -> None:

@@ -12,7 +12,8 @@ from statistics import median
 
 import pytest
 
-from protocol.mux.inflight import InFlight
+from tests.faults.lines.rules import SwitchedOff
+from tests.protocol.mux.lines import session
 from tests.protocol.mux.lines.trial import BYTES_PER_MBIT, Line, Trial, plain
 
 HEADERS = 0.965  # what the headers of TCP and IP leave of a line
@@ -55,29 +56,43 @@ def assert_full_and_quick(line: Line) -> Trial:
     return trial
 
 
-# The echo's p50 with nothing beside it and with no rule at all, in ms: 48 and 130, 79 and 146, 140
-# and 264, 40 and 150. Where jitter is 10 ms it may be 1.8 of the first and 10 ms; elsewhere bulk
-# may add 0.9 of what it adds without a rule. The p99 may be that without a rule.
+# The share of a plain connection, and an echo's p50 with nothing beside it: 48, 79, 140, 40 ms.
+# Where jitter is 10 ms, the p50 beside bulk may be 1.8 of that and 10 ms; elsewhere bulk may add
+# 0.9 of what it adds without a rule. The p99 may be that without a rule, and a tenth for the luck
+# of five weathers; in twelve it was 311 ms against 345, and 517 against 545.
 NOISY = [
-    pytest.param(Line(30, 20, jitter_ms=10), 0.9, 96, 248, id="jitter of 10 ms"),
-    pytest.param(Line(20, 50, jitter_ms=30), 0.8, 139, 345, id="jitter of 30 ms"),
-    pytest.param(Line(60, 20, jitter_ms=40), 0.8, 251, 600, id="jitter of 40 ms"),
-    pytest.param(Line(40, 20, loss=0.01), 0.8, 139, 312, id="1 % of loss"),
+    pytest.param(Line(30, 20, jitter_ms=10), 0.9, 48, id="jitter of 10 ms"),
+    pytest.param(Line(20, 50, jitter_ms=30), 0.8, 79, id="jitter of 30 ms"),
+    pytest.param(Line(60, 20, jitter_ms=40), 0.8, 140, id="jitter of 40 ms"),
+    pytest.param(Line(40, 20, loss=0.01), 0.8, 40, id="1 % of loss"),
 ]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("line", "share", "p50_ms", "p99_ms"), NOISY)
+@pytest.mark.parametrize(("line", "share", "idle_ms"), NOISY)
 def test_bulk_fills_a_noisy_line_as_a_plain_connection_does(
-    line: Line, share: float, p50_ms: float, p99_ms: float
+    line: Line, share: float, idle_ms: float
 ) -> None:
-    trials = [Trial(line, downloads=1, seed=seed) for seed in SEEDS]
-    for trial in trials:
-        trial.timeline.run(4)
-    shares = [trial.rate(19) / plain(line, 4, 19, seed) for seed, trial in enumerate(trials)]
+    shares, ours, without = [], [], []
+    for seed in SEEDS:
+        trial = Trial(line, downloads=1, seed=seed)
+        no_rule = Trial(line, downloads=1, seed=seed, rule=SwitchedOff)
+        for each in (trial, no_rule):
+            each.timeline.run(4)
+        shares.append(trial.rate(16) / plain(line, 4, 16, seed))
+        no_rule.timeline.run(16)
+        ours.append((trial.echo_s(4, 0.5), trial.echo_s(4, 0.99)))
+        without.append((no_rule.echo_s(4, 0.5), no_rule.echo_s(4, 0.99)))
     assert median(shares) >= share
-    assert 1000 * median(trial.echo_s(4, 0.5) for trial in trials) <= p50_ms
-    assert 1000 * median(trial.echo_s(4, 0.99) for trial in trials) <= p99_ms
+    assert min(shares) >= 0.25  # some weathers take a cap's growth seconds to get over
+    (p50, p99), (p50_without, p99_without) = (
+        [1000 * median(times) for times in zip(*each, strict=True)] for each in (ours, without)
+    )
+    if line.jitter_ms == 10:
+        assert p50 <= 1.8 * idle_ms + 10
+    else:
+        assert p50 - idle_ms <= 0.9 * (p50_without - idle_ms)
+    assert p99 <= 1.1 * p99_without
 
 
 def test_bulk_that_a_jump_holds_back_is_allowed_more_and_paced() -> None:
@@ -85,9 +100,13 @@ def test_bulk_that_a_jump_holds_back_is_allowed_more_and_paced() -> None:
     line = Line(30, 20, jitter_ms=10)
     trial = Trial(line, downloads=1, seed=0)
     trial.timeline.run(3)
-    assert trial.rate(7) >= 0.85 * full(line)
+    before, most = trial.carried, 0.0
+    for tick in range(300, 700):
+        trial.timeline.run(tick / 100)
+        most = max(most, trial.rule.jitter.allowance_s)
+    assert trial.carried - before >= 4 * 0.85 * full(line)
     assert trial.echo_s(3, 0.5) <= 0.096
-    assert trial.rule.jitter.allowance_s > 0.001
+    assert most > 0.01
 
 
 def test_noise_costs_a_steady_line_nothing() -> None:
@@ -95,6 +114,30 @@ def test_noise_costs_a_steady_line_nothing() -> None:
     trial.timeline.run(5)
     assert trial.rule.jitter.allowance_s < 0.001
     assert trial.rule.due_at == math.inf
+
+
+@pytest.mark.slow
+def test_an_allowance_that_fills_the_queue_by_itself_is_given_up() -> None:
+    """Of 2 Mbit/s each loss is a long silence, from which the next one would be allowed."""
+    trial = Trial(Line(40, 2), downloads=8)
+    trial.timeline.run(4)
+    trial.rule.jitter.allowance_s = 0.25
+    trial.timeline.run(16)
+    assert trial.rule.jitter.allowance_s < 0.01
+    trial.timeline.run(24)
+    assert trial.echo_s(16, 0.99) <= 0.1
+
+
+@pytest.mark.slow
+def test_a_probe_on_a_long_line_makes_no_queue_and_no_loss() -> None:
+    """Opened at once, what comes back as one block would go out twice as fast as the line."""
+    line = Line(250, 20)
+    trial = Trial(line, downloads=1)
+    trial.timeline.run(16)
+    dropped = trial.up.dropped
+    assert trial.rate(40) >= 0.93 * full(line)
+    assert trial.up.dropped == dropped
+    assert trial.echo_s(16, 0.99) <= 0.44
 
 
 @pytest.mark.slow
@@ -121,6 +164,51 @@ def test_both_ways_at_once() -> None:
     trial.timeline.run(4)
     assert trial.rate(14) >= 0.85 * 2 * full(line)  # as two plain connections
     assert trial.echo_s(4, 0.99) <= 0.09
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", [Line(20, 50), Line(100, 20)], ids=["20 ms", "100 ms"])
+def test_both_ways_at_once_neither_starves_the_other(line: Line) -> None:
+    """A round trip that is known 5 ms too long was enough for one to fall to a twentieth."""
+    trial = Trial(line, downloads=1, uploads=1)
+    trial.timeline.run(4)
+    before = [sum(end.bulk.values()) for end in (trial.session.server, trial.session.client)]
+    trial.timeline.run(24)
+    ends = (trial.session.server, trial.session.client)
+    rates = [(sum(end.bulk.values()) - was) / 20 for end, was in zip(ends, before, strict=True)]
+    assert min(rates) >= 0.6 * full(line)
+    assert sum(rates) >= 1.6 * full(line)
+    assert trial.echo_s(4, 0.5) <= 0.0017 * line.rtt_ms + 0.015
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "line", [Line(20, 50, jitter_ms=30), Line(60, 20, jitter_ms=40)], ids=["30 ms", "40 ms"]
+)
+def test_both_ways_at_once_on_a_noisy_line(line: Line) -> None:
+    """Half of the acks ride on data; without an allowance both fell to a tenth."""
+    shares = []
+    for seed in SEEDS:
+        trial = Trial(line, downloads=1, uploads=1, seed=seed)
+        trial.timeline.run(4)
+        shares.append(trial.rate(16) / plain(line, 4, 16, seed))
+    assert median(shares) >= 1.2
+    assert min(shares) >= 0.5
+
+
+@pytest.mark.slow
+def test_many_echoes_beside_a_download_on_a_noisy_line_take_little_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A game, or a terminal: its data goes the other way, and acks ride on it."""
+    monkeypatch.setattr(session, "_ECHO_EVERY_S", 0.01)
+    line = Line(20, 50, jitter_ms=30)
+    shares = []
+    for seed in SEEDS:
+        trial = Trial(line, downloads=1, seed=seed)
+        trial.timeline.run(4)
+        shares.append(trial.rate(16) / plain(line, 4, 16, seed))
+    assert median(shares) >= 0.75
 
 
 def test_the_slow_start_of_the_kernel_is_not_taken_for_a_queue_of_the_line() -> None:
@@ -185,35 +273,4 @@ def test_idle_samples_never_lower_the_rate() -> None:
     rate = trial.rule.rate
     trial.session.client.busy = False
     trial.timeline.run(40)  # nothing but small frames for longer than ten rounds
-    assert trial.rule.rate >= 0.99 * rate
-
-
-# --- peers that acknowledge as they like ---------------------------------------------------------
-
-
-def bulk(rule: InFlight, acks: list[tuple[float, int]]) -> int:
-    """Send while it may; each ack is for so many old messages. Returns the most unacknowledged."""
-    now, most = 0.0, 0
-    sizes: list[int] = []
-    for at, number in acks:
-        while rule.may_go(now) and rule.unacked_bytes < 15 * 1024 * 1024:
-            sizes.append(rule.message_bytes)
-            rule.sent(sizes[-1], now)
-        most = max(most, rule.unacked_bytes)
-        now = at
-        if number and sizes:
-            rule.acknowledged(sum(sizes[:number]), now)
-            del sizes[:number]
-    return most
-
-
-def test_a_peer_that_acknowledges_in_bursts_of_a_second_gets_a_bounded_allowance() -> None:
-    rule = InFlight()
-    bulk(rule, [(float(second), 10_000) for second in range(1, 200)])
-    assert rule.jitter.allowance_s <= 0.3
-    assert rule.unacked_bytes <= 15 * 1024 * 1024 + 64 * 1024
-
-
-def test_a_peer_that_acknowledges_at_once_and_one_that_never_does_are_held_to_the_bound() -> None:
-    assert bulk(InFlight(), [(second / 1e6, 1) for second in range(1, 5000)]) < 16 * 1024 * 1024
-    assert bulk(InFlight(), [(float(second), 0) for second in range(1, 50)]) < 16 * 1024 * 1024
+    assert trial.rule.rate >= 0.97 * rate
