@@ -21,7 +21,7 @@ FLAKE8_ASYNC := ASYNC100,ASYNC101,ASYNC102,ASYNC103,ASYNC104,ASYNC113,ASYNC119
 # It takes 0.2 to 0.8 s a file, so it is given those alone in which it may find something, and that
 # have changed since all were found to be good.
 ASYNC_WORDS := async |await |BaseException|Cancelled|except:
-ASYNC_GOOD := $(VENV)/async-$(SUM)
+ASYNC_GOOD := $(VENV)/async-$(firstword $(shell cat pyproject.toml Makefile | cksum))
 
 PY_FILES := find . -name '*.py' -not -path './.*' -not -path './build/*' -not -path '*/node_modules/*'
 

@@ -44,8 +44,10 @@ _SLACK_S: Final = 0.008
 _ACK_DELAY_S: Final = 0.005  # of the peer; what it may add to a round trip
 _ACKED_AT_ONCE: Final = 2  # messages
 
+# Faster than the rate, since a rate is found to be larger only by sending more; by no more than
+# that, since the surplus is a queue.
 _PACE: Final = 1.15
-_NOISE_FROM_S: Final = 0.001  # of what it needs; less is none
+_NOISE_FROM_S: Final = 0.001  # of what it needs; less is the grain of timers
 _PACED_AT_ONCE_S: Final = 0.004  # a timer may be late by this
 
 # A line that needs an allowance runs empty between bursts: within 2 s a round trip comes near the
@@ -90,7 +92,7 @@ class InFlight:
 
     def __repr__(self) -> str:
         state = "probing" if self._trips.probe else "steady" if self._start.over else "starting"
-        line = f"{self.rate:.0f} B/s, {self.round_trip_s:.4f} s"
+        line = f"{self.rate:.0f} B/s, {self.round_trip_s:.4f} s, {self.jitter!r}"
         return f"<InFlight {state} {self.unacked_bytes} of {self.cap_bytes:.0f} bytes, {line}>"
 
     @property

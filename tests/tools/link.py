@@ -14,7 +14,9 @@ from itertools import accumulate
 from random import Random
 from typing import Final, NamedTuple
 
-# What was held back leaves no faster than this multiple of the rate, as from a base station.
+# What was held back leaves no faster than this multiple of the rate: a radio hop retransmits, and
+# then is faster than the line behind it, but not without end. No measure says four; at once, all of
+# it would be one packet to a receiver.
 _CATCH_UP: Final = 4
 
 

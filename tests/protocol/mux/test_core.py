@@ -20,6 +20,7 @@ from protocol.mux.codec import pack, pack_code, pack_head, pack_map, pack_open
 from protocol.mux.control import Heartbeat
 from protocol.mux.core import Core
 from protocol.mux.events import ClaimAsked, GoingAway, Readable
+from protocol.mux.inflight import InFlight
 from protocol.mux.messages import Goaway
 from protocol.mux.streams import TRANSITIONS, HalfState, Item, Stream
 from protocol.mux.wire import FrameType, frame, split_message
@@ -321,6 +322,36 @@ def test_ack_rides_in_every_message_that_has_news() -> None:
     assert kinds_of(pair.client.next_message(0.0)) == [FrameType.HEAD, FrameType.ACK]
     pair.client.send_data(other, b"x")
     assert kinds_of(pair.client.next_message(0.0)) == [FrameType.DATA]
+
+
+class Told(InFlight):
+    """Notes of each ack whether it came without data."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.alone: list[bool] = []
+
+    def acknowledged(self, size: int, now: float, *, alone: bool = True) -> None:
+        self.alone.append(alone)
+        super().acknowledged(size, now, alone=alone)
+
+
+def test_an_ack_behind_data_is_told_from_one_that_comes_alone() -> None:
+    """Behind data it has waited in the peer's queue, and its time says less of the line."""
+    pair = CorePair()
+    stream, other = pair.open(post("chunked"))
+    pair.client.send_head(other, OK)
+    pair.settle()
+    pair.server.sent.in_flight = told = Told()
+    for number, rides in enumerate((False, True)):
+        pair.now = 100.0 + number
+        pair.server.send_data(stream, b"y")
+        pair.to_client()
+        if rides:
+            pair.client.send_data(other, b"x")
+        pair.now += 0.1
+        pair.to_server()
+    assert told.alone == [True, False]
 
 
 def test_session_falls_silent_without_work_but_for_pings() -> None:

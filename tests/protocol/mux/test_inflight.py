@@ -10,6 +10,7 @@ import pytest
 
 from protocol.limits import KIB
 from protocol.mux.inflight import InFlight
+from protocol.mux.jitter import Jitter
 from tests.protocol.mux.lines.trial import Line, Trial
 
 NOW = 5.01
@@ -113,6 +114,80 @@ def test_noise_below_a_millisecond_paces_nothing() -> None:
     rule.sent(rule.message_bytes, NOW)
     rule.may_go(NOW)
     assert rule.due_at == math.inf
+
+
+class Told(Jitter):
+    """Notes whether bulk waited, ack by ack, and learns nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[bool] = []
+        self.alone: list[bool] = []
+
+    def acknowledged(
+        self,
+        size: int,
+        now: float,
+        rate: float,
+        usual: float,
+        slack_s: float,
+        *,
+        waits: bool,
+        alone: bool,
+    ) -> None:
+        self.waits.append(waits)
+        self.alone.append(alone)
+
+
+def full(told: Told, now: float) -> tuple[InFlight, list[int]]:
+    """A settled rule with nothing of old, up to its cap; what is on its way, message by message."""
+    rule = settled()
+    rule.jitter = told
+    rule.acknowledged(rule.unacked_bytes, now)
+    told.waits.clear()
+    told.alone.clear()
+    sizes = []
+    while rule.may_go(now):
+        sizes.append(rule.message_bytes)
+        rule.sent(sizes[-1], now)
+    return rule, sizes
+
+
+def test_bulk_waits_for_room_when_the_cap_is_reached_and_there_is_more() -> None:
+    told = Told()
+    rule, sizes = full(told, NOW)
+    rule.acknowledged(sizes[0], NOW + 0.05)
+    rule.acknowledged(sizes[1], NOW + 0.05)  # there was room, and nobody used it
+    assert told.waits == [True, False]
+
+
+def test_bulk_that_has_nothing_more_does_not_wait_for_room() -> None:
+    told = Told()
+    rule, sizes = full(told, NOW)
+    rule.idle()
+    rule.acknowledged(sizes[0], NOW + 0.05)
+    assert told.waits == [False]
+
+
+def test_a_line_that_has_not_run_empty_for_two_seconds_has_nothing_to_learn_from() -> None:
+    told = Told()
+    rule, sizes = full(told, NOW)
+    now = NOW
+    for late_s in (0.05, 0.5, 0.5, 0.5, 0.5, 0.5):
+        now += late_s
+        rule.acknowledged(sizes.pop(0), now)
+        while rule.may_go(now):
+            sizes.append(rule.message_bytes)
+            rule.sent(sizes[-1], now - 0.4)  # each round trip is longer than the cap explains
+    assert told.waits == [True, True, True, True, False, False]
+
+
+def test_the_rule_is_told_whether_an_ack_came_alone() -> None:
+    told = Told()
+    rule, sizes = full(told, NOW)
+    rule.acknowledged(sizes[0], NOW + 0.05, alone=False)
+    rule.acknowledged(sizes[1], NOW + 0.05)
+    assert told.alone == [False, True]
 
 
 def test_a_cap_that_holds_less_than_two_messages_does_not_stop_the_line() -> None:

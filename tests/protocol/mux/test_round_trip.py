@@ -38,6 +38,16 @@ def test_three_late_rounds_are_reason_enough_but_not_within_a_second_of_a_probe(
     assert trips.should_probe(6.1)
 
 
+def test_late_rounds_before_a_probe_do_not_count_after_it() -> None:
+    trips = RoundTrip()
+    trips.learn(0.04, 0.0)
+    for _ in range(2):
+        trips.end_round(late=True)
+    trips.end_probe(0.04, 1.0)
+    trips.end_round(late=True)
+    assert not trips.should_probe(5.0)
+
+
 def test_the_shortest_of_a_round_is_forgotten_with_it() -> None:
     trips = RoundTrip()
     trips.learn(0.05, 1.0)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tests.protocol.mux.lines.timeline import Timeline
 
-# What was held back leaves at most so much faster than the line.
+# What was held back leaves at most so much faster than the line, as in tests/tools/link.py.
 _HELD_RATE = 4
 # The time between two beginnings of standing still, in the mean.
 _STALL_EVERY_S = 0.1
