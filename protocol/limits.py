@@ -64,6 +64,13 @@ BUDGET_BYTES: Final = 32 * MIB
 FIRST_CREDIT_BYTES: Final = 16 * KIB
 # What a stream starts with while there is budget: 5 MB/s at 50 ms, until the window grows.
 START_WINDOW_BYTES: Final = 256 * KIB
+
+# On a line of 250 ms it is twice that, so that a download of its first second is not cut into
+# bursts, and in between as the round trip is. No stream begins with more than a part of what may be
+# lent, so that 54 may begin at once there, where 64 may on a shorter line.
+START_BYTES_PER_S: Final = 2 * MIB
+START_WINDOW_LONG_BYTES: Final = 512 * KIB
+START_PARTS: Final = 32
 # No stream may borrow more than a quarter of the budget.
 STREAM_WINDOW_MAX_BYTES: Final = BUDGET_BYTES // 4
 
@@ -78,7 +85,7 @@ JOINED_MAX_BYTES: Final = KIB
 # where messages are short, a round of eight downloads takes a few ms. Of the longest it is this.
 TURN_BYTES: Final = 16 * KIB
 TURNS_A_MESSAGE: Final = 4
-TURN_MIN_BYTES: Final = KIB  # of which a frame's header is 1 %
+TURN_MIN_BYTES: Final = 1440  # half of the shortest message; a frame's header is 0.8 % of it
 # Turns of waking streams in a row before an old one gets its own (as RFC 8290 orders new flows
 # before old ones, with a bound).
 WAKING_TURNS_MAX: Final = 8

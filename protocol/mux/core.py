@@ -99,7 +99,7 @@ class Core:
         self._incoming = Incoming(
             self.streams,
             self._outgoing,
-            None if is_server else OpenLimits(self.budget, max_streams, body_credit),
+            None if is_server else OpenLimits(self.budget, max_streams, body_credit, heartbeat),
         )
         self.sent = self._outgoing.sent
 
@@ -120,7 +120,9 @@ class Core:
         leaving = self.control.peer_leaving is not None or self.failed
         if not self.is_server or leaving or len(self.streams) >= self.max_streams:
             raise LocalProtocolError("no stream may be opened now")
-        window = ReceiveWindow(self.budget, 0, now, start_window(opened))
+        round_trip_s = self.control.heartbeat.round_trip_s
+        size = start_window(opened, round_trip_s, self.budget.free)
+        window = ReceiveWindow(self.budget, 0, now, size)
         window.grow_credit(now)
         opened = Open._make((*opened[:-1], window.granted))
         try:

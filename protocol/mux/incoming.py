@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from protocol.errors import RemoteProtocolError
 from protocol.limits import INFORMATIONAL_HEADS_MAX
 from protocol.mux.codec import read_code, read_head, read_open, read_trailers, read_uint
+from protocol.mux.control import Heartbeat
 from protocol.mux.events import Event, Opened, Readable, Stopped
 from protocol.mux.outgoing import Outgoing
 from protocol.mux.streams import (
@@ -37,6 +38,7 @@ class OpenLimits(NamedTuple):
     budget: Budget
     max_streams: int
     body_credit: int
+    heartbeat: Heartbeat
 
 
 class Incoming:
@@ -94,7 +96,9 @@ class Incoming:
             raise RemoteProtocolError("more streams than were announced")
         opened = read_open(body)
         self.last_id = stream_id
-        window = ReceiveWindow(opening.budget, opening.body_credit, now, start_window(opened))
+        budget = opening.budget
+        size = start_window(opened, opening.heartbeat.round_trip_s, budget.free)
+        window = ReceiveWindow(budget, opening.body_credit, now, size)
         sending = SendHalf(HalfState.HEADS, opened.credit, None)
         receiving = ReceiveHalf(first_state(opened), window, opened.body)
         if opened.kind != WEBSOCKET:

@@ -11,6 +11,7 @@ data after a 101 and the next request after anything else. The answer's half beg
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from enum import IntEnum
 from typing import Final, Protocol
@@ -20,7 +21,10 @@ from protocol.limits import (
     FIRST_CREDIT_BYTES,
     JOINED_MAX_BYTES,
     READ_BYTES,
+    START_BYTES_PER_S,
+    START_PARTS,
     START_WINDOW_BYTES,
+    START_WINDOW_LONG_BYTES,
 )
 from protocol.mux.messages import Head, Open
 from protocol.mux.scheduler import Turn
@@ -107,9 +111,21 @@ def first_state(opened: Open) -> HalfState:
     return HalfState.HELD if opened.kind == WEBSOCKET else HalfState.BODY
 
 
-def start_window(opened: Open) -> int:
-    """Return the first window: small for a WebSocket, since many stay open and carry little."""
-    return FIRST_CREDIT_BYTES if opened.kind == WEBSOCKET else START_WINDOW_BYTES
+def start_window(opened: Open, round_trip_s: float, lendable_bytes: int) -> int:
+    """Return the first window: small for a WebSocket, since many stay open and carry little.
+
+    Args:
+        opened: what is asked for.
+        round_trip_s: of the session. On a long line the window is larger: where TCP's own start is
+            faster than a window grows, credit releases bursts that routers drop.
+        lendable_bytes: what the budget has; one stream takes a part of it.
+    """
+    if opened.kind == WEBSOCKET:
+        return FIRST_CREDIT_BYTES
+    if round_trip_s == math.inf:
+        return START_WINDOW_BYTES
+    wanted = int(min(START_BYTES_PER_S * round_trip_s, START_WINDOW_LONG_BYTES))
+    return max(min(wanted, lendable_bytes // START_PARTS), START_WINDOW_BYTES)
 
 
 def length_after(head: Head) -> BodyLength:

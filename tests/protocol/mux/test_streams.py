@@ -1,12 +1,22 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from protocol.http.fields import BodyForm
-from protocol.limits import JOINED_MAX_BYTES, READ_BYTES
-from protocol.mux.streams import BodyLength, HalfState, Item, ReceiveHalf, item_of, length_after
+from protocol.limits import FIRST_CREDIT_BYTES, JOINED_MAX_BYTES, KIB, MIB, READ_BYTES
+from protocol.mux.streams import (
+    BodyLength,
+    HalfState,
+    Item,
+    ReceiveHalf,
+    item_of,
+    length_after,
+    start_window,
+)
 from protocol.mux.windows import Budget, ReceiveWindow
-from tests.protocol.mux.pair import CONTINUE, OK, SWITCHING
+from tests.protocol.mux.pair import CONTINUE, GET, OK, SWITCHING, UPGRADE
 
 
 def half(state: HalfState = HalfState.BODY) -> ReceiveHalf:
@@ -109,3 +119,23 @@ def test_drop_cuts_unless_all_has_come_and_was_taken(
     receiving.drop()
     assert receiving.cut is cut
     assert receiving.drained
+
+
+@pytest.mark.parametrize(
+    ("round_trip_ms", "lendable_mib", "kib"),
+    [
+        (math.inf, 16, 256),
+        (40, 16, 256),
+        (125, 16, 256),
+        (200, 16, 409),
+        (250, 16, 512),
+        (600, 16, 512),
+        (600, 9, 288),
+        (600, 1, 256),
+    ],
+)
+def test_first_window_is_larger_on_a_long_line_and_a_part_of_what_may_be_lent(
+    round_trip_ms: float, lendable_mib: int, kib: int
+) -> None:
+    assert start_window(GET, round_trip_ms / 1000, lendable_mib * MIB) // KIB == kib
+    assert start_window(UPGRADE, round_trip_ms / 1000, lendable_mib * MIB) == FIRST_CREDIT_BYTES
