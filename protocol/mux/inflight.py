@@ -14,8 +14,9 @@ message.
 
 Where there is noise, bulk is also *paced*: it goes at 1.15 of the rate at most. Acks that come at
 once would else release as much at once, which is a queue on the line and in the kernel. So it is
-after a probe, until a cap's worth was sent: what a probe has on its way is one block, whose acks
-come at the line's rate for half a round trip and then not at all.
+after a pause and after a probe, until a cap's worth was sent. After a pause TCP begins a slow start
+of its own, whose bursts routers drop. What a probe has on its way is one block, whose acks come at
+the line's rate for half a round trip and then not at all.
 
 `delivery` measures the rate, `round_trip` finds the smallest round trip and looks for it again;
 `slow_start` says until when there is no cap. The rate follows a cap that is too low down, and a cap
@@ -60,9 +61,7 @@ _EMPTY_LIFE_S: Final = 2.0
 # settled at half the line. At most 10 ms of the line, which is what a small frame waits for.
 _PARTS: Final = 16
 _MESSAGE_S: Final = 0.010
-# Two full packets of 1,448 bytes, with what a WebSocket frame adds: with 2 KiB the second packet
-# was a small one, and a line of 2 Mbit/s lost 2 % to headers.
-_MESSAGE_MIN_BYTES: Final = 2880
+_MESSAGE_MIN_BYTES: Final = 2 * KIB
 _MESSAGE_MAX_BYTES: Final = 64 * KIB
 # While the session starts: TCP's first window holds three of the first ones, so that the first
 # round trip waits for no second window, and for no ack that is late because it is for one message.
@@ -87,7 +86,7 @@ class InFlight:
         self._start = SlowStart()
         self._trips = RoundTrip()
         self._emptied_at = 0.0  # when a round trip was last near the smallest
-        self._fills_to = 0.0  # the byte up to which the line is filled again, after a probe
+        self._fills_to = 0.0  # the byte up to which the line is filled again
         self._cap_bytes = math.inf
         self._message_bytes = _MESSAGE_STARTING_BYTES
         self._paced_until = 0.0  # by what was sent
@@ -149,6 +148,7 @@ class InFlight:
         if not self.unacked_bytes:
             self._trips.paused(now - self._delivery.acked_at)
             self._delivery.restart(now)
+            self._fill()
         self._pace(size, now)
         self._delivery.message_sent(size, now, probing=self._trips.probe is not None)
 
@@ -226,6 +226,10 @@ class InFlight:
         """By this rule the peer's bulk keeps our acks waiting so long."""
         return (_GAIN - 1) * self.round_trip_s + _SLACK_S if self.jitter.two_ways else 0.0
 
+    def _fill(self) -> None:
+        if self._start.over:
+            self._fills_to = self._delivery.sent + self._product
+
     def _pace(self, size: int, now: float) -> None:
         if self._is_noisy or self._delivery.sent < self._fills_to:
             earliest = max(self._paced_until, now - _PACED_AT_ONCE_S)
@@ -253,7 +257,7 @@ class InFlight:
         elif not probe.goes_on(sample.end, sent, sample.round_trip_s):
             self._trips.end_probe(self._without_others(probe.shortest_s), now)
             self._delivery.forget_best()
-            self._fills_to = sent + self._product
+            self._fill()
 
     def _without_others(self, round_trip_s: float) -> float:
         if not self.jitter.two_ways or round_trip_s <= self.round_trip_s:

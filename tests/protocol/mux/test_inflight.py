@@ -109,6 +109,26 @@ def test_what_is_paced_says_when_it_may_go_and_then_may() -> None:
     assert rule.may_go(rule.due_at)
 
 
+def test_after_a_pause_a_cap_s_worth_is_paced_and_no_more() -> None:
+    """TCP begins its own slow start then, whose bursts routers drop."""
+    rule = settled()
+    rule.acknowledged(rule.unacked_bytes, NOW)
+    whole = rule.cap_bytes
+    now, sent, paced_until = NOW + 5.0, 0, 0
+    sizes: list[int] = []
+    while sent < 3 * whole:
+        if rule.may_go(now):
+            sizes.append(rule.message_bytes)
+            rule.sent(sizes[-1], now)
+            sent += sizes[-1]
+        elif rule.due_at < math.inf:
+            now, paced_until = rule.due_at, sent
+        else:
+            now += sizes[0] / rule.rate
+            rule.acknowledged(sizes.pop(0), now)
+    assert 0.8 * whole < paced_until <= 1.2 * whole
+
+
 def test_noise_below_a_millisecond_paces_nothing() -> None:
     rule = settled(allowance_s=0.001)
     rule.sent(rule.message_bytes, NOW)
@@ -139,40 +159,40 @@ class Told(Jitter):
         self.alone.append(alone)
 
 
-def full(told: Told, now: float) -> tuple[InFlight, list[int]]:
-    """A settled rule with nothing of old, up to its cap; what is on its way, message by message."""
-    rule = settled()
+def full(told: Told) -> tuple[InFlight, list[int], float]:
+    """A settled rule with nothing of old, up to its cap; what is on its way, and the time."""
+    rule, now = settled(), NOW
     rule.jitter = told
     rule.acknowledged(rule.unacked_bytes, now)
     told.waits.clear()
     told.alone.clear()
     sizes = []
-    while rule.may_go(now):
+    while rule.may_go(now) or rule.due_at < math.inf:
+        now = max(now, rule.due_at) if rule.due_at < math.inf else now
         sizes.append(rule.message_bytes)
         rule.sent(sizes[-1], now)
-    return rule, sizes
+    return rule, sizes, now
 
 
 def test_bulk_waits_for_room_when_the_cap_is_reached_and_there_is_more() -> None:
     told = Told()
-    rule, sizes = full(told, NOW)
-    rule.acknowledged(sizes[0], NOW + 0.05)
-    rule.acknowledged(sizes[1], NOW + 0.05)  # there was room, and nobody used it
+    rule, sizes, now = full(told)
+    rule.acknowledged(sizes[0], now + 0.05)
+    rule.acknowledged(sizes[1], now + 0.05)  # there was room, and nobody used it
     assert told.waits == [True, False]
 
 
 def test_bulk_that_has_nothing_more_does_not_wait_for_room() -> None:
     told = Told()
-    rule, sizes = full(told, NOW)
+    rule, sizes, now = full(told)
     rule.idle()
-    rule.acknowledged(sizes[0], NOW + 0.05)
+    rule.acknowledged(sizes[0], now + 0.05)
     assert told.waits == [False]
 
 
 def test_a_line_that_has_not_run_empty_for_two_seconds_has_nothing_to_learn_from() -> None:
     told = Told()
-    rule, sizes = full(told, NOW)
-    now = NOW
+    rule, sizes, now = full(told)
     for late_s in (0.05, 0.5, 0.5, 0.5, 0.5, 0.5):
         now += late_s
         rule.acknowledged(sizes.pop(0), now)
@@ -184,9 +204,9 @@ def test_a_line_that_has_not_run_empty_for_two_seconds_has_nothing_to_learn_from
 
 def test_the_rule_is_told_whether_an_ack_came_alone() -> None:
     told = Told()
-    rule, sizes = full(told, NOW)
-    rule.acknowledged(sizes[0], NOW + 0.05, alone=False)
-    rule.acknowledged(sizes[1], NOW + 0.05)
+    rule, sizes, now = full(told)
+    rule.acknowledged(sizes[0], now + 0.05, alone=False)
+    rule.acknowledged(sizes[1], now + 0.05)
     assert told.alone == [False, True]
 
 
