@@ -85,7 +85,7 @@ JOINED_MAX_BYTES: Final = KIB
 # where messages are short, a round of eight downloads takes a few ms. Of the longest it is this.
 TURN_BYTES: Final = 16 * KIB
 TURNS_A_MESSAGE: Final = 4
-TURN_MIN_BYTES: Final = 1440  # half of the shortest message; a frame's header is 0.8 % of it
+TURN_MIN_BYTES: Final = KIB  # of which a frame's header is 1 %
 # Turns of waking streams in a row before an old one gets its own (as RFC 8290 orders new flows
 # before old ones, with a bound).
 WAKING_TURNS_MAX: Final = 8

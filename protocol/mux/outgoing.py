@@ -160,8 +160,7 @@ class Outgoing:
         frames = size = 0
         message_bytes = self.sent.in_flight.message_bytes
         waking_turn = min(message_bytes, TURN_BYTES)
-        turns = max(min(TURNS_A_MESSAGE, message_bytes // TURN_MIN_BYTES), 1)
-        bulk_turn = message_bytes // turns - HEADER_BYTES  # equal parts, or the last has too little
+        bulk_turn = max(message_bytes // TURNS_A_MESSAGE, TURN_MIN_BYTES)
         while room > HEADER_BYTES:
             bulk = size < most and unacked < UNACKED_BULK_MAX_BYTES
             stream = self._scheduler.next(bulk=bulk)
