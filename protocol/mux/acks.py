@@ -6,9 +6,10 @@ counted nor acknowledged.
 
 Messages are kept, as they were sent and by reference, until they are acknowledged. What a message
 costs beside its bytes counts, too: a peer that acknowledges nothing, and has us send single bytes,
-would else have us keep a million messages. After a resume
-the other end says how many frames it has, and the counted frames of the rest are retransmitted
-before anything new is packed, since their numbers are their order.
+would else have us keep a million messages.
+
+After a resume the other end says how many frames it has, and the counted frames of the rest are
+retransmitted before anything new is packed, since their numbers are their order.
 """
 
 from __future__ import annotations

@@ -130,8 +130,13 @@ class InFlight:
         return self._cap_bytes
 
     @property
+    def waking_bytes(self) -> int:
+        """The longest turn of what wakes: a message, but not one of a start's first, short ones."""
+        return self._message_bytes
+
+    @property
     def message_bytes(self) -> int:
-        """The best length of a message, in bytes."""
+        """The best length of a message of bulk, in bytes."""
         if self._start.over:
             return self._message_bytes
         first = self.unacked_bytes < _FIRST_FLIGHT_BYTES

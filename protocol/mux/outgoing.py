@@ -159,7 +159,7 @@ class Outgoing:
         """
         frames = size = 0
         message_bytes = self.sent.in_flight.message_bytes
-        waking_turn = min(message_bytes, TURN_BYTES)
+        waking_turn = min(self.sent.in_flight.waking_bytes, TURN_BYTES)
         bulk_turn = max(message_bytes // TURNS_A_MESSAGE, TURN_MIN_BYTES)
         while room > HEADER_BYTES:
             bulk = size < most and unacked < UNACKED_BULK_MAX_BYTES

@@ -105,7 +105,7 @@ class SlowLine(InFlight):
     """A message of 1,000 bytes, and no room for bulk behind it."""
 
     cap_bytes = 1000
-    message_bytes = 1000
+    message_bytes = waking_bytes = 1000
 
 
 def test_bulk_waits_for_the_line_and_what_wakes_does_not() -> None:
@@ -134,7 +134,7 @@ def test_what_wakes_leaves_together_and_a_head_is_never_cut() -> None:
 
 def test_four_downloads_share_a_message() -> None:
     class Line(InFlight):
-        message_bytes = 8192
+        message_bytes = waking_bytes = 8192
 
     pair = CorePair()
     pair.server.sent.in_flight = Line()
@@ -147,6 +147,16 @@ def test_four_downloads_share_a_message() -> None:
     bulk = carried(next_frames(pair.server))
     assert [size for _, size in bulk] == [2048, 2048, 2048, 2012]  # with headers, a message
     assert len({stream for stream, _ in bulk}) == 4
+
+
+def test_an_answer_of_a_few_kib_is_one_message_although_a_sessions_first_bulk_is_shorter() -> None:
+    pair = CorePair()
+    stream = uploading(pair)
+    settled(pair)
+    acknowledge(pair)
+    assert pair.server.sent.in_flight.message_bytes == 4096
+    pair.server.send_data(stream, bytes(10_000))
+    assert carried(next_frames(pair.server)) == [(stream.id, 10_000)]
 
 
 def test_a_waking_turn_is_no_longer_than_a_message() -> None:
