@@ -36,6 +36,18 @@ async def install(app: Path, *names: str) -> None:
         await trio.run_process([npm, "ci", "--no-audit", "--no-fund"], cwd=app)
 
 
+def edit(app: Path, name: str, text: str) -> None:
+    """Give a file of a project new content in one step, as careful editors do.
+
+    Written in place, a file is empty for a moment, and on a busy machine that is long enough to be
+    seen: Next 16.4 then builds the page without it, and may not look again. The draft lies outside
+    of what is watched.
+    """
+    draft = app.with_name("draft")
+    draft.write_text(text)
+    draft.replace(app / name)
+
+
 @asynccontextmanager
 async def node_server(app: Path, *arguments: str) -> AsyncIterator[int]:
     """`node ARGUMENTS` in the project; the port that it chose, when it says so."""

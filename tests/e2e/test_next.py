@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.e2e.browser import Visit, foreign_tunnel, in_chromium
-from tests.e2e.dev_servers import install, node_server
+from tests.e2e.dev_servers import edit, install, node_server
 from tests.e2e.raw import EVIL, HANDSHAKE, Way, ask, directly, status, through
 from tests.programs import Tunnel, open_programs
 
@@ -26,7 +26,7 @@ def use(visit: Visit, app: Path) -> None:
     visit.sees("h1", "first")
     visit.counts("#count")
     visit.mark()
-    (app / "app" / "greeting.js").write_text("export const greeting = 'second'\n")
+    edit(app, "app/greeting.js", "export const greeting = 'second'\n")
     visit.sees("h1", "second")
     page.fill("input[name=name]", "Ada")
     page.click("#remember")

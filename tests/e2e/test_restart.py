@@ -17,7 +17,7 @@ import pytest
 import trio
 
 from tests.e2e.browser import Visit, foreign_tunnel, in_chromium
-from tests.e2e.dev_servers import START_S, free_port, install
+from tests.e2e.dev_servers import START_S, edit, free_port, install
 from tests.needs import needs
 from tests.programs import Program, Programs, Tunnel, open_programs
 
@@ -67,7 +67,7 @@ class DevServer:
             await self._process.wait()
 
     def edit(self, text: str) -> None:
-        (self.app / "src" / "greeting.js").write_text(f"export const greeting = '{text}'\n")
+        edit(self.app, "src/greeting.js", f"export const greeting = '{text}'\n")
 
 
 @asynccontextmanager

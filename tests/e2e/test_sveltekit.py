@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from tests.e2e.browser import Visit, foreign_tunnel, in_chromium
-from tests.e2e.dev_servers import INSTALL_S, install, node_server
+from tests.e2e.dev_servers import INSTALL_S, edit, install, node_server
 from tests.e2e.raw import EVIL, Way, directly, status, through
 from tests.needs import needs
 from tests.programs import open_programs
@@ -21,7 +21,7 @@ def use(visit: Visit, app: Path) -> None:
     visit.sees("h1", "first")
     visit.counts("#count")
     visit.mark()
-    (app / "src" / "routes" / "greeting.js").write_text("export const greeting = 'second'\n")
+    edit(app, "src/routes/greeting.js", "export const greeting = 'second'\n")
     visit.sees("h1", "second")
     assert visit.is_marked
     use_forms(visit)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.browser import Visit, foreign_tunnel, in_chromium
-from tests.e2e.dev_servers import install, node_server
+from tests.e2e.dev_servers import edit, install, node_server
 from tests.e2e.raw import EVIL, HANDSHAKE, Way, ask, directly, status, through
 from tests.programs import open_programs
 
@@ -52,9 +52,9 @@ async def test_edits_of_a_vite_app_reach_the_page_without_a_reload(tmp_path: Pat
             visit.open()
             shows(visit, "first", "rgb(1, 2, 3)")
             visit.mark()
-            (app / "src" / "greeting.js").write_text("export const greeting = 'second'\n")
+            edit(app, "src/greeting.js", "export const greeting = 'second'\n")
             shows(visit, "second", "rgb(1, 2, 3)")
-            (app / "src" / "style.css").write_text("h1 {\n  color: rgb(4, 5, 6);\n}\n")
+            edit(app, "src/style.css", "h1 {\n  color: rgb(4, 5, 6);\n}\n")
             shows(visit, "second", "rgb(4, 5, 6)")
             assert visit.is_marked
 

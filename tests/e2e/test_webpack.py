@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.browser import Visit, foreign_tunnel, in_chromium
-from tests.e2e.dev_servers import install, node_server
+from tests.e2e.dev_servers import edit, install, node_server
 from tests.e2e.raw import EVIL, HANDSHAKE, Way, ask, directly, through
 from tests.programs import open_programs
 
@@ -38,7 +38,7 @@ async def test_edits_of_a_webpack_app_reach_the_page_without_a_reload(tmp_path: 
             visit.open()
             visit.sees("h1", "first")
             visit.mark()
-            (app / "src" / "greeting.js").write_text("export const greeting = 'second'\n")
+            edit(app, "src/greeting.js", "export const greeting = 'second'\n")
             visit.sees("h1", "second")
             assert visit.is_marked
 
