@@ -40,8 +40,8 @@ def edit(app: Path, name: str, text: str) -> None:
     """Give a file of a project new content in one step, as careful editors do.
 
     Written in place, a file is empty for a moment, and on a busy machine that is long enough to be
-    seen: Next 16.4 then builds the page without it, and may not look again. The draft lies outside
-    of what is watched.
+    seen: Next 16.4 then reports an export that is missing, and may answer the page with a 500. The
+    draft lies outside of what is watched.
     """
     draft = app.with_name("draft")
     draft.write_text(text)
