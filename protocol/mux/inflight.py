@@ -63,9 +63,10 @@ _PARTS: Final = 16
 _MESSAGE_S: Final = 0.010
 _MESSAGE_MIN_BYTES: Final = 2 * KIB
 _MESSAGE_MAX_BYTES: Final = 64 * KIB
-# While the session starts: TCP's first window holds three of the first ones, so that the first
-# round trip waits for no second window, and for no ack that is late because it is for one message.
-_MESSAGE_FIRST_BYTES: Final = 4 * KIB
+# While the session starts: TCP's first window holds six of the first ones, so that the first round
+# trip waits for no second window. An ack is for two of them at once, which are 3 ms at 10 Mbit/s:
+# with 4 KiB a line of 44 ms was taken for one of 49 until the first probe.
+_MESSAGE_FIRST_BYTES: Final = 2 * KIB
 _FIRST_FLIGHT_BYTES: Final = 12 * KIB
 _MESSAGE_STARTING_BYTES: Final = 16 * KIB
 _MESSAGES_MIN: Final = 4  # that the cap holds: one would wait for each ack
@@ -131,8 +132,21 @@ class InFlight:
 
     @property
     def waking_bytes(self) -> int:
-        """The longest turn of what wakes: a message, but not one of a start's first, short ones."""
-        return self._message_bytes
+        """The longest turn of what wakes: a message.
+
+        It is one of a start's short ones until an ack has come. After that an answer of a few KiB
+        on a session without bulk would be three messages.
+        """
+        return self._message_bytes if self._knows_line else self.message_bytes
+
+    @property
+    def together_bytes(self) -> float:
+        """The length from which on no turn of what wakes begins in a message.
+
+        Before the first ack it is a message's. Eight downloads that begin at once would else be one
+        that takes the line as long as its round trip.
+        """
+        return math.inf if self._knows_line else self.message_bytes
 
     @property
     def message_bytes(self) -> int:
@@ -180,6 +194,10 @@ class InFlight:
             self._settle()
 
     # --- what follows ---
+
+    @property
+    def _knows_line(self) -> bool:
+        return self.round_trip_s < math.inf
 
     @property
     def _is_noisy(self) -> bool:

@@ -158,10 +158,11 @@ class Outgoing:
         longer than that, but there may be more of them: they would go at once in any case.
         """
         frames = size = 0
-        message_bytes = self.sent.in_flight.message_bytes
-        waking_turn = min(self.sent.in_flight.waking_bytes, TURN_BYTES)
-        bulk_turn = max(message_bytes // TURNS_A_MESSAGE, TURN_MIN_BYTES)
-        while room > HEADER_BYTES:
+        line = self.sent.in_flight
+        together = line.together_bytes
+        waking_turn = min(line.waking_bytes, TURN_BYTES)
+        bulk_turn = max(line.message_bytes // TURNS_A_MESSAGE, TURN_MIN_BYTES)
+        while room > HEADER_BYTES and size < together:
             bulk = size < most and unacked < UNACKED_BULK_MAX_BYTES
             stream = self._scheduler.next(bulk=bulk)
             if stream is None:

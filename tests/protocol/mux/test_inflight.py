@@ -31,10 +31,10 @@ def settled(allowance_s: float = 0.0) -> InFlight:
     return deepcopy(download(allowance_s).rule)
 
 
-def test_at_first_nothing_is_held_back_and_messages_are_4_kib() -> None:
+def test_at_first_nothing_is_held_back_and_messages_are_2_kib() -> None:
     rule = InFlight()
     assert rule.may_go(0.0)
-    assert rule.message_bytes == 4 * KIB
+    assert rule.message_bytes == 2 * KIB
     rule.sent(10**7, 0.0)
     assert rule.may_go(0.0)
     assert rule.unacked_bytes == 10**7
@@ -58,12 +58,12 @@ def test_a_part_of_a_message_that_is_acknowledged_tells_nothing() -> None:
 def test_the_first_messages_fit_the_first_window_of_tcp_and_the_others_have_16_kib() -> None:
     rule = InFlight()
     sizes = []
-    for _ in range(5):
+    for _ in range(8):
         sizes.append(rule.message_bytes)
         rule.sent(sizes[-1], 0.0)
-    assert sizes == [4 * KIB, 4 * KIB, 4 * KIB, 16 * KIB, 16 * KIB]
+    assert sizes == [2 * KIB] * 6 + [16 * KIB] * 2
     rule.acknowledged(sum(sizes), 0.1)
-    assert rule.message_bytes == 4 * KIB
+    assert rule.message_bytes == 2 * KIB
 
 
 def test_what_an_echo_takes_on_a_noisy_line_does_not_end_the_start() -> None:

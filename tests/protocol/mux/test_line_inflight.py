@@ -160,11 +160,18 @@ def test_eight_downloads_share_a_line() -> None:
 
 @pytest.mark.slow
 def test_both_ways_at_once() -> None:
-    line = Line(40, 10)
-    trial = Trial(line, downloads=1, uploads=1)
-    trial.timeline.run(4)
-    assert trial.rate(14) >= 0.85 * 2 * full(line)  # as two plain connections
-    assert trial.echo_s(4, 0.99) <= 0.09
+    """One line has more luck than its neighbour: how the two directions' starts meet."""
+    shares, slowest_s = [], []
+    for rtt_ms in (39, 40, 41):
+        line = Line(rtt_ms, 10)
+        trial = Trial(line, downloads=1, uploads=1)
+        trial.timeline.run(4)
+        shares.append(trial.rate(14) / (2 * full(line)))  # of two plain connections
+        slowest_s.append(trial.echo_s(4, 0.99))
+    assert median(shares) >= 0.85
+    assert median(slowest_s) <= 0.09
+    assert min(shares) >= 0.8
+    assert max(slowest_s) <= 2.5 * 0.04 + 0.03
 
 
 @pytest.mark.slow

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from protocol.limits import (
@@ -106,6 +108,7 @@ class SlowLine(InFlight):
 
     cap_bytes = 1000
     message_bytes = waking_bytes = 1000
+    together_bytes = math.inf
 
 
 def test_bulk_waits_for_the_line_and_what_wakes_does_not() -> None:
@@ -154,9 +157,21 @@ def test_an_answer_of_a_few_kib_is_one_message_although_a_sessions_first_bulk_is
     stream = uploading(pair)
     settled(pair)
     acknowledge(pair)
-    assert pair.server.sent.in_flight.message_bytes == 4096
+    assert pair.server.sent.in_flight.message_bytes == 2048
     pair.server.send_data(stream, bytes(10_000))
     assert carried(next_frames(pair.server)) == [(stream.id, 10_000)]
+
+
+def test_before_the_first_ack_what_wakes_at_once_leaves_in_short_messages() -> None:
+    pair = CorePair()
+    for stream in [uploading(pair) for _ in range(8)]:
+        pair.server.send_data(stream, bytes(10_000))
+    flight = [carried(next_frames(pair.server)) for _ in range(5)]
+    assert [sum(size for _, size in turns) for turns in flight] == [2048, 3072, 2048, 2048, 2048]
+    next_frames(pair.server)  # TCP's first window is full
+    acknowledge(pair)
+    pair.server.send_data(uploading(pair), bytes(10_000))
+    assert 10_000 in [size for _, size in carried(next_frames(pair.server))]
 
 
 def test_a_waking_turn_is_no_longer_than_a_message() -> None:
