@@ -319,7 +319,9 @@ class World:
 
 
 def make_edge(auth_file: Path | None = None, **settings: Any) -> Edge:
-    config = ServerConfig(bind_port=PORT, auth_file=auth_file, **settings)
+    # What makes a server public makes tokens needed; most of these tests are not about that.
+    access = {"open": auth_file is None, **settings}
+    config = ServerConfig(bind_port=PORT, auth_file=auth_file, **access)
     registry = Registry(partial(config.public_url_for, port=PORT), os.urandom)
     directory = Directory(config, Authenticator(auth_file), registry, version="1.2.3")
     return Edge(directory, port=PORT)

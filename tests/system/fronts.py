@@ -70,7 +70,7 @@ def write_certificates(folder: Path) -> Path:
 async def start_server(programs: Programs, port: int, *flags: str) -> tuple[Program, int]:
     """A server whose visitors come by this port of a proxy, and its own port."""
     url = ("--public-url", f"https://localhost:{port}")
-    return await programs.server(*url, "--trusted-proxies", PROXY, *flags)
+    return await programs.server(*url, "--trusted-proxies", PROXY, "--open", *flags)
 
 
 @asynccontextmanager

@@ -775,11 +775,11 @@ def test_config_show_is_a_file_of_what_holds_and_tells_the_sources(
 def test_config_show_as_json_has_every_setting(
     capsys: pytest.CaptureFixture[str], home_file: Path
 ) -> None:
-    path = write_file(home_file, "trusted_proxies = ['::1']")
+    path = write_file(home_file, "trusted_proxies = ['::1']\nopen = true")
     shown = json.loads(printed(capsys, "config", "show", "--json"))["settings"]
     assert list(shown) == [row.name for row in TABLE.rows]
     assert shown["trusted_proxies"] == {"value": ["::1"], "source": "file", "from": f"{path}:1"}
-    assert shown["open"] == {"value": False, "source": "default"}
+    assert shown["open"] == {"value": True, "source": "file", "from": f"{path}:2"}
     assert shown["public_url"] == {"value": None, "source": "default"}
     assert shown["hold"] == {"value": 60, "source": "default"}
     # The setting, and not the flag of this command.
@@ -787,6 +787,7 @@ def test_config_show_as_json_has_every_setting(
     path.write_text("json = false")
     shown = json.loads(printed(capsys, "config", "show", "--json"))["settings"]
     assert shown["json"] == {"value": False, "source": "file", "from": f"{path}:1"}
+    assert shown["open"] == {"value": False, "source": "default"}
 
 
 @pytest.mark.usefixtures("app")

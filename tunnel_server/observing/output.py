@@ -50,7 +50,8 @@ class Output:
     def tell(self, event: ServerEvent) -> None:
         """See Sink."""
         if isinstance(event, ServerListening) and self._config.open_to_strangers:
-            logger.warning("no token is needed: whoever reaches this server can publish an app")
+            text = "no token is needed (--open): whoever reaches this server can publish an app; %s"
+            logger.warning(text, self._config.public_by)
         said = self._form.text(event) if self._config.json else self._said(event)
         if said:
             self._write(said)
@@ -70,15 +71,25 @@ class Output:
 
     def _welcome(self, event: ServerListening) -> list[str]:
         token_needed = self._config.authentication_required
-        tokens = f"with a token of {self._config.tokens_file}"
         return [
             f"tunnel-server {self._version} listens on {event.bind}",
             f"  service  {event.url}",
             f"  tunnels  {self._config.public_url_for('NAME', event.port)}",
-            f"  access   {tokens if token_needed else 'no token is needed'}",
+            f"  access   {self._access}",
             f"  connect  {client_command(event.url, token_needed=token_needed)}",
             "Ctrl-C stops it.",
         ]
+
+    @property
+    def _access(self) -> str:
+        """Says who may connect, and what made it so."""
+        config = self._config
+        if config.authentication_required:
+            since = f", since {config.public_by}" if config.public_by else ""
+            return f"with a token of {config.tokens_file}{since}"
+        if config.open_to_strangers:
+            return f"no token is needed (--open), though {config.public_by}"
+        return "no token is needed: this machine alone reaches the service"
 
     def _write(self, text: str) -> None:
         if self._stdout is None:

@@ -18,6 +18,7 @@ from protocol.errors import ConfigError
 from protocol.limits import HOLD_S, PING_INTERVAL_S, TIMEOUT_S
 from protocol.names import is_legal_domain
 from protocol.program.settings import LOG_LEVELS, LogLevel
+from tunnel_server.settings.reach import made_public_by
 from tunnel_server.settings.values import (
     BIND,
     CONNECTIONS,
@@ -42,8 +43,6 @@ from tunnel_server.settings.values import (
 if TYPE_CHECKING:
     import ssl
 
-# Names that no public DNS answers for (RFC 6761; RFC 6762 for .local).
-_LOCAL_SUFFIXES: Final = (".localhost", ".test", ".example", ".invalid", ".local")
 _CLIENT_DEFAULT_SERVER: Final = "http://localhost:8080"
 
 
@@ -132,25 +131,25 @@ class ServerConfig:
         if not 1 <= self.ping_interval_s <= self.timeout_s <= MAX_WIRE_S:
             refuse("--heartbeat", f"{HEARTBEAT}, the timeout no shorter", beat)
 
+    @cached_property
+    def public_by(self) -> str | None:
+        """The address that makes the service public, in words; None: none does."""
+        return made_public_by(self.bind_host, self.domain, self.public_url, self.trusted_proxies)
+
     @property
     def authentication_required(self) -> bool:
         """Whether a client needs a token.
 
-        It does unless the server listens on loopback **and** its domain is one that only this
-        machine knows (a server behind nginx is bound to loopback and public all the same). An auth
-        file that a flag, a variable or the settings file names is never ignored: it makes tokens
-        needed there, too. `open` overrides all of it.
+        It does where others than this machine may reach the service. An auth file that a flag, a
+        variable or the settings file names is never ignored: it makes tokens needed on a local
+        server, too. `open` overrides all of it.
         """
-        if self.open:
-            return False
-        local = ip_address(self.bind_host).is_loopback and is_local_domain(self.domain)
-        return self.auth_file is not None or not local
+        return not self.open and (self.auth_file is not None or self.public_by is not None)
 
     @property
     def open_to_strangers(self) -> bool:
         """Whether somebody on another machine may reach this server and needs no token."""
-        local = ip_address(self.bind_host).is_loopback and all(map(is_local_domain, self.domains))
-        return not self.authentication_required and not local
+        return self.open and self.public_by is not None
 
     @property
     def tokens_file(self) -> Path:
@@ -204,11 +203,6 @@ class ServerConfig:
             message = f"takes a PEM certificate that fits the unencrypted key in {self.tls_key}"
             raise ConfigError("--tls-cert", f"{message}, not {self.tls_cert} ({error})") from None
         return context
-
-
-def is_local_domain(domain: str) -> bool:
-    """Whether only this machine or network knows the domain."""
-    return domain == "localhost" or domain.endswith(_LOCAL_SUFFIXES)
 
 
 def bind_address(host: str, port: int) -> str:

@@ -58,7 +58,7 @@ def test_people_read_where_it_listens_who_may_connect_and_how() -> None:
         "tunnel-server 1.2.3 listens on 127.0.0.1:8080",
         "  service  http://localhost:8080",
         "  tunnels  http://NAME.localhost:8080",
-        "  access   no token is needed",
+        "  access   no token is needed: this machine alone reaches the service",
         "  connect  tunnel-client http 3000",
         "Ctrl-C stops it.",
     ]
@@ -66,7 +66,7 @@ def test_people_read_where_it_listens_who_may_connect_and_how() -> None:
 
 def test_people_read_where_tokens_are_if_they_are_needed() -> None:
     text = printed(ServerConfig(domain="example.com", auth_file=Path("/etc/tokens")))
-    assert "  access   with a token of /etc/tokens\n" in text
+    assert "  access   with a token of /etc/tokens, since its domain is example.com\n" in text
     command = "tunnel-client http 3000 --server http://example.com:41233 --token-file FILE"
     assert f"  connect  {command}\n" in text
 
@@ -77,6 +77,11 @@ def test_server_open_to_strangers_is_warned_of_in_the_log(caplog: pytest.LogCapt
     printed(ServerConfig(bind_host="0.0.0.0", open=True, json=True))
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
     assert "no token is needed" in caplog.text
+    assert caplog.text.endswith("; it listens on 0.0.0.0\n")
+    access = "no token is needed (--open), though it listens on 0.0.0.0"
+    assert f"  access   {access}\n" in printed(ServerConfig(bind_host="0.0.0.0", open=True))
+    text = printed(ServerConfig(auth_file=Path("/etc/tokens")))
+    assert "  access   with a token of /etc/tokens\n" in text
 
 
 @pytest.mark.parametrize(

@@ -115,48 +115,9 @@ def test_settings_cannot_be_changed() -> None:
         ServerConfig().domain = "example.com"  # type: ignore[misc]  # that is the test
 
 
-@pytest.mark.parametrize(
-    ("bind_host", "domain", "required"),
-    [
-        ("127.0.0.1", "localhost", False),
-        ("127.8.9.1", "localhost", False),
-        ("::1", "localhost", False),
-        ("127.0.0.1", "tunnels.localhost", False),
-        ("127.0.0.1", "me.test", False),
-        ("127.0.0.1", "a.b.example", False),
-        ("127.0.0.1", "me.invalid", False),
-        ("127.0.0.1", "laptop.local", False),
-        ("127.0.0.1", "example.com", True),  # behind nginx, and public all the same
-        ("::1", "example.com", True),
-        ("127.0.0.1", "notlocalhost", True),
-        ("127.0.0.1", "test", True),
-        ("127.0.0.1", "localhost.example.com", True),
-        ("0.0.0.0", "localhost", True),
-        ("::", "localhost", True),
-        ("192.168.1.5", "laptop.local", True),
-        ("::ffff:127.0.0.1", "localhost", True),
-    ],
-)
-def test_tokens_are_needed_unless_bound_to_loopback_for_a_local_domain(
-    bind_host: str, domain: str, required: bool
-) -> None:
-    assert ServerConfig(bind_host=bind_host, domain=domain).authentication_required is required
-    opened = ServerConfig(bind_host=bind_host, domain=domain, open=True)
-    assert not opened.authentication_required
-
-
 def test_auth_file_that_was_named_is_never_ignored_but_for_open() -> None:
     assert ServerConfig(auth_file=Path("tokens")).authentication_required
     assert not ServerConfig(auth_file=Path("tokens"), open=True).authentication_required
-
-
-def test_server_that_strangers_reach_without_a_token_is_known_as_such() -> None:
-    public = PublicUrl("https", "example.com", 443)
-    assert ServerConfig(public_url=public).open_to_strangers
-    assert ServerConfig(bind_host="0.0.0.0", open=True).open_to_strangers
-    assert not ServerConfig().open_to_strangers
-    assert not ServerConfig(open=True).open_to_strangers
-    assert not ServerConfig(bind_host="0.0.0.0").open_to_strangers
 
 
 @pytest.mark.parametrize(
