@@ -134,8 +134,8 @@ async def in_chromium(tunnel: Tunnel, steps: Callable[[Visit], None]) -> Visit:
 
 
 def resolver_rules(address: Address) -> str:
-    """For everything but a name under .localhost, which a browser finds by itself."""
-    if address.host.endswith(".localhost"):
+    """For everything but localhost and a name under it, which a browser finds by itself."""
+    if address.host == "localhost" or address.host.endswith(".localhost"):
         return f"MAP * ~NOTFOUND, EXCLUDE {address.host}"
     return f"MAP {address.authority} 127.0.0.1:{address.port}, MAP * ~NOTFOUND"
 

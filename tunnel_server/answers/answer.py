@@ -86,6 +86,8 @@ def error_answer(
     """
     code = refusal.code
     text = ERRORS[code]
+    if refusal.next_step:
+        text = text._replace(next_step=refusal.next_step)
     number = HTTPStatus(text.status if refusal.status is None else refusal.status)
     cause = _clean(refusal.cause) or text.cause
     form = preferred_form(accept)

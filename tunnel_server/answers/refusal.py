@@ -23,6 +23,7 @@ class Refusal(NamedTuple):
         status: another one than the code's.
         fields: more of them; one of them takes the place of a default of the same name.
         extra: more members of the JSON form.
+        next_step: what to do in this case; the code's own if empty.
     """
 
     code: str
@@ -30,6 +31,22 @@ class Refusal(NamedTuple):
     status: int | None = None
     fields: Fields = ()
     extra: Mapping[str, object] | None = None
+    next_step: str = ""
+
+
+def browser_refused() -> Refusal:
+    """The refusal of a control handshake that a page in a browser may have made.
+
+    Browsers put Origin into every handshake and let no page leave it out (RFC 6455, 10.2), while
+    clients of tunnels have no origin to name.
+    """
+    return Refusal(
+        "forbidden",
+        "The handshake has the field Origin, so it is a browser's request, or that of a WebSocket"
+        " library that sends it; no page in a browser may speak to this address.",
+        next_step="If it was a library, switch Origin off there (websocket-client:"
+        " suppress_origin=True); else connect with tunnel-client.",
+    )
 
 
 def version_refused(versions: Sequence[str]) -> Refusal:

@@ -35,7 +35,7 @@ from protocol.mux.handshake import (
 )
 from protocol.mux.messages import Claim, Goaway, Hello, Refused, Resume, Welcome
 from protocol.mux.wire import FrameType, frame
-from tunnel_server.answers.refusal import Refusal, version_refused
+from tunnel_server.answers.refusal import Refusal, browser_refused, version_refused
 from tunnel_server.owners.tokens import authorization_of
 from tunnel_server.tunnels.directory import Directory, Login
 
@@ -91,6 +91,10 @@ class ControlEndpoint:
 
     def _fault(self, head: RequestHead) -> Refusal | None:
         """Return what is wrong with the handshake (RFC 6455 4.2.1), or None."""
+        # Before all else, whatever its value is (empty, `null`, our own): a page that a developer
+        # visits reaches a server on loopback, and would serve its own app under a name there.
+        if values_of(head.fields, b"origin"):
+            return browser_refused()
         if not head.upgrade:
             return Refusal("upgrade-required")
         if values_of(head.fields, b"sec-websocket-version") != [b"13"]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -105,6 +106,11 @@ async def test_what_the_library_would_stumble_over_does_not_reach_it(
         (handshake(b"Content-Length: 3") + b"abc", 400, "bad-request"),
         (handshake(protocol=b""), 400, "version-not-supported"),
         (handshake(protocol=NEWER), 400, "version-not-supported"),
+        (handshake(b"Origin: http://localhost:8080"), 403, "forbidden"),
+        (handshake(b"ORIGIN:"), 403, "forbidden"),
+        (handshake(b"Origin: null", key=b"short", protocol=b""), 403, "forbidden"),
+        (handshake(b"Origin: \xff", upgrade=b""), 403, "forbidden"),
+        (handshake(b"Origin: a\r\nOrigin: b"), 403, "forbidden"),
     ],
 )  # fmt: skip
 async def test_a_bad_handshake_gets_its_coded_answer_and_one_line_in_the_log(
@@ -121,6 +127,19 @@ async def test_a_bad_handshake_gets_its_coded_answer_and_one_line_in_the_log(
     await world.nothing_is_left()
     lines = [line for line in logged(caplog.records) if "handshake" in line]
     assert lines == [f"{VISITOR}: control handshake refused: {code}"] or b"Content-L" in sent
+
+
+async def test_a_browser_is_told_before_the_token_and_what_a_library_has_to_switch_off(
+    guarded: World,
+) -> None:
+    client = guarded.visit()
+    await client.send(handshake(b"Origin: null", bearer(), b"Accept: application/json"))
+    raw = await client.rest()
+    assert tunnel_error(raw) == (403, "forbidden")
+    said = json.loads(raw.partition(b"\r\n\r\n")[2])
+    assert "a browser's request" in said["cause"]
+    assert "suppress_origin=True" in said["next"]
+    assert guarded.edge.directory.sessions == {}
 
 
 async def test_a_version_that_is_not_spoken_gets_the_list(world: World) -> None:
