@@ -45,6 +45,12 @@ _NOT_IN_TRAILERS: Final = HOP_BY_HOP | {
     b"tunnel-error",
 }
 
+# CGI, and WSGI after it, makes one name of all that differ in such bytes alone (RFC 3875 4.1.18).
+_FOLDED: Final = bytes(
+    ord(char) if (char := chr(code).lower()).isascii() and char.isalnum() else ord("-")
+    for code in range(256)
+)
+
 
 def elements(value: bytes) -> list[bytes]:
     """The members of a comma-separated value, in lower case; empty ones may be among them."""
@@ -71,6 +77,9 @@ def connection_options(value: bytes) -> list[bytes]:
 def end_to_end(fields: Fields) -> Fields:
     """The fields that go on: all but the hop-by-hop ones and those that Connection lists.
 
+    Forwarding fields go on though they are listed: a visitor whose Connection a proxy passes on
+    would take away what that proxy says of it.
+
     Raises:
         HttpError: `bad-request`, if Connection lists Host or Content-Length.
     """
@@ -79,16 +88,19 @@ def end_to_end(fields: Fields) -> Fields:
         return fields
     dropped = HOP_BY_HOP
     if b"connection" in names:
-        dropped = HOP_BY_HOP.union(*map(connection_options, values_of(fields, b"connection")))
+        listed = frozenset().union(*map(connection_options, values_of(fields, b"connection")))
+        dropped = HOP_BY_HOP | {name for name in listed if not is_forwarding_name(name)}
     return tuple([field for field in fields if field[0].lower() not in dropped])
 
 
-def is_forwarding_name(lower_name: bytes) -> bool:
-    """Whether a name says who the visitor is, in any spelling.
+def folded(name: bytes) -> bytes:
+    """The name as programs behind CGI know it: in lower case, all but letters and digits as `-`."""
+    return name.translate(_FOLDED)
 
-    WSGI and CGI read `X_Forwarded_For` as the same field as `X-Forwarded-For`.
-    """
-    name = lower_name.replace(b"_", b"-")
+
+def is_forwarding_name(name: bytes) -> bool:
+    """Whether a name says who the visitor is, in any spelling: `X.Forwarded_For` does as well."""
+    name = folded(name)
     return name.startswith(b"x-forwarded") or name in (b"forwarded", b"x-real-ip")
 
 
@@ -96,7 +108,6 @@ def crossing_trailers(trailers: Fields) -> Fields:
     """The trailers that go on: without those that belong in a head, in any spelling."""
     kept = []
     for name, value in trailers:
-        lower = name.lower().replace(b"_", b"-")
-        if lower not in _NOT_IN_TRAILERS and not is_forwarding_name(lower):
+        if folded(name) not in _NOT_IN_TRAILERS and not is_forwarding_name(name):
             kept.append((name, value))
     return tuple(kept)

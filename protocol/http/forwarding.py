@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from protocol.errors import HttpError
-from protocol.http.fields import Fields, is_forwarding_name
+from protocol.http.fields import Fields, folded, is_forwarding_name
 
 
 def with_forwarding(
@@ -19,8 +19,8 @@ def with_forwarding(
         port: of the public origin.
         trusted: the visitor is a proxy of ours. Then what it said before stands: X-Forwarded-For
             grows by its own address, and a -Host, -Proto or -Port is not said again. Spellings
-            with an underscore are dropped all the same: no proxy sends them, and many let a
-            visitor's pass.
+            with another byte than the dash are dropped all the same: no proxy sends them, and
+            many let a visitor's pass.
 
     Raises:
         HttpError: `bad-request`, if visitor, scheme or host is not ASCII.
@@ -35,7 +35,7 @@ def with_forwarding(
     if b"forwarded" in names or b"real" in names:  # a part of every name in question
         if trusted:
             return _extended(fields, ours)
-        fields = tuple([field for field in fields if not is_forwarding_name(field[0].lower())])
+        fields = tuple([field for field in fields if not is_forwarding_name(field[0])])
     return fields + ours
 
 
@@ -47,7 +47,7 @@ def _extended(fields: Fields, ours: Fields) -> Fields:
         lower = field[0].lower()
         if lower == b"x-forwarded-for":
             chain.append(field[1])
-        elif b"_" not in lower or not is_forwarding_name(lower):
+        elif lower == folded(lower) or not is_forwarding_name(lower):
             kept.append(field)
     given = {name.lower() for name, _ in kept}
     name, visitor = ours[0]

@@ -27,6 +27,8 @@ SPOOFED = [
     ("X-Forwarded-Port", "1"),
     ("X-Real-IP", "203.0.113.9"),
     ("Forwarded", "for=203.0.113.9"),
+    ("X.Forwarded.Host", "bank.example"),
+    ("Connection", "X-Forwarded-For, X-Forwarded-Host"),
 ]
 
 

@@ -9,6 +9,7 @@ from protocol.http.fields import (
     crossing_trailers,
     elements,
     end_to_end,
+    folded,
     is_forwarding_name,
     values_of,
 )
@@ -58,6 +59,25 @@ def test_what_any_connection_field_lists_stays_behind() -> None:
     assert end_to_end(fields) == ((b"Content-Length", b"5"), (b"X-Fourth", b"4"))
 
 
+def test_connection_cannot_take_away_what_a_proxy_says_of_the_visitor() -> None:
+    said = (
+        (b"X-Forwarded-For", b"198.51.100.1"),
+        (b"x-real-ip", b"198.51.100.1"),
+        (b"Forwarded", b"for=198.51.100.1"),
+    )
+    connection = (b"Connection", b"close, X-Forwarded-For, forwarded,X-Real-IP, X-A")
+    assert end_to_end((*said, (b"X-A", b"1"), connection)) == said
+
+
+def test_every_byte_but_letters_and_digits_folds_to_the_dash() -> None:
+    fold = folded(bytes(range(256)))
+    kept = b"0123456789abcdefghijklmnopqrstuvwxyz"
+    assert len(fold) == 256
+    for code in range(256):
+        lower = bytes([code]).lower()
+        assert fold[code] == (lower[0] if lower in kept else ord("-"))
+
+
 @pytest.mark.parametrize("listed", [b"Host", b"close, content-length", b"x,\tHOST\t,y"])
 def test_connection_may_not_take_host_or_length_away(listed: bytes) -> None:
     with pytest.raises(HttpError, match="Connection lists"):
@@ -77,6 +97,11 @@ def test_connection_may_not_take_host_or_length_away(listed: bytes) -> None:
         (b"x-forwarded-anything", True),
         (b"x-real-ip", True),
         (b"x_real-ip", True),
+        (b"X.Forwarded.Host", True),
+        (b"x~forwarded!for", True),
+        (b"X'Real`IP", True),
+        (b"x-forwarded\xe4", True),
+        (b"x1forwarded-for", False),
         (b"forwarded-for", False),
         (b"x-real-ips", False),
         (b"x-forward", False),
@@ -111,6 +136,8 @@ def test_forwarding_names_are_known_in_every_spelling(name: bytes, is_one: bool)
         b"Forwarded",
         b"X-Forwarded-For",
         b"X_Real_IP",
+        b"X.Real~IP",
+        b"Set.Cookie",
         b"Tunnel-Error",
     ],
 )

@@ -47,6 +47,8 @@ def test_ours_stand_at_the_end_and_others_stay_as_they_came(trusted: bool) -> No
         b"x_real_ip",
         b"X_Forwarded_For",
         b"X-Forwarded_Proto",
+        b"X.Forwarded.Host",
+        b"x!forwarded*for",
     ],
 )
 def test_what_a_visitor_says_of_itself_is_dropped(name: bytes) -> None:
@@ -79,8 +81,11 @@ def test_what_else_a_trusted_proxy_says_stands_and_is_not_said_twice() -> None:
     assert forwarded(proto, trusted=True) == (*proto, OURS[0], OURS[1], OURS[3])
 
 
-@pytest.mark.parametrize("name", [b"X_Forwarded_For", b"X-Forwarded_Host", b"X_Real_IP"])
-def test_spelling_with_an_underscore_is_dropped_even_behind_a_trusted_proxy(name: bytes) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [b"X_Forwarded_For", b"X-Forwarded_Host", b"X_Real_IP", b"X.Forwarded.Host", b"X-Real~IP"],
+)
+def test_spelling_with_another_byte_is_dropped_even_behind_a_trusted_proxy(name: bytes) -> None:
     assert forwarded((KEPT[0], (name, b"evil"), *KEPT[1:]), trusted=True) == KEPT + OURS
 
 

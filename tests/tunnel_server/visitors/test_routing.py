@@ -89,6 +89,7 @@ async def test_the_version_of_the_visitor_is_told(world: World) -> None:
 FORGED = (
     b"X-Forwarded-For: 10.0.0.1",
     b"X_Forwarded_For: 10.0.0.2",
+    b"X.Forwarded.Host: bank.example",
     b"Forwarded: for=10.0.0.3",
     b"X-Real-Ip: 10.0.0.4",
     b"X-Forwarded-Proto: https",
@@ -112,6 +113,8 @@ async def test_a_trusted_proxy_can() -> None:
                 b"X-Forwarded-For: 198.51.100.7",
                 b"X-Forwarded-Proto: https",
                 b"X_Forwarded_For: evil",
+                b"X.Forwarded.Host: evil",
+                b"Connection: close, X-Forwarded-For, X-Forwarded-Proto",
             ),
         )
         assert told.scheme == "https"
