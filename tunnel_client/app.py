@@ -12,11 +12,12 @@ from typing import Final
 
 import trio
 
+from protocol.program.line_writer import writing
 from protocol.program.logs import LEVELS, set_up_logging
 from protocol.program.process import EXIT_STOPPED, collect_rarely, version
 from tunnel_client.identity.rewriting import Identity
 from tunnel_client.observing.events import ProgramStopped
-from tunnel_client.observing.report import Report, open_report
+from tunnel_client.observing.report import Report
 from tunnel_client.origin.dispatch import Dispatcher
 from tunnel_client.origin.upgrade import CLOSE_ANSWER_S, CLOSE_S
 from tunnel_client.origin.waiting import PatientDialer
@@ -35,14 +36,15 @@ _GOODBYE_S: Final = CLOSE_ANSWER_S + CLOSE_S + 0.5
 
 def run(config: ClientConfig) -> int:
     """Serve until a signal stops it or the server refuses; returns the exit code."""
-    set_up_logging(LEVELS[config.log_level])
+    log_writer = set_up_logging(LEVELS[config.log_level])
     collect_rarely()
-    return trio.run(_main, config)
+    with writing(log_writer):
+        return trio.run(_main, config)
 
 
 async def _main(config: ClientConfig) -> int:
     trio.socket.set_custom_hostname_resolver(Lookups())
-    report = open_report(json=config.json, target=str(config.target))
+    report = Report(json=config.json, target=str(config.target))
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as outer:
             outer.start_soon(report.run)

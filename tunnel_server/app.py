@@ -13,7 +13,7 @@ import os
 import signal
 import socket
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
@@ -22,6 +22,7 @@ from typing import Final
 import trio
 
 from protocol.errors import ConfigError
+from protocol.program.line_writer import LineWriter, writing
 from protocol.program.logs import LEVELS, set_up_logging
 from protocol.program.process import EXIT_FAILED, EXIT_STOPPED, collect_rarely, version
 from tunnel_server.listening.accepting import Acceptor
@@ -31,7 +32,8 @@ from tunnel_server.listening.offer import Offer
 from tunnel_server.listening.sockets import ListenError, bind, passed_sockets, with_address_of
 from tunnel_server.listening.takeover import Takeover, take_over
 from tunnel_server.observing.events import ServerDraining
-from tunnel_server.observing.output import Output, listening
+from tunnel_server.observing.output import Output, listening, stdout_writer
+from tunnel_server.observing.strangers import Sparing
 from tunnel_server.owners.tokens import Authenticator
 from tunnel_server.settings.config import ServerConfig, bind_address
 from tunnel_server.settings.rows import PROGRAM
@@ -55,13 +57,16 @@ def run(config: ServerConfig) -> int:
     Raises:
         ConfigError: a file that the settings name cannot be used.
     """
-    set_up_logging(LEVELS[config.log_level])
+    sparing = Sparing()
+    log_writer, stdout = set_up_logging(LEVELS[config.log_level], sparing), stdout_writer()
     collect_rarely()
     raise_limit()
     passed: list[socket.socket] = []
     try:
         passed = passed_sockets(os.environ, os.getpid())
-        return _run_on(passed, config)
+        main = _ready(passed, config, stdout, sparing)
+        with writing(log_writer, stdout):
+            return trio.run(main)
     except (ListenError, HandoverError) as error:
         log.error("%s: %s", PROGRAM, error)
         return EXIT_FAILED
@@ -70,14 +75,17 @@ def run(config: ServerConfig) -> int:
             each.close()
 
 
-def _run_on(passed: list[socket.socket], config: ServerConfig) -> int:
+def _ready(
+    passed: list[socket.socket], config: ServerConfig, stdout: LineWriter, sparing: Sparing
+) -> Callable[[], Coroutine[object, object, int]]:
+    """All that can be found wrong before the loop runs. Returns the loop's main function."""
     if passed:
         config = with_address_of(config, passed)
         if config.replace:
             raise ConfigError("--replace", "has nothing to do where LISTEN_FDS passes the sockets")
     tls = config.tls_context()
     path = config.tokens_file if config.authentication_required else None
-    return trio.run(_main, config, tls, Authenticator(path), passed)
+    return partial(_main, config, tls, Authenticator(path), passed, stdout, sparing)
 
 
 async def _main(
@@ -85,6 +93,8 @@ async def _main(
     tls: ssl.SSLContext | None,
     authenticator: Authenticator,
     passed: list[socket.socket],
+    stdout: LineWriter,
+    sparing: Sparing,
 ) -> int:
     takeover = await _take_over(config) if config.replace else None
     sockets = takeover.sockets if takeover is not None else passed or bind(config)
@@ -96,7 +106,9 @@ async def _main(
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as connections:
             connections.start_soon(sweep, edge)
-            server = Server(edge, tls, sockets, connections)
+            connections.start_soon(sparing.run)
+            output = Output(config, directory.version, stdout.put)
+            server = Server(edge, tls, sockets, connections, output)
             exit_code = await server.run(takeover, signals)
             connections.cancel_scope.cancel()
     return exit_code
@@ -136,6 +148,7 @@ class Server:
         tls: what visitors are served with; None: plain HTTP.
         sockets: what it listens on.
         connections: where connections are served.
+        output: its stdout.
     """
 
     def __init__(
@@ -144,6 +157,7 @@ class Server:
         tls: ssl.SSLContext | None,
         sockets: Sequence[socket.socket],
         connections: trio.Nursery,
+        output: Output,
     ) -> None:
         self._edge = edge
         self._sockets = sockets
@@ -151,7 +165,7 @@ class Server:
             partial(serve_visitor, edge, ControlEndpoint(edge.directory), tls), connections
         )
         self._offer = Offer(_meeting_point_of(edge.config), sockets, self._note_names)
-        self._output = Output(edge.config, edge.directory.version)
+        self._output = output
 
     def __repr__(self) -> str:
         return f"<Server {self._edge!r} {self._acceptor!r} {self._offer!r}>"

@@ -5,6 +5,9 @@
 Times are UTC. A record is one line: what visitors and peers send ends up in messages, so control
 characters are escaped there, and can neither start a line of their own nor move a terminal's
 cursor. Only a traceback, which is ours, stands on lines of its own.
+
+While a program serves, its records leave by a thread (`line_writer`): a log that nobody reads must
+not stop it. Before and after that they are written at once.
 """
 
 from __future__ import annotations
@@ -12,9 +15,10 @@ from __future__ import annotations
 import logging
 import sys
 from datetime import UTC, datetime
-from typing import Final, TextIO
+from typing import Final
 
 from protocol import FRAMES
+from protocol.program.line_writer import LineWriter, write_to_stderr
 from protocol.program.text import printable
 
 log = logging.getLogger(__name__)
@@ -51,31 +55,56 @@ class OneLineFormatter(logging.Formatter):
         return printable(super().formatMessage(record))
 
 
-class _StderrHandler(logging.StreamHandler[TextIO]):
-    """Looks sys.stderr up for each record, so that whoever replaces it gets what follows."""
+class _StderrHandler(logging.Handler):
+    """Writes a line for each record.
+
+    Attributes:
+        writer: takes the lines while it runs.
+    """
 
     def __init__(self) -> None:
-        logging.Handler.__init__(self)  # StreamHandler's own would set the stream once and for all
+        super().__init__()
+        self.setFormatter(OneLineFormatter())
+        self.writer = LineWriter(write_to_stderr, self._said_of_dropped)
 
-    @property
-    def stream(self) -> TextIO:  # type: ignore[override]  # an attribute there; nobody sets it here
-        return sys.stderr
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand the line to the writer, or write it at once where that does not run."""
+        try:
+            line = f"{self.format(record)}\n"
+            if not self.writer.put(line.encode("utf-8", "backslashreplace")):
+                sys.stderr.write(line)  # looked up each time: a test replaces it
+                sys.stderr.flush()
+        except Exception:  # noqa: BLE001  # as logging has it: a record must not break the program
+            self.handleError(record)
+
+    def _said_of_dropped(self, count: int) -> bytes:
+        text = "%d lines of this log were dropped: its reader is too slow"
+        record = log.makeRecord(log.name, logging.WARNING, "", 0, text, (count,), None)
+        return f"{self.format(record)}\n".encode()
 
 
-def set_up_logging(level: int = logging.INFO) -> None:
+def set_up_logging(level: int = logging.INFO, only: logging.Filter | None = None) -> LineWriter:
     """Sends all records to stderr: ours from `level` on, of libraries those from WARNING on alone.
 
     Called again it replaces its own handler and leaves those of others (a test's) alone.
+
+    Args:
+        level: the lowest that is told, of ours.
+        only: what else a record must pass.
+
+    Returns: the writer of the log, for `line_writer.writing`.
     """
     root = logging.getLogger()
     for handler in root.handlers[:]:
         if isinstance(handler, _StderrHandler):
             root.removeHandler(handler)
     handler = _StderrHandler()
-    handler.setFormatter(OneLineFormatter())
+    if only is not None:
+        handler.addFilter(only)
     root.addHandler(handler)
     root.setLevel(max(level, logging.WARNING))
     for name in _OURS:
         logging.getLogger(name).setLevel(level)
     if level <= FRAMES:
         log.warning("every frame is logged, which slows this program down")
+    return handler.writer

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 
 import pytest
+import trio
 
 from tests.programs import Address, Program, Programs
 from tests.system.origin import Origin
@@ -68,3 +71,35 @@ async def test_at_level_info_no_frame_is_a_line(programs: Programs, origin: Orig
     for program in await logged(programs, origin, "info"):
         assert "OPEN" not in program.stderr
         assert "slows" not in program.stderr
+
+
+# Some six lines a request: more than the pipe (64 KiB) and the queue (10,000 lines) hold together.
+REQUESTS = 2_500
+LINE = re.compile(r" FRAMES protocol\.drivers\.attachment: |: GET 200, ")
+DROPPED = re.compile(r"(\d+) lines of this log were dropped")
+
+
+async def test_a_log_that_nobody_reads_holds_up_nobody_and_counts_what_it_lost(
+    programs: Programs, origin: Origin, tmp_path: Path
+) -> None:
+    pipe = tmp_path / "log"
+    os.mkfifo(pipe)
+    by = ("sh", "-c", 'exec "$@" 2<>"$0"', str(pipe))  # open for both, so that nobody waits
+    server, port = await programs.server("--log-level", "frames", by=by)
+    client = await programs.client(origin.port, port, "--subdomain", "app", "--log-level", "frames")
+    await client.event("ready")
+    async with visit(Address(port, "app.localhost")) as visitor:
+        for _ in range(REQUESTS):
+            assert (await visitor.fetch("/")).status == 200
+            visitor.connection.start_next_cycle()
+    log = ""
+    async with await trio.open_file(pipe) as reader, trio.open_nursery() as nursery:
+        nursery.start_soon(server.stop)
+        nursery.start_soon(client.stop)
+        log = await reader.read()  # to its end, when the server has ended
+    assert server.process.returncode == client.process.returncode == 0
+    # A frame and a request are a line at both ends, so the server dropped what only the client has;
+    # but for a few of goodbye, which one end sends and the other does not live to read.
+    lost = sum(int(match[1]) for match in DROPPED.finditer(log))
+    assert lost > 0
+    assert abs(len(LINE.findall(log)) + lost - len(LINE.findall(client.stderr))) < 10

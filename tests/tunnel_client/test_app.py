@@ -11,6 +11,7 @@ import trio.testing
 from protocol.drivers.stream import TunnelStream
 from protocol.errors import StreamReset
 from protocol.mux.events import GoingAway
+from protocol.program.line_writer import LineWriter
 from tests.origin_fakes import KEY, OK, SWITCHED, App, RawOrigin, Told, listen
 from tests.server_fakes import Network, Server, a_config
 from tunnel_client import app as app_module
@@ -218,8 +219,9 @@ def test_a_signal_while_it_connects_for_the_first_time_is_a_stop(
     network.on_attempt = on_attempt
     told = Told()
     monkeypatch.setattr(link_module, "open_stream", network.open_stream)
-    monkeypatch.setattr(app_module, "open_report", lambda **_: told)
-    monkeypatch.setattr(app_module, "set_up_logging", lambda _: None)
+    monkeypatch.setattr(app_module, "Report", lambda **_: told)
+    writer = LineWriter(lambda _: None, lambda _: b"")
+    monkeypatch.setattr(app_module, "set_up_logging", lambda _: writer)
     assert app_module.run(a_config()) == 0
     assert network.attempts_at
     assert [type(resolver) for resolver in resolvers] == [Lookups]

@@ -37,7 +37,7 @@ def config(tmp_path: Path) -> ServerConfig:
 def test_a_signal_stops_it_with_0(
     config: ServerConfig,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
     name: str,
 ) -> None:
     tell = Output.tell
@@ -49,7 +49,7 @@ def test_a_signal_stops_it_with_0(
 
     monkeypatch.setattr(Output, "tell", say)
     assert run(config) == 0
-    out = capsys.readouterr().out
+    out = capfd.readouterr().out
     assert out.startswith('{"event": "listening", "bind": "127.0.0.1:')
     assert out.count("\n") == 1
 
@@ -108,14 +108,14 @@ def started_with(monkeypatch: pytest.MonkeyPatch, given: socket.socket) -> Itera
 
 
 def test_a_socket_that_was_passed_is_used_and_not_bind(
-    config: ServerConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    config: ServerConfig, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as given:
         port = given.getsockname()[1]
         monkeypatch.setattr(Server, "_stop_asked", at_once)
         with started_with(monkeypatch, given):
             assert run(replace(config, bind_host="192.0.2.1", bind_port=1)) == 0
-    assert f'"bind": "127.0.0.1:{port}"' in capsys.readouterr().out
+    assert f'"bind": "127.0.0.1:{port}"' in capfd.readouterr().out
 
 
 async def at_once(*_: object) -> None:
@@ -157,7 +157,7 @@ async def serving(config: ServerConfig, takeover: Takeover | None) -> AsyncItera
     directory = Directory(config, Authenticator(None), registry, version="1")
     edge = Edge(directory, port=config.bind_port)
     async with trio.open_nursery() as nursery:
-        running = Running(Server(edge, None, sockets, nursery), edge, config)
+        running = Running(edge, sockets, nursery)
         nursery.start_soon(running.run, takeover)
         await wait_all_tasks_blocked()
         yield running
@@ -167,10 +167,12 @@ async def serving(config: ServerConfig, takeover: Takeover | None) -> AsyncItera
 class Running:
     """A server in this process."""
 
-    def __init__(self, server: Server, edge: Edge, config: ServerConfig) -> None:
-        self.server = server
+    def __init__(self, edge: Edge, sockets: list[socket.socket], connections: trio.Nursery) -> None:
         self.edge = edge
-        self.config = config
+        self.config = edge.config
+        self.said: list[bytes] = []  # on stdout
+        output = Output(edge.config, "1", self.said.append)
+        self.server = Server(edge, None, sockets, connections, output)
         self.exit_code: int | None = None
         self.ended = trio.Event()
 
@@ -192,9 +194,7 @@ async def taken(config: ServerConfig) -> Takeover:
     return takeover
 
 
-async def test_the_old_server_stops_once_the_new_one_accepts(
-    config: ServerConfig, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_the_old_server_stops_once_the_new_one_accepts(config: ServerConfig) -> None:
     async with serving(config, None) as old:
         assert await old.ready() == 200
         async with serving(old.config, await taken(old.config)) as new:
@@ -202,7 +202,8 @@ async def test_the_old_server_stops_once_the_new_one_accepts(
             assert old.exit_code == 0
             assert old.edge.directory.draining
             assert await new.ready() == 200
-            assert capsys.readouterr().out.count("listening") == 2
+            assert b"listening" in old.said[0]
+            assert b"listening" in new.said[0]
             assert os.listdir(config.state_dir) == [_meeting_point_of(old.config).name]
 
 

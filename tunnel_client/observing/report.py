@@ -7,18 +7,12 @@ the tunnel itself (ready, reconnecting, resumed, refused, stopped) goes only whe
 else.
 
 One task, `Report.run`, takes what has come together, makes the lines and writes them in one
-system call in a worker thread. A thread and not a non-blocking write: O_NONBLOCK belongs to the
-open file, so it would change the terminal for the shell and everybody else on it; and poll says
-that there is room, not that there is enough. After each write the task rests for a moment, so that
-the price of a thread is paid twenty times a second at most, however many requests there are.
+system call in a worker thread (`line_writer` has the reasons for a thread). After each write it
+rests for a moment, so that the price of a thread is paid twenty times a second at most.
 """
 
 from __future__ import annotations
 
-import errno
-import os
-import select
-import sys
 import threading
 import time
 from collections import deque
@@ -26,6 +20,7 @@ from collections.abc import Callable
 
 import trio
 
+from protocol.program.line_writer import GONE, LAST_WORDS_S, write_to_stdout
 from protocol.program.observing import EventQueue
 from tunnel_client.observing.events import ClientEvent, RequestEnded
 from tunnel_client.observing.lines import JsonLines, Lines, PlainLines
@@ -38,28 +33,10 @@ LONGEST_PATH_BYTES = 8_192  # what most servers take at all
 # everybody else's: at a hundred times a second 13 % of a busy client. Nobody sees 50 ms.
 FLUSH_EVERY_S = 0.05
 
-# For the last lines, when the program ends and stdout does not move.
-LAST_WORDS_S = 1.0
-
-# Nobody can read any more: a pipe without a reader, a terminal that hung up, no stdout at all.
-_GONE = {errno.EPIPE, errno.EIO, errno.EBADF}
-
-STDOUT = 1  # and not sys.stdout: its buffer has a lock that a blocked thread would hold at exit
-
 
 def local_time() -> str:
     """The time of day here, as HH:MM:SS."""
     return time.strftime("%H:%M:%S")
-
-
-def write_stdout(data: bytes) -> None:
-    """Write all of it, waiting as long as it takes. OSError as os.write has it."""
-    view = memoryview(data)
-    while view:
-        try:
-            view = view[os.write(STDOUT, view) :]
-        except BlockingIOError:  # whoever shares the pipe made it non-blocking
-            select.select([], [STDOUT], [])
 
 
 TimedEvent = tuple[str, ClientEvent]
@@ -88,7 +65,7 @@ class Report:
         *,
         json: bool,
         target: str,
-        write: Callable[[bytes], None] = write_stdout,
+        write: Callable[[bytes], None] = write_to_stdout,
         clock: Callable[[], str] = local_time,
     ) -> None:
         self._lines: Lines = JsonLines() if json else PlainLines(target)
@@ -149,17 +126,10 @@ class Report:
             await trio.to_thread.run_sync(self._write_out, abandon_on_cancel=True)
         except OSError as error:
             # A full disk, say, costs lines, but not the tunnel.
-            self.closed = error.errno in _GONE
+            self.closed = error.errno in GONE
 
     def _write_out(self) -> None:
         """In a worker thread. A second one waits for one that was abandoned."""
         with self._writing:
             while self._unwritten:
                 self._write(self._unwritten.popleft())
-
-
-def open_report(*, json: bool, target: str) -> Report:
-    """A report on the process's own stdout; one that tells nothing if it was started without."""
-    if sys.__stdout__ is None:  # descriptor 1 may be a socket by now
-        return Report(json=json, target=target, write=lambda data: None)
-    return Report(json=json, target=target)

@@ -1,18 +1,17 @@
 """The stdout of the server: lines for people, or with --json one object a line.
 
-Programs that started the server read the JSON form, so nothing else ever goes to their stdout, and
-each line is flushed at once. Logs and complaints are stderr's matter.
+Programs that started the server read the JSON form, so nothing else ever goes to their stdout. Logs
+and complaints are stderr's matter. Lines leave by a thread (`line_writer`), so that a reader who
+stops, or has gone away (`tunnel-server --json | head -1`), does not matter to the server.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import sys
-from contextlib import suppress
-from typing import TextIO
+from collections.abc import Callable
 
 from protocol.names import APEX
+from protocol.program.line_writer import LineWriter, write_to_stdout
 from protocol.program.observing import JsonForm
 from tunnel_server.observing.events import (
     JSON_NAMES,
@@ -28,24 +27,20 @@ logger = logging.getLogger(__name__)
 class Output:
     """The server's stdout.
 
-    A reader that has gone away (`tunnel-server --json | head -1`) does not matter to the server:
-    what would have been printed is then dropped.
-
     Args:
         config: whose `json` chooses the form.
         version: the program's.
-        stdout: sys.stdout as it is then, if not given.
+        put: takes whole lines; never waits and never raises.
     """
 
-    def __init__(self, config: ServerConfig, version: str, stdout: TextIO | None = None) -> None:
+    def __init__(self, config: ServerConfig, version: str, put: Callable[[bytes], object]) -> None:
         self._config = config
         self._version = version
         self._form = JsonForm(JSON_NAMES)
-        self._stdout: TextIO | None = sys.stdout if stdout is None else stdout
+        self._put = put
 
     def __repr__(self) -> str:
-        form = "json" if self._config.json else "text"
-        return f"<Output {form}{'' if self._stdout else ' gone'}>"
+        return f"<Output {'json' if self._config.json else 'text'}>"
 
     def tell(self, event: ServerEvent) -> None:
         """See Sink."""
@@ -54,7 +49,7 @@ class Output:
             logger.warning(text, self._config.public_by)
         said = self._form.text(event) if self._config.json else self._said(event)
         if said:
-            self._write(said)
+            self._put(f"{said}\n".encode("utf-8", "backslashreplace"))
 
     def _said(self, event: ServerEvent) -> str:
         match event:
@@ -91,27 +86,18 @@ class Output:
             return f"no token is needed (--open), though {config.public_by}"
         return "no token is needed: this machine alone reaches the service"
 
-    def _write(self, text: str) -> None:
-        if self._stdout is None:
-            return
-        try:
-            self._stdout.write(f"{text}\n")
-            self._stdout.flush()
-        except (OSError, ValueError):  # a broken pipe; ValueError: closed
-            _discard(self._stdout)
-            self._stdout = None
+
+def stdout_writer() -> LineWriter:
+    """The writer of the process's stdout, for `line_writer.writing`."""
+    return LineWriter(write_to_stdout, _said_of_dropped)
+
+
+def _said_of_dropped(count: int) -> bytes:
+    """Say it in the log: no program that reads events knows one of this kind."""
+    logger.warning("%d lines of stdout were dropped: its reader is too slow", count)
+    return b""
 
 
 def listening(config: ServerConfig, port: int) -> ServerListening:
     """The event of sockets that listen on this port."""
     return ServerListening(bind_address(config.bind_host, port), config.public_url_for(APEX, port))
-
-
-def _discard(stdout: TextIO) -> None:
-    """Drop what is still in its buffer, which Python would else fail on as it exits."""
-    with suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            os.dup2(nowhere, stdout.fileno())
-        finally:
-            os.close(nowhere)

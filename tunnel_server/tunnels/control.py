@@ -36,6 +36,7 @@ from protocol.mux.handshake import (
 from protocol.mux.messages import Claim, Goaway, Hello, Refused, Resume, Welcome
 from protocol.mux.wire import FrameType, frame
 from tunnel_server.answers.refusal import Refusal, browser_refused, version_refused
+from tunnel_server.observing.strangers import by_stranger
 from tunnel_server.owners.tokens import authorization_of
 from tunnel_server.tunnels.directory import Directory, Login
 
@@ -76,7 +77,8 @@ class ControlEndpoint:
         """
         found = self._fault(head) or self._login(head) or Refusal("unauthorized")
         if isinstance(found, Refusal):
-            log.info("%s: control handshake refused: %s", address, found.code)
+            text, extra = "%s: control handshake refused: %s", by_stranger(address, found.code)
+            log.info(text, address, found.code, extra=extra)
         return found
 
     def _login(self, head: RequestHead) -> Login | None:
@@ -127,17 +129,17 @@ class ControlEndpoint:
         """
         key = values_of(head.fields, b"sec-websocket-key")[0]
         first = b"%b%b\r\n\r\n%b" % (_HANDSHAKE, key, behind)
-        caller = _Caller(address, login)
+        caller, extra = _Caller(address, login), by_stranger(address)  # a session's log has its own
         try:
             async with trio.open_nursery() as nursery:
                 await self._run_session(nursery, caller, stream, first)
                 nursery.cancel_scope.cancel()
         except* trio.TooSlowError:
-            caller.log.info("%s: no hello within %d s", address, ACCEPT_TIMEOUT_S)
+            caller.log.info("%s: no hello within %d s", address, ACCEPT_TIMEOUT_S, extra=extra)
         except* (TransportClosed, ProtocolError) as group:
-            caller.log.info("%s: no session: %s", address, _first(group))
+            caller.log.info("%s: no session: %s", address, _first(group), extra=extra)
         except* Exception as group:  # noqa: BLE001  # the edge of one connection: the library's own
-            caller.log.warning("%s: session failed: %r", address, _first(group))
+            caller.log.warning("%s: session failed: %r", address, _first(group), extra=extra)
 
     async def _run_session(
         self, nursery: trio.Nursery, caller: _Caller, stream: trio.abc.Stream, first: bytes

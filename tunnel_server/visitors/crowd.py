@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 # Descriptors that are no visitor's: sessions, listening sockets, files, the loop's own.
@@ -41,22 +40,6 @@ def connections_for(descriptors: int) -> int:
     """Return how many connections a process with so many descriptors may have."""
     reserved = max(_RESERVED_MIN, descriptors // _RESERVED_SHARE)
     return max(DEFAULT_MIN, min(DEFAULT_MAX, descriptors - reserved))
-
-
-def crowd_key(address: str) -> str | None:
-    """Return what an address is counted with: an IPv4 address or an IPv6 network of 64 bits.
-
-    None is this machine: a proxy on it that is not named in --trusted-proxies.
-    """
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, IPv6Address):
-        parsed = parsed.ipv4_mapped or parsed
-    if parsed.is_loopback:
-        return None
-    return parsed.packed[:8].hex(":", 2) if isinstance(parsed, IPv6Address) else str(parsed)
 
 
 class Crowd:

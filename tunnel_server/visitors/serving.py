@@ -11,11 +11,12 @@ import trio
 
 from protocol.drivers.sockets import keep_alive
 from protocol.drivers.tcp import TcpStream
+from tunnel_server.observing.strangers import by_stranger, crowd_key
 from tunnel_server.settings.config import ServerConfig
 from tunnel_server.tunnels.control import ControlEndpoint
 from tunnel_server.visitors.answering import AnswerWriter
 from tunnel_server.visitors.connection import Connection, Source, VisitorGone
-from tunnel_server.visitors.crowd import Place, crowd_key
+from tunnel_server.visitors.crowd import Place
 from tunnel_server.visitors.edge import Edge
 from tunnel_server.visitors.proxy_protocol import (
     MAX_HEADER_BYTES,
@@ -110,7 +111,8 @@ async def serve_stream(
         if connection.exchange is not None:
             connection.exchange.ended_by("visitor")
     except* Exception as group:  # the edge of one connection
-        log.exception("%s: a connection failed: %r", source.address, group.exceptions[0])
+        text, extra = "%s: a connection failed: %r", by_stranger(source.address)
+        log.exception(text, source.address, group.exceptions[0], extra=extra)
         connection.abort()
     finally:
         edge.connections.discard(connection)
@@ -129,19 +131,21 @@ async def _source_of(config: ServerConfig, peer: trio.socket.SocketType) -> Sour
     """Return whose the connection is; None if it is refused, which was logged. Raises OSError."""
     address: str = peer.getpeername()[0]
     trusted = config.trusts(address)
+    extra = by_stranger(address)
     if not config.proxy_protocol:
         return Source(address, trusted)
     if not trusted:
-        log.info("%s: refused: it is none of --trusted-proxies", address)
+        log.info("%s: refused: it is none of --trusted-proxies", address, extra=extra)
         return None
     try:
         with trio.fail_after(PROXY_HEADER_S):
             header = await _read_header(peer)
     except ProxyProtocolError as error:
-        log.info("%s: refused: %s", address, error)
+        log.info("%s: refused: %s", address, error, extra=extra)
         return None
     except trio.TooSlowError:
-        log.info("%s: refused: no whole PROXY header within %g s", address, PROXY_HEADER_S)
+        text = "%s: refused: no whole PROXY header within %g s"
+        log.info(text, address, PROXY_HEADER_S, extra=extra)
         return None
     if header is None:
         return None  # a proxy that only looked whether somebody listens

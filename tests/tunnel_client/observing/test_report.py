@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -31,8 +30,6 @@ from tunnel_client.observing.report import (
     LONGEST_QUEUE,
     Report,
     local_time,
-    open_report,
-    write_stdout,
 )
 
 
@@ -349,7 +346,7 @@ import sys
 import trio
 import trio.testing
 from tunnel_client.observing.events import ProgramStopped
-from tunnel_client.observing.report import open_report
+from tunnel_client.observing.report import Report
 
 async def tell(report):
     async with trio.open_nursery() as nursery:
@@ -359,7 +356,7 @@ async def tell(report):
         nursery.cancel_scope.cancel()
 
 other = open(sys.argv[1], "wb")  # gets descriptor 1 where that is closed
-trio.run(tell, open_report(json=True, target="x"))
+trio.run(tell, Report(json=True, target="x"))
 print(other.fileno(), file=sys.stderr)
 """
 
@@ -376,25 +373,3 @@ def test_process_started_without_stdout_writes_into_no_other_file(tmp_path: Path
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
     assert (done.returncode, done.stderr) == (0, "1\n")
     assert other.read_bytes() == b""
-
-
-def test_everything_goes_out_through_a_pipe_that_is_full_and_non_blocking(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    out, into = os.pipe()
-    os.set_blocking(into, False)
-    monkeypatch.setattr(module, "STDOUT", into)
-    data = b"x" * 300_000
-    writer = threading.Thread(target=write_stdout, args=[data])
-    writer.start()
-    received = 0
-    while received < len(data):
-        received += len(os.read(out, 65536))
-    writer.join()
-    os.close(out)
-    os.close(into)
-    assert received == len(data)
-
-
-def test_report_of_the_process_is_a_report() -> None:
-    assert not open_report(json=False, target="x").closed

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
+from tunnel_server.observing.strangers import crowd_key
 from tunnel_server.visitors.crowd import (
     DEFAULT_MAX,
     DEFAULT_MIN,
@@ -11,7 +12,6 @@ from tunnel_server.visitors.crowd import (
     Crowd,
     Place,
     connections_for,
-    crowd_key,
 )
 
 
