@@ -30,7 +30,7 @@ from protocol.mux.core import Core
 from protocol.mux.events import ClaimAnswered, GoingAway, Released
 from protocol.mux.messages import Claim, Claimed, Goaway, Head, Refused, Release
 from tunnel_server.app import sweep
-from tunnel_server.owners.tokens import Authenticator
+from tunnel_server.owners.authenticator import Authenticator
 from tunnel_server.settings.config import ServerConfig
 from tunnel_server.tunnels.control import ControlEndpoint
 from tunnel_server.tunnels.directory import Directory, Login

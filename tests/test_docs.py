@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 CHECKLIST = ROOT / "docs" / "checklist.md"
 RELIABILITY = ROOT / "docs" / "reliability.md"
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
+SECURITY = ROOT / "docs" / "security.md"
+NAMING = [CHECKLIST, RELIABILITY, CONTRIBUTING, SECURITY]
 
 # `tests/protocol/mux/test_core.py::test_name` in code marks; what follows in a cell is prose.
 NAME = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
@@ -50,7 +52,7 @@ def rows(text: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("path", [CHECKLIST, RELIABILITY, CONTRIBUTING], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", NAMING, ids=lambda path: path.name)
 def test_every_test_that_is_named_exists(path: Path) -> None:
     assert NAME.search(path.read_text())
     assert missing(path.read_text()) == []

@@ -34,7 +34,7 @@ from tunnel_server.listening.takeover import Takeover, take_over
 from tunnel_server.observing.events import ServerDraining
 from tunnel_server.observing.output import Output, listening, stdout_writer
 from tunnel_server.observing.strangers import Sparing
-from tunnel_server.owners.tokens import Authenticator
+from tunnel_server.owners.authenticator import Authenticator
 from tunnel_server.settings.config import ServerConfig, bind_address
 from tunnel_server.settings.rows import PROGRAM
 from tunnel_server.tunnels.control import ControlEndpoint
@@ -48,7 +48,6 @@ from tunnel_server.visitors.serving import serve_visitor
 log = logging.getLogger(__name__)
 
 SWEEP_EVERY_S: Final = 1.0
-RECHECK_TOKENS_EVERY_S: Final = 5.0
 
 
 def run(config: ServerConfig) -> int:
@@ -246,14 +245,11 @@ async def _cancel_on_signal(signals: AsyncIterator[int], scope: trio.CancelScope
 
 
 async def sweep(edge: Edge) -> None:
-    """Look at every connection's deadlines, and now and then at every session's right."""
-    tokens_checked_at = trio.current_time()
+    """Look at every connection's deadlines, and at every session's right."""
     while True:
         await trio.sleep(SWEEP_EVERY_S)
         now = trio.current_time()
         for connection in tuple(edge.connections):
             connection.sweep(now)
         edge.directory.sweep(now)
-        if now - tokens_checked_at >= RECHECK_TOKENS_EVERY_S:
-            tokens_checked_at = now
-            edge.directory.end_revoked_sessions()
+        edge.directory.look_at_owners()

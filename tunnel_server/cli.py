@@ -86,7 +86,8 @@ def _serve(asked: Asked) -> int:
 
 
 def _create_token(asked: Asked) -> int:
-    from tunnel_server.owners.tokens import NAME_RULE, TOKEN_RANDOM_BYTES, add_token, make_token
+    from tunnel_server.owners.auth_file import NAME_RULE, add_token
+    from tunnel_server.owners.tokens import TOKEN_RANDOM_BYTES, make_token
     from tunnel_server.settings.loading import named_as_given, tokens_file
 
     if asked.argument is None:
@@ -117,7 +118,7 @@ def _gathered(asked: Asked) -> Gathered:
 def _checked(asked: Asked) -> Gathered:
     """The settings, after all that can be checked of them without serving."""
     from protocol.program.logs import set_up_logging
-    from tunnel_server.owners.tokens import Authenticator
+    from tunnel_server.owners.auth_file import AuthFile
     from tunnel_server.settings.loading import load, named_as_given
 
     set_up_logging()  # an auth file without tokens is told in the log
@@ -125,7 +126,8 @@ def _checked(asked: Asked) -> Gathered:
     with named_as_given(gathered.resolved):
         config = load(gathered.resolved, os.environ, os.getpid())
         config.tls_context()
-        Authenticator(config.tokens_file if config.authentication_required else None)
+        if config.authentication_required:
+            AuthFile(config.tokens_file)
     return gathered
 
 

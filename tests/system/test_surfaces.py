@@ -246,6 +246,22 @@ async def test_a_running_server_knows_a_token_as_soon_as_it_is_created(
     await client.event("ready")
 
 
+async def test_a_token_that_is_taken_away_ends_its_session(
+    programs: Programs, origin: Origin, tmp_path: Path
+) -> None:
+    auth_file = tmp_path / "auth"
+    token = await create_token("ann", auth_file)
+    await create_token("bob", auth_file)
+    server, port = await guarded_server(programs, auth_file)
+    client = await client_with(programs, origin, port, token)
+    await client.event("ready")
+    lines = auth_file.read_text().splitlines(keepends=True)
+    auth_file.write_text("".join(line for line in lines if not line.startswith("ann ")))
+    await server.says("session ended: its token is not valid any more")
+    assert await client.exit_code() == 3
+    assert (await client.event("refused"))["code"] == "unauthorized"
+
+
 # --- TLS and proxies ----------------------------------------------------------------------------
 
 

@@ -21,7 +21,7 @@ from tunnel_server.listening.sockets import bind, with_address_of
 from tunnel_server.listening.takeover import Takeover, take_over
 from tunnel_server.observing.events import ServerEvent, ServerListening
 from tunnel_server.observing.output import Output
-from tunnel_server.owners.tokens import Authenticator
+from tunnel_server.owners.authenticator import Authenticator
 from tunnel_server.settings.config import ServerConfig
 from tunnel_server.tunnels.directory import Directory
 from tunnel_server.tunnels.registry import Registry

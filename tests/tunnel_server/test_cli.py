@@ -18,7 +18,8 @@ from protocol.errors import ConfigError
 from protocol.program.process import version
 from protocol.program.settings import read
 from tunnel_server.cli import main
-from tunnel_server.owners.tokens import Authenticator
+from tunnel_server.owners.auth_file import AuthFile
+from tunnel_server.owners.tokens import digest_of
 from tunnel_server.settings import loading
 from tunnel_server.settings.config import ServerConfig
 from tunnel_server.settings.rows import TABLE
@@ -368,7 +369,7 @@ def test_token_create_prints_the_token_alone_and_keeps_its_hash(
     captured = capsys.readouterr()
     assert re.fullmatch(r"tt_[A-Za-z0-9_-]{43}\n", captured.out)
     token = captured.out.strip()
-    assert Authenticator(path).owner_of(token) == "alice"
+    assert AuthFile(path).owners == {digest_of(token): "alice"}
     assert token not in path.read_text()
     assert token not in captured.err
     assert str(path) in captured.err

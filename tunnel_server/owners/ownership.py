@@ -12,8 +12,19 @@ class Ownership(Protocol):
     answers from that.
     """
 
-    def owner_of(self, token: str | None) -> str | None:
-        """Return the owner that a token (an install key, on an open server) stands for, if any."""
+    @property
+    def revision(self) -> int:
+        """A number that grows when an owner may have lost or got a right."""
+
+    def look(self) -> None:
+        """See whether anything has changed elsewhere; called once a second."""
+
+    def owner_of(self, digest: bytes) -> str | None:
+        """The owner that a token (an install key, on an open server) stands for, if any.
+
+        Args:
+            digest: see `tokens.digest_of`.
+        """
 
     def may_claim(self, owner: str, name: str) -> bool:
         """Whether this owner may hold this name when nobody else does. The name may be illegal."""

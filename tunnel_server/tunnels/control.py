@@ -83,13 +83,10 @@ class ControlEndpoint:
 
     def _login(self, head: RequestHead) -> Login | None:
         """Return the login, or None where a token is needed; a client without one owns itself."""
-        authorization = authorization_of(head)
-        owner = self._directory.owner_of(authorization)
-        if owner is None:
-            if self._directory.config.authentication_required:
-                return None
-            owner = f"anonymous:{secrets.token_hex(16)}"
-        return Login(owner, authorization)
+        login = self._directory.login_of(authorization_of(head))
+        if login is None and not self._directory.config.authentication_required:
+            login = Login(f"anonymous:{secrets.token_hex(16)}", None)
+        return login
 
     def _fault(self, head: RequestHead) -> Refusal | None:
         """Return what is wrong with the handshake (RFC 6455 4.2.1), or None."""
@@ -199,7 +196,7 @@ class ControlEndpoint:
         login = caller.login
         session_id, secret = secrets.token_bytes(16), secrets.token_bytes(32)
         # A client that shows nothing owns itself, and could not show that it has come back.
-        hold_s = config.hold_s if login.authorization is not None else 0
+        hold_s = config.hold_s if login.digest is not None else 0
         agent = f"trio-tunnel/{directory.version}"
         beat = (config.ping_interval_s, config.timeout_s)
         await transport.send(welcome_message(Welcome((), agent, session_id, secret, *beat, hold_s)))

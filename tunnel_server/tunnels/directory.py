@@ -17,7 +17,7 @@ from protocol.drivers.session import Session
 from protocol.mux.messages import Claim, Claimed, Refused
 from protocol.names import APEX, tunnel_key
 from tunnel_server.owners.ownership import Ownership
-from tunnel_server.owners.tokens import bearer_token
+from tunnel_server.owners.tokens import bearer_token, digest_of
 from tunnel_server.settings.config import ServerConfig
 from tunnel_server.tunnels.parking import Parking
 from tunnel_server.tunnels.registry import Carrier, Registry
@@ -31,10 +31,10 @@ EXPECT_S: Final = 15.0
 
 
 class Login(NamedTuple):
-    """The owner of a session, and the Authorization that said so."""
+    """The owner of a session, and the digest of what it showed to say so; None: of nothing."""
 
     owner: str
-    authorization: bytes | None
+    digest: bytes | None
 
     def __repr__(self) -> str:
         return f"<Login {self.owner}>"
@@ -66,6 +66,7 @@ class Directory:
         self.parking = Parking()
         self.draining = False
         self._ownership = ownership
+        self._revision = ownership.revision  # for which sessions were looked at
         self._expected: dict[str, float] = {}
         """Names whose clients should come back, and until when."""
 
@@ -79,19 +80,27 @@ class Directory:
 
     # --- owners ---
 
-    def owner_of(self, authorization: bytes | None) -> str | None:
-        """The owner that an Authorization stands for; None: a token is needed."""
+    def login_of(self, authorization: bytes | None) -> Login | None:
+        """The login that an Authorization stands for; None: a token is needed."""
         token = bearer_token(authorization) if authorization is not None else None
-        return self._ownership.owner_of(token)
+        if token is None:
+            return None
+        digest = digest_of(token)
+        owner = self._ownership.owner_of(digest)
+        return None if owner is None else Login(owner, digest)
 
     def is_allowed(self, login: Login) -> bool:
         """Whether a session may still be what it was: its token may have been taken away."""
         if not self.config.authentication_required:
             return True
-        return self.owner_of(login.authorization) == login.owner
+        return login.digest is not None and self._ownership.owner_of(login.digest) == login.owner
 
-    def end_revoked_sessions(self) -> None:
-        """Close every session whose token is not valid any more."""
+    def look_at_owners(self) -> None:
+        """Once a second: close every session whose token is not valid any more."""
+        self._ownership.look()
+        if self._revision == self._ownership.revision:
+            return
+        self._revision = self._ownership.revision
         for session, login in tuple(self.sessions.items()):
             if not self.is_allowed(login):
                 session.close("its token is not valid any more")

@@ -38,7 +38,7 @@ def service_answer(edge: Edge, head: RequestHead) -> Refusal | Landing | Answer:
 def health_details(directory: Directory, authorization: bytes | None) -> HealthDetails | None:
     """The details of health, for those who may know them."""
     may_know = not directory.config.authentication_required
-    if not may_know and (authorization is None or directory.owner_of(authorization) is None):
+    if not may_know and (authorization is None or directory.login_of(authorization) is None):
         return None
     cores = [session.core for session in directory.sessions]
     return HealthDetails(

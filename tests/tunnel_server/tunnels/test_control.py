@@ -41,7 +41,7 @@ from tests.tunnel_server.control_client import (
     said,
     welcomed,
 )
-from tunnel_server.owners.tokens import add_token
+from tunnel_server.owners.auth_file import add_token
 from tunnel_server.tunnels.directory import Login
 
 

@@ -28,7 +28,8 @@ from tests.tunnel_server.control_client import (
     said,
     welcomed,
 )
-from tunnel_server.owners.tokens import add_token, make_token
+from tunnel_server.owners.auth_file import add_token
+from tunnel_server.owners.tokens import make_token
 from tunnel_server.tunnels.directory import EXPECT_S
 from tunnel_server.tunnels.parking import PARKED_OF_ONE_NAME_MAX
 from tunnel_server.tunnels.resumes import HELD_MAX, NAMELESS_HOLD_S
@@ -138,10 +139,10 @@ async def test_a_held_session_ends_when_its_token_is_taken_away(tmp_path: Path) 
         await claim(client, APP)
         await client.stream.aclose()
         await client.done.wait()
-        world.directory.end_revoked_sessions()
+        world.directory.look_at_owners()
         assert await is_held(world)
-        tokens.write_text("")
-        world.directory.end_revoked_sessions()
+        tokens.write_text(tokens.read_text().replace(hash_of(TOKEN), hash_of("another")))
+        world.directory.look_at_owners()
         assert not world.directory.sessions
         assert world.directory.registry.find("app") is None
 
@@ -155,7 +156,7 @@ async def test_a_session_depends_on_the_token_by_which_it_was_resumed(tmp_path: 
         tokens.write_text(tokens.read_text().replace(hash_of(TOKEN), hash_of(other)))
         _, answer = await resumed(world, asking(welcome), bearer(other))
         assert answer is not None
-        world.directory.end_revoked_sessions()
+        world.directory.look_at_owners()
         assert world.directory.registry.find("app") is not None
 
 

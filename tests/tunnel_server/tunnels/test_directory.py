@@ -7,11 +7,14 @@ from trio.testing import wait_all_tasks_blocked
 
 from protocol.mux.messages import Claim, Refused
 from tests.edge_fakes import World, get, hello, make_edge, open_world, tunnel_error
-from tunnel_server.owners.tokens import add_token, make_token
+from tunnel_server.owners.auth_file import add_token
+from tunnel_server.owners.tokens import digest_of, make_token
 from tunnel_server.tunnels.directory import Directory, Login
 
 TOKEN = make_token(bytes(32))
 BEARER = f"Bearer {TOKEN}".encode()
+LOGIN = Login("alice", digest_of(TOKEN))
+OTHER = make_token(bytes(range(32)))
 
 
 def guarded(folder: Path) -> Directory:
@@ -19,21 +22,22 @@ def guarded(folder: Path) -> Directory:
     return make_edge(folder / "tokens").directory
 
 
-def test_an_owner_is_who_a_token_says(tmp_path: Path) -> None:
+async def test_an_owner_is_who_a_token_says(tmp_path: Path) -> None:
     directory = guarded(tmp_path)
-    assert directory.owner_of(BEARER) == "alice"
-    assert directory.owner_of(BEARER[:-1]) is None
-    assert directory.owner_of(b"Basic x") is None
-    assert directory.owner_of(None) is None
+    assert directory.login_of(BEARER) == LOGIN
+    assert directory.login_of(BEARER[:-1]) is None
+    assert directory.login_of(b"Basic x") is None
+    assert directory.login_of(None) is None
 
 
-def test_a_login_holds_while_its_token_does(tmp_path: Path) -> None:
+async def test_a_login_holds_while_its_token_does(tmp_path: Path) -> None:
     directory = guarded(tmp_path)
-    login = Login("alice", BEARER)
-    assert directory.is_allowed(login)
-    assert not directory.is_allowed(Login("bob", BEARER))
-    (tmp_path / "tokens").write_text("")
-    assert not directory.is_allowed(login)
+    assert directory.is_allowed(LOGIN)
+    assert not directory.is_allowed(Login("bob", LOGIN.digest))
+    assert not directory.is_allowed(Login("alice", None))
+    (tmp_path / "tokens").write_text((tmp_path / "tokens").read_text().replace("alice", "bob"))
+    directory.look_at_owners()
+    assert not directory.is_allowed(LOGIN)
 
 
 def test_where_no_token_is_needed_every_login_holds() -> None:
@@ -43,11 +47,14 @@ def test_where_no_token_is_needed_every_login_holds() -> None:
 async def test_sessions_without_a_valid_token_end(tmp_path: Path) -> None:
     add_token(tmp_path / "tokens", "alice", TOKEN)
     async with open_world(tmp_path / "tokens") as world:
-        login = Login("alice", BEARER)
-        good = await world.client(hello, "good", login=login)
-        bad = await world.client(hello, "bad", login=login)
-        world.directory.sessions[bad.server] = Login("alice", BEARER[:-1])
-        world.directory.end_revoked_sessions()
+        good = await world.client(hello, "good", login=LOGIN)
+        bad = await world.client(hello, "bad", login=LOGIN)
+        world.directory.sessions[bad.server] = Login("bob", digest_of(OTHER))
+        world.directory.look_at_owners()
+        # Nothing has changed, so nobody is looked at.
+        assert world.directory.registry.find("bad") is not None
+        add_token(tmp_path / "tokens", "carol", OTHER)
+        world.directory.look_at_owners()
         await wait_all_tasks_blocked()
         assert good.server.closed_reason is None
         assert bad.server.closed_reason == "its token is not valid any more"
@@ -66,8 +73,13 @@ async def test_a_release_of_one_claim_leaves_the_others(world: World) -> None:
 class Landlord:
     """An Ownership that lets `app` to alice alone."""
 
-    def owner_of(self, token: str | None) -> str | None:
-        return token
+    revision = 0
+
+    def look(self) -> None:
+        pass
+
+    def owner_of(self, digest: bytes) -> str | None:
+        return digest.hex()
 
     def may_claim(self, owner: str, name: str) -> bool:
         return owner == "alice" or name != "app"

@@ -11,7 +11,8 @@ from trio.testing import wait_all_tasks_blocked
 from protocol.http.fields import BodyForm
 from protocol.mux.messages import Open
 from tests.edge_fakes import FORWARDING, World, echo, get, hello, open_world
-from tunnel_server.owners.tokens import add_token, make_token
+from tunnel_server.owners.auth_file import add_token
+from tunnel_server.owners.tokens import make_token
 
 TOKEN = make_token(bytes(32))
 

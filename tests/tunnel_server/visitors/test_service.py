@@ -8,7 +8,8 @@ from trio.testing import wait_all_tasks_blocked
 from protocol.drivers.stream import TunnelStream
 from tests.edge_fakes import World, get, hello, make_edge
 from tunnel_server.answers.answer import HealthDetails
-from tunnel_server.owners.tokens import add_token, make_token
+from tunnel_server.owners.auth_file import add_token
+from tunnel_server.owners.tokens import make_token
 from tunnel_server.tunnels.directory import Directory
 from tunnel_server.visitors.service import health_details
 
@@ -21,7 +22,7 @@ def guarded(folder: Path) -> Directory:
     return make_edge(folder / "tokens").directory
 
 
-def test_details_of_health_are_for_those_with_a_token(tmp_path: Path) -> None:
+async def test_details_of_health_are_for_those_with_a_token(tmp_path: Path) -> None:
     directory = guarded(tmp_path)
     assert health_details(directory, None) is None
     assert health_details(directory, b"Bearer wrong") is None

@@ -1,0 +1,204 @@
+"""The auth file, which says whose a token is.
+
+# one token a line; `tunnel-server token create NAME` appends them
+alice sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+import re
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from protocol.errors import ConfigError
+from tunnel_server.owners.tokens import digest_of
+
+NAME_RULE: Final = "1 to 64 of letters, digits, . _ @ and -, beginning with a letter or digit"
+# A name never has a colon, so that it cannot be taken for the `key:` owner of an open server.
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+_LINE: Final = re.compile(rf"({_NAME.pattern})[ \t]+sha256:([0-9A-Fa-f]{{64}})")
+# Room for 10,000 tokens; a path to something endless must not fill the memory.
+MAX_AUTH_FILE_BYTES: Final = 2 * 1024 * 1024
+
+# Editors and rsync put a new file in place of the old one in two steps. For so long a file that is
+# not there, or has nothing in it, is one of those moments.
+GRACE_S: Final = 5.0
+
+_SHORTAGES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+
+log = logging.getLogger(__name__)
+
+
+def add_token(path: Path, name: str, token: str) -> None:
+    """Appends the token's line to the auth file, which is made with mode 0600 if need be.
+
+    Safe beside others that do the same, and beside a server that reads: the file is locked from the
+    check to the append, and the line goes out in one write.
+
+    Raises:
+        ConfigError: the name is not legal or is there already, or the file cannot be used; it is
+            then as it was.
+    """
+    if not _NAME.fullmatch(name):
+        raise ConfigError("NAME", f"takes {NAME_RULE}, not {name!r}")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)  # closing the file gives it back
+            _append(file, path, name, token)
+        finally:
+            os.close(file)
+    except OSError as error:
+        raise _unusable(path, error) from None
+
+
+class AuthFile:
+    """The tokens of a file, as it was when it was looked at.
+
+    A bad file is logged once, and what was read before still holds. One that is not there, or
+    cannot be read, or has no token any more, changes nothing for GRACE_S; then it has no tokens.
+
+    Args:
+        path: it need not be there.
+
+    Attributes:
+        owners: digests of tokens, and whose they are.
+        revision: grows with each change of `owners`.
+
+    Raises:
+        ConfigError: the file cannot be read or has bad lines.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.revision = 0
+        self._seen = _signature(path)
+        self._gone_since: float | None = None
+        self.owners: Mapping[bytes, str] = _load(path)
+        if not self.owners:
+            command = f"tunnel-server token create NAME --auth-file {path}"
+            log.warning("no token in %s yet, so nobody can connect: %s", path, command)
+
+    def __repr__(self) -> str:
+        gone = "" if self._gone_since is None else f" gone since {self._gone_since:.0f}"
+        return f"<AuthFile {self.path} tokens={len(self.owners)}{gone}>"
+
+    def look(self, now: float) -> None:
+        """See whether the file has changed, and read it if so. At most one stat and one read."""
+        seen = _signature(self.path)
+        if seen == self._seen:
+            self._gone_since = None
+            return
+        try:
+            owners = _load(self.path)
+        except ConfigError as error:
+            self._failed(error, seen, now)
+        else:
+            if not owners and self.owners and self._may_come_back(now):
+                return
+            self._take(owners, seen)
+
+    def _take(self, owners: Mapping[bytes, str], seen: tuple[int, ...]) -> None:
+        self._seen, self._gone_since = seen, None
+        self.owners = owners
+        self.revision += 1
+        if owners:
+            log.info("%s has changed: %d tokens", self.path, len(owners))
+        else:
+            log.warning("no token in %s any more, so nobody can connect", self.path)
+
+    def _failed(self, error: ConfigError, seen: tuple[int, ...], now: float) -> None:
+        cause = error.__cause__
+        short = isinstance(cause, OSError) and cause.errno in _SHORTAGES
+        if short or (isinstance(cause, OSError) and self._may_come_back(now)):
+            return  # nothing is wrong with the file, or not for long: read it the next time
+        self._seen, self._gone_since = seen, None  # a bad file is complained about once
+        log.error("%s; the tokens read before still hold", error)
+
+    def _may_come_back(self, now: float) -> bool:
+        if self._gone_since is None:
+            self._gone_since = now
+        return now - self._gone_since < GRACE_S
+
+
+def _append(file: int, path: Path, name: str, token: str) -> None:
+    old = _read(file, path)
+    if any(owner == name for owner in _parse(old, path).values()):
+        text = f"takes a new name: {path} has a token of {name} already; delete its line first"
+        raise ConfigError("NAME", text)
+    line = f"{name} sha256:{digest_of(token).hex()}\n".encode()
+    if old and not old.endswith(b"\n"):
+        line = b"\n" + line
+    if os.write(file, line) != len(line):  # a full disk takes a part of it
+        os.ftruncate(file, len(old))
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    os.fsync(file)
+
+
+def _load(path: Path) -> dict[bytes, str]:
+    try:
+        # Not to hang where the path is a pipe that nobody writes to.
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            return _parse(_read(file, path), path)
+        finally:
+            os.close(file)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise _unusable(path, error) from error
+
+
+def _read(file: int, path: Path) -> bytes:
+    status = os.fstat(file)
+    if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_AUTH_FILE_BYTES:
+        text = f"takes a plain file of at most {MAX_AUTH_FILE_BYTES} bytes, not {path}"
+        raise ConfigError("--auth-file", text)
+    return os.pread(file, MAX_AUTH_FILE_BYTES, 0)
+
+
+def _parse(data: bytes, path: Path) -> dict[bytes, str]:
+    owners: dict[bytes, str] = {}
+    names: set[str] = set()
+    bad = []
+    for number, line in enumerate(data.decode("utf-8", "replace").split("\n"), start=1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        match = _LINE.fullmatch(text)
+        # A name or a token that is there twice would make it a guess which line was meant.
+        if not match or match[1] in names or bytes.fromhex(match[2]) in owners:
+            bad.append(number)
+        else:
+            owners[bytes.fromhex(match[2])] = match[1]
+            names.add(match[1])
+    if bad:
+        raise ConfigError("--auth-file", _bad_lines(path, bad))
+    return owners
+
+
+def _bad_lines(path: Path, numbers: list[int]) -> str:
+    shown = ", ".join(map(str, numbers[:10])) + (", ..." if len(numbers) > 10 else "")
+    rule = "NAME sha256:HEX with a name and a token that no other line has, or begins with #"
+    return f"each line of {path} is {rule}; not so: line {shown}"
+
+
+def _signature(path: Path) -> tuple[int, ...]:
+    try:
+        status = path.stat()
+    except OSError as error:
+        return (error.errno or 0,)
+    return (status.st_mtime_ns, status.st_size, status.st_ino)
+
+
+def _unusable(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        "--auth-file", f"takes a file that can be used, not {path} ({error.strerror})"
+    )
