@@ -77,7 +77,7 @@ def _http(asked: Asked) -> ClientConfig:
     from tunnel_client.settings.config import load
 
     gathered = _gathered(asked)
-    config, warnings = load(asked.argument, gathered.resolved, os.environ, _state_folder())
+    config, warnings = load(asked.argument, gathered, os.environ, _state_folder())
     showing.warn(PROGRAM, warnings)
     return config
 
@@ -94,7 +94,7 @@ def _checked(asked: Asked) -> Gathered:
     from tunnel_client.settings.config import load
 
     gathered = _gathered(asked)
-    showing.warn(PROGRAM, load(_SOME_TARGET, gathered.resolved, os.environ, None).warnings)
+    showing.warn(PROGRAM, load(_SOME_TARGET, gathered, os.environ, None).warnings)
     return gathered
 
 

@@ -131,11 +131,13 @@ class Gathered(NamedTuple):
         resolved: of each setting that was given, the strongest source's, not yet read.
         file: the settings file; None if there is none.
         warnings: what the person should be told, one line each.
+        said_by_file: what that file says, stronger sources left aside.
     """
 
     resolved: Mapping[str, Given]
     file: Path | None
     warnings: tuple[str, ...]
+    said_by_file: Layer
 
 
 def from_flags(table: Table, flags: Mapping[str, Value]) -> Layer:

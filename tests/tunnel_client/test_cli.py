@@ -14,6 +14,7 @@ import trustme
 from protocol.program.settings import read
 from tunnel_client.cli import config_from
 from tunnel_client.settings.config import ClientConfig
+from tunnel_client.settings.credentials import key_for
 from tunnel_client.settings.header_edits import HeaderEdits
 from tunnel_client.settings.install_key import FILE_NAME as INSTALL_KEY
 from tunnel_client.settings.rows import TABLE
@@ -41,7 +42,8 @@ def test_target_alone_is_enough(home: Path, capsys: pytest.CaptureFixture[str]) 
     found = config("3000")
     assert str(found.target) == "http://localhost:3000"
     assert str(found.server_url) == "http://localhost:8080"
-    assert found.token == (home / "trio-tunnel" / INSTALL_KEY).read_text().strip()
+    key = (home / "trio-tunnel" / INSTALL_KEY).read_text().strip()
+    assert found.token == key_for(key, found.server_url)
     assert capsys.readouterr() == ("", "")
 
 
@@ -216,6 +218,7 @@ def test_help_names_every_flag_of_the_design(capsys: pytest.CaptureFixture[str])
         *("--identity", "--host-header", "--request-header", "--request-header-remove"),
         *("--response-header", "--response-header-remove"),
         *("--ws-keepalive", "--origin-wait", "--give-up-after", "--log-level"),
+        "--insecure-server",
     }
 
 
@@ -367,7 +370,8 @@ SUBDOMAIN = ("--subdomain", "myapp")
 def test_config_show_tells_sources_and_no_secret(
     home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = write_file(home, "token = 'hunter2'\nrequest_header = ['A: hunter2']")
+    content = "token = 'hunter2'\nrequest_header = ['A: hunter2']\nserver = 'https://example.com'"
+    path = write_file(home, content)
     monkeypatch.setenv("TUNNEL_SERVER", "https://example.com")
     plain, as_json = (printed(capsys, "show", *SUBDOMAIN, *form) for form in ((), ("--json",)))
     for out in (plain, as_json):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 Address = tuple[str, int]  # host or IP literal without brackets, port
 
@@ -179,3 +179,6 @@ class ServerUrl:
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.authority}"
+
+
+DEFAULT_SERVER: Final = ServerUrl("http", "localhost", 8080)

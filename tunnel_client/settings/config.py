@@ -21,6 +21,7 @@ from protocol.program.kinds import Value
 from protocol.program.settings import (
     Gathered,
     Given,
+    Layer,
     LogLevel,
     from_environment,
     from_flags,
@@ -30,9 +31,9 @@ from protocol.program.settings import (
     value_of,
 )
 from protocol.program.settings_file import from_file, is_there
-from tunnel_client.settings.addresses import ServerUrl
+from tunnel_client.settings.addresses import DEFAULT_SERVER, ServerUrl
+from tunnel_client.settings.credentials import choose_credential
 from tunnel_client.settings.header_edits import NO_EDITS, HeaderEdits, parse_edits
-from tunnel_client.settings.install_key import install_key
 from tunnel_client.settings.proxy import Proxy, choose_proxy
 from tunnel_client.settings.rows import (
     DEFAULT_DRAIN_TIMEOUT_S,
@@ -44,9 +45,6 @@ from tunnel_client.settings.target import FORMS, Target
 from tunnel_client.settings.values import Mode
 
 FILE_NAME: Final = "client.toml"
-DEFAULT_SERVER: Final = ServerUrl("http", "localhost", 8080)
-
-SHOWN_BY_PS: Final = "--token shows in the process list; --token-file and TUNNEL_TOKEN do not"
 
 _ROWS: Final = {row.name: row for row in TABLE.rows}
 
@@ -110,16 +108,18 @@ def gather(flags: Mapping[str, Value], environ: Mapping[str, str], config_folder
     layers = [from_flags(TABLE, flags), from_environment(TABLE, environ)]
     path = config_folder / FILE_NAME
     file: Path | None = None
+    said: Layer = {}
     if is_there(path):
         with contextlib.suppress(FileNotFoundError):  # gone since
-            layers.append(from_file(TABLE, path))
+            said = from_file(TABLE, path)
             file = path
-    return Gathered(resolve(TABLE, layers), file, tuple(strange_variables(TABLE, environ)))
+    resolved = resolve(TABLE, [*layers, said])
+    return Gathered(resolved, file, tuple(strange_variables(TABLE, environ)), said)
 
 
 def load(
     target: str | None,
-    resolved: Mapping[str, Given],
+    gathered: Gathered,
     environ: Mapping[str, str],
     state_folder: Path | None,
 ) -> Loaded:
@@ -130,7 +130,7 @@ def load(
 
     Args:
         target: as typed; None if it is missing.
-        resolved: what was given.
+        gathered: what was given.
         environ: names the proxy.
         state_folder: None leaves the token empty where there is none, and makes no key.
 
@@ -139,7 +139,7 @@ def load(
     """
     if target is None:
         raise ConfigError("TARGET", f"is missing; allowed: {FORMS}")
-    app = Target.parse(target)
+    app, resolved = Target.parse(target), gathered.resolved
     attributes: dict[str, Any] = read(TABLE.rows, resolved)
     server_url = attributes["server_url"]
     checked = ClientConfig(
@@ -153,8 +153,8 @@ def load(
         answer_edits=_edits(resolved, "response_header", forbidden="tunnel-error"),
     )
     # Last, so that a bad flag does not leave a new install key behind.
-    token, warning = _token(resolved, state_folder)
-    return Loaded(replace(checked, token=token), (warning,) if warning else ())
+    token, warnings = choose_credential(gathered, server_url, state_folder)
+    return Loaded(replace(checked, token=token), warnings)
 
 
 def _read(name: str, given: Given) -> Any:
@@ -199,12 +199,3 @@ def _edits(resolved: Mapping[str, Given], name: str, *, forbidden: str) -> Heade
 
 def _strings(given: Given | None) -> tuple[str, ...]:
     return given.value if given is not None and isinstance(given.value, tuple) else ()
-
-
-def _token(resolved: Mapping[str, Given], state_folder: Path | None) -> tuple[str, str]:
-    """The token, and a warning or ""."""
-    if given := resolved.get("token"):
-        return _read("token", given), SHOWN_BY_PS if given.by_flag else ""
-    if given := resolved.get("token_file"):
-        return _read("token_file", given), ""
-    return ("", "") if state_folder is None else install_key(state_folder)

@@ -61,6 +61,14 @@ TABLE: Final = Table(
             commands=_ALL,
         ),
         Setting(
+            name="insecure_server",
+            kind=Switch(),
+            help="A token may go to it unencrypted.",
+            fields=(),
+            variables=("TUNNEL_INSECURE_SERVER",),
+            commands=_ALL,
+        ),
+        Setting(
             name="subdomain",
             kind=Text("NAME", values.dns_label, "a DNS label"),
             help="The name to ask for.",

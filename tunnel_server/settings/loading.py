@@ -35,7 +35,7 @@ def gather(flags: Mapping[str, Value], environ: Mapping[str, str]) -> Gathered:
     layers: list[Layer] = [from_flags(TABLE, flags), from_environment(TABLE, environ)]
     file, said = _read_file(layers)
     resolved = resolve(TABLE, [*layers, said])
-    return Gathered(resolved, file, tuple(strange_variables(TABLE, environ)))
+    return Gathered(resolved, file, tuple(strange_variables(TABLE, environ)), said)
 
 
 def file_path(flags: Mapping[str, Value], environ: Mapping[str, str]) -> tuple[Path, bool]:

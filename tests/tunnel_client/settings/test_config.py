@@ -30,7 +30,7 @@ def loaded(
     **flags: Any,
 ) -> Loaded:
     gathered = gather(flags, environ or {}, folder)
-    return load(target, gathered.resolved, environ or {}, folder / "state")
+    return load(target, gathered, environ or {}, folder / "state")
 
 
 def config(folder: Path, environ: Mapping[str, str] | None = None, **flags: Any) -> ClientConfig:

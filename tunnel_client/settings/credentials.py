@@ -1,0 +1,95 @@
+"""The token that goes to the server, and the server that it may go to.
+
+A token goes by https, or to this machine, unless somebody says that the line is safe. One that
+stands in the settings file goes to the server that stands beside it and to no other: a slip in
+`--server` would else hand it to whoever answers there. An install key is not worth that much: it
+goes anywhere, and each server gets a value of its own, which tells it nothing about others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from base64 import urlsafe_b64encode
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from protocol.errors import ConfigError
+from protocol.program.settings import Gathered, Given, value_of
+from tunnel_client.settings.addresses import DEFAULT_SERVER, ServerUrl, is_loopback
+from tunnel_client.settings.install_key import install_key
+from tunnel_client.settings.rows import TABLE
+
+SHOWN_BY_PS: Final = "--token shows in the process list; --token-file and TUNNEL_TOKEN do not"
+READABLE: Final = "everybody on the way to {} can read the install key, and take this one's names"
+NOT_BY_HTTP: Final = (
+    "may not go to {} unencrypted; use https, or say --insecure-server if the line is safe"
+)
+
+_ROWS: Final = {row.name: row for row in TABLE.rows}
+
+
+class Credential(NamedTuple):
+    """The value of `Authorization: Bearer`, and what the person should be told about it."""
+
+    token: str
+    warnings: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<Credential {'of nobody' if not self.token else 'hidden'}>"
+
+
+def choose_credential(
+    gathered: Gathered, server: ServerUrl, state_folder: Path | None
+) -> Credential:
+    """The token that was given, else what this installation is to this server.
+
+    Args:
+        gathered: what was given.
+        server: where it goes.
+        state_folder: None leaves it empty where no token was given, and makes no key.
+
+    Raises:
+        ConfigError: the token may not go to this server, or a file with it cannot be used.
+    """
+    resolved = gathered.resolved
+    meant = resolved.get("insecure_server")
+    safe = server.tls or is_loopback(server.host) or (meant and _value("insecure_server", meant))
+    for name in ("token", "token_file"):
+        if given := resolved.get(name):
+            token = _value(name, given)
+            if given.source == "file":
+                _check_server(given, gathered.said_by_file.get("server"), server)
+            if not safe:
+                raise ConfigError(given.key, NOT_BY_HTTP.format(server))
+            shown = name == "token" and given.by_flag
+            return Credential(token, (SHOWN_BY_PS,) if shown else ())
+    if state_folder is None:
+        return Credential("")
+    key, warning = install_key(state_folder)
+    warnings = [warning] if warning else []
+    if not safe:
+        warnings.append(READABLE.format(server))
+    return Credential(key_for(key, server), tuple(warnings))
+
+
+def key_for(install_key: str, server: ServerUrl) -> str:
+    """The install key as this server gets it: the HMAC-SHA256 of the server's origin (RFC 2104).
+
+    With it nobody learns what another server believes, and it is the same after each restart.
+    """
+    mac = hmac.digest(install_key.encode(), str(server).encode(), hashlib.sha256)
+    return "ti_" + urlsafe_b64encode(mac).decode("ascii").rstrip("=")
+
+
+def _check_server(given: Given, beside: Given | None, server: ServerUrl) -> None:
+    """A file without a `server` is the default's."""
+    if (DEFAULT_SERVER if beside is None else _value("server", beside)) == server:
+        return
+    none = "" if beside else " (there is none)"
+    text = f"goes to the `server` that stands beside it{none}, and this is {server}"
+    raise ConfigError(given.key, f"{text}; give another token with --token-file")
+
+
+def _value(name: str, given: Given) -> Any:
+    return value_of(_ROWS[name], given)
