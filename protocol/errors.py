@@ -11,6 +11,7 @@
       ConfigError           a flag, a variable or a file has a value that is not allowed
       ListenError           the server cannot listen where it should
       HandoverError         the sockets cannot go from one server to the next
+      UnsafePathError       others may write a file that is believed
       StreamReset           a half of a stream ended badly
       StreamStopped         the peer wants no more of a half
       SessionClosed         the session under a stream is gone

@@ -30,6 +30,7 @@ from protocol.mux.core import Core
 from protocol.mux.events import ClaimAnswered, GoingAway, Released
 from protocol.mux.messages import Claim, Claimed, Goaway, Head, Refused, Release
 from tunnel_server.app import sweep
+from tunnel_server.owners.auth_file import AuthFile
 from tunnel_server.owners.authenticator import Authenticator
 from tunnel_server.settings.config import ServerConfig
 from tunnel_server.tunnels.control import ControlEndpoint
@@ -323,7 +324,8 @@ def make_edge(auth_file: Path | None = None, **settings: Any) -> Edge:
     access = {"open": auth_file is None, **settings}
     config = ServerConfig(bind_port=PORT, auth_file=auth_file, **access)
     registry = Registry(partial(config.public_url_for, port=PORT), os.urandom)
-    directory = Directory(config, Authenticator(auth_file), registry, version="1.2.3")
+    tokens = None if auth_file is None else AuthFile(auth_file)
+    directory = Directory(config, Authenticator(tokens), registry, version="1.2.3")
     return Edge(directory, port=PORT)
 
 

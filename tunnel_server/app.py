@@ -24,6 +24,7 @@ import trio
 from protocol.errors import ConfigError
 from protocol.program.line_writer import LineWriter, writing
 from protocol.program.logs import LEVELS, set_up_logging
+from protocol.program.private_files import UnsafePathError, warning_of
 from protocol.program.process import EXIT_FAILED, EXIT_STOPPED, collect_rarely, version
 from tunnel_server.listening.accepting import Acceptor
 from tunnel_server.listening.descriptors import raise_limit
@@ -35,6 +36,7 @@ from tunnel_server.observing.events import ServerDraining
 from tunnel_server.observing.output import Output, listening, stdout_writer
 from tunnel_server.observing.strangers import Sparing
 from tunnel_server.owners.authenticator import Authenticator
+from tunnel_server.owners.places import open_auth_file
 from tunnel_server.settings.config import ServerConfig, bind_address
 from tunnel_server.settings.rows import PROGRAM
 from tunnel_server.tunnels.control import ControlEndpoint
@@ -66,7 +68,7 @@ def run(config: ServerConfig) -> int:
         main = _ready(passed, config, stdout, sparing)
         with writing(log_writer, stdout):
             return trio.run(main)
-    except (ListenError, HandoverError) as error:
+    except (ListenError, HandoverError, UnsafePathError) as error:
         log.error("%s: %s", PROGRAM, error)
         return EXIT_FAILED
     finally:
@@ -83,8 +85,10 @@ def _ready(
         if config.replace:
             raise ConfigError("--replace", "has nothing to do where LISTEN_FDS passes the sockets")
     tls = config.tls_context()
-    path = config.tokens_file if config.authentication_required else None
-    return partial(_main, config, tls, Authenticator(path), passed, stdout, sparing)
+    if config.tls_key is not None and (warning := warning_of(config.tls_key)):
+        log.warning("%s", warning)
+    authenticator = Authenticator(open_auth_file(config))
+    return partial(_main, config, tls, authenticator, passed, stdout, sparing)
 
 
 async def _main(

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from protocol.errors import ConfigError
 from protocol.program import showing
 from protocol.program.command_line import Asked, Command, CommandLine, asked_for
+from protocol.program.private_files import UnsafePathError
 from protocol.program.process import EXIT_FAILED, EXIT_STOPPED, complain, say
 from tunnel_server.settings.rows import PROGRAM, SERVE, TABLE, TOKEN_CREATE
 
@@ -69,6 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return asked if isinstance(asked, int) else _COMMANDS[asked.command](asked)
     except ConfigError as error:
         return showing.refuse(PROGRAM, arguments, error)
+    except UnsafePathError as error:
+        complain(PROGRAM, str(error))
+        return EXIT_FAILED
     except KeyboardInterrupt:
         return EXIT_STOPPED
 
@@ -86,17 +90,22 @@ def _serve(asked: Asked) -> int:
 
 
 def _create_token(asked: Asked) -> int:
+    from protocol.program.private_files import as_owner_of
     from tunnel_server.owners.auth_file import NAME_RULE, add_token
+    from tunnel_server.owners.places import check_tokens
     from tunnel_server.owners.tokens import TOKEN_RANDOM_BYTES, make_token
-    from tunnel_server.settings.loading import named_as_given, tokens_file
+    from tunnel_server.settings.loading import named_as_given, of_tokens
 
     if asked.argument is None:
         raise ConfigError("NAME", f"is missing; allowed: {NAME_RULE}{_SEE}")
     name, resolved = asked.argument, _gathered(asked).resolved
     token = make_token(os.urandom(TOKEN_RANDOM_BYTES))
     with named_as_given(resolved):
-        auth_file = tokens_file(resolved)
-        add_token(auth_file, name, token)
+        config = of_tokens(resolved)
+        auth_file = config.tokens_file
+        with as_owner_of(auth_file):
+            check_tokens(config, auth_file)
+            add_token(auth_file, name, token)
     if say(PROGRAM, token) != EXIT_STOPPED:
         complain(PROGRAM, f"nobody knows the token of {name} now: take its line out of {auth_file}")
         return EXIT_FAILED
@@ -118,7 +127,7 @@ def _gathered(asked: Asked) -> Gathered:
 def _checked(asked: Asked) -> Gathered:
     """The settings, after all that can be checked of them without serving."""
     from protocol.program.logs import set_up_logging
-    from tunnel_server.owners.auth_file import AuthFile
+    from tunnel_server.owners.places import open_auth_file
     from tunnel_server.settings.loading import load, named_as_given
 
     set_up_logging()  # an auth file without tokens is told in the log
@@ -126,8 +135,7 @@ def _checked(asked: Asked) -> Gathered:
     with named_as_given(gathered.resolved):
         config = load(gathered.resolved, os.environ, os.getpid())
         config.tls_context()
-        if config.authentication_required:
-            AuthFile(config.tokens_file)
+        open_auth_file(config)
     return gathered
 
 

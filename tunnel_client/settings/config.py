@@ -46,6 +46,14 @@ from tunnel_client.settings.values import Mode
 
 FILE_NAME: Final = "client.toml"
 
+HEADER_SHOWN_BY_PS: Final = (
+    "--request-header shows in the process list, with the secret in it; request_header in the file"
+    " and TUNNEL_CLIENT_REQUEST_HEADER do not"
+)
+_SECRET_FIELDS: Final = frozenset(
+    {b"authorization", b"proxy-authorization", b"cookie", b"x-api-key"}
+)
+
 _ROWS: Final = {row.name: row for row in TABLE.rows}
 
 
@@ -154,7 +162,8 @@ def load(
     )
     # Last, so that a bad flag does not leave a new install key behind.
     token, warnings = choose_credential(gathered, server_url, state_folder)
-    return Loaded(replace(checked, token=token), warnings)
+    shown = [HEADER_SHOWN_BY_PS] if _shows_a_secret(resolved, checked.request_edits) else []
+    return Loaded(replace(checked, token=token), (*warnings, *shown))
 
 
 def _read(name: str, given: Given) -> Any:
@@ -195,6 +204,13 @@ def _edits(resolved: Mapping[str, Given], name: str, *, forbidden: str) -> Heade
         names.key if names else name,
         forbidden=forbidden,
     )
+
+
+def _shows_a_secret(resolved: Mapping[str, Given], edits: HeaderEdits) -> bool:
+    given = resolved.get("request_header")
+    if given is None or not given.by_flag:
+        return False
+    return any(name.lower() in _SECRET_FIELDS for name, _ in edits.set)
 
 
 def _strings(given: Given | None) -> tuple[str, ...]:

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from protocol.errors import ConfigError
+from protocol.program.kinds import path_of
+from protocol.program.private_files import warning_of
 from protocol.program.settings import Gathered, Given, value_of
 from tunnel_client.settings.addresses import DEFAULT_SERVER, ServerUrl, is_loopback
 from tunnel_client.settings.install_key import install_key
@@ -62,15 +64,12 @@ def choose_credential(
                 _check_server(given, gathered.said_by_file.get("server"), server)
             if not safe:
                 raise ConfigError(given.key, NOT_BY_HTTP.format(server))
-            shown = name == "token" and given.by_flag
-            return Credential(token, (SHOWN_BY_PS,) if shown else ())
+            return Credential(token, _warnings(name, given, gathered.file))
     if state_folder is None:
         return Credential("")
     key, warning = install_key(state_folder)
-    warnings = [warning] if warning else []
-    if not safe:
-        warnings.append(READABLE.format(server))
-    return Credential(key_for(key, server), tuple(warnings))
+    warnings = (warning, "" if safe else READABLE.format(server))
+    return Credential(key_for(key, server), tuple(filter(None, warnings)))
 
 
 def key_for(install_key: str, server: ServerUrl) -> str:
@@ -80,6 +79,16 @@ def key_for(install_key: str, server: ServerUrl) -> str:
     """
     mac = hmac.digest(install_key.encode(), str(server).encode(), hashlib.sha256)
     return "ti_" + urlsafe_b64encode(mac).decode("ascii").rstrip("=")
+
+
+def _warnings(name: str, given: Given, file: Path | None) -> tuple[str, ...]:
+    """Say it of what somebody else on this machine may read: the command line, or a file."""
+    if name == "token" and given.by_flag:
+        return (SHOWN_BY_PS,)
+    paths = [file] if given.source == "file" and name == "token" and file else []
+    if name == "token_file":
+        paths.append(path_of(str(given.value), given.key))
+    return tuple(filter(None, map(warning_of, paths)))
 
 
 def _check_server(given: Given, beside: Given | None, server: ServerUrl) -> None:

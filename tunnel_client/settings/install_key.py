@@ -13,6 +13,7 @@ import secrets
 from pathlib import Path
 
 from protocol.errors import ConfigError
+from protocol.program.private_files import warning_of
 from tunnel_client.settings.tokens import read_token
 
 FILE_NAME = "install-key"
@@ -38,7 +39,7 @@ def install_key(state_folder: Path) -> tuple[str, str]:
             "another program may take this one's name once it has stopped"
         )
     try:
-        return read_token(path, str(path)), ""
+        return read_token(path, str(path)), warning_of(path)
     except ConfigError as error:
         raise ConfigError(error.key, f"{error.message}; delete it and a new one is made") from None
 

@@ -12,11 +12,12 @@ import logging
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from protocol.errors import ConfigError
+from protocol.errors import ConfigError, TunnelError
+from protocol.program.private_files import UnsafePathError, check_place
 from tunnel_server.owners.tokens import digest_of
 
 NAME_RULE: Final = "1 to 64 of letters, digits, . _ @ and -, beginning with a letter or digit"
@@ -67,6 +68,7 @@ class AuthFile:
 
     Args:
         path: it need not be there.
+        check: refuses a path that others may write to, before each reading.
 
     Attributes:
         owners: digests of tokens, and whose they are.
@@ -74,14 +76,16 @@ class AuthFile:
 
     Raises:
         ConfigError: the file cannot be read or has bad lines.
+        UnsafePathError: others may write it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, check: Callable[[Path], None] = check_place) -> None:
         self.path = path
+        self._check = check
         self.revision = 0
         self._seen = _signature(path)
         self._gone_since: float | None = None
-        self.owners: Mapping[bytes, str] = _load(path)
+        self.owners: Mapping[bytes, str] = self._load()
         if not self.owners:
             command = f"tunnel-server token create NAME --auth-file {path}"
             log.warning("no token in %s yet, so nobody can connect: %s", path, command)
@@ -97,8 +101,8 @@ class AuthFile:
             self._gone_since = None
             return
         try:
-            owners = _load(self.path)
-        except ConfigError as error:
+            owners = self._load()
+        except (ConfigError, UnsafePathError) as error:
             self._failed(error, seen, now)
         else:
             if not owners and self.owners and self._may_come_back(now):
@@ -114,7 +118,11 @@ class AuthFile:
         else:
             log.warning("no token in %s any more, so nobody can connect", self.path)
 
-    def _failed(self, error: ConfigError, seen: tuple[int, ...], now: float) -> None:
+    def _load(self) -> dict[bytes, str]:
+        self._check(self.path)
+        return _load(self.path)
+
+    def _failed(self, error: TunnelError, seen: tuple[int, ...], now: float) -> None:
         cause = error.__cause__
         short = isinstance(cause, OSError) and cause.errno in _SHORTAGES
         if short or (isinstance(cause, OSError) and self._may_come_back(now)):

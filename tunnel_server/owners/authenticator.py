@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import trio
 
@@ -18,17 +17,15 @@ class Authenticator:
     other's names.
 
     Args:
-        auth_file: the file; it need not be there.
+        auth_file: the file of tokens.
         clock: seconds, for how long a file is gone.
 
-    Raises:
-        ConfigError: the auth file cannot be read or has bad lines.
     """
 
     def __init__(
-        self, auth_file: Path | None, clock: Callable[[], float] = trio.current_time
+        self, auth_file: AuthFile | None, clock: Callable[[], float] = trio.current_time
     ) -> None:
-        self._file = None if auth_file is None else AuthFile(auth_file)
+        self._file = auth_file
         self._clock = clock
 
     def __repr__(self) -> str:

@@ -72,6 +72,7 @@ class ServerConfig:
         ping_interval_s: how often both ends of a session ping.
         timeout_s: how long a session's peer may be silent.
         state_dir: this server's folder; it need not exist yet.
+        trust_state_dir: believe it, and the auth file, though others may write there.
         replace: take the sockets over from the server that listens there.
         json: events on stdout as JSON, one a line.
         log_level: one of LOG_LEVELS.
@@ -96,6 +97,7 @@ class ServerConfig:
     ping_interval_s: int = PING_INTERVAL_S
     timeout_s: int = TIMEOUT_S
     state_dir: Path = field(default_factory=default_state_dir)
+    trust_state_dir: bool = False
     replace: bool = False
     json: bool = False
     log_level: LogLevel = "info"

@@ -87,10 +87,10 @@ def load(resolved: Mapping[str, Given], environ: Mapping[str, str], pid: int) ->
     return ServerConfig(**attributes)
 
 
-def tokens_file(resolved: Mapping[str, Given]) -> Path:
-    """Return the file of tokens of a server with these settings. Raises ConfigError."""
+def of_tokens(resolved: Mapping[str, Given]) -> ServerConfig:
+    """The config of a server of which only the tokens matter. Raises ConfigError."""
     attributes: dict[str, Any] = read(TABLE.of(TOKEN_CREATE), resolved)
-    return ServerConfig(**attributes).tokens_file
+    return ServerConfig(**attributes)
 
 
 @contextmanager

@@ -149,6 +149,12 @@ TABLE: Final = Table(
             unset="~/.local/state/trio-tunnel",
             commands=_OF_TOKENS,
         ),
+        Setting(
+            name="trust_state_dir",
+            kind=Switch(),
+            help="Take what others may write there, too.",
+            commands=_OF_TOKENS,
+        ),
         CONFIG,
         Setting(
             name="json",

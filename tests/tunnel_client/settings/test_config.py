@@ -10,7 +10,14 @@ import trustme
 from protocol.errors import ConfigError
 from protocol.program.settings import from_flags
 from tunnel_client.settings.addresses import ServerUrl
-from tunnel_client.settings.config import FILE_NAME, ClientConfig, Loaded, gather, load
+from tunnel_client.settings.config import (
+    FILE_NAME,
+    HEADER_SHOWN_BY_PS,
+    ClientConfig,
+    Loaded,
+    gather,
+    load,
+)
 from tunnel_client.settings.header_edits import HeaderEdits
 from tunnel_client.settings.rows import TABLE
 from tunnel_client.settings.target import Target
@@ -222,6 +229,25 @@ def test_install_key_stays_the_same_and_is_made_only_without_a_token(folder: Pat
 def test_token_on_the_command_line_is_warned_about(folder: Path) -> None:
     assert "process list" in loaded(folder, token="tt_x").warnings[0]
     assert loaded(folder, {"TUNNEL_TOKEN": "tt_x"}).warnings == ()
+    assert loaded(folder).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("field", "warned"),
+    [
+        ("Authorization: Bearer x", True),
+        ("cookie: a=b", True),
+        ("X-API-Key: x", True),
+        ("Proxy-Authorization: Basic x", True),
+        ("X-Forwarded-User: ann", False),
+    ],
+)
+def test_a_secret_field_on_the_command_line_is_warned_about(
+    folder: Path, field: str, warned: bool
+) -> None:
+    found = loaded(folder, request_header=(field,)).warnings
+    assert found == ((HEADER_SHOWN_BY_PS,) if warned else ())
+    write(folder, f"request_header = ['{field}']")
     assert loaded(folder).warnings == ()
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from protocol.errors import ConfigError
+from tunnel_client.settings import credentials
 from tunnel_client.settings.addresses import ServerUrl
 from tunnel_client.settings.config import FILE_NAME, gather
 from tunnel_client.settings.credentials import (
@@ -143,3 +144,36 @@ def test_no_credential_shows_itself(tmp_path: Path) -> None:
     gathered = gather({}, {}, tmp_path)
     nobody = choose_credential(gathered, ServerUrl.parse(HTTPS), None)
     assert (repr(nobody), nobody) == ("<Credential of nobody>", Credential(""))
+
+
+# --- files that others may read ------------------------------------------------------------------
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The files that were looked at; each has a warning."""
+    seen: list[Path] = []
+
+    def warn(path: Path) -> str:
+        seen.append(path)
+        return f"{path.name} can be read"
+
+    monkeypatch.setattr(credentials, "warning_of", warn)
+    return seen
+
+
+def test_a_token_file_that_others_may_read_is_warned_of(tmp_path: Path, seen: list[Path]) -> None:
+    (tmp_path / "t").write_text("tt_x\n")
+    path = str(tmp_path / "t")
+    assert chosen(tmp_path, HTTPS, token_file=path).warnings == ("t can be read",)
+    assert chosen(tmp_path, HTTPS, {"TUNNEL_CLIENT_TOKEN_FILE": path}).warnings == (
+        "t can be read",
+    )
+    assert seen == [tmp_path / "t"] * 2
+
+
+def test_so_is_a_settings_file_with_a_token_in_it(tmp_path: Path, seen: list[Path]) -> None:
+    (tmp_path / FILE_NAME).write_text(f"token = 'tt_x'\nserver = '{HTTPS}'")
+    assert chosen(tmp_path, HTTPS).warnings == (f"{FILE_NAME} can be read",)
+    assert chosen(tmp_path, HTTPS, {"TUNNEL_TOKEN": "tt_y"}).warnings == ()
+    assert seen == [tmp_path / FILE_NAME]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tunnel_server.owners.auth_file import GRACE_S, add_token
+from tunnel_server.owners.auth_file import GRACE_S, AuthFile, add_token
 from tunnel_server.owners.authenticator import Authenticator
 from tunnel_server.owners.tokens import digest_of, make_token
 
@@ -26,14 +26,14 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_token_in_the_file_has_its_owner_and_no_other_has_one(path: Path) -> None:
-    authenticator = Authenticator(path, Clock())
+    authenticator = Authenticator(AuthFile(path), Clock())
     assert authenticator.owner_of(digest_of(ALICE)) == "alice"
     for other in (BOB, ALICE[:-1], ALICE + "A", ALICE.upper(), "alice", "", "\udc80"):
         assert authenticator.owner_of(digest_of(other)) is None
 
 
 def test_a_new_token_is_known_at_once(path: Path) -> None:
-    authenticator = Authenticator(path, Clock())
+    authenticator = Authenticator(AuthFile(path), Clock())
     add_token(path, "bob", BOB)
     assert authenticator.owner_of(digest_of(BOB)) == "bob"
     assert authenticator.revision == 1
@@ -41,7 +41,7 @@ def test_a_new_token_is_known_at_once(path: Path) -> None:
 
 def test_one_that_is_taken_away_is_missed_when_it_is_looked_for(path: Path) -> None:
     clock = Clock()
-    authenticator = Authenticator(path, clock)
+    authenticator = Authenticator(AuthFile(path), clock)
     path.unlink()
     authenticator.look()
     assert authenticator.owner_of(digest_of(ALICE)) == "alice"
@@ -52,7 +52,7 @@ def test_one_that_is_taken_away_is_missed_when_it_is_looked_for(path: Path) -> N
 
 
 def test_a_known_token_costs_no_look(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    authenticator = Authenticator(path, Clock())
+    authenticator = Authenticator(AuthFile(path), Clock())
     monkeypatch.setattr(Path, "stat", pytest.fail)
     assert authenticator.owner_of(digest_of(ALICE)) == "alice"
 
@@ -68,7 +68,7 @@ def test_on_an_open_server_every_install_key_is_an_owner_of_its_own() -> None:
 
 
 def test_repr_shows_no_secret(path: Path) -> None:
-    shown = repr(Authenticator(path, Clock()))
+    shown = repr(Authenticator(AuthFile(path), Clock()))
     assert ALICE not in shown
     assert digest_of(ALICE).hex()[:8] not in shown
     assert "tokens=1" in shown

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from protocol.program.private_files import UnsafePathError
+from tunnel_server.owners.auth_file import add_token
+from tunnel_server.owners.places import check_tokens, open_auth_file
+from tunnel_server.owners.tokens import digest_of, make_token
+from tunnel_server.settings.config import ServerConfig
+
+ALICE = make_token(b"a" * 32)
+OWNERS = {digest_of(ALICE): "alice"}
+
+
+def guarded(folder: Path, **settings: object) -> ServerConfig:
+    return ServerConfig(domain="example.com", state_dir=folder, **settings)  # type: ignore[arg-type]  # any of them
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    add_token(tmp_path / "state" / "tokens", "alice", ALICE)
+    return tmp_path / "state"
+
+
+def test_a_server_that_needs_no_token_has_none(folder: Path) -> None:
+    assert open_auth_file(ServerConfig(state_dir=folder)) is None
+
+
+def test_its_state_folder_is_looked_at_all_the_same(folder: Path) -> None:
+    folder.chmod(0o770)
+    with pytest.raises(UnsafePathError, match=f"^{folder} may be written by others: chmod go-w"):
+        open_auth_file(ServerConfig(state_dir=folder))
+
+
+def test_a_folder_and_a_file_of_its_own_are_believed(folder: Path) -> None:
+    file = open_auth_file(guarded(folder))
+    assert file is not None
+    assert file.owners == OWNERS
+
+
+@pytest.mark.parametrize("what", ["", "tokens"])
+def test_what_others_may_write_is_not_unless_somebody_says_so(folder: Path, what: str) -> None:
+    (folder / what).chmod(0o777)
+    with pytest.raises(UnsafePathError, match="may be written by others"):
+        open_auth_file(guarded(folder))
+    file = open_auth_file(guarded(folder, trust_state_dir=True))
+    assert file is not None
+    assert file.owners == OWNERS
+
+
+def test_a_symlink_in_the_state_folder_is_not(folder: Path, tmp_path: Path) -> None:
+    named = tmp_path / "named"
+    (folder / "tokens").rename(named)
+    (folder / "tokens").symlink_to(named)
+    with pytest.raises(UnsafePathError, match="is a symlink"):
+        open_auth_file(guarded(folder))
+    link = tmp_path / "link"
+    link.symlink_to(named)
+    file = open_auth_file(guarded(folder, auth_file=link))  # as Kubernetes has it
+    assert file is not None
+    assert file.owners == OWNERS
+
+
+def test_one_that_becomes_writable_under_way_changes_nothing_any_more(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = open_auth_file(guarded(folder))
+    assert file is not None
+    (folder / "tokens").write_text("")
+    (folder / "tokens").chmod(0o666)
+    for now in range(20):
+        file.look(now)
+    assert file.owners == OWNERS
+    assert caplog.text.count("may be written by others") == 1
+
+
+def test_a_token_is_written_where_it_is_believed(folder: Path) -> None:
+    (folder / "tokens").chmod(0o666)
+    with pytest.raises(UnsafePathError):
+        check_tokens(guarded(folder), folder / "tokens")
+    check_tokens(guarded(folder, trust_state_dir=True), folder / "tokens")
