@@ -1,0 +1,307 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from tunnel_server.owners import names as module
+from tunnel_server.owners.names import (
+    IN_ALL_MAX,
+    OF_ADDRESS_MAX,
+    OF_OWNER_MAX,
+    SEEN_EVERY_S,
+    Kept,
+    KeptNames,
+)
+
+DAY = 86_400.0
+MONTH = 30 * DAY
+
+
+class World:
+    """Kept names, the sessions that hold some, and what was written down."""
+
+    def __init__(self, keep_s: float = MONTH) -> None:
+        self.live: set[str] = set()
+        self.written: dict[str, Kept] = {}
+        self.writes = 0
+        self.names = KeptNames(keep_s, self.live.__contains__, self.write)
+
+    def write(self, name: str, kept: Kept | None) -> None:
+        self.writes += 1
+        if kept is None:
+            del self.written[name]
+        else:
+            self.written[name] = kept
+
+    def claim(
+        self, owner: str, name: str, now: float = 0.0, *, chosen: bool = True, address: str = ""
+    ) -> bool:
+        if not self.names.may_claim(owner, name, now):
+            return False
+        self.live.add(name)
+        self.names.claimed(owner, name, now, chosen=chosen, address=address or None)
+        return True
+
+    def leave(self, name: str, now: float = 0.0) -> None:
+        self.live.discard(name)
+        self.names.left(name, now)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+# --- whose a name is -----------------------------------------------------------------------------
+
+
+def test_a_name_that_went_is_its_owners_and_no_others(world: World) -> None:
+    assert world.claim("ann", "shop")
+    world.leave("shop")
+    assert not world.claim("bob", "shop", MONTH - 1)
+    assert world.claim("ann", "shop", MONTH - 1)
+
+
+@pytest.mark.parametrize("chosen", [True, False])
+def test_after_its_time_it_is_whose_who_asks(world: World, chosen: bool) -> None:
+    world.claim("ann", "shop", chosen=chosen)
+    world.leave("shop", 5.0)
+    assert not world.claim("bob", "shop", 5.0 + MONTH - 0.1)
+    assert world.claim("bob", "shop", 5.0 + MONTH)
+    assert world.written == {"shop": Kept("bob", True, 5.0 + MONTH)}
+
+
+def test_a_live_one_is_its_owners_however_long(world: World) -> None:
+    world.claim("ann", "shop")
+    assert not world.names.may_claim("bob", "shop", 100 * MONTH)
+
+
+def test_a_clock_that_jumps_frees_nothing_by_itself(world: World) -> None:
+    world.claim("ann", "shop")
+    world.leave("shop", 10.0)
+    world.names.see(100 * MONTH)
+    assert world.names.may_claim("ann", "shop", 100 * MONTH)
+    assert not world.claim("bob", "shop", 10.0)  # it was set right again
+    assert not world.claim("bob", "shop", -100 * MONTH)
+
+
+def test_nothing_is_kept_where_names_are_not(world: World) -> None:
+    world = World(keep_s=0)
+    world.claim("ann", "shop")
+    world.leave("shop")
+    assert (len(world.names), world.writes) == (0, 0)
+    assert world.claim("bob", "shop")
+
+
+def test_what_was_chosen_once_stays_so_for_its_owner(world: World) -> None:
+    world.claim("ann", "shop", chosen=True)
+    world.claim("ann", "shop", 1.0, chosen=False)
+    assert world.names.get("shop") == Kept("ann", True, 1.0)
+    world.claim("ann", "otter", chosen=False)
+    world.claim("ann", "otter", chosen=True)
+    assert world.names.get("otter") == Kept("ann", True, 0.0)
+
+
+def test_releasing_and_giving(world: World) -> None:
+    world.claim("ann", "shop")
+    world.leave("shop")
+    assert world.names.release("shop")
+    assert not world.names.release("shop")
+    assert world.written == {}
+    assert world.claim("bob", "shop")
+    world.leave("shop")
+    world.names.give("shop", "carol", 7.0)
+    assert world.written == {"shop": Kept("carol", True, 7.0)}
+    assert not world.claim("bob", "shop", 8.0)
+
+
+# --- what is written -----------------------------------------------------------------------------
+
+
+def test_what_changes_nothing_is_not_written(world: World) -> None:
+    world.claim("ann", "shop")
+    assert world.writes == 1
+    for now in range(100):
+        world.claim("ann", "shop", now)
+    assert world.writes == 1
+    world.leave("shop", 100.0)
+    assert (world.writes, world.written["shop"].seen_at) == (2, 100.0)
+
+
+def test_live_names_are_written_once_a_day(world: World) -> None:
+    world.claim("ann", "shop")
+    world.claim("ann", "blog")
+    world.leave("blog", 1.0)
+    for hour in range(49):
+        world.names.see(hour * 3600.0)
+    assert world.written["shop"].seen_at == 2 * SEEN_EVERY_S
+    assert world.written["blog"].seen_at == 1.0
+    assert world.writes == 5
+
+
+def test_what_was_written_down_is_taken(world: World) -> None:
+    written = {"shop": Kept("ann", True, 5.0), "otter": Kept("bob", False, 6.0)}
+    world.names.read(written)
+    assert dict(world.names) == written
+    assert not world.claim("bob", "shop", 7.0)
+    assert world.writes == 0
+
+
+def test_what_another_program_wrote_is_taken_but_for_live_names(world: World) -> None:
+    for name in ("live", "gone", "given"):
+        world.claim("ann", name)
+    world.leave("gone")
+    world.leave("given")
+    world.names.read({"given": Kept("bob", True, 9.0), "new": Kept("bob", True, 9.0)})
+    assert dict(world.names) == {
+        "live": Kept("ann", True, 0.0),
+        "given": Kept("bob", True, 9.0),
+        "new": Kept("bob", True, 9.0),
+    }
+    world.names.read({"live": Kept("bob", True, 9.0)})
+    assert dict(world.names) == {"live": Kept("ann", True, 0.0)}
+
+
+# --- shares --------------------------------------------------------------------------------------
+
+
+def fill(world: World, count: int, *, chosen: bool = True, address: str = "") -> None:
+    for number in range(count):
+        world.claim("ann", f"n{number}", float(number), chosen=chosen, address=address)
+        world.leave(f"n{number}", float(number))
+
+
+@pytest.mark.parametrize(("address", "most"), [("", OF_OWNER_MAX), ("192.0.2.1", OF_ADDRESS_MAX)])
+def test_of_a_full_share_the_one_that_was_away_longest_goes(
+    world: World, address: str, most: int
+) -> None:
+    fill(world, most, address=address)
+    assert len(world.names) == most
+    world.claim("ann", "one more", 1e6, address=address)
+    assert len(world.names) == most
+    assert world.names.get("n0") is None
+    assert "n0" not in world.written
+    assert world.names.get("n1") is not None
+
+
+def test_made_up_ones_go_first_and_live_ones_never(world: World) -> None:
+    fill(world, OF_OWNER_MAX - 2)
+    world.claim("ann", "made-up", 1e6, chosen=False)
+    world.claim("ann", "away", 1e6 + 1, chosen=False)
+    world.leave("away", 1e6 + 2)
+    world.live.add("n0")
+    world.claim("ann", "more-1", 1e6 + 3)
+    assert world.names.get("away") is None  # made up, and away
+    world.claim("ann", "more-2", 1e6 + 4)
+    assert world.names.get("made-up") is not None  # made up, and live
+    assert world.names.get("n0") is not None  # the oldest, and live
+    assert world.names.get("n1") is None
+    assert len(world.names) == OF_OWNER_MAX
+
+
+def test_a_claim_is_never_refused_for_want_of_room(world: World) -> None:
+    for number in range(OF_OWNER_MAX + 1):
+        assert world.claim("ann", f"n{number}")
+    assert len(world.names) == OF_OWNER_MAX + 1  # all of them are live
+    world.leave("n0", 1.0)
+    assert world.claim("ann", "one more", 2.0)
+    assert world.names.get("n0") is None
+
+
+def test_an_owner_that_is_full_costs_no_other_one(world: World) -> None:
+    world.claim("bob", "shop", -1.0)
+    world.leave("shop", -1.0)
+    fill(world, OF_OWNER_MAX + 10)
+    assert world.names.get("shop") == Kept("bob", True, -1.0)
+
+
+def test_addresses_are_counted_over_their_owners(world: World) -> None:
+    for number in range(OF_ADDRESS_MAX + 5):
+        world.claim(f"key:{number}", f"n{number}", number, address="192.0.2.1")
+        world.leave(f"n{number}", number)
+    world.claim("key:x", "elsewhere", address="192.0.2.2")
+    assert len(world.names) == OF_ADDRESS_MAX + 1
+
+
+def test_all_owners_together_have_their_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "IN_ALL_MAX", 50)
+    world = World()
+    for number in range(60):
+        world.claim(f"o{number}", f"n{number}", number, chosen=number != 20)
+        world.leave(f"n{number}", number)
+    assert len(world.names) == 50
+    gone = [number for number in range(60) if world.names.get(f"n{number}") is None]
+    assert gone == [*range(9), 20]
+    assert IN_ALL_MAX == 10_000
+
+
+# --- any order of all of it ----------------------------------------------------------------------
+
+OWNERS = st.sampled_from(["ann", "bob", "key:c"])
+NAMES = st.sampled_from([f"n{number}" for number in range(12)])
+TIMES = st.floats(-1e9, 1e9)
+
+
+class AnyOrder(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World(keep_s=1_000.0)
+        self.holder: dict[str, str] = {}
+
+    @rule(
+        owner=OWNERS,
+        name=NAMES,
+        now=TIMES,
+        chosen=st.booleans(),
+        address=st.sampled_from(["", "a"]),
+    )
+    def claim(self, owner: str, name: str, now: float, chosen: bool, address: str) -> None:
+        holder = self.holder.get(name)
+        if holder is not None and holder != owner:
+            assert not self.world.names.may_claim(owner, name, now)
+        elif self.world.claim(owner, name, now, chosen=chosen, address=address):
+            self.holder[name] = owner
+
+    @rule(name=NAMES, now=TIMES)
+    def leave(self, name: str, now: float) -> None:
+        if self.holder.pop(name, None) is not None:
+            self.world.leave(name, now)
+
+    @rule(name=NAMES)
+    def release(self, name: str) -> None:
+        if name not in self.holder:
+            self.world.names.release(name)
+
+    @rule(now=TIMES)
+    def see(self, now: float) -> None:
+        self.world.names.see(now)
+
+    @rule()
+    def read(self) -> None:
+        self.world.names.read(dict(self.world.written))
+
+    @invariant()
+    def what_is_kept_is_what_is_written(self) -> None:
+        kept = dict(self.world.names)
+        written = self.world.written
+        assert {name: each[:2] for name, each in kept.items()} == {
+            name: each[:2] for name, each in written.items()
+        }
+        for name, owner in self.holder.items():
+            assert kept[name].owner == owner
+
+    @invariant()
+    def shares_agree(self) -> None:
+        names = self.world.names
+        assert len(names._all) == len(names)
+        assert sum(map(len, names._of_owner.values())) == len(names)
+        assert sum(map(len, names._of_address.values())) == len(names._addresses)
+
+
+TestAnyOrder = AnyOrder.TestCase
+
+
+@given(st.text(max_size=20))
+def test_no_owner_shows_more_of_itself_than_a_log_may(secret: str) -> None:
+    assert f"{secret}-hidden" not in repr(Kept("key:" + 10 * "0" + f"{secret}-hidden", True, 0.0))

@@ -1,0 +1,170 @@
+"""The worker thread is real: tests wait for what it did. Time jumps where they say so."""
+
+from __future__ import annotations
+
+import queue
+import sqlite3
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from tunnel_server.owners.names import Kept
+from tunnel_server.owners.store_writer import AGAIN_S, LOOK_EVERY_S, StoreWriter
+
+SHOP = Kept("ann", True, 1.0)
+OTTER = Kept("bob", False, 2.0)
+SOON_S = 60.0  # nothing here takes as long; it ends a test that hangs
+
+
+class FakeStore:
+    """A store in memory, of which each write is told."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, Kept] = {}
+        self.fails = False
+        self.changed = False
+        self.closed = False
+        self.goes_on = threading.Event()
+        self.goes_on.set()
+        self.looks: queue.Queue[dict[str, Kept | None]] = queue.Queue()
+        self.writing: dict[str, Kept | None] = {}
+
+    def __repr__(self) -> str:
+        return "<FakeStore>"
+
+    def write(self, domain: str, changes: dict[str, Kept | None]) -> None:
+        assert domain == "example.com"
+        assert self.goes_on.wait(SOON_S)
+        if self.fails:
+            self.looks.put({})
+            raise sqlite3.OperationalError("database or disk is full")
+        self.writing = changes
+        for name, kept in changes.items():
+            self.names.pop(name, None) if kept is None else self.names.update({name: kept})
+
+    def has_changed(self) -> bool:
+        self.looks.put(self.writing)
+        self.writing = {}
+        changed, self.changed = self.changed, False
+        return changed
+
+    def names_of(self, domain: str) -> dict[str, Kept]:
+        return dict(self.names)
+
+    def close(self) -> None:
+        self.closed = True
+
+    async def look(self) -> dict[str, Kept | None]:
+        """Wait for the thread's next turn; what it wrote."""
+        return await trio.to_thread.run_sync(self.looks.get, True, SOON_S)
+
+
+class World:
+    def __init__(self) -> None:
+        self.store = FakeStore()
+        self.read: list[dict[str, Kept]] = []
+        store: Any = self.store
+        self.writer = StoreWriter(store, "example.com", self.read.append)
+        self.scope = trio.CancelScope()
+
+
+@asynccontextmanager
+async def running() -> AsyncIterator[World]:
+    world = World()
+    async with trio.open_nursery() as nursery:
+
+        async def run() -> None:
+            with world.scope:
+                await world.writer.run()
+
+        nursery.start_soon(run)
+        assert await world.store.look() == {}
+        yield world
+        world.scope.cancel()
+    assert world.store.closed
+
+
+@pytest.mark.usefixtures("mock_clock")
+async def test_a_change_is_written_soon_and_nobody_waits_for_it() -> None:
+    async with running() as world:
+        world.store.goes_on.clear()
+        world.writer.changed("shop", SHOP)
+        world.writer.changed("otter", OTTER)
+        await wait_all_tasks_blocked(0.01)
+        world.writer.changed("late", SHOP)  # while the disk stands still
+        assert repr(world.writer) == "<StoreWriter ok 1 to write>"
+        world.store.goes_on.set()
+        assert await world.store.look() == {"shop": SHOP, "otter": OTTER}
+        assert await world.store.look() == {"late": SHOP}
+
+
+@pytest.mark.usefixtures("mock_clock")
+async def test_of_one_name_the_newest_is_written() -> None:
+    async with running() as world:
+        for kept in (SHOP, None, OTTER):
+            world.writer.changed("shop", kept)
+        assert await world.store.look() == {"shop": OTTER}
+
+
+async def test_a_store_that_fails_is_told_of_once_and_tried_again(
+    mock_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running() as world:
+        world.store.fails = True
+        world.writer.changed("shop", SHOP)
+        await world.store.look()
+        world.writer.changed("shop", None)
+        world.writer.changed("otter", OTTER)
+        for _ in range(3):
+            await wait_all_tasks_blocked(0.01)
+            assert world.writer.failing
+            mock_clock.jump(AGAIN_S)
+            await world.store.look()
+        assert caplog.text.count("cannot be written (database or disk is full)") == 1
+        world.store.fails = False
+        await wait_all_tasks_blocked(0.01)
+        mock_clock.jump(AGAIN_S)
+        assert await world.store.look() == {"shop": None, "otter": OTTER}
+        await wait_all_tasks_blocked(0.01)
+        assert not world.writer.failing
+        assert "<FakeStore> is written again" in caplog.text
+
+
+async def test_what_another_program_wrote_is_read_within_a_second(mock_clock: MockClock) -> None:
+    async with running() as world:
+        world.store.names = {"shop": SHOP}
+        world.store.changed = True
+        await wait_all_tasks_blocked(0.01)
+        mock_clock.jump(LOOK_EVERY_S)
+        await world.store.look()
+        await wait_all_tasks_blocked(0.01)
+        assert world.read == [{"shop": SHOP}]
+
+
+@pytest.mark.usefixtures("mock_clock")
+async def test_what_changes_while_it_is_read_is_newer() -> None:
+    async with running() as world:
+        world.store.names = {"shop": SHOP, "gone": SHOP}
+        world.store.changed = True
+        world.store.goes_on.clear()
+        world.writer.changed("first", SHOP)
+        await wait_all_tasks_blocked(0.01)
+        world.writer.changed("shop", OTTER)
+        world.writer.changed("gone", None)
+        world.store.goes_on.set()
+        await world.store.look()
+        await world.store.look()
+        assert world.read == [{"first": SHOP, "shop": OTTER}]
+
+
+@pytest.mark.usefixtures("mock_clock")
+async def test_what_is_left_at_the_end_is_written() -> None:
+    async with running() as world:
+        world.scope.cancel()
+        world.writer.changed("shop", SHOP)
+    assert world.store.names == {"shop": SHOP}

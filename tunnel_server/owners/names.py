@@ -1,0 +1,229 @@
+"""Names stay their owner's: who may claim one that nobody holds now, and which are forgotten.
+
+A name that goes offline is kept for its owner, since bookmarks, webhooks and cookies go on coming
+to it. One is *made up* if nobody chose it; else *chosen*. What is kept has an end, of an owner, of
+an address on a server that needs no tokens, and in all. When a share is full the one that was away
+longest goes, of those that were made up if there are any, and never one that is live. So a claim
+is never refused for want of room.
+
+Nothing is freed by the clock alone: what has been away for too long goes when somebody else asks
+for it, or when a share is full. A clock that jumps a year then costs nobody a name.
+
+No I/O and no clock: times are seconds since the epoch. What has changed is told to a sink, which
+writes it down (`store`).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, NamedTuple
+
+OF_OWNER_MAX: Final = 256
+OF_ADDRESS_MAX: Final = 64  # where no token is needed: an install key costs nothing
+IN_ALL_MAX: Final = 10_000
+
+# Live names are written down so often, so that a crash loses no more of when they were last seen.
+SEEN_EVERY_S: Final = 86_400.0
+
+
+class Kept(NamedTuple):
+    """A name that is an owner's.
+
+    Attributes:
+        owner: whose it is.
+        chosen: somebody wanted this name.
+        seen_at: when it was last live.
+    """
+
+    owner: str
+    chosen: bool
+    seen_at: float
+
+    def __repr__(self) -> str:
+        return f"<Kept {'chosen' if self.chosen else 'made up'} of {self.owner[:14]}>"
+
+
+class _Share:
+    """Kept names in the order in which they were last seen, the made-up ones for themselves."""
+
+    __slots__ = ("chosen", "made_up")
+
+    def __init__(self) -> None:
+        self.made_up: OrderedDict[str, None] = OrderedDict()
+        self.chosen: OrderedDict[str, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self.made_up) + len(self.chosen)
+
+    def __repr__(self) -> str:
+        return f"<_Share {len(self.made_up)} made up, {len(self.chosen)} chosen>"
+
+    def add(self, name: str, *, chosen: bool) -> None:
+        """As the one that was seen last."""
+        self.remove(name)
+        (self.chosen if chosen else self.made_up)[name] = None
+
+    def remove(self, name: str) -> None:
+        """Nothing if it is not there."""
+        self.made_up.pop(name, None)
+        self.chosen.pop(name, None)
+
+    def longest_away(self, is_live: Callable[[str], bool]) -> str | None:
+        """The one to go; None if those that were looked at are live, which have been seen just now.
+
+        No more are looked at than an owner has: a claim must not walk ten thousand live names.
+        """
+        for names in (self.made_up, self.chosen):
+            for _ in range(min(len(names), OF_OWNER_MAX + 1)):
+                name = next(iter(names))
+                if not is_live(name):
+                    return name
+                names.move_to_end(name)
+        return None
+
+
+class KeptNames:
+    """The kept names of one domain.
+
+    Args:
+        keep_s: how long a name that went is its owner's; 0: no longer than it is held.
+        is_live: whether a session holds a name now.
+        changed: is told a name and what it is now; None: nobody's.
+    """
+
+    def __init__(
+        self,
+        keep_s: float,
+        is_live: Callable[[str], bool],
+        changed: Callable[[str, Kept | None], None],
+    ) -> None:
+        self._keep_s = keep_s
+        self._is_live = is_live
+        self._changed = changed
+        self._names: dict[str, Kept] = {}
+        self._all = _Share()
+        self._of_owner: dict[str, _Share] = {}
+        self._of_address: dict[str, _Share] = {}
+        self._addresses: dict[str, str] = {}  # by name; in memory alone
+
+    def __repr__(self) -> str:
+        return f"<KeptNames {len(self._names)} of {len(self._of_owner)} owners>"
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __iter__(self) -> Iterator[tuple[str, Kept]]:
+        return iter(self._names.items())
+
+    def get(self, name: str) -> Kept | None:
+        """The owner's right to a name, which may be over: see `may_claim`."""
+        return self._names.get(name)
+
+    def read(self, names: Mapping[str, Kept]) -> None:
+        """Take what was written down, before this started or by another program since.
+
+        Where both have something, a name that is live here is what it is here.
+        """
+        for name in [name for name in self._names if name not in names]:
+            if not self._is_live(name):
+                self._forget(name)
+        for name, kept in sorted(names.items(), key=lambda item: item[1].seen_at):
+            if not (name in self._names and self._is_live(name)):
+                self._put(name, kept)
+
+    def may_claim(self, owner: str, name: str, now: float) -> bool:
+        """Whether an owner may have a name. One that is over is forgotten."""
+        kept = self._names.get(name)
+        if kept is None or kept.owner == owner:
+            return True
+        if self._is_live(name) or now - kept.seen_at < self._keep_s:
+            return False
+        self.release(name)
+        return True
+
+    def claimed(
+        self, owner: str, name: str, now: float, *, chosen: bool, address: str | None = None
+    ) -> None:
+        """An owner holds a name. It is kept from now on, if names are.
+
+        Args:
+            chosen: somebody wanted this name. One that was chosen once stays so.
+            address: of the client, where it is counted; None where tokens are needed.
+        """
+        if not self._keep_s:
+            return
+        before = self._names.get(name)
+        chosen = chosen or (before is not None and before.owner == owner and before.chosen)
+        kept = Kept(owner, chosen, now)
+        self._put(name, kept, address)
+        if before is None or before[:2] != kept[:2]:
+            self._changed(name, kept)
+        self._make_room(owner, address)
+
+    def left(self, name: str, now: float) -> None:
+        """Nobody holds the name any more."""
+        if (kept := self._names.get(name)) is not None:
+            self._see(name, kept, now)
+
+    def see(self, now: float) -> None:
+        """Write down which names are live; once a day is enough for each."""
+        for name, kept in list(self._names.items()):
+            if self._is_live(name) and now - kept.seen_at >= SEEN_EVERY_S:
+                self._see(name, kept, now)
+
+    def release(self, name: str) -> bool:
+        """Make a name nobody's. Returns whether it was somebody's."""
+        if name not in self._names:
+            return False
+        self._forget(name)
+        self._changed(name, None)
+        return True
+
+    def give(self, name: str, owner: str, now: float) -> None:
+        """Make a name this owner's, whoever's it was; as one that was chosen."""
+        kept = Kept(owner, chosen=True, seen_at=now)
+        self._put(name, kept)
+        self._changed(name, kept)
+
+    # --- shares ---
+
+    def _see(self, name: str, kept: Kept, now: float) -> None:
+        kept = kept._replace(seen_at=now)
+        self._put(name, kept, self._addresses.get(name))
+        self._changed(name, kept)
+
+    def _make_room(self, owner: str, address: str | None) -> None:
+        self._shrink(self._of_owner[owner], OF_OWNER_MAX)
+        if address is not None:
+            self._shrink(self._of_address[address], OF_ADDRESS_MAX)
+        self._shrink(self._all, IN_ALL_MAX)
+
+    def _shrink(self, share: _Share, most: int) -> None:
+        while len(share) > most and (name := share.longest_away(self._is_live)) is not None:
+            self.release(name)
+
+    def _put(self, name: str, kept: Kept, address: str | None = None) -> None:
+        self._forget(name)
+        self._names[name] = kept
+        self._all.add(name, chosen=kept.chosen)
+        self._of_owner.setdefault(kept.owner, _Share()).add(name, chosen=kept.chosen)
+        if address is not None:
+            self._addresses[name] = address
+            self._of_address.setdefault(address, _Share()).add(name, chosen=kept.chosen)
+
+    def _forget(self, name: str) -> None:
+        kept = self._names.pop(name, None)
+        if kept is None:
+            return
+        self._all.remove(name)
+        _leave(self._of_owner, kept.owner, name)
+        if (address := self._addresses.pop(name, None)) is not None:
+            _leave(self._of_address, address, name)
+
+
+def _leave(shares: dict[str, _Share], key: str, name: str) -> None:
+    share = shares[key]
+    share.remove(name)
+    if not share:
+        del shares[key]

@@ -1,0 +1,235 @@
+"""The store: a SQLite file with the names that are kept. All of it runs in a worker thread.
+
+SQLite without a write-ahead log: with one, a start on a full disk could not even read, and writes
+to a file that was deleted succeeded into nothing. A dozen writes a day need none.
+
+A file that is damaged, empty, another program's or a newer version's is never used: the server
+does not start, since with an empty store everybody's names would be free. SQLite itself opens a
+file that was cut to nothing as a new one, so a store is made under another name and linked into its
+place.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from protocol.errors import TunnelError
+from tunnel_server.owners.names import Kept
+
+FILE_NAME: Final = "state.db"
+APPLICATION_ID: Final = 0x7474756E  # "ttun"
+BUSY_S: Final = 2.0
+
+# One for each schema, from none on. They only add: after `--replace` the old server writes on.
+MIGRATIONS: Final[tuple[str, ...]] = (
+    """
+    CREATE TABLE name (
+        domain TEXT NOT NULL,
+        label TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        chosen INTEGER NOT NULL,
+        seen_at INTEGER NOT NULL,
+        PRIMARY KEY (domain, label)
+    ) STRICT
+    """,
+)
+
+Changes = Mapping[str, Kept | None]
+"""Names, and what each is now; None: nobody's."""
+
+
+class StoreUnusableError(TunnelError):
+    """There is a store, and it may not be used; its text is for the person."""
+
+
+class StoreNotMadeError(TunnelError):
+    """There is none, and none can be made; its text is for the person."""
+
+
+class Store:
+    """An open store. Every method may raise sqlite3.Error."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+        self._version = self._data_version()
+
+    def __repr__(self) -> str:
+        return f"<Store {self._path}>"
+
+    def names_of(self, domain: str) -> dict[str, Kept]:
+        """The kept names of a domain."""
+        rows = self._connection.execute(
+            "SELECT label, owner, chosen, seen_at FROM name WHERE domain = ?", (domain,)
+        )
+        return {label: Kept(owner, bool(chosen), at) for label, owner, chosen, at in rows}
+
+    def write(self, domain: str, changes: Changes) -> None:
+        """Write names of a domain down, all or none of them."""
+        kept = [
+            (domain, label, name.owner, name.chosen, int(name.seen_at))
+            for label, name in changes.items()
+            if name is not None
+        ]
+        gone = [(domain, label) for label, name in changes.items() if name is None]
+        with _transaction(self._connection):
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO name (domain, label, owner, chosen, seen_at)"
+                " VALUES (?, ?, ?, ?, ?)",
+                kept,
+            )
+            self._connection.executemany("DELETE FROM name WHERE domain = ? AND label = ?", gone)
+
+    def has_changed(self) -> bool:
+        """Whether another program has written since this was last asked."""
+        before, self._version = self._version, self._data_version()
+        return before != self._version
+
+    def back_up(self, path: Path) -> None:
+        """Copy the store, whole, beside those that write it. An OSError is the disk's."""
+        draft = _draft_of(path)
+        os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        try:
+            with closing(sqlite3.connect(draft)) as copy:
+                self._connection.backup(copy)
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _data_version(self) -> int:
+        (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        return int(version)
+
+
+def open_store(path: Path) -> Store:
+    """Open the store, or make it where there is none.
+
+    Raises:
+        StoreUnusableError: what is there is no whole store that this version knows.
+        StoreNotMadeError: there is none, and none can be made (no space, a read-only disk).
+    """
+    try:
+        found = path.lstat().st_size
+    except FileNotFoundError:
+        _make(path)
+    except OSError as error:
+        raise StoreUnusableError(f"{path} cannot be looked at: {error.strerror}") from None
+    else:
+        if not found:
+            text = f"{path} is empty: what it held is lost. Put a backup in its place"
+            raise StoreUnusableError(f"{text}, or delete it, and every kept name is free")
+    try:
+        return _open(path)
+    except sqlite3.Error as error:
+        raise StoreUnusableError(f"{path} cannot be read ({error}); {_REMEDY}") from None
+
+
+def _open(path: Path) -> Store:
+    with ExitStack() as closing_it:
+        connection = closing_it.enter_context(closing(_connect(path)))
+        connection.execute("PRAGMA synchronous = FULL")
+        _check(connection, path)
+        store = Store(connection, path)
+        _migrate(store, connection, path)
+        closing_it.pop_all()
+    return store
+
+
+_REMEDY: Final = "put a backup in its place (PATH.before-N is one, of an upgrade)"
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # It never makes a file: mode=rw. Autocommit, so that a transaction is where one is said to be.
+    # Worker threads come and go; the owner of the store lets one at a time have it.
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw",
+        uri=True,
+        timeout=BUSY_S,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (schema,) = connection.execute("PRAGMA user_version").fetchone()
+    if application != APPLICATION_ID:
+        raise StoreUnusableError(f"{path} is no store of trio-tunnel; {_REMEDY}")
+    if schema > len(MIGRATIONS):
+        text = f"{path} is a newer version's (schema {schema}; this one knows {len(MIGRATIONS)})"
+        raise StoreUnusableError(f"{text}; start that version, or {_REMEDY}")
+    faults = [fault for (fault,) in connection.execute("PRAGMA quick_check(1)")]
+    if faults != ["ok"]:
+        raise StoreUnusableError(f"{path} is damaged ({faults[0]}); {_REMEDY}")
+
+
+def _migrate(store: Store, connection: sqlite3.Connection, path: Path) -> None:
+    (schema,) = connection.execute("PRAGMA user_version").fetchone()
+    if schema == len(MIGRATIONS):
+        return
+    try:
+        store.back_up(path.with_name(f"{path.name}.before-{schema + 1}"))
+    except OSError as error:
+        text = f"{path} cannot be brought to schema {len(MIGRATIONS)}: {error.strerror}"
+        raise StoreUnusableError(text) from None
+    _apply(connection, schema)
+
+
+def _apply(connection: sqlite3.Connection, schema: int) -> None:
+    """All migrations from this schema on, in one transaction."""
+    with _transaction(connection):
+        (found,) = connection.execute("PRAGMA user_version").fetchone()
+        for migration in MIGRATIONS[max(schema, found) :]:  # another server may have been quicker
+            connection.execute(migration)
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+
+def _make(path: Path) -> None:
+    """Make an empty store in one step: of two servers that start at once the first wins."""
+    draft = _draft_of(path)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        try:
+            with closing(_connect(draft)) as connection:
+                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                _apply(connection, 0)
+            with suppress(FileExistsError):
+                os.link(draft, path)
+        finally:
+            draft.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreNotMadeError(_not_made(path, error.strerror or str(error))) from None
+    except sqlite3.Error as error:
+        raise StoreNotMadeError(_not_made(path, str(error))) from None
+
+
+def _not_made(path: Path, why: str) -> str:
+    return f"{path} cannot be made ({why}): names are kept in memory, for as long as this runs"
+
+
+def _draft_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """One that begins as a writer, so that it cannot fail in its middle for want of the lock."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        # SQLite has rolled back by itself after some errors, a full disk among them.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
