@@ -27,7 +27,7 @@ PY_FILES := find . -name '*.py' -not -path './.*' -not -path './build/*' -not -p
 
 PYTEST := $(BIN)/python -bb -m pytest
 
-.PHONY: demo check test busy lint unit format bench conformance fuzz references line long-line lines soak watch coverage release
+.PHONY: demo check test busy lint unit lowest format bench conformance fuzz references line long-line lines soak watch coverage release
 
 # Shares the app on TARGET, or a small one of our own, until Ctrl-C.
 demo: $(RUN)
@@ -56,6 +56,12 @@ UNIT := -m "not slow" $(addprefix --ignore=,$(SLOW_FOLDERS))
 
 unit: $(DEV)
 	$(PYTEST) $(UNIT)
+
+# The newest are what a new .venv has.
+lowest:  ## the unit tests with the lowest versions that pyproject.toml allows, in a .venv of their own
+	@mkdir -p build
+	@$(PYTHON) -m tests.tools.lowest > build/lowest.txt
+	PIP_CONSTRAINT=$(CURDIR)/build/lowest.txt $(MAKE) unit VENV=.venv-lowest
 
 watch: $(DEV)  ## runs the unit tests that a change concerns, each time a file is saved
 	@$(BIN)/python -m tests.tools.watch

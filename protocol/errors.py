@@ -12,6 +12,8 @@
       ListenError           the server cannot listen where it should
       HandoverError         the sockets cannot go from one server to the next
       UnsafePathError       others may write a file that is believed
+      StoreUnusableError    there is a store, and it may not be used
+      StoreNotMadeError     there is none, and none can be made
       StreamReset           a half of a stream ended badly
       StreamStopped         the peer wants no more of a half
       SessionClosed         the session under a stream is gone

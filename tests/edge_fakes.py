@@ -7,7 +7,6 @@ A fake client is a real session over a transport of memory channels; for each st
 from __future__ import annotations
 
 import logging
-import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -29,13 +28,12 @@ from protocol.mux.control import Heartbeat
 from protocol.mux.core import Core
 from protocol.mux.events import ClaimAnswered, GoingAway, Released
 from protocol.mux.messages import Claim, Claimed, Goaway, Head, Refused, Release
-from tunnel_server.app import sweep
+from tunnel_server.app import build_directory, sweep
 from tunnel_server.owners.auth_file import AuthFile
 from tunnel_server.owners.authenticator import Authenticator
 from tunnel_server.settings.config import ServerConfig
 from tunnel_server.tunnels.control import ControlEndpoint
-from tunnel_server.tunnels.directory import Directory, Login
-from tunnel_server.tunnels.registry import Registry
+from tunnel_server.tunnels.directory import Login
 from tunnel_server.visitors.connection import Source
 from tunnel_server.visitors.edge import Edge
 from tunnel_server.visitors.serving import serve_stream
@@ -323,9 +321,10 @@ def make_edge(auth_file: Path | None = None, **settings: Any) -> Edge:
     # What makes a server public makes tokens needed; most of these tests are not about that.
     access = {"open": auth_file is None, **settings}
     config = ServerConfig(bind_port=PORT, auth_file=auth_file, **access)
-    registry = Registry(partial(config.public_url_for, port=PORT), os.urandom)
     tokens = None if auth_file is None else AuthFile(auth_file)
-    directory = Directory(config, Authenticator(tokens), registry, version="1.2.3")
+    authenticator = Authenticator(tokens, everybody=not config.authentication_required)
+    directory, _ = build_directory(config, authenticator, None)
+    directory.version = "1.2.3"
     return Edge(directory, port=PORT)
 
 

@@ -35,8 +35,12 @@ from tunnel_server.listening.takeover import Takeover, take_over
 from tunnel_server.observing.events import ServerDraining
 from tunnel_server.observing.output import Output, listening, stdout_writer
 from tunnel_server.observing.strangers import Sparing
-from tunnel_server.owners.authenticator import Authenticator
-from tunnel_server.owners.places import open_auth_file
+from tunnel_server.owners.authenticator import KEY, Authenticator
+from tunnel_server.owners.names import Kept, KeptNames
+from tunnel_server.owners.ownership import Ownership
+from tunnel_server.owners.places import open_authenticator, open_names
+from tunnel_server.owners.store import Store, StoreUnusableError
+from tunnel_server.owners.store_writer import StoreWriter
 from tunnel_server.settings.config import ServerConfig, bind_address
 from tunnel_server.settings.rows import PROGRAM
 from tunnel_server.tunnels.control import ControlEndpoint
@@ -68,7 +72,7 @@ def run(config: ServerConfig) -> int:
         main = _ready(passed, config, stdout, sparing)
         with writing(log_writer, stdout):
             return trio.run(main)
-    except (ListenError, HandoverError, UnsafePathError) as error:
+    except (ListenError, HandoverError, UnsafePathError, StoreUnusableError) as error:
         log.error("%s: %s", PROGRAM, error)
         return EXIT_FAILED
     finally:
@@ -87,14 +91,15 @@ def _ready(
     tls = config.tls_context()
     if config.tls_key is not None and (warning := warning_of(config.tls_key)):
         log.warning("%s", warning)
-    authenticator = Authenticator(open_auth_file(config))
-    return partial(_main, config, tls, authenticator, passed, stdout, sparing)
+    authenticator, store = open_authenticator(config), open_names(config)
+    return partial(_main, config, tls, authenticator, store, passed, stdout, sparing)
 
 
 async def _main(
     config: ServerConfig,
     tls: ssl.SSLContext | None,
     authenticator: Authenticator,
+    store: Store | None,
     passed: list[socket.socket],
     stdout: LineWriter,
     sparing: Sparing,
@@ -102,19 +107,45 @@ async def _main(
     takeover = await _take_over(config) if config.replace else None
     sockets = takeover.sockets if takeover is not None else passed or bind(config)
     config = with_address_of(config, sockets)
-    registry = Registry(partial(config.public_url_for, port=config.bind_port), os.urandom)
-    directory = Directory(config, authenticator, registry, version=version())
+    directory, writer = build_directory(config, authenticator, store)
     directory.expect(take_note(_note_of(config), directory.wall_time()))
     edge = Edge(directory, port=config.bind_port)
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as connections:
             connections.start_soon(sweep, edge)
             connections.start_soon(sparing.run)
+            if writer is not None:
+                connections.start_soon(writer.run)
             output = Output(config, directory.version, stdout.put)
             server = Server(edge, tls, sockets, connections, output)
             exit_code = await server.run(takeover, signals)
             connections.cancel_scope.cancel()
     return exit_code
+
+
+def build_directory(
+    config: ServerConfig, ownership: Ownership, store: Store | None
+) -> tuple[Directory, StoreWriter | None]:
+    """Names, their registry and what writes them down; nothing does without a store."""
+
+    def read(written: dict[str, Kept]) -> None:
+        # What an install key holds nobody may claim, and nobody need fear, where tokens are needed.
+        if config.authentication_required:
+            written = {n: kept for n, kept in written.items() if not kept.owner.startswith(KEY)}
+        names.read(written)
+
+    writer = None if store is None else StoreWriter(store, config.apex, read)
+    changed = _nowhere if writer is None else writer.changed
+    url_of = partial(config.public_url_for, port=config.bind_port)
+    registry = Registry(url_of, os.urandom, lambda name: names.get(name) is not None)
+    names = KeptNames(config.keep_names_s, lambda name: registry.find(name) is not None, changed)
+    if store is not None:
+        read(store.names_of(config.apex))
+    return Directory(config, ownership, registry, names, version=version()), writer
+
+
+def _nowhere(name: str, kept: Kept | None) -> None:
+    """Keep it in memory alone."""
 
 
 async def _take_over(config: ServerConfig) -> Takeover | None:

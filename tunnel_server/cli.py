@@ -127,7 +127,7 @@ def _gathered(asked: Asked) -> Gathered:
 def _checked(asked: Asked) -> Gathered:
     """The settings, after all that can be checked of them without serving."""
     from protocol.program.logs import set_up_logging
-    from tunnel_server.owners.places import open_auth_file
+    from tunnel_server.owners.places import open_authenticator
     from tunnel_server.settings.loading import load, named_as_given
 
     set_up_logging()  # an auth file without tokens is told in the log
@@ -135,7 +135,7 @@ def _checked(asked: Asked) -> Gathered:
     with named_as_given(gathered.resolved):
         config = load(gathered.resolved, os.environ, os.getpid())
         config.tls_context()
-        open_auth_file(config)
+        open_authenticator(config)
     return gathered
 
 

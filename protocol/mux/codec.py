@@ -11,6 +11,7 @@ the peer ends the session when a frame breaks a limit, and no visitor may bring 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgpack
@@ -239,16 +240,22 @@ _CLAIM: Final[_Shape] = {
     "instance": _is_bytes(16),
     "start": lambda value: type(value) is bool,
     "options": _is_options,
+    "default": _is_text,
 }
+_CLAIM_ABSENT: Final = {"default": ""}  # of clients up to 0.2
 _CLAIMED: Final[_Shape] = {"claim": _is_uint, "name": _is_text, "url": _is_text}
 _SAID: Final[_Shape] = {"claim": _is_uint, "code": _is_code, "message": _is_text}
 _GOAWAY: Final[_Shape] = {"code": _is_code, "message": _is_text, "deadline_s": _is_seconds}
 
 
-def _read_map(body: bytes, shape: _Shape) -> list[Any]:
+def _read_map(
+    body: bytes, shape: _Shape, absent: Mapping[str, object] = MappingProxyType({})
+) -> list[Any]:
+    """The values of a map; `absent` has those of keys that came with a later version."""
     value = unpack(body)
     if type(value) is not dict:
         raise _fail("body")
+    value = {**absent, **value}
     for key, fits in shape.items():
         if not fits(value.get(key)):
             raise _fail(key)
@@ -277,7 +284,7 @@ def read_resumed(body: bytes) -> Resumed:
 
 def read_claim(body: bytes) -> Claim:
     """Read the body of `claim`. Raises RemoteProtocolError."""
-    return Claim._make(_read_map(body, _CLAIM))
+    return Claim._make(_read_map(body, _CLAIM, _CLAIM_ABSENT))
 
 
 def read_claimed(body: bytes) -> Claimed:

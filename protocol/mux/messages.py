@@ -76,13 +76,17 @@ class Resumed(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """The client asks for a name. `start` is false when a reconnect asks."""
+    """The client asks for a name. `start` is false when a reconnect asks.
+
+    `default` is the name that it would have if nobody had chosen one; empty: it knows none.
+    """
 
     claim: int
     name: str
     instance: bytes
     start: bool
     options: Mapping[str, object]
+    default: str = ""
 
 
 class Claimed(NamedTuple):

@@ -7,6 +7,7 @@ complaint says the same wherever a value came from.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
@@ -129,6 +130,45 @@ class Number(_Shown):
 
 class Seconds(Number):
     in_file = "a number of seconds"
+
+
+_UNITS_S: Final = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_DURATION: Final = re.compile(r"([0-9]{1,9})([smhd]?)")
+
+
+class Duration(Number):
+    """A number of seconds, or one with its unit: `30`, `30s`, `10m`, `2h`, `30d`.
+
+    Args:
+        least_s: the shortest that is allowed, beside 0 where that switches something off.
+        most_s: the longest.
+        zero: what 0 does; "": it is not allowed.
+    """
+
+    in_file = "a number of seconds, or a text such as 30s, 10m, 2h or 30d"
+
+    def __init__(self, least_s: int, most_s: int, zero: str = "") -> None:
+        off = f"; 0: {zero}" if zero else ""
+        super().__init__("TIME", self._parse, f"a time such as 30s, 10m, 2h or 30d{off}")
+        self._least_s = least_s
+        self._most_s = most_s
+        self._zero = zero
+
+    def from_file(self, value: object, key: str) -> Value:
+        return value if isinstance(value, str) else super().from_file(value, key)
+
+    def plain(self, value: Value) -> object:
+        return super().plain(value) if str(value).isdecimal() else value
+
+    def _parse(self, text: str, key: str) -> float:
+        match = _DURATION.fullmatch(text)
+        if match is None:
+            raise ConfigError(key, f"takes {self.limits}{_not(text)}")
+        seconds = int(match[1]) * _UNITS_S[match[2]]
+        if not (self._least_s <= seconds <= self._most_s or (self._zero and not seconds)):
+            within = f"{self._least_s} s to {self._most_s // 86_400} d"
+            raise ConfigError(key, f"takes {self.limits}, {within}{_not(text)}")
+        return float(seconds)
 
 
 class WholeNumber(Number):

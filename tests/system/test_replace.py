@@ -77,11 +77,11 @@ async def test_after_a_crash_replace_finds_a_dead_socket_and_starts(programs: Pr
     crashed, port = await programs.server()
     await crashed.kill()
     place = place_of(programs, port)
-    assert os.listdir(place.folder) == [place.name]
+    assert sorted(os.listdir(place.folder)) == [place.name, "state.db"]
     await programs.server("--replace", bind=f"127.0.0.1:{port}")
     again, _ = await programs.server("--replace", bind=f"127.0.0.1:{port}")
     assert await again.stop() == 0
-    assert os.listdir(place.folder) == []
+    assert os.listdir(place.folder) == ["state.db"]
 
 
 async def test_a_process_that_dies_with_the_sockets_harms_no_one(

@@ -8,7 +8,6 @@ which ARCHITECTURE.md lists too: a file in neither list is found here.
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -29,11 +28,10 @@ from tunnel_client.observing.report import Report
 from tunnel_client.settings.addresses import ServerUrl
 from tunnel_client.settings.config import ClientConfig
 from tunnel_client.settings.target import Target
+from tunnel_server.app import build_directory
 from tunnel_server.owners.authenticator import Authenticator
 from tunnel_server.settings.config import ServerConfig
 from tunnel_server.tunnels.control import ControlEndpoint
-from tunnel_server.tunnels.directory import Directory
-from tunnel_server.tunnels.registry import Registry
 from tunnel_server.visitors.edge import Edge
 from tunnel_server.visitors.serving import serve_visitor
 
@@ -76,8 +74,7 @@ async def start_server(nursery: trio.Nursery) -> Edge:
     [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
     port = listener.socket.getsockname()[1]
     config = ServerConfig()
-    registry = Registry(partial(config.public_url_for, port=port), os.urandom)
-    directory = Directory(config, Authenticator(None), registry, version="0")
+    directory, _ = build_directory(config, Authenticator(None, everybody=True), None)
     edge = Edge(directory, port=port)
     serve = partial(serve_visitor, edge, ControlEndpoint(directory), None)
     nursery.start_soon(partial(trio.serve_listeners, serve, [listener], handler_nursery=nursery))

@@ -13,7 +13,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from protocol.errors import ConfigError
-from tunnel_server.app import Server, _meeting_point_of, _take_over, run
+from tunnel_server.app import Server, _meeting_point_of, _take_over, build_directory, run
 from tunnel_server.listening import sockets as listening
 from tunnel_server.listening.handover import HandoverError
 from tunnel_server.listening.offer import Offer
@@ -23,8 +23,6 @@ from tunnel_server.observing.events import ServerEvent, ServerListening
 from tunnel_server.observing.output import Output
 from tunnel_server.owners.authenticator import Authenticator
 from tunnel_server.settings.config import ServerConfig
-from tunnel_server.tunnels.directory import Directory
-from tunnel_server.tunnels.registry import Registry
 from tunnel_server.visitors.edge import Edge
 
 
@@ -152,9 +150,8 @@ class NoSignals(AsyncIterator[int]):
 @asynccontextmanager
 async def serving(config: ServerConfig, takeover: Takeover | None) -> AsyncIterator[Running]:
     sockets = takeover.sockets if takeover is not None else bind(config)
-    registry = Registry(str, os.urandom)
     config = with_address_of(config, sockets)
-    directory = Directory(config, Authenticator(None), registry, version="1")
+    directory, _ = build_directory(config, Authenticator(None, everybody=True), None)
     edge = Edge(directory, port=config.bind_port)
     async with trio.open_nursery() as nursery:
         running = Running(edge, sockets, nursery)

@@ -291,7 +291,15 @@ def test_help_shows_every_flag_and_the_other_command(
     assert flags == [
         *("--bind", "--domain", "--public-url", "--auth-file", "--open", "--tls-cert", "--tls-key"),
         *("--trusted-proxies", "--proxy-protocol", "--max-connections", "--drain-timeout"),
-        *("--hold", "--heartbeat", "--replace", "--state-dir", "--trust-state-dir", "--config"),
+        *(
+            "--hold",
+            "--keep-names",
+            "--heartbeat",
+            "--replace",
+            "--state-dir",
+            "--trust-state-dir",
+            "--config",
+        ),
         *("--json", "--log-level", "--version"),
     ]
     assert "tunnel-server token create NAME" in shown

@@ -68,10 +68,13 @@ class WantedName(NamedTuple):
     Fields:
         name: empty: the server makes one up.
         start: a person started the program; false once the name was held.
+        default: the name that it would be if nobody chose one; once the server has made one up,
+            that one.
     """
 
     name: str
     start: bool = True
+    default: str = ""
 
 
 class NameClaim:
@@ -173,7 +176,8 @@ class Claims:
         claim = self._claims[answer.claim]
         if isinstance(answer, Claimed):
             claim.happened(ClaimEvent.GRANT)
-            claim.wanted = WantedName(answer.name, start=False)
+            default = claim.wanted.default if claim.wanted.name else answer.name
+            claim.wanted = WantedName(answer.name, start=False, default=default)
             self._on_claimed(answer)
         else:
             claim.why = answer
@@ -193,8 +197,8 @@ class Claims:
         for claim in self._claims.values():
             if claim.state is ClaimState.WANTED:
                 claim.happened(ClaimEvent.ASK)
-                name, start = claim.wanted
-                asked = Claim(claim.number, name, self._instance, start, self._options)
+                name, start, default = claim.wanted
+                asked = Claim(claim.number, name, self._instance, start, self._options, default)
                 session.claim(asked)
                 return
         self._all_answered.set()

@@ -8,28 +8,36 @@ import trio
 
 from tunnel_server.owners.auth_file import AuthFile
 
+KEY = "key:"
+"""Owners by install key begin so, and no name of a token has a colon."""
+
 
 class Authenticator:
     """Knows owners by the digests of what their clients show.
 
-    With an auth file only its tokens have owners, the names in it. Without one, on a server that
-    needs no tokens, any value at all is its own owner, so that strangers there cannot take each
-    other's names.
+    A token of the auth file has its owner, the name in it. On a server that needs no tokens any
+    other value is its own owner, so that strangers there cannot take each other's names.
 
     Args:
-        auth_file: the file of tokens.
+        auth_file: the file of tokens, if there is one.
+        everybody: no token is needed.
         clock: seconds, for how long a file is gone.
 
     """
 
     def __init__(
-        self, auth_file: AuthFile | None, clock: Callable[[], float] = trio.current_time
+        self,
+        auth_file: AuthFile | None,
+        *,
+        everybody: bool,
+        clock: Callable[[], float] = trio.current_time,
     ) -> None:
+        self._everybody = everybody
         self._file = auth_file
         self._clock = clock
 
     def __repr__(self) -> str:
-        return f"<Authenticator {self._file or 'open'}>"
+        return f"<Authenticator {'open ' if self._everybody else ''}{self._file!r}>"
 
     @property
     def revision(self) -> int:
@@ -43,11 +51,12 @@ class Authenticator:
 
     def owner_of(self, digest: bytes) -> str | None:
         """See Ownership. For a token that is not known the file is looked at: it may be new."""
-        if self._file is None:
-            return f"key:{digest.hex()}"
-        if digest not in self._file.owners:
-            self.look()
-        return self._file.owners.get(digest)
+        owner = None
+        if self._file is not None:
+            if digest not in self._file.owners:
+                self.look()
+            owner = self._file.owners.get(digest)
+        return owner or (f"{KEY}{digest.hex()}" if self._everybody else None)
 
     def may_claim(self, owner: str, name: str) -> bool:
         """Return True: a name is nobody's for longer than it is held."""

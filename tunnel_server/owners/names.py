@@ -116,6 +116,11 @@ class KeptNames:
     def __iter__(self) -> Iterator[tuple[str, Kept]]:
         return iter(self._names.items())
 
+    @property
+    def are_kept(self) -> bool:
+        """Whether names are kept at all."""
+        return self._keep_s > 0
+
     def get(self, name: str) -> Kept | None:
         """The owner's right to a name, which may be over: see `may_claim`."""
         return self._names.get(name)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from pathlib import Path
 
 from protocol.program.private_files import check_folder, check_place
 from tunnel_server.owners.auth_file import AuthFile
+from tunnel_server.owners.authenticator import Authenticator
+from tunnel_server.owners.store import FILE_NAME, Store, StoreNotMadeError, open_store
 from tunnel_server.settings.config import ServerConfig
 
+log = logging.getLogger(__name__)
 
-def open_auth_file(config: ServerConfig) -> AuthFile | None:
-    """The tokens of a server that needs them, once its state folder was looked at.
+
+def open_authenticator(config: ServerConfig) -> Authenticator:
+    """Owners as this server knows them, once its state folder was looked at.
 
     Raises:
         ConfigError: the auth file cannot be read or has bad lines.
@@ -19,9 +24,28 @@ def open_auth_file(config: ServerConfig) -> AuthFile | None:
     """
     if not config.trust_state_dir:
         check_folder(config.state_dir)
-    if not config.authentication_required:
+    needed, path = config.authentication_required, config.tokens_file
+    file = AuthFile(path, partial(check_tokens, config)) if needed or path.exists() else None
+    return Authenticator(file, everybody=not needed)
+
+
+def open_names(config: ServerConfig) -> Store | None:
+    """The store of kept names; None where none are kept, or where none can be made.
+
+    Raises:
+        StoreUnusableError: there is one that may not be used.
+        UnsafePathError: others may write it.
+    """
+    if not config.keep_names_s:
         return None
-    return AuthFile(config.tokens_file, partial(check_tokens, config))
+    path = config.state_dir / FILE_NAME
+    if not config.trust_state_dir:
+        check_place(path, links=False)
+    try:
+        return open_store(path)
+    except StoreNotMadeError as error:
+        log.warning("%s", error)
+        return None
 
 
 def check_tokens(config: ServerConfig, path: Path) -> None:

@@ -26,6 +26,7 @@ from tunnel_server.settings.values import (
     DEFAULT_BIND_PORT,
     DEFAULT_DOMAIN,
     DEFAULT_DRAIN_TIMEOUT_S,
+    DEFAULT_KEEP_NAMES_S,
     DEFAULT_PORTS,
     DOMAIN,
     DRAIN,
@@ -69,6 +70,7 @@ class ServerConfig:
         max_connections: of visitors; None: what descriptors there are.
         drain_timeout_s: how long a stop waits for what is in flight.
         hold_s: how long a session is kept whose connection was lost.
+        keep_names_s: how long a name that went stays its owner's; 0: as long as it is held.
         ping_interval_s: how often both ends of a session ping.
         timeout_s: how long a session's peer may be silent.
         state_dir: this server's folder; it need not exist yet.
@@ -94,6 +96,7 @@ class ServerConfig:
     max_connections: int | None = None
     drain_timeout_s: float = DEFAULT_DRAIN_TIMEOUT_S
     hold_s: int = HOLD_S
+    keep_names_s: float = DEFAULT_KEEP_NAMES_S
     ping_interval_s: int = PING_INTERVAL_S
     timeout_s: int = TIMEOUT_S
     state_dir: Path = field(default_factory=default_state_dir)
@@ -162,6 +165,11 @@ class ServerConfig:
     def domains(self) -> frozenset[str]:
         """The domains that tunnels are labels of: the domain, and the host of the public URL."""
         return frozenset({self.domain} | ({self.public_url.host} if self.public_url else set()))
+
+    @property
+    def apex(self) -> str:
+        """The host that tunnels are labels of, as visitors see it."""
+        return self.public_url.host if self.public_url is not None else self.domain
 
     def public_url_for(self, name: str, port: int) -> str:
         """The URL of the tunnel `name`, or of the service itself for APEX.

@@ -7,6 +7,7 @@ from typing import Final
 from protocol.limits import HOLD_S, PING_INTERVAL_S, TIMEOUT_S
 from protocol.program.kinds import (
     Commas,
+    Duration,
     FilePath,
     Numbers,
     Seconds,
@@ -126,6 +127,14 @@ TABLE: Final = Table(
             help="How long a client that was cut off may take to come back.",
             default=str(HOLD_S),
             fields=("hold_s",),
+            commands=_SERVING,
+        ),
+        Setting(
+            name="keep_names",
+            kind=Duration(60, 3_650 * 86_400, zero="no longer than they are held"),
+            help="How long a name that went stays its owner's.",
+            default="30d",
+            fields=("keep_names_s",),
             commands=_SERVING,
         ),
         Setting(

@@ -17,6 +17,7 @@ DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 DEFAULT_BIND_HOST: Final = "127.0.0.1"
 DEFAULT_BIND_PORT: Final = 8080
 DEFAULT_DOMAIN: Final = "localhost"
+DEFAULT_KEEP_NAMES_S: Final = 30 * 86_400
 DEFAULT_DRAIN_TIMEOUT_S: Final = 8  # service managers kill after 10 s (Docker) or later
 
 MAX_CONNECTIONS: Final = 1_000_000  # more than a process can have

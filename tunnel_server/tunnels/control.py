@@ -36,9 +36,9 @@ from protocol.mux.handshake import (
 from protocol.mux.messages import Claim, Goaway, Hello, Refused, Resume, Welcome
 from protocol.mux.wire import FrameType, frame
 from tunnel_server.answers.refusal import Refusal, browser_refused, version_refused
-from tunnel_server.observing.strangers import by_stranger
+from tunnel_server.observing.strangers import by_stranger, crowd_key
 from tunnel_server.owners.tokens import authorization_of
-from tunnel_server.tunnels.directory import Directory, Login
+from tunnel_server.tunnels.directory import Directory, Login, short_owner
 
 log = logging.getLogger(__name__)
 
@@ -75,18 +75,19 @@ class ControlEndpoint:
             address: the client's, for the log.
             head: the handshake.
         """
-        found = self._fault(head) or self._login(head) or Refusal("unauthorized")
+        found = self._fault(head) or self._login(address, head) or Refusal("unauthorized")
         if isinstance(found, Refusal):
             text, extra = "%s: control handshake refused: %s", by_stranger(address, found.code)
             log.info(text, address, found.code, extra=extra)
         return found
 
-    def _login(self, head: RequestHead) -> Login | None:
+    def _login(self, address: str, head: RequestHead) -> Login | None:
         """Return the login, or None where a token is needed; a client without one owns itself."""
         login = self._directory.login_of(authorization_of(head))
-        if login is None and not self._directory.config.authentication_required:
-            login = Login(f"anonymous:{secrets.token_hex(16)}", None)
-        return login
+        if self._directory.config.authentication_required:
+            return login
+        login = login or Login(f"anonymous:{secrets.token_hex(16)}", None)
+        return login._replace(source=crowd_key(address))
 
     def _fault(self, head: RequestHead) -> Refusal | None:
         """Return what is wrong with the handshake (RFC 6455 4.2.1), or None."""
@@ -148,7 +149,7 @@ class ControlEndpoint:
             except RemoteProtocolError as error:
                 await _say_goodbye(transport, error)
                 raise
-        address, owner = caller.address, _short(caller.login.owner)
+        address, owner = caller.address, short_owner(caller.login.owner)
         caller.log.info("%s: session of %s (%s)", address, owner, said)
         try:
             reason = await session.run()
@@ -242,9 +243,9 @@ class ControlEndpoint:
         session.answer_claim(answer)
         said_of = session.log.by(log)
         if isinstance(answer, Refused):
-            said_of.info("claim of %s refused: %s", _short(login.owner), answer.code)
+            said_of.info("claim of %s refused: %s", short_owner(login.owner), answer.code)
         else:
-            said_of.info("%s is online, of %s", answer.name, _short(login.owner))
+            said_of.info("%s is online, of %s", answer.name, short_owner(login.owner))
 
 
 class _Caller:
@@ -264,7 +265,7 @@ class _Caller:
         self.log: logging.Logger | SessionLog = log
 
     def __repr__(self) -> str:
-        return f"<_Caller {self.address} of {_short(self.login.owner)}>"
+        return f"<_Caller {self.address} of {short_owner(self.login.owner)}>"
 
 
 async def _say_goodbye(transport: WebSocketTransport, error: ProtocolError) -> None:
@@ -280,8 +281,3 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
-
-
-def _short(owner: str) -> str:
-    """An owner for the log: an install key's hash says enough in ten characters."""
-    return owner if len(owner) <= 64 else f"{owner[:14]}..."

@@ -16,6 +16,7 @@ import trio
 from protocol.drivers.session import Session
 from protocol.mux.messages import Claim, Claimed, Refused
 from protocol.names import APEX, tunnel_key
+from tunnel_server.owners.names import KeptNames
 from tunnel_server.owners.ownership import Ownership
 from tunnel_server.owners.tokens import bearer_token, digest_of
 from tunnel_server.settings.config import ServerConfig
@@ -25,19 +26,40 @@ from tunnel_server.tunnels.resumes import Resumes
 
 log = logging.getLogger(__name__)
 
+# Names that programs and people look up by themselves, so that whoever has one speaks for the
+# domain: proxies of browsers (wpad, isatap), mail (mta-sts, autodiscover, autoconfig, openpgpkey,
+# mail, smtp, imap, pop), and what a domain's own servers are called.
+RESERVED: Final = frozenset(
+    (
+        *("wpad", "isatap", "mta-sts", "autodiscover", "autoconfig", "openpgpkey"),
+        *("www", "mail", "smtp", "imap", "pop", "ftp", "ns1", "ns2", "ns3", "ns4"),
+    )
+)
+
 # After a start clients come back within 0.5 s, if they saw the old server go, and within some
 # attempts if they did not.
 EXPECT_S: Final = 15.0
 
 
 class Login(NamedTuple):
-    """The owner of a session, and the digest of what it showed to say so; None: of nothing."""
+    """The owner of a session, and what it has shown.
+
+    Fields:
+        digest: of its token or install key; None: it has shown nothing.
+        source: the address by which what it keeps is counted; None: it is not.
+    """
 
     owner: str
     digest: bytes | None
+    source: str | None = None
 
     def __repr__(self) -> str:
         return f"<Login {self.owner}>"
+
+
+def short_owner(owner: str) -> str:
+    """An owner for the log: an install key's hash says enough in ten characters."""
+    return owner if len(owner) <= 64 else f"{owner[:14]}..."
 
 
 class Directory:
@@ -55,11 +77,13 @@ class Directory:
         config: ServerConfig,
         ownership: Ownership,
         registry: Registry,
+        names: KeptNames,
         *,
         version: str,
     ) -> None:
         self.config = config
         self.registry = registry
+        self.names = names
         self.version = version
         self.sessions: dict[Session, Login] = {}
         self.resumes = Resumes()
@@ -156,26 +180,71 @@ class Directory:
         """Give a name to one of `sessions`, if it may have it; `Registry.claim` has the rules."""
         if self.draining:
             return Refused(claim.claim, "draining", "the server stops")
-        owner = self.sessions[session].owner
-        if claim.name and not self._ownership.may_claim(owner, claim.name):
-            return Refused(claim.claim, "name-taken", f"{claim.name} is another owner's")
-        answer = self.registry.claim(session, owner, claim)
+        login, now = self.sessions[session], self.wall_time()
+        refused = self._why_not(login.owner, claim, now) if claim.name else None
+        answer = refused or self.registry.claim(session, login.owner, claim)
         if isinstance(answer, Claimed):
             self._expected.pop(answer.name, None)
             self.parking.release(answer.name)
+            self._keep(answer.name, login, now)
         return answer
+
+    def _keep(self, name: str, login: Login, now: float) -> None:
+        """Not a name that the server made up, nor for a client that could not show it came back."""
+        tunnel = self.registry.find(name)
+        if tunnel is not None and tunnel.was_asked_for and login.digest is not None:
+            chosen, source = tunnel.chosen, login.source
+            self.names.claimed(login.owner, name, now, chosen=chosen, address=source)
+
+    def _why_not(self, owner: str, claim: Claim, now: float) -> Refused | None:
+        """The reason why an owner may not have the name that it asks for, held or not."""
+        kept = self.names.get(claim.name)
+        if not self._ownership.may_claim(owner, claim.name):
+            return Refused(claim.claim, "name-taken", f"{claim.name} is another owner's")
+        if not self.names.may_claim(owner, claim.name, now):
+            self._tell_of_kept(claim.name)
+            return Refused(claim.claim, "name-taken", f"{claim.name} is another owner's")
+        reserved = claim.name in RESERVED and self.config.public_by is not None
+        if reserved and (kept is None or kept.owner != owner):
+            text = f"{claim.name} is a name that other programs look up by themselves"
+            return Refused(claim.claim, "name-reserved", text)
+        return None
+
+    def _tell_of_kept(self, name: str) -> None:
+        """Say what the other owner is not told: whose it is, since when, and what to do."""
+        kept = self.names.get(name)
+        if kept is None or self.registry.find(name) is not None:
+            return
+        since = datetime.fromtimestamp(kept.seen_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        text = "%s is kept for %s, away since %s; `tunnel-server name release %s` frees it"
+        log.info(text, name, short_owner(kept.owner), since, name)
 
     def release(self, carrier: Carrier, claim: int | None = None) -> None:
         """Nobody holds the names of this carrier, or of one claim of it, any more."""
-        for name in self.registry.release(carrier, claim, self.wall_time()):
+        now = self.wall_time()
+        for name in self.registry.release(carrier, claim, now):
+            self.names.left(name, now)
             carrier.log.by(log).info("%s is offline", name)
             self.parking.release(name)
+
+    def left_at(self, name: str) -> float | None:
+        """The time when a name that nobody holds now was last held; None: nobody is to know.
+
+        Where names are kept that is so of one that nobody chose: a URL that leaked cannot be told
+        from a guess.
+        """
+        if (kept := self.names.get(name)) is not None:
+            return kept.seen_at if kept.chosen else None
+        left = self.registry.left(name)
+        if left is None or (self.names.are_kept and not left.chosen):
+            return None
+        return left.held.at
 
     def may_have_certificate(self, host: bytes) -> bool:
         """Whether a certificate may be made for this host, in any case and with one trailing dot.
 
-        Yes are the service's own domains, and a tunnel that is online or was since the server
-        started (of those that left, the last 10,000). See `tls_check` for the reasons.
+        Yes are the service's own domains, and a name that somebody chose and holds. See `tls_check`
+        for the reasons.
         """
         if b":" in host:
             return False  # a port, which tunnel_key takes, or an IPv6 literal
@@ -184,5 +253,5 @@ class Directory:
             return False
         if name == APEX:  # localhost and IP literals lead there, too
             return host.decode("ascii").lower().removesuffix(".") in self.config.domains
-        registry = self.registry
-        return registry.find(name) is not None or registry.left_at(name) is not None
+        tunnel = self.registry.find(name)
+        return tunnel is not None and tunnel.chosen

@@ -31,6 +31,13 @@ class Held(NamedTuple):
     owner: str
 
 
+class Left(NamedTuple):
+    """A name that nobody holds any more; `chosen` as in Tunnel."""
+
+    held: Held
+    chosen: bool
+
+
 class Carrier(Protocol):
     """Holds names and carries their requests: a session of the tunnel's client.
 
@@ -64,9 +71,24 @@ class Carrier(Protocol):
 
 
 class Tunnel:
-    """A name and the carrier that holds it."""
+    """A name and the carrier that holds it.
 
-    __slots__ = ("carrier", "claim", "displaced", "instance", "name", "options", "owner")
+    Attributes:
+        chosen: somebody wanted this name; neither the server nor the client made it up.
+        was_asked_for: the server did not make it up.
+    """
+
+    __slots__ = (
+        "carrier",
+        "chosen",
+        "claim",
+        "displaced",
+        "instance",
+        "name",
+        "options",
+        "owner",
+        "was_asked_for",
+    )
 
     def __init__(
         self, name: str, owner: str, claim: Claim, options: Options, carrier: Carrier
@@ -74,6 +96,8 @@ class Tunnel:
         self.name = name
         self.options = options
         self.owner = owner
+        self.was_asked_for = bool(claim.name)
+        self.chosen = self.was_asked_for and claim.name != claim.default
         self.instance = claim.instance
         self.claim = claim.claim
         self.carrier = carrier
@@ -90,15 +114,22 @@ class Registry:
     Args:
         url_of: the public URL of a name.
         random_bytes: for names that the server makes up.
+        is_kept: whether a name that nobody holds is somebody's all the same.
     """
 
-    def __init__(self, url_of: Callable[[str], str], random_bytes: Callable[[int], bytes]) -> None:
+    def __init__(
+        self,
+        url_of: Callable[[str], str],
+        random_bytes: Callable[[int], bytes],
+        is_kept: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        self._is_kept = is_kept
         self._url_of = url_of
         self._random_bytes = random_bytes
         self._tunnels: dict[str, Tunnel] = {}
         self._tunnels_of: dict[Carrier, dict[int, Tunnel]] = {}
         """The same by carrier and claim; one that holds nothing is not there."""
-        self._left: OrderedDict[str, Held] = OrderedDict()
+        self._left: OrderedDict[str, Left] = OrderedDict()
         self._reserved: dict[str, str] = {}
         """Names that nobody holds and one owner alone may claim."""
 
@@ -109,10 +140,9 @@ class Registry:
         """The tunnel that a request for this name goes to."""
         return self._tunnels.get(name)
 
-    def left_at(self, name: str) -> float | None:
-        """Return when a name that nobody holds was last held, on the clock given to `release`."""
-        left = self._left.get(name)
-        return left.at if left is not None else None
+    def left(self, name: str) -> Left | None:
+        """The end of a name that nobody holds, on the clock given to `release`."""
+        return self._left.get(name)
 
     def reserve(self, name: str, owner: str) -> None:
         """Let this owner alone claim the name, until `unreserve` or until it is claimed."""
@@ -173,7 +203,7 @@ class Registry:
         tunnels = [tunnel for number, tunnel in held.items() if claim in (None, number)]
         for tunnel in tunnels:
             self._remove(tunnel)
-            self._left[tunnel.name] = Held(now, tunnel.owner)
+            self._left[tunnel.name] = Left(Held(now, tunnel.owner), tunnel.chosen)
             self._left.move_to_end(tunnel.name)
         while len(self._left) > REMEMBERED_NAMES_MAX:
             self._left.popitem(last=False)
@@ -183,7 +213,9 @@ class Registry:
         """The names that were held so shortly before `now`; the newest first."""
         held = {name: Held(now, tunnel.owner) for name, tunnel in self._tunnels.items()}
         left = {
-            name: left for name, left in reversed(self._left.items()) if now - left.at <= seconds
+            name: held
+            for name, (held, _) in reversed(self._left.items())
+            if now - held.at <= seconds
         }
         return {**held, **left}
 
@@ -201,7 +233,7 @@ class Registry:
     def _free_name(self) -> str:
         while True:
             name = generate_name(self._random_bytes(7))
-            if name not in self._tunnels and name not in self._reserved:
+            if not (name in self._tunnels or name in self._reserved or self._is_kept(name)):
                 return name
 
 

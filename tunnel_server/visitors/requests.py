@@ -55,7 +55,7 @@ def admission(directory: Directory, name: str) -> Tunnel | Refusal | None:
 
 def missing(directory: Directory, name: str) -> Refusal:
     """Return the refusal of a request for a tunnel that nobody holds."""
-    left_at = directory.registry.left_at(name)
+    left_at = directory.left_at(name)
     if left_at is None:
         return Refusal("tunnel-not-found")
     return offline(datetime.fromtimestamp(left_at, UTC), datetime.now(UTC))

@@ -1,13 +1,13 @@
 """Whether a certificate may be made for a host: what a proxy with on-demand TLS asks first.
 
 Caddy asks `/_tunnel/tls-check?domain=HOST` before it has a certificate issued, and takes 200 for
-yes. Yes are the service's own domains, and a tunnel that is online or was since the server started
-(of those that left, the last 10,000). A name that nobody has held is no: else anybody could have
-certificates made without end, by connecting with made-up names. A tunnel that is offline for a
-moment is yes all the same, or its certificate could not be renewed then.
+yes. Yes are the service's own domains, and a name that a person chose and a client holds now (one
+that was cut off for a moment holds it all the same). A name that nobody holds is no, whoever had
+it: else anybody could have certificates made without end, by claiming names and giving them up, and
+a CA makes fifty a week for a domain. A name that was made up is no, because each certificate is
+published (Certificate Transparency), and such a name is the URL's only secret.
 
-That says no more than a request to the host itself would, 404 for a name that is not known and
-something else for one that is. So nobody has to show a token.
+That says no more than a request to the host itself would. So nobody has to show a token.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import pytest
 from protocol.errors import ConfigError
 from protocol.program.kinds import (
     Commas,
+    Duration,
     FilePath,
     Number,
     Numbers,
@@ -124,3 +125,33 @@ def test_home_of_an_unknown_user_is_refused() -> None:
 def test_path_that_cannot_be_one_is_refused(value: str) -> None:
     with pytest.raises(ConfigError, match=r"^--tls-key: takes a path, not "):
         path_of(value, "--tls-key")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("60", 60), ("90s", 90), ("10m", 600), ("2h", 7_200), ("30d", 2_592_000), ("0", 0), ("0d", 0)],
+)
+def test_a_duration_is_seconds_or_has_its_unit(text: str, seconds: float) -> None:
+    kind = Duration(60, 30 * 86_400, zero="off")
+    for value in (text, kind.from_variable(text, "K"), kind.from_file(text, "k")):
+        assert kind.read(value, "--keep") == seconds
+    assert kind.plain(text) == (int(text) if text.isdecimal() else text)
+
+
+def test_a_duration_may_be_a_number_in_the_file() -> None:
+    kind = Duration(60, 30 * 86_400)
+    assert kind.read(kind.from_file(90, "keep"), "keep") == 90
+    with pytest.raises(ConfigError, match=r"^keep: takes a time such as 30s, 10m, 2h or 30d, not"):
+        kind.from_file(True, "keep")
+
+
+@pytest.mark.parametrize("text", ["", "s", "1w", "1.5h", "-1", "+1", "1 h", "1H", "1_0", "1" * 10])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"^--keep: takes a time such as 30s, 10m, 2h or 30d"):
+        Duration(0, 10**9).read(text, "--keep")
+
+
+@pytest.mark.parametrize("text", ["59", "0", "59s", "721h", "31d", "2592001"])
+def test_a_duration_beyond_its_limits_is_refused_with_them(text: str) -> None:
+    with pytest.raises(ConfigError, match=f"60 s to 30 d, not '{text}'$"):
+        Duration(60, 30 * 86_400).read(text, "--keep")

@@ -98,7 +98,10 @@ def test_a_new_session_is_asked_for_what_was_held_and_not_for_what_was_refused_f
     three.claims.begin(three.session)
     three.grant("b")
     assert three.asked == [(2, "b", True), (3, "made-up", False)]
-    assert three.claims.wanted_next() == [WantedName("b", False), WantedName("made-up", False)]
+    assert three.claims.wanted_next() == [
+        WantedName("b", False),
+        WantedName("made-up", False, "made-up"),
+    ]
 
 
 def test_there_is_use_for_a_session_while_one_name_is_held_or_may_be() -> None:
@@ -146,7 +149,7 @@ def test_a_name_that_is_taken_away_is_warned_of_and_the_others_stay(
     three.claims.released(Release(2, "taken-over", "another has it"))
     assert said(caplog) == ["session 4f1c9a03: b is not ours any more: another has it"]
     assert three.claims.is_of_use
-    assert three.claims.wanted_next() == [WantedName("a", False), WantedName("c", False)]
+    assert three.claims.wanted_next() == [WantedName("a", False), WantedName("c", False, "c")]
     caplog.set_level(logging.WARNING)
     three.claims.released(Release(1, "taken-over", "x"))
     three.claims.released(Release(3, "taken-over", "y"))

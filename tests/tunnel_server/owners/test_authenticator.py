@@ -26,14 +26,14 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_token_in_the_file_has_its_owner_and_no_other_has_one(path: Path) -> None:
-    authenticator = Authenticator(AuthFile(path), Clock())
+    authenticator = Authenticator(AuthFile(path), everybody=False, clock=Clock())
     assert authenticator.owner_of(digest_of(ALICE)) == "alice"
     for other in (BOB, ALICE[:-1], ALICE + "A", ALICE.upper(), "alice", "", "\udc80"):
         assert authenticator.owner_of(digest_of(other)) is None
 
 
 def test_a_new_token_is_known_at_once(path: Path) -> None:
-    authenticator = Authenticator(AuthFile(path), Clock())
+    authenticator = Authenticator(AuthFile(path), everybody=False, clock=Clock())
     add_token(path, "bob", BOB)
     assert authenticator.owner_of(digest_of(BOB)) == "bob"
     assert authenticator.revision == 1
@@ -41,7 +41,7 @@ def test_a_new_token_is_known_at_once(path: Path) -> None:
 
 def test_one_that_is_taken_away_is_missed_when_it_is_looked_for(path: Path) -> None:
     clock = Clock()
-    authenticator = Authenticator(AuthFile(path), clock)
+    authenticator = Authenticator(AuthFile(path), everybody=False, clock=clock)
     path.unlink()
     authenticator.look()
     assert authenticator.owner_of(digest_of(ALICE)) == "alice"
@@ -52,13 +52,13 @@ def test_one_that_is_taken_away_is_missed_when_it_is_looked_for(path: Path) -> N
 
 
 def test_a_known_token_costs_no_look(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    authenticator = Authenticator(AuthFile(path), Clock())
+    authenticator = Authenticator(AuthFile(path), everybody=False, clock=Clock())
     monkeypatch.setattr(Path, "stat", pytest.fail)
     assert authenticator.owner_of(digest_of(ALICE)) == "alice"
 
 
 def test_on_an_open_server_every_install_key_is_an_owner_of_its_own() -> None:
-    authenticator = Authenticator(None, Clock())
+    authenticator = Authenticator(None, everybody=True, clock=Clock())
     first, second = map(authenticator.owner_of, (digest_of("one"), digest_of("two")))
     assert first == f"key:{digest_of('one').hex()}"
     assert first != second
@@ -68,8 +68,14 @@ def test_on_an_open_server_every_install_key_is_an_owner_of_its_own() -> None:
 
 
 def test_repr_shows_no_secret(path: Path) -> None:
-    shown = repr(Authenticator(AuthFile(path), Clock()))
+    shown = repr(Authenticator(AuthFile(path), everybody=False, clock=Clock()))
     assert ALICE not in shown
     assert digest_of(ALICE).hex()[:8] not in shown
     assert "tokens=1" in shown
-    assert repr(Authenticator(None, Clock())) == "<Authenticator open>"
+    assert repr(Authenticator(None, everybody=True, clock=Clock())) == "<Authenticator open None>"
+
+
+def test_an_open_server_with_an_auth_file_knows_its_owners_all_the_same(path: Path) -> None:
+    authenticator = Authenticator(AuthFile(path), everybody=True, clock=Clock())
+    assert authenticator.owner_of(digest_of(ALICE)) == "alice"
+    assert authenticator.owner_of(digest_of(BOB)) == f"key:{digest_of(BOB).hex()}"

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from protocol.program.private_files import UnsafePathError
-from tunnel_server.owners.auth_file import add_token
-from tunnel_server.owners.places import check_tokens, open_auth_file
+from tunnel_server.owners.auth_file import AuthFile, add_token
+from tunnel_server.owners.places import check_tokens, open_authenticator
 from tunnel_server.owners.tokens import digest_of, make_token
 from tunnel_server.settings.config import ServerConfig
 
@@ -18,24 +18,35 @@ def guarded(folder: Path, **settings: object) -> ServerConfig:
     return ServerConfig(domain="example.com", state_dir=folder, **settings)  # type: ignore[arg-type]  # any of them
 
 
+def opened(config: ServerConfig) -> AuthFile | None:
+    return open_authenticator(config)._file
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     add_token(tmp_path / "state" / "tokens", "alice", ALICE)
     return tmp_path / "state"
 
 
-def test_a_server_that_needs_no_token_has_none(folder: Path) -> None:
-    assert open_auth_file(ServerConfig(state_dir=folder)) is None
+async def test_a_server_that_needs_no_token_knows_those_that_there_are(tmp_path: Path) -> None:
+    config = ServerConfig(state_dir=tmp_path)
+    assert opened(config) is None
+    add_token(config.tokens_file, "alice", ALICE)
+    file = opened(config)
+    assert file is not None
+    assert file.owners == OWNERS
+    digest = digest_of("ti_x")
+    assert open_authenticator(config).owner_of(digest) == f"key:{digest.hex()}"
 
 
 def test_its_state_folder_is_looked_at_all_the_same(folder: Path) -> None:
     folder.chmod(0o770)
     with pytest.raises(UnsafePathError, match=f"^{folder} may be written by others: chmod go-w"):
-        open_auth_file(ServerConfig(state_dir=folder))
+        opened(ServerConfig(state_dir=folder))
 
 
 def test_a_folder_and_a_file_of_its_own_are_believed(folder: Path) -> None:
-    file = open_auth_file(guarded(folder))
+    file = opened(guarded(folder))
     assert file is not None
     assert file.owners == OWNERS
 
@@ -44,8 +55,8 @@ def test_a_folder_and_a_file_of_its_own_are_believed(folder: Path) -> None:
 def test_what_others_may_write_is_not_unless_somebody_says_so(folder: Path, what: str) -> None:
     (folder / what).chmod(0o777)
     with pytest.raises(UnsafePathError, match="may be written by others"):
-        open_auth_file(guarded(folder))
-    file = open_auth_file(guarded(folder, trust_state_dir=True))
+        opened(guarded(folder))
+    file = opened(guarded(folder, trust_state_dir=True))
     assert file is not None
     assert file.owners == OWNERS
 
@@ -55,10 +66,10 @@ def test_a_symlink_in_the_state_folder_is_not(folder: Path, tmp_path: Path) -> N
     (folder / "tokens").rename(named)
     (folder / "tokens").symlink_to(named)
     with pytest.raises(UnsafePathError, match="is a symlink"):
-        open_auth_file(guarded(folder))
+        opened(guarded(folder))
     link = tmp_path / "link"
     link.symlink_to(named)
-    file = open_auth_file(guarded(folder, auth_file=link))  # as Kubernetes has it
+    file = opened(guarded(folder, auth_file=link))  # as Kubernetes has it
     assert file is not None
     assert file.owners == OWNERS
 
@@ -66,7 +77,7 @@ def test_a_symlink_in_the_state_folder_is_not(folder: Path, tmp_path: Path) -> N
 def test_one_that_becomes_writable_under_way_changes_nothing_any_more(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    file = open_auth_file(guarded(folder))
+    file = opened(guarded(folder))
     assert file is not None
     (folder / "tokens").write_text("")
     (folder / "tokens").chmod(0o666)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from protocol.mux.messages import Claim, Claimed
 from tests.edge_fakes import World, get, hello, open_world, tunnel_error
 from tunnel_server.settings.values import PublicUrl
 
@@ -86,11 +87,26 @@ async def test_a_query_of_another_form_is_a_bad_request(query: bytes) -> None:
         assert await asked(world, query) == (400, "bad-request")
 
 
-async def test_a_tunnel_that_went_offline_still_gets_one() -> None:
+async def test_a_name_that_was_given_up_gets_none() -> None:
+    """Else whoever claims fifty and gives them up uses up what a CA makes in a week."""
     async with open_world(domain="example.com", open=True) as world:
         client = await world.client(hello)
-        world.directory.release(client.server)
         assert await asked(world, b"?domain=app.example.com") == (200, None)
+        world.directory.release(client.server)
+        assert await asked(world, b"?domain=app.example.com") == (404, "tunnel-not-found")
+
+
+@pytest.mark.parametrize(("name", "default"), [("", ""), ("otter", "otter")])
+async def test_a_name_that_nobody_chose_gets_none(name: str, default: str) -> None:
+    """Each certificate is published, and such a name is a secret."""
+    async with open_world(domain="example.com", open=True) as world:
+        client = await world.client(hello)
+        answer = world.directory.claim(
+            client.server, Claim(2, name, b"i" * 16, start=True, options={}, default=default)
+        )
+        assert isinstance(answer, Claimed)
+        query = f"?domain={answer.name}.example.com".encode()
+        assert await asked(world, query) == (404, "tunnel-not-found")
 
 
 async def test_it_takes_get_and_head_only(world: World) -> None:
