@@ -290,17 +290,9 @@ def test_help_shows_every_flag_and_the_other_command(
     flags = re.findall(r"^  (--[a-z-]+)", shown, re.MULTILINE)
     assert flags == [
         *("--bind", "--domain", "--public-url", "--auth-file", "--open", "--tls-cert", "--tls-key"),
-        *("--trusted-proxies", "--proxy-protocol", "--max-connections", "--drain-timeout"),
-        *(
-            "--hold",
-            "--keep-names",
-            "--heartbeat",
-            "--replace",
-            "--state-dir",
-            "--trust-state-dir",
-            "--config",
-        ),
-        *("--json", "--log-level", "--version"),
+        *("--trusted-proxies", "--proxy-protocol", "--max-connections", "--wide-cookies"),
+        *("--drain-timeout", "--hold", "--keep-names", "--heartbeat", "--replace", "--state-dir"),
+        *("--trust-state-dir", "--config", "--json", "--log-level", "--version"),
     ]
     assert "tunnel-server token create NAME" in shown
     assert app.configs == []

@@ -68,6 +68,7 @@ class ServerConfig:
         trusted_proxies: whose forwarding fields are believed.
         proxy_protocol: every connection is one of theirs, and begins with a PROXY header.
         max_connections: of visitors; None: what descriptors there are.
+        wide_cookies: let an app set cookies for the domain above its own host.
         drain_timeout_s: how long a stop waits for what is in flight.
         hold_s: how long a session is kept whose connection was lost.
         keep_names_s: how long a name that went stays its owner's; 0: as long as it is held.
@@ -94,6 +95,7 @@ class ServerConfig:
     trusted_proxies: tuple[Network, ...] = ()
     proxy_protocol: bool = False
     max_connections: int | None = None
+    wide_cookies: bool = False
     drain_timeout_s: float = DEFAULT_DRAIN_TIMEOUT_S
     hold_s: int = HOLD_S
     keep_names_s: float = DEFAULT_KEEP_NAMES_S

@@ -114,6 +114,12 @@ TABLE: Final = Table(
             commands=_SERVING,
         ),
         Setting(
+            name="wide_cookies",
+            kind=Switch(),
+            help="Let apps set cookies for all tunnels.",
+            commands=_SERVING,
+        ),
+        Setting(
             name="drain_timeout",
             kind=Seconds("SECONDS", values.parse_drain_timeout, _limits(values.DRAIN)),
             help="How long a stop waits for open requests.",

@@ -12,6 +12,7 @@ import trio
 
 from protocol.drivers.stream import TunnelStream
 from protocol.errors import HttpError, SessionClosed, StreamReset
+from protocol.http.cookies import without_wide_domains
 from protocol.http.fields import Fields, values_of
 from protocol.http.forwarding import without_tunnel_error
 from protocol.http.serialise import (
@@ -115,7 +116,8 @@ class AnswerWriter:
                 draining=self._connection.edge.directory.draining,
                 cut=framing is None or framing == "until-close",
             )
-            raw = _serialise(exchange, head, close=beginning is not AnswerEvent.KEEP)
+            fields, closes = self._crossing(exchange, head), beginning is not AnswerEvent.KEEP
+            raw = _serialise(exchange, head, fields, close=closes)
         except StreamReset as error:
             await self._send_error(exchange, Refusal(error.code, error.message))
         except SessionClosed:
@@ -151,13 +153,20 @@ class AnswerWriter:
         head = await stream.receive_head()
         while head.status < 200 and head.status != SWITCHING_PROTOCOLS:
             if exchange.version != b"1.0":
-                fields = without_tunnel_error(head.fields)
+                fields = self._crossing(exchange, head)
                 raw = informational_head(head.status, head.reason, fields)
                 await self._connection.send(raw)
             head = await stream.receive_head()
         if exchange.asks_upgrade and head.status != SWITCHING_PROTOCOLS:
             stream.send_eof()  # what follows the request is the next one
         return head
+
+    def _crossing(self, exchange: Exchange, head: Head) -> Fields:
+        """The fields of an app's answer that the visitor gets."""
+        fields = without_tunnel_error(head.fields)
+        if exchange.head is None or self._connection.edge.config.wide_cookies:
+            return fields
+        return without_wide_domains(fields, exchange.head.host)
 
     async def _relay_body(
         self, exchange: Exchange, stream: TunnelStream, raw: bytes, framing: Framing
@@ -219,11 +228,11 @@ def _framing(exchange: Exchange, head: Head) -> Framing | None:
     return framing
 
 
-def _serialise(exchange: Exchange, head: Head, *, close: bool) -> bytes:
+def _serialise(exchange: Exchange, head: Head, fields: Fields, *, close: bool) -> bytes:
     return response_head(
         head.status,
         head.reason,
-        without_tunnel_error(head.fields),
+        fields,
         body=head.body,
         visitor_version=exchange.version,
         method=exchange.method,

@@ -167,6 +167,26 @@ async def test_the_word_of_an_app_is_never_the_tunnels(world: World) -> None:
     assert tunnel_error(await visitor.head()) == (502, None)
 
 
+WIDE = b"Set-Cookie: a=b; Path=/; Domain=localhost; Secure"
+
+
+@pytest.mark.parametrize("wide", [False, True])
+async def test_an_app_sets_no_cookie_for_other_tunnels(wide: bool) -> None:
+    said = b"a=b; Path=/; Domain=localhost; Secure" if wide else b"a=b; Path=/; Secure"
+
+    async def app(stream: TunnelStream) -> None:
+        for informs in (head(103, b"Early Hints", WIDE), head(200, b"OK", WIDE, body=0)):
+            await stream.send_head(informs)
+        stream.send_eof()
+
+    async with open_world(wide_cookies=wide) as world:
+        await world.client(app)
+        visitor = world.visit()
+        await visitor.send(get())
+        for line in (b"HTTP/1.1 103 Early Hints", b"HTTP/1.1 200 OK"):
+            assert (await visitor.head()).startswith(line + b"\r\nSet-Cookie: " + said + b"\r\n")
+
+
 @pytest.mark.parametrize(
     "said",
     [

@@ -132,6 +132,21 @@ async def test_an_error_of_ours_to_an_upgrade_closes(world: World, behind: bytes
     assert b"HTTP/1.1" not in await visitor.rest()
 
 
+async def test_a_101_sets_no_cookie_for_other_tunnels(world: World) -> None:
+    fields = (*SWITCH.fields, (b"Set-Cookie", b"a=b; Domain=localhost"))
+
+    async def app(stream: TunnelStream) -> None:
+        await stream.send_head(SWITCH._replace(fields=fields))
+        await trio.sleep_forever()
+
+    await world.client(app)
+    visitor = world.visit()
+    await visitor.send(UPGRADE)
+    raw = await visitor.head()
+    assert raw.startswith(b"HTTP/1.1 101 ")
+    assert b"\r\nSet-Cookie: a=b\r\n" in raw
+
+
 async def test_an_error_in_the_place_of_an_apps_101_closes(world: World) -> None:
     async def app(stream: TunnelStream) -> None:
         stream.cancel("origin-refused")
