@@ -7,6 +7,7 @@ below 1024, no folder but a temporary one.
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -58,7 +59,7 @@ def deployed(name: str, values: Mapping[str, str]) -> str:
 def write_certificates(folder: Path) -> Path:
     """What certbot would have made, under its names, and for HAProxy; the CA's file."""
     ca = trustme.CA()
-    issued = ca.issue_cert("localhost", "app.localhost")
+    issued = ca.issue_cert("localhost", "*.localhost", "app.localhost")
     issued.private_key_pem.write_to_path(folder / "privkey.pem")
     for pem in issued.cert_chain_pems:
         pem.write_to_path(folder / "fullchain.pem", append=True)
@@ -134,26 +135,47 @@ async def open_nginx(programs: Programs, origin: Origin) -> AsyncIterator[Front]
 
 # --- Caddy ---------------------------------------------------------------------------------------
 
-# No ACME server is here: in the place of an account's address stands that Caddy's own CA issues.
-CADDY = """local_certs
+# What Caddy is told of this machine. No ACME server is here: its own CA issues what is on demand.
+CADDY = """{{
 	skip_install_trust
 	admin off
 	auto_https disable_redirects
 	https_port {port}
-	storage file_system {folder}/caddy"""
+	storage file_system {folder}/caddy
+}}
+
+"""
+ON_DEMAND = re.compile(r"#   (.*)\n|#\n")
+
+
+def on_demand(text: str, options: str) -> str:
+    """The file as its last lines say that it may be, with these options beside theirs."""
+    site, _, said = text.partition("# in the place of the first line and of `tls` above\n")
+    lines = said.partition("# Each certificate")[0]
+    block = "".join(f"{match[1] or ''}\n" for match in ON_DEMAND.finditer(lines)).strip()
+    rest = site[site.index("\n", site.index("\ttls ")) :]
+    return options.removesuffix("}\n\n") + block.removeprefix("{") + rest
 
 
 @asynccontextmanager
-async def open_caddy(programs: Programs, origin: Origin) -> AsyncIterator[Front]:
+async def open_caddy(
+    programs: Programs, origin: Origin, *, wildcard: bool = True
+) -> AsyncIterator[Front]:
     folder, port = programs.folder, free_port()
     server, server_port = await start_server(programs, port)
     values = {
-        "email you@example.com": CADDY.format(port=port, folder=folder),
+        CERTIFICATES: str(folder),
+        DOMAIN: "localhost",
         "127.0.0.1:8080": f"127.0.0.1:{server_port}",
     }
-    (folder / "Caddyfile").write_text(deployed("Caddyfile", values))
+    text, options = deployed("Caddyfile", values), CADDY.format(port=port, folder=folder)
+    if wildcard:
+        text, ca_file = options + text, write_certificates(folder)
+    else:
+        text = on_demand(text, options.replace("{\n", "{\n\tlocal_certs\n", 1))
+        ca_file = folder / "caddy" / "pki" / "authorities" / "local" / "root.crt"
+    (folder / "Caddyfile").write_text(text)
     argv = [path_of("caddy"), "run", "--config", str(folder / "Caddyfile")]
-    ca_file = folder / "caddy" / "pki" / "authorities" / "local" / "root.crt"
     proxy = in_front(programs, origin, server, argv, port, ca_file, full_duplex=False)
     async with proxy as front:
         yield front

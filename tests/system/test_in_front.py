@@ -157,7 +157,7 @@ async def test_everything_passes_a_proxy_with_its_file_of_deploy(
 async def test_caddy_gets_certificates_for_tunnels_alone(
     programs: Programs, origin: Origin
 ) -> None:
-    async with open_caddy(programs, origin) as front:
+    async with open_caddy(programs, origin, wildcard=False) as front:
         assert (await fetch(front.address)).body == b"hello"
         with pytest.raises(trio.BrokenResourceError) as refused:
             await fetch(front.host("nobody.localhost"))
