@@ -35,8 +35,17 @@ class Answer(NamedTuple):
     body: bytes
 
 
+class OwnDetails(NamedTuple):
+    """The details of health for an owner, which are its own, under the names of the fields."""
+
+    version: str
+    owner: str
+    sessions: int
+    names: tuple[str, ...]  # held now
+
+
 class HealthDetails(NamedTuple):
-    """The details of health, for those who may know them, under the names of the fields."""
+    """The totals of a server, for whoever runs it, under the names of the fields."""
 
     version: str
     sessions: int
@@ -133,7 +142,7 @@ def landing_page(landing: Landing, accept: bytes = b"") -> Answer:
     return _answer(HTTPStatus.OK, form, body, ())
 
 
-def health(details: HealthDetails | None = None) -> Answer:
+def health(details: HealthDetails | OwnDetails | None = None) -> Answer:
     """200 for `/_tunnel/health`; details only for those who may know them."""
     body = _json({"status": "ok"} | (details._asdict() if details else {}))
     return _answer(HTTPStatus.OK, Form.JSON, body, ())
@@ -144,7 +153,7 @@ def certificate_allowed() -> Answer:
     return _answer(HTTPStatus.OK, Form.JSON, _json({"status": "ok"}), ())
 
 
-def ready(details: HealthDetails | None = None, *, draining: bool) -> Answer:
+def ready(details: HealthDetails | OwnDetails | None = None, *, draining: bool) -> Answer:
     """The same for `/_tunnel/ready`, but 503 once the server takes nothing new."""
     if not draining:
         return health(details)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from protocol.http.heads import RequestHead
-from tunnel_server.answers.answer import Answer, HealthDetails, Landing, health, ready
+from tunnel_server.answers.answer import Answer, HealthDetails, Landing, OwnDetails, health, ready
 from tunnel_server.answers.refusal import Refusal, method_not_allowed
 from tunnel_server.owners.tokens import authorization_of
 from tunnel_server.tunnels.directory import Directory
@@ -35,11 +35,19 @@ def service_answer(edge: Edge, head: RequestHead) -> Refusal | Landing | Answer:
     return Refusal("tunnel-not-found", "This address is not one of the service.")
 
 
-def health_details(directory: Directory, authorization: bytes | None) -> HealthDetails | None:
-    """The details of health, for those who may know them."""
-    may_know = not directory.config.authentication_required
-    if not may_know and (authorization is None or directory.login_of(authorization) is None):
-        return None
+def health_details(
+    directory: Directory, authorization: bytes | None
+) -> HealthDetails | OwnDetails | None:
+    """The totals where this machine alone can ask, to an owner its own, to strangers nothing."""
+    config = directory.config
+    if config.public_by is None and not config.authentication_required:
+        return totals(directory)
+    login = directory.login_of(authorization)
+    return None if login is None else _own(directory, login.owner)
+
+
+def totals(directory: Directory) -> HealthDetails:
+    """What all sessions are and hold."""
     cores = [session.core for session in directory.sessions]
     return HealthDetails(
         directory.version,
@@ -49,3 +57,9 @@ def health_details(directory: Directory, authorization: bytes | None) -> HealthD
         len(directory.resumes.held()),
         directory.parking.count,
     )
+
+
+def _own(directory: Directory, owner: str) -> OwnDetails:
+    sessions = [each for each, login in directory.sessions.items() if login.owner == owner]
+    names = [name for each in sessions for name in directory.registry.names_of(each)]
+    return OwnDetails(directory.version, owner, len(sessions), tuple(sorted(names)))
