@@ -10,6 +10,7 @@
       ProxyProtocolError    a proxy's connection begins with no PROXY header
       ConfigError           a flag, a variable or a file has a value that is not allowed
       ListenError           the server cannot listen where it should
+      PlaceError            no socket can be had in the state folder
       HandoverError         the sockets cannot go from one server to the next
       UnsafePathError       others may write a file that is believed
       StoreUnusableError    there is a store, and it may not be used

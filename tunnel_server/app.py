@@ -28,7 +28,8 @@ from protocol.program.private_files import UnsafePathError, warning_of
 from protocol.program.process import EXIT_FAILED, EXIT_STOPPED, collect_rarely, version
 from tunnel_server.listening.accepting import Acceptor
 from tunnel_server.listening.descriptors import raise_limit
-from tunnel_server.listening.handover import HandoverError, MeetingPoint
+from tunnel_server.listening.handover import HandoverError, meeting_place
+from tunnel_server.listening.local import SocketPlace
 from tunnel_server.listening.offer import Offer
 from tunnel_server.listening.sockets import ListenError, bind, passed_sockets, with_address_of
 from tunnel_server.listening.takeover import Takeover, take_over
@@ -166,8 +167,8 @@ def _bind_of(config: ServerConfig) -> str:
     return bind_address(str(ip_address(config.bind_host)), config.bind_port)
 
 
-def _meeting_point_of(config: ServerConfig) -> MeetingPoint:
-    return MeetingPoint(config.state_dir, _bind_of(config))
+def _meeting_point_of(config: ServerConfig) -> SocketPlace:
+    return meeting_place(config.state_dir, _bind_of(config))
 
 
 def _note_of(config: ServerConfig) -> Path:

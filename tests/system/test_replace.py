@@ -13,7 +13,8 @@ from tests.system.origin import Origin
 from tests.system.test_stop import half_an_answer, the_rest
 from tests.system.upgrades import PAUSE_S, upgrade_under_load
 from tests.system.visitor import SMALL_S, Visitor, fetch, visit
-from tunnel_server.listening.handover import HandoverError, MeetingPoint
+from tunnel_server.listening.handover import HandoverError, meeting_place
+from tunnel_server.listening.local import SocketPlace
 from tunnel_server.listening.takeover import take_over
 
 # More of them: `python -m tests.system.upgrades` measures, with a pause between two.
@@ -21,9 +22,9 @@ UPGRADES = int(os.environ.get("UPGRADES", "3"))
 REQUESTS = int(os.environ.get("REQUESTS", "200"))
 
 
-def place_of(programs: Programs, port: int) -> MeetingPoint:
+def place_of(programs: Programs, port: int) -> SocketPlace:
     """Where the servers of `programs` meet."""
-    return MeetingPoint(programs.folder / "home" / "state" / "trio-tunnel", f"127.0.0.1:{port}")
+    return meeting_place(programs.folder / "home" / "state" / "trio-tunnel", f"127.0.0.1:{port}")
 
 
 @pytest.mark.timeout(180)

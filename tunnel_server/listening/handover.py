@@ -18,17 +18,15 @@ from __future__ import annotations
 import array
 import os
 import socket
-import stat
 import struct
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import trio
 
 from protocol.errors import TunnelError
+from tunnel_server.listening.local import SocketPlace
 from tunnel_server.listening.sockets import PASSED_MAX, listening_sockets
 
 TAKE: Final = "take"
@@ -45,58 +43,20 @@ ACCEPTING_S: Final = 10.0
 
 _WORD_MAX_BYTES: Final = 32
 _INT: Final = struct.calcsize("i")
-_UCRED: Final = struct.Struct("iII")  # pid, uid, gid: unix(7)
 
 
 class HandoverError(TunnelError):
     """The sockets cannot be handed over; its text is for the person."""
 
 
-class MeetingPoint(NamedTuple):
+def meeting_place(folder: Path, bind: str) -> SocketPlace:
     """The place where the two meet.
 
-    Attributes:
-        folder: the state folder; only this user may get into it.
+    Args:
+        folder: the state folder.
         bind: the address that is listened on.
     """
-
-    folder: Path
-    bind: str
-
-    @property
-    def name(self) -> str:
-        """The socket's name in the folder."""
-        return f"replace-{self.bind}.sock"
-
-    @contextmanager
-    def open(self) -> Iterator[int]:
-        """The folder's descriptor.
-
-        Raises:
-            FileNotFoundError: there is no such folder.
-            HandoverError: others may get into it.
-        """
-        if sys.platform != "linux":
-            raise HandoverError("this system does not tell whose a process is (SO_PEERCRED)")
-        descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            status = os.fstat(descriptor)
-            if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o077:
-                raise HandoverError(f"{self.folder} is not this user's alone (chmod 700)")
-            yield descriptor
-        finally:
-            os.close(descriptor)
-
-
-def path_in(folder: int, name: str) -> str:
-    """A path for bind and connect: an address has room for 107 bytes, and folders can be deep."""
-    return f"/proc/self/fd/{folder}/{name}"
-
-
-def uid_of(stream: trio.SocketStream) -> int:
-    """Return whose the process at the other end is, by the kernel's word."""
-    raw = stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
-    return int(_UCRED.unpack(raw)[1])
+    return SocketPlace(folder, f"replace-{bind}.sock")
 
 
 async def say(stream: trio.SocketStream, word: str) -> None:

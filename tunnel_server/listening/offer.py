@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import trio
 
-from tunnel_server.listening.accepting import Acceptor
 from tunnel_server.listening.handover import (
     ACCEPTING,
     ACCEPTING_S,
@@ -21,13 +19,11 @@ from tunnel_server.listening.handover import (
     STOPPING,
     TAKE,
     HandoverError,
-    MeetingPoint,
     expect,
-    path_in,
     say,
     send_sockets,
-    uid_of,
 )
+from tunnel_server.listening.local import LocalListener, PlaceError, SocketPlace, uid_of
 
 log = logging.getLogger(__name__)
 
@@ -45,15 +41,14 @@ class Offer:
     """
 
     def __init__(
-        self, place: MeetingPoint, sockets: Sequence[socket.socket], before: Callable[[], None]
+        self, place: SocketPlace, sockets: Sequence[socket.socket], before: Callable[[], None]
     ) -> None:
         self.taken = trio.Event()
         self._place = place
         self._sockets = sockets
         self._before = before
         self._busy = False
-        self._listener: socket.socket | None = None
-        self._inode = 0
+        self._listener = LocalListener(place)
 
     def __repr__(self) -> str:
         state = "taken" if self.taken.is_set() else "busy" if self._busy else "open"
@@ -65,32 +60,14 @@ class Offer:
         Raises:
             HandoverError: the folder is no place for this.
         """
-        place = self._place
-        draft = f"{place.name}.{os.getpid()}-{secrets.token_hex(4)}"
         try:
-            place.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with place.open() as folder:
-                self._listener = _listen(folder, draft, place.name)
-                self._inode = os.stat(place.name, dir_fd=folder).st_ino
-        except OSError as error:
-            raise HandoverError(f"{place.folder}: {error.strerror or error}") from None
+            self._listener.open()
+        except PlaceError as error:
+            raise HandoverError(str(error)) from None
 
     async def run(self) -> None:
         """Serve who asks, until cancelled; then be found no more. Call it once, after `open`."""
-        assert self._listener is not None
-        listener = trio.SocketListener(trio.socket.from_stdlib_socket(self._listener))
-        try:
-            async with trio.open_nursery() as nursery:
-                await Acceptor(self._serve, nursery).run([listener])
-        finally:
-            self._remove()
-
-    def _remove(self) -> None:
-        """The server that took over may have put a socket of its own in the place of this one."""
-        place = self._place
-        with suppress(OSError, HandoverError), place.open() as folder:
-            if os.stat(place.name, dir_fd=folder).st_ino == self._inode:
-                os.unlink(place.name, dir_fd=folder)
+        await self._listener.run(self._serve)
 
     async def _serve(self, stream: trio.SocketStream) -> None:
         if uid_of(stream) != os.geteuid():
@@ -123,19 +100,3 @@ class Offer:
             with suppress(trio.BrokenResourceError):  # it has ended, and needs no word
                 await say(stream, GIVEN_UP)
             raise
-
-
-def _listen(folder: int, draft: str, name: str) -> socket.socket:
-    """A socket that is at `name` at once, in the place of what was there."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        listener.setblocking(False)
-        listener.bind(path_in(folder, draft))
-        listener.listen()
-        os.rename(draft, name, src_dir_fd=folder, dst_dir_fd=folder)
-    except OSError:
-        listener.close()
-        with suppress(FileNotFoundError):
-            os.unlink(draft, dir_fd=folder)
-        raise
-    return listener

@@ -15,13 +15,11 @@ from tunnel_server.listening.handover import (
     STOPPING,
     TAKE,
     HandoverError,
-    MeetingPoint,
     next_word,
-    path_in,
     receive_sockets,
     say,
-    uid_of,
 )
+from tunnel_server.listening.local import PlaceError, SocketPlace, connect, uid_of
 from tunnel_server.listening.sockets import ListenError
 
 log = logging.getLogger(__name__)
@@ -63,13 +61,16 @@ class Takeover:
             raise HandoverError("the running server has waited too long for this one, and goes on")
 
 
-async def take_over(place: MeetingPoint) -> Takeover | None:
+async def take_over(place: SocketPlace) -> Takeover | None:
     """Ask the running server for its sockets; None: there is no server.
 
     Raises:
         HandoverError: there is one, and it does not give them.
     """
-    stream = await _connect(place)
+    try:
+        stream = await connect(place)
+    except PlaceError as error:
+        raise HandoverError(str(error)) from None
     if stream is None:
         return None
     try:
@@ -88,20 +89,3 @@ async def _ask(stream: trio.SocketStream) -> list[socket.socket]:
     with suppress(trio.BrokenResourceError):  # it may have said why it has closed
         await say(stream, TAKE)
     return await receive_sockets(stream)
-
-
-async def _connect(place: MeetingPoint) -> trio.SocketStream | None:
-    unix = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        with place.open() as folder, trio.fail_after(STEP_S):
-            await unix.connect(path_in(folder, place.name))
-    except (FileNotFoundError, ConnectionRefusedError):  # a crashed server's is refused
-        unix.close()
-        return None
-    except (OSError, trio.TooSlowError) as error:
-        unix.close()
-        raise HandoverError(f"the running server cannot be reached: {error}") from None
-    except BaseException:
-        unix.close()
-        raise
-    return trio.SocketStream(unix)

@@ -47,7 +47,7 @@ def health_details(
 
 
 def totals(directory: Directory) -> HealthDetails:
-    """What all sessions are and hold."""
+    """The counts over all sessions."""
     cores = [session.core for session in directory.sessions]
     return HealthDetails(
         directory.version,

@@ -15,8 +15,9 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.clocks import elapsed_s
 from tests.edge_fakes import logged
-from tunnel_server.listening import handover, offer as offering, takeover as taking
-from tunnel_server.listening.handover import ACCEPTING_S, STEP_S, HandoverError, MeetingPoint
+from tunnel_server.listening import local, offer as offering, takeover as taking
+from tunnel_server.listening.handover import ACCEPTING_S, STEP_S, HandoverError, meeting_place
+from tunnel_server.listening.local import SocketPlace
 from tunnel_server.listening.offer import Offer
 from tunnel_server.listening.sockets import PASSED_MAX
 from tunnel_server.listening.takeover import Takeover, take_over
@@ -25,8 +26,8 @@ BIND = "127.0.0.1:8080"
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> MeetingPoint:
-    return MeetingPoint(tmp_path / "state", BIND)
+def place(tmp_path: Path) -> SocketPlace:
+    return meeting_place(tmp_path / "state", BIND)
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def listener() -> Iterator[socket.socket]:
 
 
 @asynccontextmanager
-async def running(place: MeetingPoint, *sockets: socket.socket) -> AsyncIterator[Offer]:
+async def running(place: SocketPlace, *sockets: socket.socket) -> AsyncIterator[Offer]:
     """A server that offers its sockets for as long as the block lasts."""
     offer = Offer(place, sockets, lambda: None)
     offer.open()
@@ -46,7 +47,7 @@ async def running(place: MeetingPoint, *sockets: socket.socket) -> AsyncIterator
         nursery.cancel_scope.cancel()
 
 
-async def taken(place: MeetingPoint) -> Takeover:
+async def taken(place: SocketPlace) -> Takeover:
     takeover = await take_over(place)
     assert takeover is not None
     return takeover
@@ -57,7 +58,7 @@ def close(sockets: list[socket.socket]) -> None:
         each.close()
 
 
-async def connected(place: MeetingPoint) -> trio.SocketStream:
+async def connected(place: SocketPlace) -> trio.SocketStream:
     """A peer that the test speaks for."""
     return await trio.open_unix_socket(place.folder / place.name)
 
@@ -66,7 +67,7 @@ async def connected(place: MeetingPoint) -> trio.SocketStream:
 
 
 async def test_the_new_server_has_the_sockets_and_what_waits_in_them(
-    place: MeetingPoint, listener: socket.socket
+    place: SocketPlace, listener: socket.socket
 ) -> None:
     address = listener.getsockname()
     async with running(place, listener) as offer:
@@ -86,7 +87,7 @@ async def test_the_new_server_has_the_sockets_and_what_waits_in_them(
                 close([connection for connection, _ in accepted])
 
 
-async def test_all_sockets_are_handed_over(place: MeetingPoint) -> None:
+async def test_all_sockets_are_handed_over(place: SocketPlace) -> None:
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(PASSED_MAX)]
     async with running(place, *sockets):
         takeover = await taken(place)
@@ -98,7 +99,7 @@ async def test_all_sockets_are_handed_over(place: MeetingPoint) -> None:
 
 
 async def test_what_the_new_one_is_to_find_is_there_before_it_has_the_sockets(
-    place: MeetingPoint, listener: socket.socket
+    place: SocketPlace, listener: socket.socket
 ) -> None:
     noted = []
     offer = Offer(place, [listener], lambda: noted.append(True))
@@ -111,7 +112,7 @@ async def test_what_the_new_one_is_to_find_is_there_before_it_has_the_sockets(
         nursery.cancel_scope.cancel()
 
 
-async def test_one_server_after_the_other(place: MeetingPoint, listener: socket.socket) -> None:
+async def test_one_server_after_the_other(place: SocketPlace, listener: socket.socket) -> None:
     sockets = [listener]
     for _ in range(3):
         async with running(place, *sockets) as offer:
@@ -128,7 +129,7 @@ async def test_one_server_after_the_other(place: MeetingPoint, listener: socket.
 
 
 async def test_the_old_one_does_not_remove_what_the_new_one_has_put_in_its_place(
-    place: MeetingPoint, listener: socket.socket
+    place: SocketPlace, listener: socket.socket
 ) -> None:
     new = Offer(place, [listener], lambda: None)
     async with running(place, listener):
@@ -144,7 +145,7 @@ async def test_the_old_one_does_not_remove_what_the_new_one_has_put_in_its_place
 
 
 async def test_a_new_server_that_dies_before_it_accepts_changes_nothing(
-    place: MeetingPoint, listener: socket.socket, caplog: pytest.LogCaptureFixture
+    place: SocketPlace, listener: socket.socket, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running(place, listener) as offer:
         for _ in range(3):
@@ -162,7 +163,7 @@ async def test_a_new_server_that_dies_before_it_accepts_changes_nothing(
 
 
 async def test_a_new_server_that_does_not_come_to_accepting_is_given_up(
-    place: MeetingPoint, listener: socket.socket, autojump_clock: MockClock
+    place: SocketPlace, listener: socket.socket, autojump_clock: MockClock
 ) -> None:
     async with running(place, listener) as offer:
         takeover = await taken(place)
@@ -176,7 +177,7 @@ async def test_a_new_server_that_does_not_come_to_accepting_is_given_up(
 
 
 async def test_who_says_nothing_is_given_up(
-    place: MeetingPoint, listener: socket.socket, autojump_clock: MockClock
+    place: SocketPlace, listener: socket.socket, autojump_clock: MockClock
 ) -> None:
     async with running(place, listener):
         silent = await connected(place)
@@ -191,7 +192,7 @@ async def test_who_says_nothing_is_given_up(
 
 @pytest.mark.parametrize("said", [b"take it\n", b"accepting\n", b"x" * 100, b"\xff\n", b""])
 async def test_who_says_something_else_gets_nothing(
-    place: MeetingPoint, listener: socket.socket, said: bytes
+    place: SocketPlace, listener: socket.socket, said: bytes
 ) -> None:
     async with running(place, listener) as offer:
         stream = await connected(place)
@@ -203,9 +204,7 @@ async def test_who_says_something_else_gets_nothing(
         await stream.aclose()
 
 
-async def test_there_is_one_handover_at_a_time(
-    place: MeetingPoint, listener: socket.socket
-) -> None:
+async def test_there_is_one_handover_at_a_time(place: SocketPlace, listener: socket.socket) -> None:
     async with running(place, listener) as offer:
         first = await taken(place)
         for _ in range(2):
@@ -219,13 +218,13 @@ async def test_there_is_one_handover_at_a_time(
 
 
 async def test_a_refusal_is_heard_although_the_running_server_closed_before_it_was_asked(
-    place: MeetingPoint,
+    place: SocketPlace,
 ) -> None:
     place.folder.mkdir(mode=0o700)
     with trio.socket.socket(socket.AF_UNIX) as unix:
         await unix.bind(str(place.folder / place.name))
         unix.listen()
-        stream = await taking._connect(place)
+        stream = await local.connect(place)
         assert stream is not None
         connection, _ = await unix.accept()
         with connection:
@@ -236,7 +235,7 @@ async def test_a_refusal_is_heard_although_the_running_server_closed_before_it_w
 
 
 async def test_another_users_process_gets_nothing(
-    place: MeetingPoint,
+    place: SocketPlace,
     listener: socket.socket,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -254,30 +253,30 @@ async def test_another_users_process_gets_nothing(
 
 
 async def test_the_kernel_says_whose_a_process_is(
-    place: MeetingPoint, listener: socket.socket
+    place: SocketPlace, listener: socket.socket
 ) -> None:
     async with running(place, listener):
         async with await connected(place) as stream:
-            assert handover.uid_of(stream) == os.geteuid()
+            assert local.uid_of(stream) == os.geteuid()
 
 
 # --- where there is no server, or no place -------------------------------------------------------
 
 
-async def test_no_server_is_none(place: MeetingPoint, listener: socket.socket) -> None:
+async def test_no_server_is_none(place: SocketPlace, listener: socket.socket) -> None:
     assert await take_over(place) is None  # no folder
     async with running(place, listener):
-        assert await take_over(place._replace(bind="127.0.0.1:8081")) is None
+        assert await take_over(place._replace(name="replace-127.0.0.1:8081.sock")) is None
     assert await take_over(place) is None  # it has removed its socket
 
 
 async def test_a_socket_that_a_crashed_server_left_is_no_server_and_is_replaced(
-    place: MeetingPoint, listener: socket.socket
+    place: SocketPlace, listener: socket.socket
 ) -> None:
     crashed = Offer(place, [listener], lambda: None)
     crashed.open()
-    assert crashed._listener is not None
-    crashed._listener.close()
+    assert crashed._listener._listener is not None
+    crashed._listener._listener.close()
     assert await take_over(place) is None
     async with running(place, listener):
         (await taken(place)).refuse()
@@ -285,7 +284,7 @@ async def test_a_socket_that_a_crashed_server_left_is_no_server_and_is_replaced(
 
 @pytest.mark.parametrize("mode", [0o750, 0o701, 0o777])
 async def test_a_folder_that_others_can_get_into_is_no_place(
-    place: MeetingPoint, listener: socket.socket, mode: int
+    place: SocketPlace, listener: socket.socket, mode: int
 ) -> None:
     place.folder.mkdir(mode=0o700)
     place.folder.chmod(mode)
@@ -297,7 +296,7 @@ async def test_a_folder_that_others_can_get_into_is_no_place(
 
 
 async def test_a_folder_of_another_user_is_no_place(
-    place: MeetingPoint, listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+    place: SocketPlace, listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place.folder.mkdir(mode=0o700)
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
@@ -306,7 +305,7 @@ async def test_a_folder_of_another_user_is_no_place(
 
 
 async def test_a_state_folder_that_is_a_file_is_no_place(
-    place: MeetingPoint, listener: socket.socket
+    place: SocketPlace, listener: socket.socket
 ) -> None:
     place.folder.touch()
     with pytest.raises(HandoverError, match="File exists"):
@@ -316,7 +315,7 @@ async def test_a_state_folder_that_is_a_file_is_no_place(
 
 
 async def test_something_else_in_the_sockets_place_stays_there(
-    place: MeetingPoint, listener: socket.socket
+    place: SocketPlace, listener: socket.socket
 ) -> None:
     place.folder.mkdir(mode=0o700)
     (place.folder / place.name).mkdir()
@@ -327,7 +326,7 @@ async def test_something_else_in_the_sockets_place_stays_there(
 
 async def test_a_deep_folder_is_a_place(tmp_path: Path, listener: socket.socket) -> None:
     """The address of a unix socket has room for 107 bytes."""
-    place = MeetingPoint(tmp_path / ("x" * 100) / ("y" * 100), BIND)
+    place = meeting_place(tmp_path / ("x" * 100) / ("y" * 100), BIND)
     place.folder.parent.mkdir()
     async with running(place, listener):
         (await taken(place)).refuse()
@@ -337,7 +336,7 @@ async def test_a_deep_folder_is_a_place(tmp_path: Path, listener: socket.socket)
 
 
 @asynccontextmanager
-async def strange(place: MeetingPoint, said: bytes, *descriptors: int) -> AsyncIterator[None]:
+async def strange(place: SocketPlace, said: bytes, *descriptors: int) -> AsyncIterator[None]:
     """A server that answers `take` with this, and closes when it has heard one more word."""
     place.folder.mkdir(mode=0o700)
     unix = trio.socket.socket(socket.AF_UNIX)
@@ -375,7 +374,7 @@ async def strange(place: MeetingPoint, said: bytes, *descriptors: int) -> AsyncI
     ],
 )
 async def test_an_answer_without_its_sockets_is_refused(
-    place: MeetingPoint, listener: socket.socket, said: bytes, count: int, error: str
+    place: SocketPlace, listener: socket.socket, said: bytes, count: int, error: str
 ) -> None:
     before = len(os.listdir("/proc/self/fd"))
     async with strange(place, said, *[listener.fileno()] * count):
@@ -384,7 +383,7 @@ async def test_an_answer_without_its_sockets_is_refused(
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-async def test_descriptors_that_are_no_listening_sockets_are_refused(place: MeetingPoint) -> None:
+async def test_descriptors_that_are_no_listening_sockets_are_refused(place: SocketPlace) -> None:
     before = len(os.listdir("/proc/self/fd"))
     async with strange(place, b"sockets 1\n", 0):
         with pytest.raises(HandoverError, match="gave no sockets: descriptor"):
@@ -393,7 +392,7 @@ async def test_descriptors_that_are_no_listening_sockets_are_refused(place: Meet
 
 
 async def test_a_running_server_that_does_not_answer_is_left_alone(
-    place: MeetingPoint, listener: socket.socket, autojump_clock: MockClock
+    place: SocketPlace, listener: socket.socket, autojump_clock: MockClock
 ) -> None:
     """As one that is stopped (SIGSTOP): the kernel takes the connection for it."""
     offer = Offer(place, [listener], lambda: None)
@@ -401,12 +400,12 @@ async def test_a_running_server_that_does_not_answer_is_left_alone(
     with pytest.raises(HandoverError, match="said nothing within 5 s"):
         await take_over(place)
     assert elapsed_s() == pytest.approx(STEP_S)
-    assert offer._listener is not None
-    offer._listener.close()
+    assert offer._listener._listener is not None
+    offer._listener._listener.close()
 
 
 async def test_the_new_one_goes_on_when_the_old_one_dies_or_hangs(
-    place: MeetingPoint,
+    place: SocketPlace,
     listener: socket.socket,
     autojump_clock: MockClock,
     caplog: pytest.LogCaptureFixture,
@@ -422,5 +421,5 @@ async def test_the_new_one_goes_on_when_the_old_one_dies_or_hangs(
         "the server that ran before did not say that it stops"
     ] * 2
     close(dies.sockets)
-    assert hangs._listener is not None
-    hangs._listener.close()
+    assert hangs._listener._listener is not None
+    hangs._listener._listener.close()
