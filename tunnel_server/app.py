@@ -46,8 +46,9 @@ from tunnel_server.settings.config import ServerConfig, bind_address
 from tunnel_server.settings.rows import PROGRAM
 from tunnel_server.tunnels.control import ControlEndpoint
 from tunnel_server.tunnels.directory import Directory
-from tunnel_server.tunnels.recent_names import RECENT_S, note_path, take_note, write_note
+from tunnel_server.tunnels.recent_names import note_path
 from tunnel_server.tunnels.registry import Registry
+from tunnel_server.tunnels.succession import Succession
 from tunnel_server.visitors.draining import drain
 from tunnel_server.visitors.edge import Edge
 from tunnel_server.visitors.serving import serve_visitor
@@ -109,7 +110,10 @@ async def _main(
     sockets = takeover.sockets if takeover is not None else passed or bind(config)
     config = with_address_of(config, sockets)
     directory, writer = build_directory(config, authenticator, store)
-    directory.expect(take_note(_note_of(config), directory.wall_time()))
+    succession = Succession(directory, writer, _note_of(config))
+    succession.expect_names()
+    if takeover is not None:
+        succession.takes_over()
     edge = Edge(directory, port=config.bind_port)
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as connections:
@@ -118,7 +122,7 @@ async def _main(
             if writer is not None:
                 connections.start_soon(writer.run)
             output = Output(config, directory.version, stdout.put)
-            server = Server(edge, tls, sockets, connections, output)
+            server = Server(edge, tls, sockets, connections, output, succession)
             exit_code = await server.run(takeover, signals)
             connections.cancel_scope.cancel()
     return exit_code
@@ -184,6 +188,7 @@ class Server:
         sockets: what it listens on.
         connections: where connections are served.
         output: its stdout.
+        succession: what it takes up and leaves.
     """
 
     def __init__(
@@ -193,13 +198,15 @@ class Server:
         sockets: Sequence[socket.socket],
         connections: trio.Nursery,
         output: Output,
+        succession: Succession,
     ) -> None:
         self._edge = edge
+        self._succession = succession
         self._sockets = sockets
         self._acceptor = Acceptor(
             partial(serve_visitor, edge, ControlEndpoint(edge.directory), tls), connections
         )
-        self._offer = Offer(_meeting_point_of(edge.config), sockets, self._note_names)
+        self._offer = Offer(_meeting_point_of(edge.config), sockets, succession)
         self._output = output
 
     def __repr__(self) -> str:
@@ -220,6 +227,7 @@ class Server:
             try:
                 if takeover is not None:
                     await takeover.accepting()
+                    await self._succession.has_taken_over()
                 self._open_offer(accepting)
                 self._output.tell(listening(self._edge.config, self._edge.port))
                 await self._stop_asked(signals)
@@ -251,7 +259,7 @@ class Server:
         edge = self._edge
         replaced = self._offer.taken.is_set()
         if not replaced:
-            self._note_names()
+            self._succession.note_names()
         in_flight = sum(session.stream_count for session in edge.directory.sessions)
         self._output.tell(ServerDraining(in_flight, replaced))
         async with trio.open_nursery() as stopping:
@@ -259,16 +267,10 @@ class Server:
             await drain(edge, self._arriving)
             stopping.cancel_scope.cancel()
         if not replaced:
-            self._note_names()  # once more: the first note is too old after a long drain
+            self._succession.note_names()  # once more: the first note is too old after a long drain
 
     def _arriving(self) -> int:
         return self._acceptor.open_count - len(self._edge.connections)
-
-    def _note_names(self) -> None:
-        """For the server that follows."""
-        directory = self._edge.directory
-        held = directory.registry.held_within(RECENT_S, directory.wall_time())
-        write_note(_note_of(self._edge.config), held)
 
 
 def _of_trio(listening: socket.socket) -> trio.socket.SocketType:

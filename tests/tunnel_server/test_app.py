@@ -13,7 +13,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from protocol.errors import ConfigError
-from tunnel_server.app import Server, _meeting_point_of, _take_over, build_directory, run
+from tunnel_server.app import Server, _meeting_point_of, _note_of, _take_over, build_directory, run
 from tunnel_server.listening import sockets as listening
 from tunnel_server.listening.handover import HandoverError
 from tunnel_server.listening.offer import Offer
@@ -23,6 +23,7 @@ from tunnel_server.observing.events import ServerEvent, ServerListening
 from tunnel_server.observing.output import Output
 from tunnel_server.owners.authenticator import Authenticator
 from tunnel_server.settings.config import ServerConfig
+from tunnel_server.tunnels.succession import Succession
 from tunnel_server.visitors.edge import Edge
 
 
@@ -169,7 +170,8 @@ class Running:
         self.config = edge.config
         self.said: list[bytes] = []  # on stdout
         output = Output(edge.config, "1", self.said.append)
-        self.server = Server(edge, None, sockets, connections, output)
+        succession = Succession(edge.directory, None, _note_of(edge.config))
+        self.server = Server(edge, None, sockets, connections, output, succession)
         self.exit_code: int | None = None
         self.ended = trio.Event()
 
@@ -213,7 +215,9 @@ def order(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         seen.append("drained")
         await trio.lowlevel.checkpoint()
 
-    monkeypatch.setattr("tunnel_server.app.write_note", lambda *_: seen.append("noted"))
+    monkeypatch.setattr(
+        "tunnel_server.tunnels.succession.write_note", lambda *_: seen.append("noted")
+    )
     monkeypatch.setattr("tunnel_server.app.drain", drained)
     return seen
 
@@ -243,7 +247,9 @@ async def test_sockets_of_another_address_are_given_back(config: ServerConfig) -
     """Whether clients need a token was decided by --bind."""
     asked = replace(config, bind_port=1, replace=True)
     with socket.create_server(("0.0.0.0", 0)) as public:
-        offer = Offer(_meeting_point_of(asked), [public], lambda: None)
+        directory, _ = build_directory(asked, Authenticator(None, everybody=True), None)
+        succession = Succession(directory, None, _note_of(asked))
+        offer = Offer(_meeting_point_of(asked), [public], succession)
         offer.open()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(offer.run)

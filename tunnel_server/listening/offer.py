@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
+from typing import Protocol
 
 import trio
 
@@ -28,25 +29,38 @@ from tunnel_server.listening.local import LocalListener, PlaceError, SocketPlace
 log = logging.getLogger(__name__)
 
 
+class HandOver(Protocol):
+    """The rest of the program, while the sockets change hands."""
+
+    def begins(self) -> None:
+        """They are about to be given: leave what the other is to find."""
+
+    async def is_certain(self) -> None:
+        """The other accepts; it goes on when this returns. It takes no longer than STEP_S."""
+
+    def is_off(self) -> None:
+        """The other will not go on."""
+
+
 class Offer:
     """Gives the listening sockets to who asks for them, one after the other, until one has them.
 
     Args:
         place: where to be found.
         sockets: what is given.
-        before: called before they are given, for what the other is to find.
+        hand_over: what happens beside it in the program.
 
     Attributes:
         taken: set when another process accepts on them. This one should stop.
     """
 
     def __init__(
-        self, place: SocketPlace, sockets: Sequence[socket.socket], before: Callable[[], None]
+        self, place: SocketPlace, sockets: Sequence[socket.socket], hand_over: HandOver
     ) -> None:
         self.taken = trio.Event()
         self._place = place
         self._sockets = sockets
-        self._before = before
+        self._hand_over_of = hand_over
         self._busy = False
         self._listener = LocalListener(place)
 
@@ -85,13 +99,16 @@ class Offer:
         self._busy = True
         try:
             await expect(stream, TAKE, STEP_S)
-            self._before()
+            self._hand_over_of.begins()
             await send_sockets(stream, self._sockets)
             await self._wait_until_it_accepts(stream)
+            await self._hand_over_of.is_certain()
             await say(stream, STOPPING)
             self.taken.set()
         finally:
             self._busy = False
+            if not self.taken.is_set():
+                self._hand_over_of.is_off()
 
     async def _wait_until_it_accepts(self, stream: trio.SocketStream) -> None:
         try:

@@ -69,6 +69,17 @@ class StoreWriter:
                 await self._turn()
             self._store.close()
 
+    async def flush(self) -> None:
+        """Write what there is now; a store that fails keeps it, as always."""
+        await self._turn()
+
+    async def read_again(self) -> None:
+        """Take what is written down, as another server has left it."""
+        names = await trio.to_thread.run_sync(
+            self._store.names_of, self._domain, limiter=self._thread
+        )
+        self._take(names)
+
     async def _rest(self) -> None:
         if self.failing:
             await trio.sleep(AGAIN_S)

@@ -226,11 +226,7 @@ class ControlEndpoint:
         """Take what a client says beside its streams; called in the session's reader."""
         directory = self._directory
         if isinstance(event, ClaimAsked):
-            login = directory.sessions[session]
-            if directory.is_allowed(login):
-                self._claim(session, login, event.claim)
-            else:
-                session.close("its token is not valid any more")
+            directory.gate.answer(session, partial(self._claim, session, event.claim))
         elif isinstance(event, GoingAway):
             directory.release(session)
             if not session.core.control.server_stops:  # the newest holds, and would take that back
@@ -238,7 +234,11 @@ class ControlEndpoint:
         elif isinstance(event, Released):
             directory.release(session, event.release.claim)
 
-    def _claim(self, session: Session, login: Login, claim: Claim) -> None:
+    def _claim(self, session: Session, claim: Claim) -> None:
+        login = self._directory.sessions[session]
+        if not self._directory.is_allowed(login):
+            session.close("its token is not valid any more")
+            return
         answer = self._directory.claim(session, claim)
         session.answer_claim(answer)
         said_of = session.log.by(log)

@@ -20,6 +20,7 @@ from tunnel_server.owners.names import KeptNames
 from tunnel_server.owners.ownership import Ownership
 from tunnel_server.owners.tokens import bearer_token, digest_of
 from tunnel_server.settings.config import ServerConfig
+from tunnel_server.tunnels.claim_gate import ClaimGate
 from tunnel_server.tunnels.parking import Parking
 from tunnel_server.tunnels.registry import Carrier, Registry
 from tunnel_server.tunnels.resumes import Resumes
@@ -69,6 +70,7 @@ class Directory:
         sessions: the live ones, those without a connection among them.
         resumes: which of them another connection may have.
         parking: requests that wait for a client to come back.
+        gate: claims that wait while this server takes over from another, or gives way to it.
         draining: the server stops, takes nothing new, and closes a connection with its next answer.
     """
 
@@ -88,6 +90,7 @@ class Directory:
         self.sessions: dict[Session, Login] = {}
         self.resumes = Resumes()
         self.parking = Parking()
+        self.gate = ClaimGate()
         self.draining = False
         self._ownership = ownership
         self._revision = ownership.revision  # for which sessions were looked at
@@ -134,6 +137,7 @@ class Directory:
     def end_session(self, session: Session) -> None:
         """A session is over; nothing when that is known."""
         self.sessions.pop(session, None)
+        self.gate.leave(session)
         self.resumes.remove(session)
         self.release(session)
 
@@ -156,6 +160,7 @@ class Directory:
         for session in self.resumes.held():
             session.close("the server stops")
         self.parking.release_all()
+        self.gate.open()
 
     # --- names ---
 

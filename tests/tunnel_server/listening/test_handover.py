@@ -36,10 +36,26 @@ def listener() -> Iterator[socket.socket]:
         yield listening
 
 
+class Told:
+    """The rest of a program, which is told of a handover."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def begins(self) -> None:
+        self.heard.append("begins")
+
+    async def is_certain(self) -> None:
+        self.heard.append("is certain")
+
+    def is_off(self) -> None:
+        self.heard.append("is off")
+
+
 @asynccontextmanager
 async def running(place: SocketPlace, *sockets: socket.socket) -> AsyncIterator[Offer]:
     """A server that offers its sockets for as long as the block lasts."""
-    offer = Offer(place, sockets, lambda: None)
+    offer = Offer(place, sockets, Told())
     offer.open()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(offer.run)
@@ -101,14 +117,20 @@ async def test_all_sockets_are_handed_over(place: SocketPlace) -> None:
 async def test_what_the_new_one_is_to_find_is_there_before_it_has_the_sockets(
     place: SocketPlace, listener: socket.socket
 ) -> None:
-    noted = []
-    offer = Offer(place, [listener], lambda: noted.append(True))
+    told = Told()
+    offer = Offer(place, [listener], told)
     offer.open()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(offer.run)
         takeover = await taken(place)
-        assert noted == [True]
+        assert told.heard == ["begins"]
         takeover.refuse()
+        await wait_all_tasks_blocked()
+        assert told.heard == ["begins", "is off"]
+        takeover = await taken(place)
+        await takeover.accepting()
+        assert told.heard[2:] == ["begins", "is certain"]
+        close(takeover.sockets)
         nursery.cancel_scope.cancel()
 
 
@@ -131,7 +153,7 @@ async def test_one_server_after_the_other(place: SocketPlace, listener: socket.s
 async def test_the_old_one_does_not_remove_what_the_new_one_has_put_in_its_place(
     place: SocketPlace, listener: socket.socket
 ) -> None:
-    new = Offer(place, [listener], lambda: None)
+    new = Offer(place, [listener], Told())
     async with running(place, listener):
         new.open()
     assert os.listdir(place.folder) == [place.name]
@@ -273,7 +295,7 @@ async def test_no_server_is_none(place: SocketPlace, listener: socket.socket) ->
 async def test_a_socket_that_a_crashed_server_left_is_no_server_and_is_replaced(
     place: SocketPlace, listener: socket.socket
 ) -> None:
-    crashed = Offer(place, [listener], lambda: None)
+    crashed = Offer(place, [listener], Told())
     crashed.open()
     assert crashed._listener._listener is not None
     crashed._listener._listener.close()
@@ -289,7 +311,7 @@ async def test_a_folder_that_others_can_get_into_is_no_place(
     place.folder.mkdir(mode=0o700)
     place.folder.chmod(mode)
     with pytest.raises(HandoverError, match="not this user's alone"):
-        Offer(place, [listener], lambda: None).open()
+        Offer(place, [listener], Told()).open()
     with pytest.raises(HandoverError, match="not this user's alone"):
         await take_over(place)
     assert os.listdir(place.folder) == []
@@ -301,7 +323,7 @@ async def test_a_folder_of_another_user_is_no_place(
     place.folder.mkdir(mode=0o700)
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     with pytest.raises(HandoverError, match="not this user's alone"):
-        Offer(place, [listener], lambda: None).open()
+        Offer(place, [listener], Told()).open()
 
 
 async def test_a_state_folder_that_is_a_file_is_no_place(
@@ -309,7 +331,7 @@ async def test_a_state_folder_that_is_a_file_is_no_place(
 ) -> None:
     place.folder.touch()
     with pytest.raises(HandoverError, match="File exists"):
-        Offer(place, [listener], lambda: None).open()
+        Offer(place, [listener], Told()).open()
     with pytest.raises(HandoverError, match="cannot be reached"):
         await take_over(place)
 
@@ -320,7 +342,7 @@ async def test_something_else_in_the_sockets_place_stays_there(
     place.folder.mkdir(mode=0o700)
     (place.folder / place.name).mkdir()
     with pytest.raises(HandoverError, match="Is a directory"):
-        Offer(place, [listener], lambda: None).open()
+        Offer(place, [listener], Told()).open()
     assert os.listdir(place.folder) == [place.name]
 
 
@@ -395,7 +417,7 @@ async def test_a_running_server_that_does_not_answer_is_left_alone(
     place: SocketPlace, listener: socket.socket, autojump_clock: MockClock
 ) -> None:
     """As one that is stopped (SIGSTOP): the kernel takes the connection for it."""
-    offer = Offer(place, [listener], lambda: None)
+    offer = Offer(place, [listener], Told())
     offer.open()
     with pytest.raises(HandoverError, match="said nothing within 5 s"):
         await take_over(place)
@@ -413,7 +435,7 @@ async def test_the_new_one_goes_on_when_the_old_one_dies_or_hangs(
     async with strange(place, b"sockets 1\n", listener.fileno()):
         dies = await taken(place)
         await dies.accepting()
-    hangs = Offer(place, [listener], lambda: None)
+    hangs = Offer(place, [listener], Told())
     hangs.open()
     takeover = Takeover(await connected(place), [])
     await takeover.accepting()

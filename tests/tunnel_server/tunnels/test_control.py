@@ -493,3 +493,26 @@ async def test_a_session_is_logged_from_its_start_to_its_end(
 async def test_repr_names_what_it_holds(world: World) -> None:
     assert repr(world.control) == "<ControlEndpoint 0 sessions>"
     assert repr(Login("alice", b"Bearer secret")) == "<Login alice>"
+
+
+async def test_a_claim_waits_while_two_servers_change_places(world: World) -> None:
+    client, gone = await connected(world), await connected(world)
+    world.directory.gate.close()
+    for each, name in ((client, "app"), (gone, "other")):
+        await each.send(message(frame(FrameType.CLAIM, 0, pack_map(APP._replace(name=name)))))
+    await wait_all_tasks_blocked()
+    assert world.directory.registry.find("app") is None
+    await gone.stream.aclose()
+    await gone.done.wait()
+    world.directory.gate.open()
+    assert (await said(client, FrameType.CLAIMED))["name"] == "app"
+    assert world.directory.registry.find("other") is None
+
+
+async def test_a_claim_that_waited_at_a_server_that_stops_is_refused_for_now(world: World) -> None:
+    client = await connected(world)
+    world.directory.gate.close()
+    await client.send(message(frame(FrameType.CLAIM, 0, pack_map(APP))))
+    await wait_all_tasks_blocked()
+    world.directory.drain()
+    assert (await said(client, FrameType.REFUSED))["code"] == "draining"

@@ -1,0 +1,86 @@
+"""One server after another on the same address: what the one leaves, and the other takes up.
+
+The old one notes which names are live, writes down what it knows of kept ones, and answers no claim
+from the moment at which it gives its sockets away. The new one answers none until the old one has
+said that it stops, or is gone, and what it wrote has been read. So a name has one owner throughout.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from tunnel_server.owners.store_writer import StoreWriter
+from tunnel_server.tunnels.directory import Directory
+from tunnel_server.tunnels.recent_names import RECENT_S, take_note, write_note
+
+log = logging.getLogger(__name__)
+
+# Less than the other server waits for a word (handover.STEP_S), and more than a commit takes beside
+# another program that writes.
+_WRITE_S: Final = 3.0
+
+
+class Succession:
+    """The part of a server in this.
+
+    Args:
+        directory: its names.
+        writer: of the store; None: there is none.
+        note: the file of live names.
+    """
+
+    def __init__(self, directory: Directory, writer: StoreWriter | None, note: Path) -> None:
+        self._directory = directory
+        self._writer = writer
+        self._note = note
+
+    def __repr__(self) -> str:
+        return f"<Succession {self._directory.gate!r}>"
+
+    # --- the old one ---
+
+    def begins(self) -> None:
+        """See HandOver."""
+        self.note_names()
+        self._directory.gate.close()
+
+    async def is_certain(self) -> None:
+        """See HandOver."""
+        if self._writer is not None:
+            with trio.move_on_after(_WRITE_S):
+                await self._writer.flush()
+
+    def is_off(self) -> None:
+        """See HandOver."""
+        self._directory.gate.open()
+
+    def note_names(self) -> None:
+        """Leave word of the names that are live now, or were a moment ago."""
+        directory = self._directory
+        held = directory.registry.held_within(RECENT_S, directory.wall_time())
+        write_note(self._note, held)
+
+    # --- the new one ---
+
+    def expect_names(self) -> None:
+        """Expect the clients whose names an old server has noted."""
+        directory = self._directory
+        directory.expect(take_note(self._note, directory.wall_time()))
+
+    def takes_over(self) -> None:
+        """The sockets came from a server that still runs."""
+        self._directory.gate.close()
+
+    async def has_taken_over(self) -> None:
+        """The old one stops, or is gone."""
+        if self._writer is not None:
+            try:
+                await self._writer.read_again()
+            except sqlite3.Error as error:
+                log.warning("what the old server wrote cannot be read: %s", error)
+        self._directory.gate.open()
