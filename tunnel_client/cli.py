@@ -30,7 +30,7 @@ _LINE: Final = CommandLine(
         Command(
             HTTP,
             "Share the web app on TARGET.\n\n3000, host:3000, http(s)://host:3000 or unix:/path",
-            "TARGET",
+            ("TARGET",),
             epilog=showing.epilog(TABLE, "client.toml"),
         ),
         *showing.COMMANDS,
@@ -77,7 +77,7 @@ def _http(asked: Asked) -> ClientConfig:
     from tunnel_client.settings.config import load
 
     gathered = _gathered(asked)
-    config, warnings = load(asked.argument, gathered, os.environ, _state_folder())
+    config, warnings = load(next(iter(asked.words), None), gathered, os.environ, _state_folder())
     showing.warn(PROGRAM, warnings)
     return config
 

@@ -15,7 +15,6 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from functools import partial
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
@@ -26,10 +25,12 @@ from protocol.program.line_writer import LineWriter, writing
 from protocol.program.logs import LEVELS, set_up_logging
 from protocol.program.private_files import UnsafePathError, warning_of
 from protocol.program.process import EXIT_FAILED, EXIT_STOPPED, collect_rarely, version
+from tunnel_server.admin.commands import Commands
+from tunnel_server.admin.control_socket import ControlSocket, control_place
 from tunnel_server.listening.accepting import Acceptor
 from tunnel_server.listening.descriptors import raise_limit
 from tunnel_server.listening.handover import HandoverError, meeting_place
-from tunnel_server.listening.local import SocketPlace
+from tunnel_server.listening.local import PlaceError, SocketPlace
 from tunnel_server.listening.offer import Offer
 from tunnel_server.listening.sockets import ListenError, bind, passed_sockets, with_address_of
 from tunnel_server.listening.takeover import Takeover, take_over
@@ -42,7 +43,7 @@ from tunnel_server.owners.ownership import Ownership
 from tunnel_server.owners.places import open_authenticator, open_names
 from tunnel_server.owners.store import Store, StoreUnusableError
 from tunnel_server.owners.store_writer import StoreWriter
-from tunnel_server.settings.config import ServerConfig, bind_address
+from tunnel_server.settings.config import ServerConfig
 from tunnel_server.settings.rows import PROGRAM
 from tunnel_server.tunnels.control import ControlEndpoint
 from tunnel_server.tunnels.directory import Directory
@@ -122,7 +123,11 @@ async def _main(
             if writer is not None:
                 connections.start_soon(writer.run)
             output = Output(config, directory.version, stdout.put)
-            server = Server(edge, tls, sockets, connections, output, succession)
+            commands = ControlSocket(
+                control_place(config.state_dir, config.bind),
+                Commands(directory, config.bind_port, writer).answer,
+            )
+            server = Server(edge, tls, sockets, connections, output, succession, commands)
             exit_code = await server.run(takeover, signals)
             connections.cancel_scope.cancel()
     return exit_code
@@ -157,26 +162,21 @@ async def _take_over(config: ServerConfig) -> Takeover | None:
     """The sockets of the server that runs on --bind, if there is one. Raises HandoverError."""
     takeover = await take_over(_meeting_point_of(config))
     if takeover is None:
-        log.info("there is no server on %s to replace", _bind_of(config))
+        log.info("there is no server on %s to replace", config.bind)
         return None
-    theirs = _bind_of(with_address_of(config, takeover.sockets))
-    if theirs != _bind_of(config):  # who needs a token was decided by --bind
+    theirs = with_address_of(config, takeover.sockets).bind
+    if theirs != config.bind:  # who needs a token was decided by --bind
         takeover.refuse()
-        raise HandoverError(f"the running server listens on {theirs}, not on {_bind_of(config)}")
+        raise HandoverError(f"the running server listens on {theirs}, not on {config.bind}")
     return takeover
 
 
-def _bind_of(config: ServerConfig) -> str:
-    """The address that is listened on, always spelled the same."""
-    return bind_address(str(ip_address(config.bind_host)), config.bind_port)
-
-
 def _meeting_point_of(config: ServerConfig) -> SocketPlace:
-    return meeting_place(config.state_dir, _bind_of(config))
+    return meeting_place(config.state_dir, config.bind)
 
 
 def _note_of(config: ServerConfig) -> Path:
-    return note_path(config.state_dir, _bind_of(config))
+    return note_path(config.state_dir, config.bind)
 
 
 class Server:
@@ -189,6 +189,7 @@ class Server:
         connections: where connections are served.
         output: its stdout.
         succession: what it takes up and leaves.
+        commands: of whoever runs it.
     """
 
     def __init__(
@@ -199,8 +200,10 @@ class Server:
         connections: trio.Nursery,
         output: Output,
         succession: Succession,
+        commands: ControlSocket,
     ) -> None:
         self._edge = edge
+        self._commands = commands
         self._succession = succession
         self._sockets = sockets
         self._acceptor = Acceptor(
@@ -228,7 +231,7 @@ class Server:
                 if takeover is not None:
                     await takeover.accepting()
                     await self._succession.has_taken_over()
-                self._open_offer(accepting)
+                self._open_places(accepting)
                 self._output.tell(listening(self._edge.config, self._edge.port))
                 await self._stop_asked(signals)
             except HandoverError as error:
@@ -238,14 +241,15 @@ class Server:
         await self._stop(signals)
         return exit_code
 
-    def _open_offer(self, accepting: trio.Nursery) -> None:
+    def _open_places(self, accepting: trio.Nursery) -> None:
         """A server without a state folder of its own serves all the same."""
-        try:
-            self._offer.open()
-        except HandoverError as error:
-            log.warning("--replace will not find this server: %s", error)
-        else:
-            accepting.start_soon(self._offer.run)
+        for place, lost in ((self._offer, "--replace"), (self._commands, "`status` and `name`")):
+            try:
+                place.open()
+            except (HandoverError, PlaceError) as error:
+                log.warning("%s will not find this server: %s", lost, error)
+            else:
+                accepting.start_soon(place.run)
 
     async def _stop_asked(self, signals: AsyncIterator[int]) -> None:
         """Wait for a signal, or until another process has the sockets."""

@@ -1,6 +1,8 @@
 """The command line: flags in, a checked config out. The one module of the server that prints.
 
     tunnel-server [serve] ...          serve is what is done where no command is named
+    tunnel-server status
+    tunnel-server name list|release NAME|give NAME OWNER
     tunnel-server token create NAME
     tunnel-server config check|show|path
 
@@ -13,6 +15,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from protocol.errors import ConfigError
@@ -20,14 +23,25 @@ from protocol.program import showing
 from protocol.program.command_line import Asked, Command, CommandLine, asked_for
 from protocol.program.private_files import UnsafePathError
 from protocol.program.process import EXIT_FAILED, EXIT_STOPPED, complain, say
-from tunnel_server.settings.rows import PROGRAM, SERVE, TABLE, TOKEN_CREATE
+from tunnel_server.settings.rows import (
+    NAME_GIVE,
+    NAME_LIST,
+    NAME_RELEASE,
+    PROGRAM,
+    SERVE,
+    STATUS,
+    TABLE,
+    TOKEN_CREATE,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from protocol.program.settings import Gathered
+    from tunnel_server.admin.operating import Operator
 
 _SEE: Final = f"; see {PROGRAM} --help"
+_OF_STORE: Final = "The server that runs is asked; where none does, its store."
 _LINE: Final = CommandLine(
     TABLE,
     help="Give web apps on other machines public URLs.",
@@ -42,12 +56,33 @@ _LINE: Final = CommandLine(
         Command(
             TOKEN_CREATE,
             "Make a token for NAME, and print it.",
-            "NAME",
+            ("NAME",),
             epilog="The auth file keeps its hash alone: the token is shown this once.",
+        ),
+        Command(STATUS, "How the server is that runs here.", flags=(showing.JSON_FLAG,)),
+        Command(NAME_LIST, "Whose each name is.", flags=(showing.JSON_FLAG,), epilog=_OF_STORE),
+        Command(
+            NAME_RELEASE,
+            "Make a kept name anybody's.",
+            ("NAME",),
+            (showing.JSON_FLAG,),
+            epilog=_OF_STORE,
+        ),
+        Command(
+            NAME_GIVE,
+            "Keep a name for an owner, whoever's it was.",
+            ("NAME", "OWNER"),
+            (showing.JSON_FLAG,),
+            epilog="OWNER is the name of a token, or an owner that `name list` shows. NAME may be "
+            f"one that is reserved. {_OF_STORE}",
         ),
         *showing.COMMANDS,
     ),
-    groups={"token": "Make tokens for clients.", **showing.GROUP},
+    groups={
+        "name": "Look at names, and say whose they are.",
+        "token": "Make tokens for clients.",
+        **showing.GROUP,
+    },
     default=SERVE,
     there_are="there are",
     see=_SEE,
@@ -94,14 +129,14 @@ def _create_token(asked: Asked) -> int:
     from tunnel_server.owners.auth_file import NAME_RULE, add_token
     from tunnel_server.owners.places import check_tokens
     from tunnel_server.owners.tokens import TOKEN_RANDOM_BYTES, make_token
-    from tunnel_server.settings.loading import named_as_given, of_tokens
+    from tunnel_server.settings.loading import named_as_given, of_command
 
-    if asked.argument is None:
+    if not asked.words:
         raise ConfigError("NAME", f"is missing; allowed: {NAME_RULE}{_SEE}")
-    name, resolved = asked.argument, _gathered(asked).resolved
+    (name,), resolved = asked.words, _gathered(asked).resolved
     token = make_token(os.urandom(TOKEN_RANDOM_BYTES))
     with named_as_given(resolved):
-        config = of_tokens(resolved)
+        config = of_command(TOKEN_CREATE, resolved)
         auth_file = config.tokens_file
         with as_owner_of(auth_file):
             check_tokens(config, auth_file)
@@ -114,6 +149,28 @@ def _create_token(asked: Asked) -> int:
     )
     complain(PROGRAM, said)
     return 0
+
+
+def _operate(do: Callable[[Operator, Sequence[str]], str], asked: Asked) -> int:
+    """Do a command with a server that runs, or with its store."""
+    from tunnel_server.admin.asking import NotDoneError
+    from tunnel_server.admin.operating import Operator
+    from tunnel_server.owners.store import StoreUnusableError
+    from tunnel_server.settings.loading import named_as_given, of_command
+
+    takes = next(command.words for command in _LINE.commands if command.name == asked.command)
+    for missing in takes[len(asked.words) :]:
+        raise ConfigError(missing, f"is missing; see {PROGRAM} {asked.command} --help")
+    resolved = _gathered(asked).resolved
+    with named_as_given(resolved):
+        config = of_command(asked.command, resolved)
+    bind = config.bind if "bind" in resolved and config.bind_port else None
+    operator = Operator(config, bind, as_json=showing.wants_json(asked))
+    try:
+        return say(PROGRAM, do(operator, asked.words))
+    except (NotDoneError, StoreUnusableError) as error:
+        complain(PROGRAM, str(error))
+        return EXIT_FAILED
 
 
 def _gathered(asked: Asked) -> Gathered:
@@ -148,5 +205,9 @@ def _place(asked: Asked) -> tuple[Path, bool]:
 _COMMANDS: Final[Mapping[str, Callable[[Asked], int]]] = {
     SERVE: _serve,
     TOKEN_CREATE: _create_token,
+    STATUS: partial(_operate, lambda operator, _: operator.status()),
+    NAME_LIST: partial(_operate, lambda operator, _: operator.list_names()),
+    NAME_RELEASE: partial(_operate, lambda operator, words: operator.release_name(*words)),
+    NAME_GIVE: partial(_operate, lambda operator, words: operator.give_name(*words)),
     **showing.ConfigCommands(TABLE, _checked, _place).by_name,
 }

@@ -24,14 +24,14 @@ class Command(NamedTuple):
     Attributes:
         name: `http`, `token create`.
         help: what it does.
-        argument: the word that it takes, "" for none.
+        words: what it takes beside its flags, in this order: `("NAME", "OWNER")`.
         flags: its own, which are no settings.
         epilog: below the flags in --help.
     """
 
     name: str
     help: str
-    argument: str = ""
+    words: tuple[str, ...] = ()
     flags: tuple[Setting, ...] = ()
     epilog: str = ""
 
@@ -67,7 +67,7 @@ class CommandLine(NamedTuple):
         words: dict[str, list[str]] = {}
         for command in self.commands:
             first, _, second = command.name.partition(" ")
-            words.setdefault(first, []).append(second or command.argument)
+            words.setdefault(first, []).append(second or " ".join(command.words))
         *others, last = (f"{first} {_and(behind)}".strip() for first, behind in words.items())
         return f"{', '.join(others)}, and {last}" if others else last
 
@@ -88,13 +88,13 @@ class Asked(NamedTuple):
         command: its name.
         flags: the settings that were given, by the names of their rows.
         own: the command's own flags that were given. One may have the name of a setting.
-        argument: the command's word; None if it is missing.
+        words: the command's words that were given.
     """
 
     command: str
     flags: Mapping[str, Value]
     own: Mapping[str, Value]
-    argument: str | None
+    words: tuple[str, ...]
 
 
 def asked_for(line: CommandLine, arguments: Sequence[str]) -> Asked | int:
@@ -134,14 +134,16 @@ def _root(line: CommandLine) -> click.Group:
 def _leaf(line: CommandLine, command: Command) -> click.Command:
     rows = (*line.table.of(command.name), *command.flags)
     parameters: list[click.Parameter] = [option_of(row) for row in rows]
-    if command.argument:
-        parameters.append(click.Argument([_ARGUMENT], metavar=command.argument, required=False))
+    for number, word in enumerate(command.words):
+        # No setting has such a name; required=False, since `cli` knows why each is needed.
+        name = f"{_WORD}{number}"
+        parameters.append(click.Argument([name], metavar=word, required=False))
     if command.name == line.default:
         parameters.append(_version_option(line.program))
     return _Command(line, command, parameters)
 
 
-_ARGUMENT = "argument of the command"  # no setting has such a name
+_WORD = "word "
 
 
 def option_of(row: Setting) -> click.Option:
@@ -181,7 +183,8 @@ class _Command(click.Command):
         self, line: CommandLine, command: Command, parameters: list[click.Parameter]
     ) -> None:
         self._line = line
-        self._takes = f"one {command.argument}" if command.argument else "flags alone"
+        one = "one " if len(command.words) == 1 else ""
+        self._takes = f"{one}{_and(command.words)}" if command.words else "flags alone"
         super().__init__(
             command.name,
             callback=partial(_asked, command),
@@ -252,11 +255,12 @@ class _Group(click.Group):
 
 
 def _asked(command: Command, **parameters: object) -> Asked:
-    argument = parameters.pop(_ARGUMENT, None)
+    words = [parameters.pop(f"{_WORD}{number}") for number in range(len(command.words))]
     # A flag that was not given is None, False or (); one that was given may be "".
     given = {name: v for name, v in parameters.items() if isinstance(v, str) or v}
     own = {row.name: given.pop(row.name) for row in command.flags if row.name in given}
-    return Asked(command.name, given, own, argument)  # type: ignore[arg-type]  # click's are Any
+    said = tuple(str(word) for word in words if word is not None)
+    return Asked(command.name, given, own, said)  # type: ignore[arg-type]  # click's are Any
 
 
 def in_our_words(

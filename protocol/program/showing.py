@@ -24,14 +24,14 @@ SHOWING: Final = (CHECK, SHOW)  # these take the flags of what they check, too
 
 GROUP: Final = {"config": "Look at the settings: those of flags, variables and the file."}
 
-_JSON_FLAG: Final = Setting(
+JSON_FLAG: Final = Setting(
     name="json", kind=Switch(), help="Print one JSON object.", commands=(), in_file=False
 )
 
 COMMANDS: Final = (
-    Command(CHECK, "Whether the settings can be used: exit code 0, or 2.", "", (_JSON_FLAG,)),
-    Command(SHOW, "Each setting that holds, and where it is from.", "", (_JSON_FLAG,)),
-    Command(PATH, "Where the settings file is.", "", (_JSON_FLAG,)),
+    Command(CHECK, "Whether the settings can be used: exit code 0, or 2.", flags=(JSON_FLAG,)),
+    Command(SHOW, "Each setting that holds, and where it is from.", flags=(JSON_FLAG,)),
+    Command(PATH, "Where the settings file is.", flags=(JSON_FLAG,)),
 )
 
 
@@ -145,27 +145,27 @@ class ConfigCommands:
 
     def _check(self, asked: Asked) -> int:
         file = self._checked(asked).file
-        return self._say(checked(file, as_json=_wants_json(asked)))
+        return self._say(checked(file, as_json=wants_json(asked)))
 
     def _show(self, asked: Asked) -> int:
         resolved = self._checked(asked).resolved
-        return self._say(shown(self._table, resolved, as_json=_wants_json(asked)))
+        return self._say(shown(self._table, resolved, as_json=wants_json(asked)))
 
     def _path(self, asked: Asked) -> int:
         path, exists = self._place(asked)
-        return self._say(shown_path(path, exists=exists, as_json=_wants_json(asked)))
+        return self._say(shown_path(path, exists=exists, as_json=wants_json(asked)))
 
     def _say(self, text: str) -> int:
         return say(self._table.program, text)
 
 
-def _wants_json(asked: Asked) -> bool:
-    return bool(asked.own.get(_JSON_FLAG.name))
+def wants_json(asked: Asked) -> bool:
+    return bool(asked.own.get(JSON_FLAG.name))
 
 
 def refuse(program: str, arguments: Sequence[str], error: ConfigError) -> int:
     """Say why a command line cannot be done; `config ... --json` says it on stdout, too."""
-    if arguments[:1] == ["config"] and _JSON_FLAG.flag in arguments:
+    if arguments[:1] == ["config"] and JSON_FLAG.flag in arguments:
         say(program, refused(error))
     complain(program, str(error))
     return EXIT_BAD_USAGE

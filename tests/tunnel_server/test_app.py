@@ -13,6 +13,8 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from protocol.errors import ConfigError
+from tunnel_server.admin.commands import Commands
+from tunnel_server.admin.control_socket import ControlSocket, control_place
 from tunnel_server.app import Server, _meeting_point_of, _note_of, _take_over, build_directory, run
 from tunnel_server.listening import sockets as listening
 from tunnel_server.listening.handover import HandoverError
@@ -171,7 +173,10 @@ class Running:
         self.said: list[bytes] = []  # on stdout
         output = Output(edge.config, "1", self.said.append)
         succession = Succession(edge.directory, None, _note_of(edge.config))
-        self.server = Server(edge, None, sockets, connections, output, succession)
+        commands = Commands(edge.directory, edge.port, None)
+        place = control_place(edge.config.state_dir, edge.config.bind)
+        control = ControlSocket(place, commands.answer)
+        self.server = Server(edge, None, sockets, connections, output, succession, control)
         self.exit_code: int | None = None
         self.ended = trio.Event()
 
@@ -203,7 +208,9 @@ async def test_the_old_server_stops_once_the_new_one_accepts(config: ServerConfi
             assert await new.ready() == 200
             assert b"listening" in old.said[0]
             assert b"listening" in new.said[0]
-            assert os.listdir(config.state_dir) == [_meeting_point_of(old.config).name]
+            bind = old.config.bind
+            places = [f"control-{bind}.sock", _meeting_point_of(old.config).name]
+            assert sorted(os.listdir(config.state_dir)) == places
 
 
 @pytest.fixture

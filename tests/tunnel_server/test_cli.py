@@ -19,6 +19,7 @@ from protocol.program.process import version
 from protocol.program.settings import read
 from tunnel_server.cli import main
 from tunnel_server.owners.auth_file import AuthFile
+from tunnel_server.owners.store import FILE_NAME as STORE_NAME, open_store
 from tunnel_server.owners.tokens import digest_of
 from tunnel_server.settings import loading
 from tunnel_server.settings.config import ServerConfig
@@ -223,7 +224,8 @@ def test_flag_is_not_guessed_from_its_beginning(refused: Callable[..., str]) -> 
 
 def test_unknown_command_is_refused(refused: Callable[..., str]) -> None:
     assert refused("start") == (
-        "start: no such command; there are serve, token create, and config check, show and path"
+        "start: no such command; there are serve, token create, status, "
+        "name list, release and give, and config check, show and path"
     )
     assert refused("token", "revoke").startswith("token revoke: no such command; there is create")
     assert refused("token").startswith(
@@ -242,6 +244,58 @@ def test_word_too_many_is_refused(refused: Callable[..., str]) -> None:
         "token create takes one NAME, and there are too many words (b); "
         "see tunnel-server token create --help"
     )
+
+
+def test_words_of_a_name_command_that_are_missing_are_told(refused: Callable[..., str]) -> None:
+    see = "is missing; see tunnel-server name"
+    assert refused("name", "release") == f"NAME: {see} release --help"
+    assert refused("name", "give") == f"NAME: {see} give --help"
+    assert refused("name", "give", "shop") == f"OWNER: {see} give --help"
+    assert refused("name").startswith(
+        "a command is missing behind name; there are list, release and give; "
+    )
+
+
+@pytest.fixture
+def done(app: App, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Runs the command line, and returns the exit code and what was printed."""
+
+    def do(*argv: str) -> tuple[int, str, str]:
+        code = main(argv)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return do
+
+
+def test_names_are_listed_released_and_given_without_a_server(
+    done: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    folder = tmp_path / "state" / "trio-tunnel"
+    folder.mkdir(parents=True, mode=0o700)
+    open_store(folder / STORE_NAME).close()
+    domain = ("--domain", "example.com")
+    given = (0, "shop is kept for alice\n", "")
+    assert done("name", "give", "shop", "alice", *domain) == given
+    code, out, _ = done("name", "list", "--json", *domain)
+    assert code == 0
+    assert [name["name"] for name in json.loads(out)["names"]] == ["shop"]
+    assert done("name", "list")[1].split() == ["NAME", "STATE", "LAST", "SEEN", "OWNER"]
+    code, _, err = done("name", "release", "shop")
+    assert (code, err) == (1, "tunnel-server: shop is free\n")
+    released = (0, "shop was kept for alice, and is anybody's now\n", "")
+    assert done("name", "release", "shop", *domain) == released
+
+
+@pytest.mark.parametrize("argv", [["status"], ["name", "list"], ["name", "release", "shop"]])
+def test_command_for_a_server_that_does_not_run_is_not_done(
+    done: Callable[..., tuple[int, str, str]], argv: list[str]
+) -> None:
+    code, out, err = done(*argv)
+    assert (code, out) == (1, "")
+    assert err.startswith("tunnel-server: no server runs with the state folder ")
+    assert "no server runs on 127.0.0.1:8081" in done(*argv, "--bind", "localhost:8081")[2]
+    assert "no server runs with" in done(*argv, "--bind", "localhost:0")[2]
 
 
 def test_line_stays_one_whatever_the_value_is(refused: Callable[..., str]) -> None:
@@ -299,7 +353,7 @@ def test_help_shows_every_flag_and_the_other_command(
 
 
 @pytest.mark.usefixtures("app")
-@pytest.mark.parametrize("group", ["token", "config"])
+@pytest.mark.parametrize("group", ["token", "name", "config"])
 def test_help_of_a_group_is_not_cut_off(capsys: pytest.CaptureFixture[str], group: str) -> None:
     assert main([group, "--help"]) == 0
     assert "..." not in capsys.readouterr().out.replace("COMMAND [ARGS]...", "")

@@ -138,6 +138,11 @@ class ServerConfig:
         if not 1 <= self.ping_interval_s <= self.timeout_s <= MAX_WIRE_S:
             refuse("--heartbeat", f"{HEARTBEAT}, the timeout no shorter", beat)
 
+    @property
+    def bind(self) -> str:
+        """The address that is listened on, always spelled the same."""
+        return bind_address(str(ip_address(self.bind_host)), self.bind_port)
+
     @cached_property
     def public_by(self) -> str | None:
         """The address that makes the service public, in words; None: none does."""

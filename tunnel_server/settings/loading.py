@@ -24,7 +24,7 @@ from protocol.program.settings import (
 )
 from protocol.program.settings_file import from_file, is_there
 from tunnel_server.settings.config import ServerConfig
-from tunnel_server.settings.rows import CONFIG, TABLE, TOKEN_CREATE
+from tunnel_server.settings.rows import CONFIG, TABLE
 
 FILE_NAME: Final = "server.toml"
 SYSTEM_FOLDER: Final = Path("/etc/trio-tunnel")
@@ -87,9 +87,9 @@ def load(resolved: Mapping[str, Given], environ: Mapping[str, str], pid: int) ->
     return ServerConfig(**attributes)
 
 
-def of_tokens(resolved: Mapping[str, Given]) -> ServerConfig:
-    """The config of a server of which only the tokens matter. Raises ConfigError."""
-    attributes: dict[str, Any] = read(TABLE.of(TOKEN_CREATE), resolved)
+def of_command(command: str, resolved: Mapping[str, Given]) -> ServerConfig:
+    """The config of a server of which only this command's settings matter. Raises ConfigError."""
+    attributes: dict[str, Any] = read(TABLE.of(command), resolved)
     return ServerConfig(**attributes)
 
 

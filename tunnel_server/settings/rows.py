@@ -25,9 +25,15 @@ PROGRAM: Final = "tunnel-server"
 
 SERVE: Final = "serve"
 TOKEN_CREATE: Final = "token create"  # noqa: S105  (a command, no token)
+STATUS: Final = "status"
+NAME_LIST: Final = "name list"
+NAME_RELEASE: Final = "name release"
+NAME_GIVE: Final = "name give"
 
 _SERVING: Final = (SERVE, *SHOWING)
-_OF_TOKENS: Final = (*_SERVING, TOKEN_CREATE)
+_OF_NAMES: Final = (*_SERVING, NAME_LIST, NAME_RELEASE, NAME_GIVE)
+_ASKING: Final = (*_OF_NAMES, STATUS)
+_OF_STATE: Final = (*_ASKING, TOKEN_CREATE)
 
 
 def _limits(takes: str) -> str:
@@ -40,7 +46,7 @@ CONFIG: Final = Setting(
     help="The settings file.",
     unset="~/.config/trio-tunnel/server.toml, or the one in /etc/trio-tunnel",
     fields=(),
-    commands=(*_OF_TOKENS, PATH),
+    commands=(*_OF_STATE, PATH),
     in_file=False,
 )
 
@@ -53,28 +59,28 @@ TABLE: Final = Table(
             help="Address to listen on; port 0 takes a free one.",
             default=f"{values.DEFAULT_BIND_HOST}:{values.DEFAULT_BIND_PORT}",
             fields=("bind_host", "bind_port"),
-            commands=_SERVING,
+            commands=_ASKING,
         ),
         Setting(
             name="domain",
             kind=Text("NAME", values.parse_domain, _limits(values.DOMAIN)),
             help="The service's domain; tunnels are NAME.DOMAIN.",
             default=values.DEFAULT_DOMAIN,
-            commands=_SERVING,
+            commands=_OF_NAMES,
         ),
         Setting(
             name="public_url",
             kind=Text("URL", values.parse_public_url, _limits(values.PUBLIC_URL)),
             help="The service as visitors see it, behind a proxy.",
             unset="of domain and port",
-            commands=_SERVING,
+            commands=_OF_NAMES,
         ),
         Setting(
             name="auth_file",
             kind=FilePath("FILE", path_of),
             help="Tokens that may connect.",
             unset="in the state folder",
-            commands=_OF_TOKENS,
+            commands=(*_SERVING, TOKEN_CREATE),
         ),
         Setting(
             name="open",
@@ -162,13 +168,13 @@ TABLE: Final = Table(
             kind=FilePath("DIR", path_of),
             help="The state folder.",
             unset="~/.local/state/trio-tunnel",
-            commands=_OF_TOKENS,
+            commands=_OF_STATE,
         ),
         Setting(
             name="trust_state_dir",
             kind=Switch(),
             help="Take what others may write there, too.",
-            commands=_OF_TOKENS,
+            commands=(*_OF_NAMES, TOKEN_CREATE),
         ),
         CONFIG,
         Setting(

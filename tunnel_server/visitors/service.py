@@ -9,6 +9,7 @@ from tunnel_server.answers.answer import Answer, HealthDetails, Landing, OwnDeta
 from tunnel_server.answers.refusal import Refusal, method_not_allowed
 from tunnel_server.owners.tokens import authorization_of
 from tunnel_server.tunnels.directory import Directory
+from tunnel_server.tunnels.totals import totals
 from tunnel_server.visitors.edge import Edge
 from tunnel_server.visitors.tls_check import tls_check
 
@@ -44,19 +45,6 @@ def health_details(
         return totals(directory)
     login = directory.login_of(authorization)
     return None if login is None else _own(directory, login.owner)
-
-
-def totals(directory: Directory) -> HealthDetails:
-    """The counts over all sessions."""
-    cores = [session.core for session in directory.sessions]
-    return HealthDetails(
-        directory.version,
-        len(cores),
-        sum(len(core.streams) for core in cores),
-        sum(core.sent.unacked_bytes for core in cores),
-        len(directory.resumes.held()),
-        directory.parking.count,
-    )
 
 
 def _own(directory: Directory, owner: str) -> OwnDetails:

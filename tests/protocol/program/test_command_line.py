@@ -41,7 +41,7 @@ def line(default: str = "", *, repeats_words: bool = True) -> CommandLine:
         TABLE,
         help="What it is for.",
         commands=(
-            Command(RUN, "Run it.", "TARGET", epilog="More."),
+            Command(RUN, "Run it.", ("TARGET",), epilog="More."),
             Command(MAKE, "Make one.", flags=(OWN,)),
         ),
         groups={"thing": "Things."},
@@ -53,38 +53,56 @@ def line(default: str = "", *, repeats_words: bool = True) -> CommandLine:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "flags", "argument"),
+    ("arguments", "flags", "words"),
     [
-        (["run"], {}, None),
-        (["run", "x"], {}, "x"),
-        (["run", "--the-size", "", "--quiet", ""], {"the_size": "", "quiet": True}, ""),
-        (["run", "--the-size=a b", "x"], {"the_size": "a b"}, "x"),
-        (["run", "--the-size=1", "--the-size=2"], {"the_size": "2"}, None),
-        (["run", "--field", "a", "--field", ""], {"field": ("a", "")}, None),
-        (["run", "--the-size", "--quiet"], {"the_size": "--quiet"}, None),
-        (["run", "--", "--quiet"], {}, "--quiet"),
+        (["run"], {}, ()),
+        (["run", "x"], {}, ("x",)),
+        (["run", "--the-size", "", "--quiet", ""], {"the_size": "", "quiet": True}, ("",)),
+        (["run", "--the-size=a b", "x"], {"the_size": "a b"}, ("x",)),
+        (["run", "--the-size=1", "--the-size=2"], {"the_size": "2"}, ()),
+        (["run", "--field", "a", "--field", ""], {"field": ("a", "")}, ()),
+        (["run", "--the-size", "--quiet"], {"the_size": "--quiet"}, ()),
+        (["run", "--", "--quiet"], {}, ("--quiet",)),
     ],
 )
 def test_values_come_back_as_they_were_typed(
-    arguments: list[str], flags: dict[str, Value], argument: str | None
+    arguments: list[str], flags: dict[str, Value], words: tuple[str, ...]
 ) -> None:
-    assert asked_for(line(), arguments) == Asked(RUN, flags, {}, argument)
+    assert asked_for(line(), arguments) == Asked(RUN, flags, {}, words)
 
 
 def test_command_of_two_words_takes_the_flags_of_its_rows() -> None:
     assert asked_for(line(), ["thing", "make", "--the-size", "1"]) == Asked(
-        MAKE, {"the_size": "1"}, {}, None
+        MAKE, {"the_size": "1"}, {}, ()
     )
 
 
 def test_flags_of_a_command_are_no_settings() -> None:
     asked = asked_for(line(), ["thing", "make", "--quiet", "--the-size", "1"])
-    assert asked == Asked(MAKE, {"the_size": "1"}, {"quiet": True}, None)
+    assert asked == Asked(MAKE, {"the_size": "1"}, {"quiet": True}, ())
+
+
+def of_two_words() -> CommandLine:
+    return line()._replace(commands=(Command(MAKE, "Make one.", ("NAME", "OWNER")),))
+
+
+def test_words_of_a_command_come_back_in_their_order() -> None:
+    for words in ((), ("shop",), ("shop", "alice")):
+        assert asked_for(of_two_words(), ["thing", "make", *words]) == Asked(MAKE, {}, {}, words)
+
+
+def test_two_words_of_a_command_are_named_where_there_are_too_many() -> None:
+    with pytest.raises(ConfigError) as caught:
+        asked_for(of_two_words(), ["thing", "make", "a", "b", "c"])
+    assert str(caught.value) == (
+        "thing make takes NAME and OWNER, and there are too many words (c); "
+        "see a-program thing make --help"
+    )
 
 
 def test_default_command_is_what_is_meant_where_none_is_named() -> None:
-    assert asked_for(line(RUN), []) == Asked(RUN, {}, {}, None)
-    assert asked_for(line(RUN), ["--quiet"]) == Asked(RUN, {"quiet": True}, {}, None)
+    assert asked_for(line(RUN), []) == Asked(RUN, {}, {}, ())
+    assert asked_for(line(RUN), ["--quiet"]) == Asked(RUN, {"quiet": True}, {}, ())
 
 
 @pytest.mark.parametrize(

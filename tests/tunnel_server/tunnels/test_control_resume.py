@@ -33,8 +33,8 @@ from tunnel_server.owners.tokens import make_token
 from tunnel_server.tunnels.directory import EXPECT_S
 from tunnel_server.tunnels.parking import PARKED_OF_ONE_NAME_MAX
 from tunnel_server.tunnels.resumes import HELD_MAX, NAMELESS_HOLD_S
+from tunnel_server.tunnels.totals import totals
 from tunnel_server.visitors.connection import IDLE_TIMEOUT_S
-from tunnel_server.visitors.service import totals
 
 BEARER = bearer("ti_alice")
 HOLD_S = 60

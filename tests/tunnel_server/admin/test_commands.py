@@ -1,0 +1,96 @@
+"""Commands in a server that runs: its edge, with sessions in memory."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tests.edge_fakes import ALICE, World, hello, open_world
+from tunnel_server.admin.commands import Commands
+from tunnel_server.owners.store import FILE_NAME, Store, open_store
+from tunnel_server.owners.store_writer import StoreWriter
+
+DOMAIN = "example.com"
+
+
+class FullDisk(Store):
+    def write(self, domain: str, changes: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+
+@asynccontextmanager
+async def writing_to(store: Store) -> AsyncIterator[tuple[World, Commands]]:
+    async with open_world(domain=DOMAIN, open=True) as world:
+        writer = StoreWriter(store, DOMAIN, lambda _: None)
+        world.directory.names._changed = writer.changed
+        world.tasks.start_soon(writer.run)
+        yield world, Commands(world.directory, 8080, writer)
+
+
+async def test_status_counts_and_says_who_may_connect() -> None:
+    async with open_world(domain=DOMAIN, open=True) as world:
+        await world.client(hello, "shop")
+        world.directory.names.claimed("bob", "blog", 0, chosen=True)
+        status = await Commands(world.directory, 8080, None).answer({"do": "status"})
+    assert status == {
+        "bind": "127.0.0.1:8080",
+        "url": "http://example.com:8080",
+        "tokens_needed": False,
+        "public_by": "its domain is example.com",
+        "version": "1.2.3",
+        "sessions": 1,
+        "streams": 0,
+        "unacked_bytes": 0,
+        "held_sessions": 0,
+        "parked_requests": 0,
+        "names": 1,
+        "kept_names": 1,
+        "store": "none",
+    }
+
+
+async def test_live_names_are_listed_with_their_owners() -> None:
+    async with open_world(domain=DOMAIN, open=True) as world:
+        await world.client(hello, "shop")
+        answer = await Commands(world.directory, 8080, None).answer({"do": "names"})
+    names: Any = answer["names"]
+    assert [(name["name"], name["owner"], name["live"]) for name in names] == [
+        ("shop", ALICE.owner, True)
+    ]
+
+
+async def test_a_change_is_answered_once_the_store_has_it(tmp_path: Path) -> None:
+    path = tmp_path / FILE_NAME
+    async with writing_to(open_store(path)) as (_, commands):
+        answer = await commands.answer({"do": "give", "name": "shop", "owner": "bob"})
+        assert answer == {"owner": "bob", "held_by": None, "store": "ok"}
+        assert open_store(path).names_of(DOMAIN)["shop"][:2] == ("bob", True)
+        answer = await commands.answer({"do": "release", "name": "shop"})
+        assert answer == {"owner": "bob", "held_by": None, "store": "ok"}
+        assert open_store(path).names_of(DOMAIN) == {}
+
+
+async def test_a_change_that_the_disk_does_not_take_holds_and_says_so(tmp_path: Path) -> None:
+    open_store(tmp_path / FILE_NAME).close()
+    connection = sqlite3.connect(tmp_path / FILE_NAME, check_same_thread=False)
+    async with writing_to(FullDisk(connection, tmp_path / FILE_NAME)) as (world, commands):
+        answer = await commands.answer({"do": "give", "name": "shop", "owner": "bob"})
+        assert answer["store"] == "failing"
+        kept = world.directory.names.get("shop")
+        assert kept is not None
+        assert kept.owner == "bob"
+        assert (await commands.answer({"do": "status"}))["store"] == "failing"
+
+
+@pytest.mark.parametrize("asked", [{}, {"do": "reboot"}, {"do": 7}, {"do": ["names"]}])
+async def test_an_unknown_command_is_told(asked: dict[str, object]) -> None:
+    async with open_world() as world:
+        with pytest.raises(ValueError, match="this server knows no command"):
+            await Commands(world.directory, 8080, None).answer(asked)
+        await trio.lowlevel.checkpoint()

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tunnel_server.admin.name_commands import NameCommands
+from tunnel_server.owners.names import Kept, KeptNames
+
+DAY = 86_400.0
+
+
+class World:
+    def __init__(self, keep_s: float = 30 * DAY) -> None:
+        self.live: dict[str, str] = {}
+        self.written: dict[str, Kept | None] = {}
+        self.names = KeptNames(keep_s, self.live.__contains__, self.written.__setitem__)
+        self.commands = NameCommands(self.names, lambda: self.live, lambda: 2 * DAY)
+
+    def do(self, word: str, **asked: object) -> dict[str, Any]:
+        return self.commands.by_word[word](asked)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_names_are_listed_with_their_owners_kept_or_held_alone(world: World) -> None:
+    world.names.claimed("ann", "shop", DAY, chosen=True)
+    world.names.claimed("bob", "k3", DAY, chosen=False)
+    world.live.update(shop="ann", made="bob")
+    assert world.do("names")["names"] == [
+        {
+            "name": "k3",
+            "owner": "bob",
+            "kept": True,
+            "chosen": False,
+            "live": False,
+            "seen": "1970-01-02T00:00:00+00:00",
+        },
+        {
+            "name": "made",
+            "owner": "bob",
+            "kept": False,
+            "chosen": False,
+            "live": True,
+            "seen": "1970-01-03T00:00:00+00:00",
+        },
+        {
+            "name": "shop",
+            "owner": "ann",
+            "kept": True,
+            "chosen": True,
+            "live": True,
+            "seen": "1970-01-02T00:00:00+00:00",
+        },
+    ]
+
+
+def test_a_name_that_is_released_is_anybodys(world: World) -> None:
+    world.names.claimed("ann", "shop", DAY, chosen=True)
+    assert world.do("release", name="shop") == {"owner": "ann", "held_by": None}
+    assert world.names.may_claim("bob", "shop", DAY)
+    assert world.written["shop"] is None
+
+
+def test_a_release_says_who_holds_the_name_still(world: World) -> None:
+    world.names.claimed("ann", "shop", DAY, chosen=True)
+    world.live["shop"] = "ann"
+    assert world.do("release", name="shop") == {"owner": "ann", "held_by": "ann"}
+
+
+def test_a_name_that_is_given_is_that_owners_whoevers_it_was(world: World) -> None:
+    world.names.claimed("ann", "shop", DAY, chosen=False)
+    assert world.do("give", name="shop", owner="bob") == {"owner": "bob", "held_by": None}
+    assert not world.names.may_claim("ann", "shop", DAY)
+    assert world.written["shop"] == Kept("bob", chosen=True, seen_at=2 * DAY)
+
+
+def test_a_gift_of_a_live_name_says_who_holds_it(world: World) -> None:
+    world.live["shop"] = "ann"
+    assert world.do("give", name="shop", owner="bob") == {"owner": "bob", "held_by": "ann"}
+
+
+@pytest.mark.parametrize(
+    ("word", "asked", "said"),
+    [
+        ("release", {"name": "shop"}, "shop is free"),
+        ("release", {"name": "live"}, "live is not kept; ann holds it now"),
+        ("release", {"name": "Shop"}, "'Shop' is no name; one is 1 to 63 of a-z"),
+        ("release", {"name": 7}, "7 is no name"),
+        ("release", {}, "None is no name"),
+        ("give", {"name": "a.b", "owner": "bob"}, "'a.b' is no name"),
+        ("give", {"name": "shop"}, "an owner is the name of a token"),
+        ("give", {"name": "shop", "owner": ""}, "an owner is the name of a token"),
+        ("give", {"name": "shop", "owner": "x" * 101}, "an owner is the name of a token"),
+        ("give", {"name": "shop", "owner": ["bob"]}, "an owner is the name of a token"),
+    ],
+)
+def test_what_cannot_be_done_is_told(
+    world: World, word: str, asked: dict[str, object], said: str
+) -> None:
+    world.live["live"] = "ann"
+    with pytest.raises(ValueError, match=said):
+        world.do(word, **asked)
+    assert world.written == {}
+
+
+def test_an_owner_of_a_hundred_characters_is_taken(world: World) -> None:
+    world.do("give", name="shop", owner="x" * 100)
+    assert world.names.may_claim("x" * 100, "shop", DAY)
+
+
+def test_a_server_that_keeps_no_names_gives_none() -> None:
+    with pytest.raises(ValueError, match="this server keeps no names"):
+        World(keep_s=0).do("give", name="shop", owner="bob")

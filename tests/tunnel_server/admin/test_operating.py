@@ -1,0 +1,191 @@
+"""Commands as a person gives them: to a server that runs in a thread, or to a store."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from protocol.program.private_files import UnsafePathError
+from tunnel_server.admin.asking import NotDoneError
+from tunnel_server.admin.control_socket import ControlSocket, control_place
+from tunnel_server.admin.operating import Operator
+from tunnel_server.owners.names import Kept
+from tunnel_server.owners.store import FILE_NAME, StoreUnusableError, open_store
+from tunnel_server.settings.config import ServerConfig
+
+DOMAIN = "example.com"
+BIND = "127.0.0.1:8080"
+STATUS = {
+    "bind": BIND,
+    "url": "https://example.com",
+    "tokens_needed": True,
+    "public_by": "its domain is example.com",
+    "version": "1",
+    "sessions": 3,
+    "streams": 2,
+    "unacked_bytes": 1_500,
+    "held_sessions": 1,
+    "parked_requests": 4,
+    "names": 5,
+    "kept_names": 6,
+    "store": "ok",
+}
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> ServerConfig:
+    (tmp_path / "state").mkdir(mode=0o700)
+    return ServerConfig(state_dir=tmp_path / "state", domain=DOMAIN)
+
+
+def keep(config: ServerConfig, **owners: str) -> None:
+    store = open_store(config.state_dir / FILE_NAME)
+    store.write(config.apex, {name: Kept(owner, True, 86_400) for name, owner in owners.items()})
+    store.close()
+
+
+def kept(config: ServerConfig) -> dict[str, str]:
+    store = open_store(config.state_dir / FILE_NAME)
+    owners = {name: kept.owner for name, kept in store.names_of(config.apex).items()}
+    store.close()
+    return owners
+
+
+@contextmanager
+def a_server(config: ServerConfig, answer: Mapping[str, object]) -> Iterator[list[Any]]:
+    """One that answers everything with this."""
+    heard: list[Any] = []
+    opened, stop = threading.Event(), trio.Event()
+    token: list[trio.lowlevel.TrioToken] = []
+
+    async def answered(asked: Mapping[str, Any]) -> Mapping[str, object]:
+        heard.append(dict(asked))
+        return answer
+
+    async def serve() -> None:
+        control = ControlSocket(control_place(config.state_dir, BIND), answered)
+        control.open()
+        token.append(trio.lowlevel.current_trio_token())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(control.run)
+            opened.set()
+            await stop.wait()
+            nursery.cancel_scope.cancel()
+
+    thread = threading.Thread(target=trio.run, args=(serve,))
+    thread.start()
+    opened.wait()
+    try:
+        yield heard
+    finally:
+        token[0].run_sync_soon(stop.set)
+        thread.join()
+
+
+def test_status_is_told_for_people_and_as_json(config: ServerConfig) -> None:
+    with a_server(config, STATUS) as heard:
+        assert Operator(config, None, as_json=False).status() == (
+            "tunnel-server 1 listens on 127.0.0.1:8080\n"
+            "  service   https://example.com\n"
+            "  access    with a token, since its domain is example.com\n"
+            "  sessions  3, 1 of them without a connection\n"
+            "  requests  2 under way, 4 wait for a client\n"
+            "  unacked   1.5 kB, kept for clients that come back\n"
+            "  names     5 live, 6 kept\n"
+            "  store     ok"
+        )
+        assert json.loads(Operator(config, BIND, as_json=True).status()) == STATUS
+    assert heard == [{"do": "status"}] * 2
+
+
+def test_without_a_server_there_is_no_status(config: ServerConfig) -> None:
+    with pytest.raises(NotDoneError, match=r"no server runs with the state folder .*--state-dir"):
+        Operator(config, None, as_json=False).status()
+    with pytest.raises(NotDoneError, match=r"no server runs on 127\.0\.0\.1:9"):
+        Operator(config, "127.0.0.1:9", as_json=False).status()
+
+
+def test_a_server_that_runs_is_asked_about_names_and_its_store_left_alone(
+    config: ServerConfig,
+) -> None:
+    keep(config, shop="ann")
+    with a_server(config, {"owner": "ann", "held_by": "ann", "store": "failing"}) as heard:
+        assert Operator(config, None, as_json=False).release_name("shop") == (
+            "shop was kept for ann, and is anybody's now\n"
+            "it is live: the client that holds it serves on, and it is free when that goes\n"
+            "it is not written down yet, since the store fails: the server's log says why"
+        )
+        assert (
+            Operator(config, None, as_json=False)
+            .give_name("shop", "bob")
+            .startswith("shop is kept for ann")
+        )
+    assert heard == [
+        {"do": "release", "name": "shop"},
+        {"do": "give", "name": "shop", "owner": "bob"},
+    ]
+    assert kept(config) == {"shop": "ann"}
+
+
+def test_without_a_server_names_are_the_stores(config: ServerConfig) -> None:
+    keep(config, shop="ann", blog="key:00")
+    operator = Operator(config, None, as_json=False)
+    assert operator.list_names() == (
+        "NAME  STATE         LAST SEEN             OWNER\n"
+        "blog  away, chosen  1970-01-02T00:00:00Z  key:00\n"
+        "shop  away, chosen  1970-01-02T00:00:00Z  ann"
+    )
+    assert operator.release_name("blog") == "blog was kept for key:00, and is anybody's now"
+    assert operator.give_name("shop", "bob") == "shop is kept for bob"
+    assert operator.give_name("new", "bob") == "new is kept for bob"
+    assert kept(config) == {"shop": "bob", "new": "bob"}
+    as_json = json.loads(Operator(config, None, as_json=True).release_name("shop"))
+    assert as_json == {"owner": "bob", "held_by": None}
+
+
+def test_names_of_another_domain_are_left_alone(config: ServerConfig, tmp_path: Path) -> None:
+    other = ServerConfig(state_dir=config.state_dir, domain="other.example")
+    keep(config, shop="ann")
+    keep(other, shop="bob")
+    Operator(config, None, as_json=False).release_name("shop")
+    assert kept(other) == {"shop": "bob"}
+
+
+def test_a_name_that_is_not_kept_is_told_and_changes_nothing(config: ServerConfig) -> None:
+    keep(config, shop="ann")
+    with pytest.raises(NotDoneError, match="blog is free"):
+        Operator(config, None, as_json=False).release_name("blog")
+    assert kept(config) == {"shop": "ann"}
+
+
+def test_a_gift_says_who_holds_the_name_until_then(config: ServerConfig) -> None:
+    with a_server(config, {"owner": "bob", "held_by": "ann", "store": "ok"}):
+        assert Operator(config, None, as_json=False).give_name("shop", "bob") == (
+            "shop is kept for bob\nann holds it now, and serves on until its client goes"
+        )
+
+
+def test_where_there_is_no_store_none_is_made(config: ServerConfig) -> None:
+    with pytest.raises(NotDoneError, match="no names are kept there"):
+        Operator(config, None, as_json=False).list_names()
+    assert list(config.state_dir.iterdir()) == []
+
+
+def test_a_store_that_others_may_write_is_not_used(config: ServerConfig) -> None:
+    keep(config, shop="ann")
+    (config.state_dir / FILE_NAME).chmod(0o666)
+    with pytest.raises(UnsafePathError, match="chmod go-w"):
+        Operator(config, None, as_json=False).list_names()
+
+
+def test_a_damaged_store_is_told(config: ServerConfig) -> None:
+    (config.state_dir / FILE_NAME).write_bytes(b"not a database, not at all")
+    with pytest.raises(StoreUnusableError, match="put a backup in its place"):
+        Operator(config, None, as_json=False).list_names()

@@ -1,0 +1,77 @@
+"""The server's side of the commands of whoever runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tunnel_server.admin.name_commands import Answer, NameCommands
+from tunnel_server.observing.output import listening
+from tunnel_server.owners.store_writer import StoreWriter
+from tunnel_server.tunnels.directory import Directory
+from tunnel_server.tunnels.totals import totals
+
+
+class Commands:
+    """Answers one command after the other.
+
+    Args:
+        directory: what they are about.
+        port: the bound one.
+        writer: of the store; None: names are kept in memory.
+    """
+
+    def __init__(self, directory: Directory, port: int, writer: StoreWriter | None) -> None:
+        self._directory = directory
+        self._port = port
+        self._writer = writer
+        self._of_names = NameCommands(directory.names, self._holders, directory.wall_time)
+
+    def __repr__(self) -> str:
+        return f"<Commands of {self._directory!r}>"
+
+    async def answer(self, asked: Mapping[str, Any]) -> Answer:
+        """Do a command; a change is answered once the store has it, or has failed.
+
+        Raises:
+            ValueError: it cannot be, with a line for the person.
+        """
+        word = str(asked.get("do"))
+        if word == "status":
+            return self._status()
+        command = self._of_names.by_word.get(word)
+        if command is None:
+            raise ValueError(f"this server knows no command {word!r}")
+        answer = command(asked)
+        if self._writer is not None and word != "names":
+            await self._writer.flush()
+        return {**answer, "store": self._store}
+
+    def _status(self) -> Answer:
+        directory = self._directory
+        config, told = directory.config, listening(directory.config, self._port)
+        return {
+            "bind": told.bind,
+            "url": told.url,
+            "tokens_needed": config.authentication_required,
+            "public_by": config.public_by,
+            **totals(directory)._asdict(),
+            "names": len(self._holders()),
+            "kept_names": len(directory.names),
+            "store": self._store,
+        }
+
+    @property
+    def _store(self) -> str:
+        if self._writer is None:
+            return "none"
+        return "failing" if self._writer.failing else "ok"
+
+    def _holders(self) -> dict[str, str]:
+        """Each live name and whose it is."""
+        directory = self._directory
+        return {
+            name: login.owner
+            for session, login in directory.sessions.items()
+            for name in directory.registry.names_of(session)
+        }

@@ -1,0 +1,91 @@
+"""The commands `name list`, `release` and `give`, done in a server or in its store alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from protocol.names import NAME_RULE, is_legal_name
+from tunnel_server.owners.names import Kept, KeptNames
+
+Answer = dict[str, object]
+
+_OWNER_MAX_CHARS: Final = 100  # that of an install key has 68
+
+
+class NameCommands:
+    """Answers one command after the other; nothing in here waits.
+
+    Args:
+        names: that are kept.
+        holders: all that are live, and whose.
+        wall_time: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        names: KeptNames,
+        holders: Callable[[], Mapping[str, str]],
+        wall_time: Callable[[], float],
+    ) -> None:
+        self._names = names
+        self._holders = holders
+        self._wall_time = wall_time
+        self.by_word: Mapping[str, Callable[[Mapping[str, Any]], Answer]] = {
+            "names": self._list,
+            "release": self._release,
+            "give": self._give,
+        }
+
+    def __repr__(self) -> str:
+        return f"<NameCommands of {self._names!r}>"
+
+    def _list(self, asked: Mapping[str, Any]) -> Answer:
+        """Kept names, and those that are held and not kept."""
+        return {"names": sorted(self._described(), key=lambda name: str(name["name"]))}
+
+    def _described(self) -> Iterator[Answer]:
+        holders, kept_names = self._holders(), dict(self._names)
+        for name, kept in kept_names.items():
+            yield _described(name, kept, live=name in holders)
+        now = self._wall_time()
+        for name, owner in holders.items():
+            if name not in kept_names:
+                yield _described(name, Kept(owner, False, now), live=True, is_kept=False)
+
+    def _release(self, asked: Mapping[str, Any]) -> Answer:
+        name, holders = _name(asked), self._holders()
+        kept = self._names.get(name)
+        if kept is None:
+            held = f"is not kept; {holders[name]} holds it now" if name in holders else "is free"
+            raise ValueError(f"{name} {held}")
+        self._names.release(name)
+        return {"owner": kept.owner, "held_by": holders.get(name)}
+
+    def _give(self, asked: Mapping[str, Any]) -> Answer:
+        name, owner = _name(asked), asked.get("owner")
+        if not isinstance(owner, str) or not 0 < len(owner) <= _OWNER_MAX_CHARS:
+            raise ValueError("an owner is the name of a token, or one that `name list` shows")
+        if not self._names.are_kept:
+            raise ValueError("this server keeps no names (--keep-names 0)")
+        self._names.give(name, owner, self._wall_time())
+        return {"owner": owner, "held_by": self._holders().get(name)}
+
+
+def _described(name: str, kept: Kept, *, live: bool, is_kept: bool = True) -> Answer:
+    return {
+        "name": name,
+        "owner": kept.owner,
+        "kept": is_kept,
+        "chosen": kept.chosen,
+        "live": live,
+        "seen": datetime.fromtimestamp(kept.seen_at, UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _name(asked: Mapping[str, Any]) -> str:
+    name = asked.get("name")
+    if not isinstance(name, str) or not is_legal_name(name):
+        raise ValueError(f"{name!r} is no name; one is {NAME_RULE}")
+    return name

@@ -1,0 +1,103 @@
+"""The commands of whoever runs the server, from a command line to what it prints.
+
+They go to the server that runs. Where none does, those about names go to its store.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from typing import Any
+
+import trio
+
+from protocol.program.private_files import as_owner_of, check_place
+from tunnel_server.admin.asking import NotDoneError, ask_each, ask_one, do_in_store
+from tunnel_server.admin.control_socket import binds_in
+from tunnel_server.admin.showing import (
+    said_of_gift,
+    said_of_release,
+    shown_names,
+    shown_status,
+)
+from tunnel_server.owners.store import FILE_NAME, open_store
+from tunnel_server.settings.config import ServerConfig
+
+
+class Operator:
+    """Runs commands for a person. Each returns the text to print.
+
+    Args:
+        config: where the state folder is, and whose names are meant.
+        bind: the address of the server that is meant; None: the only one of the folder.
+        as_json: print what the server answers as it is.
+
+    Raises:
+        NotDoneError: by each of them, as also StoreUnusableError and UnsafePathError.
+    """
+
+    def __init__(self, config: ServerConfig, bind: str | None, *, as_json: bool) -> None:
+        self._config = config
+        self._bind = bind
+        self._as_json = as_json
+
+    def __repr__(self) -> str:
+        return f"<Operator of {self._bind or 'the server'} in {self._config.state_dir}>"
+
+    def status(self) -> str:
+        """Say how each server is."""
+        folder = self._config.state_dir
+        with as_owner_of(folder / FILE_NAME):
+            servers = trio.run(ask_each, folder, self._binds, {"do": "status"})
+        if not servers:
+            raise NotDoneError(self._nobody)
+        if self._as_json:
+            return "\n".join(json.dumps(server) for server in servers)
+        return shown_status(servers)
+
+    def list_names(self) -> str:
+        """Names that are kept, or live."""
+        answer = self._do({"do": "names"})
+        return json.dumps(answer) if self._as_json else shown_names(answer["names"])
+
+    def release_name(self, name: str) -> str:
+        """Make a name nobody's."""
+        answer = self._do({"do": "release", "name": name})
+        return self._said(answer, said_of_release(name, answer))
+
+    def give_name(self, name: str, owner: str) -> str:
+        """Make a name this owner's, whoever's it was."""
+        answer = self._do({"do": "give", "name": name, "owner": owner})
+        return self._said(answer, said_of_gift(name, answer))
+
+    def _said(self, answer: Mapping[str, Any], text: list[str]) -> str:
+        return json.dumps(answer) if self._as_json else "\n".join(text)
+
+    @property
+    def _binds(self) -> list[str]:
+        return binds_in(self._config.state_dir) if self._bind is None else [self._bind]
+
+    @property
+    def _nobody(self) -> str:
+        on = f" on {self._bind}" if self._bind else ""
+        return f"no server runs{on} with the state folder {self._config.state_dir} (--state-dir)"
+
+    def _do(self, command: Mapping[str, Any]) -> Mapping[str, Any]:
+        folder = self._config.state_dir
+        with as_owner_of(folder / FILE_NAME):
+            answer = trio.run(ask_one, folder, self._binds, command)
+            return self._do_in_store(command) if answer is None else answer
+
+    def _do_in_store(self, command: Mapping[str, Any]) -> Mapping[str, Any]:
+        path = self._config.state_dir / FILE_NAME
+        if not path.exists():
+            raise NotDoneError(f"{self._nobody}, and no names are kept there")
+        if not self._config.trust_state_dir:
+            check_place(path, links=False)
+        try:
+            with closing(open_store(path)) as store:
+                return do_in_store(store, self._config.apex, command)
+        except sqlite3.Error as error:
+            raise NotDoneError(f"{path} cannot be written: {error}") from None

@@ -1,0 +1,74 @@
+"""Answers to commands as text for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from protocol.program.text import size
+
+Answer = Mapping[str, Any]
+
+_NOT_WRITTEN = "it is not written down yet, since the store fails: the server's log says why"
+
+
+def shown_status(servers: Sequence[Answer]) -> str:
+    """The text of `status`."""
+    return "\n\n".join(_status(server) for server in servers)
+
+
+def _status(server: Answer) -> str:
+    since = f", since {server['public_by']}" if server["public_by"] else ""
+    access = "with a token" if server["tokens_needed"] else "no token is needed"
+    held, parked = server["held_sessions"], server["parked_requests"]
+    rows = {
+        "service": server["url"],
+        "access": f"{access}{since}",
+        "sessions": f"{server['sessions']}, {held} of them without a connection",
+        "requests": f"{server['streams']} under way, {parked} wait for a client",
+        "unacked": f"{size(server['unacked_bytes'])}, kept for clients that come back",
+        "names": f"{server['names']} live, {server['kept_names']} kept",
+        "store": server["store"],
+    }
+    head = f"tunnel-server {server['version']} listens on {server['bind']}"
+    return "\n".join([head, *(f"  {name:8}  {text}" for name, text in rows.items())])
+
+
+def shown_names(names: Sequence[Answer]) -> str:
+    """The table of `name list`."""
+    head = ("NAME", "STATE", "LAST SEEN", "OWNER")
+    rows = [head, *(_row(name) for name in names)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def _row(name: Answer) -> tuple[str, str, str, str]:
+    state = "live" if name["live"] else "away"
+    how = "chosen" if name["chosen"] else "made up"
+    kept = "" if name["kept"] else ", not kept"
+    seen = "now" if name["live"] else str(name["seen"]).replace("+00:00", "Z")
+    return str(name["name"]), f"{state}, {how}{kept}", seen, str(name["owner"])
+
+
+def said_of_release(name: str, answer: Answer) -> list[str]:
+    """The lines of `name release`: what was done, and what else there is to know."""
+    said = [f"{name} was kept for {answer['owner']}, and is anybody's now"]
+    if answer["held_by"] is not None:
+        said.append("it is live: the client that holds it serves on, and it is free when that goes")
+    return said + _of_store(answer)
+
+
+def said_of_gift(name: str, answer: Answer) -> list[str]:
+    """The lines of `name give`, likewise."""
+    said = [f"{name} is kept for {answer['owner']}"]
+    holder = answer["held_by"]
+    if holder not in (None, answer["owner"]):
+        said.append(f"{holder} holds it now, and serves on until its client goes")
+    return said + _of_store(answer)
+
+
+def _of_store(answer: Answer) -> list[str]:
+    return [_NOT_WRITTEN] if answer.get("store") == "failing" else []
