@@ -24,6 +24,7 @@ from tunnel_client.origin.waiting import PatientDialer
 from tunnel_client.settings.config import ClientConfig
 from tunnel_client.uplink.agent import Agent
 from tunnel_client.uplink.lookups import Lookups
+from tunnel_client.uplink.release import release_name
 
 # "At once" to a person, and time for a Close to come back from the other side of the world.
 LAST_WORD_S: Final = 0.2
@@ -40,6 +41,18 @@ def run(config: ClientConfig) -> int:
     collect_rarely()
     with writing(log_writer):
         return trio.run(_main, config)
+
+
+def release(config: ClientConfig, name: str) -> None:
+    """Give a name up. Raises NotReleased."""
+    log_writer = set_up_logging(LEVELS[config.log_level])
+    with writing(log_writer):
+        trio.run(_release, config, name)
+
+
+async def _release(config: ClientConfig, name: str) -> None:
+    trio.socket.set_custom_hostname_resolver(Lookups())
+    await release_name(config, name, version())
 
 
 async def _main(config: ClientConfig) -> int:

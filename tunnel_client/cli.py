@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 from protocol.errors import ConfigError
 from protocol.program import showing
 from protocol.program.command_line import Asked, Command, CommandLine, asked_for
-from tunnel_client.settings.rows import HTTP, PROGRAM, TABLE
+from protocol.program.process import EXIT_FAILED, EXIT_REFUSED, complain, say
+from tunnel_client.settings.rows import HTTP, PROGRAM, RELEASE, TABLE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +33,11 @@ _LINE: Final = CommandLine(
             "Share the web app on TARGET.\n\n3000, host:3000, http(s)://host:3000 or unix:/path",
             ("TARGET",),
             epilog=showing.epilog(TABLE, "client.toml"),
+        ),
+        Command(
+            RELEASE,
+            "Give a name up that the server keeps for you.\n\nAnother owner may have it then.",
+            ("NAME",),
         ),
         *showing.COMMANDS,
     ),
@@ -82,6 +88,26 @@ def _http(asked: Asked) -> ClientConfig:
     return config
 
 
+def _release(asked: Asked) -> int:
+    from tunnel_client.settings.config import load
+    from tunnel_client.settings.values import dns_label
+
+    if not asked.words:
+        raise ConfigError("NAME", f"is missing; see {PROGRAM} {RELEASE} --help")
+    name = dns_label(asked.words[0], "NAME")
+    config, warnings = load(_SOME_TARGET, _gathered(asked), os.environ, _state_folder())
+    showing.warn(PROGRAM, warnings)
+    from tunnel_client.app import release
+    from tunnel_client.uplink.release import NotReleased
+
+    try:
+        release(config, name)
+    except NotReleased as error:
+        complain(PROGRAM, str(error))
+        return EXIT_REFUSED if error.final else EXIT_FAILED
+    return say(PROGRAM, f"{name} is nobody's now on {config.server_url}")
+
+
 def _gathered(asked: Asked) -> Gathered:
     from tunnel_client.settings.config import gather
 
@@ -108,5 +134,6 @@ def _place(asked: Asked) -> tuple[Path, bool]:
 
 _COMMANDS: Final[Mapping[str, Callable[[Asked], ClientConfig | int]]] = {
     HTTP: _http,
+    RELEASE: _release,
     **showing.ConfigCommands(TABLE, _checked, _place).by_name,
 }

@@ -19,6 +19,9 @@ from tunnel_client.settings.header_edits import HeaderEdits
 from tunnel_client.settings.install_key import FILE_NAME as INSTALL_KEY
 from tunnel_client.settings.rows import TABLE
 from tunnel_client.settings.target import Target
+from tunnel_client.uplink.release import NotReleased
+
+ALLOWED = "allowed: http TARGET, release NAME, and config check, show and path"
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +69,61 @@ def test_every_flag_reaches_the_config(home: Path) -> None:
     assert config("https://localhost:8443", "--origin-insecure").origin_insecure
 
 
+@pytest.fixture
+def released(monkeypatch: pytest.MonkeyPatch) -> list[tuple[ClientConfig, str]]:
+    """The names that were given up, with the settings of each."""
+    seen: list[tuple[ClientConfig, str]] = []
+    monkeypatch.setattr("tunnel_client.app.release", lambda *asked: seen.append(asked))
+    return seen
+
+
+def test_a_name_is_released_with_the_settings_of_the_user(
+    home: Path,
+    released: list[tuple[ClientConfig, str]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (home / "trio-tunnel").mkdir()
+    (home / "trio-tunnel" / "client.toml").write_text(
+        'server = "https://example.com"\ntoken = "tt_x"\norigin_insecure = true'
+    )
+    assert config_from(["release", "Shop"]) == 0
+    ((found, name),) = released
+    assert (str(found.server_url), found.token, name) == ("https://example.com", "tt_x", "shop")
+    assert capsys.readouterr().out == "shop is nobody's now on https://example.com\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "NAME: is missing; see tunnel-client release --help\n"),
+        (["a.b"], "NAME: takes a DNS label: "),
+        (["a", "b"], "release takes one NAME, and there are too many words; "),
+        (["a", "--subdomain", "b"], "--subdomain: no such flag; allowed: --server, "),
+    ],
+)
+def test_a_release_that_cannot_be_meant_is_refused(
+    released: list[tuple[ClientConfig, str]],
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    said: str,
+) -> None:
+    assert config_from(["release", *arguments]) == 2
+    assert capsys.readouterr().err.startswith(f"tunnel-client: {said}")
+    assert released == []
+
+
+@pytest.mark.parametrize(("final", "code"), [(True, 3), (False, 1)])
+def test_a_name_that_was_not_released_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], final: bool, code: int
+) -> None:
+    def release(*_: object) -> None:
+        raise NotReleased("shop: it is another owner's", final=final)
+
+    monkeypatch.setattr("tunnel_client.app.release", release)
+    assert config_from(["release", "shop"]) == code
+    assert capsys.readouterr() == ("", "tunnel-client: shop: it is another owner's\n")
+
+
 def test_config_file_of_the_user_is_read(home: Path) -> None:
     (home / "trio-tunnel").mkdir()
     (home / "trio-tunnel" / "client.toml").write_text('subdomain = "myapp"')
@@ -86,7 +144,10 @@ def test_token_as_an_argument_works_and_is_warned_about(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "a command is missing; allowed: http TARGET, and config check, show and path; see "),
+        (
+            [],
+            f"a command is missing; {ALLOWED}; see ",
+        ),
         (
             ["config"],
             "a command is missing behind config; allowed: check, show and path; "
@@ -94,11 +155,11 @@ def test_token_as_an_argument_works_and_is_warned_about(
         ),
         (
             ["frob"],
-            "frob: no such command; allowed: http TARGET, and config check, show and path\n",
+            f"frob: no such command; {ALLOWED}\n",
         ),
         (
             ["3000"],
-            "3000: no such command; allowed: http TARGET, and config check, show and path\n",
+            f"3000: no such command; {ALLOWED}\n",
         ),
         (["config", "chek"], "config chek: no such command; allowed: check, show and path\n"),
         (

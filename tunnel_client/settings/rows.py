@@ -14,7 +14,9 @@ from tunnel_client.settings import tokens, values
 PROGRAM: Final = "tunnel-client"
 
 HTTP: Final = "http"
+RELEASE: Final = "release"
 _ALL: Final = (HTTP, *SHOWING)
+_CONNECTING: Final = (*_ALL, RELEASE)
 
 DEFAULT_ORIGIN_TIMEOUT_S: Final = (
     600  # a build or a report of an app under development takes minutes
@@ -50,7 +52,7 @@ TABLE: Final = Table(
             default="http://localhost:8080",
             fields=("server_url",),
             variables=("TUNNEL_SERVER",),
-            commands=_ALL,
+            commands=_CONNECTING,
         ),
         Setting(
             name="server_ca",
@@ -58,7 +60,7 @@ TABLE: Final = Table(
             help="The CA that signed its certificate.",
             unset="the system's",
             fields=(),
-            commands=_ALL,
+            commands=_CONNECTING,
         ),
         Setting(
             name="insecure_server",
@@ -66,7 +68,7 @@ TABLE: Final = Table(
             help="A token may go to it unencrypted.",
             fields=(),
             variables=("TUNNEL_INSECURE_SERVER",),
-            commands=_ALL,
+            commands=_CONNECTING,
         ),
         Setting(
             name="subdomain",
@@ -83,7 +85,7 @@ TABLE: Final = Table(
             variables=("TUNNEL_TOKEN",),
             group="token",
             secret=True,
-            commands=_ALL,
+            commands=_CONNECTING,
         ),
         Setting(
             name="token_file",
@@ -91,7 +93,7 @@ TABLE: Final = Table(
             help="A file with the token and one newline.",
             fields=(),
             group="token",
-            commands=_ALL,
+            commands=_CONNECTING,
         ),
         Setting(
             name="origin_timeout",
@@ -199,7 +201,7 @@ TABLE: Final = Table(
             help="Print events as JSON, one object a line.",
             commands=(HTTP,),
         ),
-        log_level(*_ALL),
+        log_level(*_CONNECTING),
     ),
     {
         "token": "there is one token",

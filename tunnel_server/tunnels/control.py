@@ -42,6 +42,8 @@ from tunnel_server.tunnels.directory import Directory, Login, short_owner
 
 log = logging.getLogger(__name__)
 
+NAME_RELEASED: Final = "name-released"  # the release of a claim whose name is not to be kept
+
 # A client whose resume was refused says hello next; more refusals are no client of ours.
 _RESUMES_MAX: Final = 3
 
@@ -232,7 +234,9 @@ class ControlEndpoint:
             if not session.core.control.server_stops:  # the newest holds, and would take that back
                 session.goaway("no-error", "nothing more will be opened", 0)
         elif isinstance(event, Released):
-            directory.release(session, event.release.claim)
+            for_good = event.release.code == NAME_RELEASED
+            owner = directory.sessions[session].owner if for_good else None
+            directory.release(session, event.release.claim, for_good_of=owner)
 
     def _claim(self, session: Session, claim: Claim) -> None:
         login = self._directory.sessions[session]

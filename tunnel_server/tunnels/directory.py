@@ -224,11 +224,21 @@ class Directory:
         text = "%s is kept for %s, away since %s; `tunnel-server name release %s` frees it"
         log.info(text, name, short_owner(kept.owner), since, name)
 
-    def release(self, carrier: Carrier, claim: int | None = None) -> None:
-        """Nobody holds the names of this carrier, or of one claim of it, any more."""
+    def release(
+        self, carrier: Carrier, claim: int | None = None, *, for_good_of: str | None = None
+    ) -> None:
+        """Nobody holds the names of this carrier, or of one claim of it, any more.
+
+        Args:
+            for_good_of: the owner that gives them up: they are nobody's.
+        """
         now = self.wall_time()
         for name in self.registry.release(carrier, claim, now):
             self.names.left(name, now)
+            kept = self.names.get(name)
+            if kept is not None and kept.owner == for_good_of:
+                self.names.release(name)
+                self.registry.forget(name)
             carrier.log.by(log).info("%s is offline", name)
             self.parking.release(name)
 

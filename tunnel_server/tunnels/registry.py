@@ -144,6 +144,10 @@ class Registry:
         """The end of a name that nobody holds, on the clock given to `release`."""
         return self._left.get(name)
 
+    def forget(self, name: str) -> None:
+        """Know nothing of a name that nobody holds."""
+        self._left.pop(name, None)
+
     def reserve(self, name: str, owner: str) -> None:
         """Let this owner alone claim the name, until `unreserve` or until it is claimed."""
         self._reserved[name] = owner

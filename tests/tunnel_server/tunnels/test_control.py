@@ -411,6 +411,30 @@ async def test_a_released_claim_frees_its_name_alone(world: World) -> None:
     assert world.directory.registry.find("other") is not None
 
 
+@pytest.mark.parametrize(("code", "kept"), [("given-up", True), ("name-released", False)])
+async def test_a_name_that_is_given_up_is_kept_and_one_that_is_released_is_not(
+    world: World, code: str, kept: bool
+) -> None:
+    client = await world.client(hello, login=Login("alice", b"a token's digest"))
+    client.session.release(1, code, "")
+    await wait_all_tasks_blocked()
+    assert (world.directory.names.get("app") is not None) is kept
+    visitor = world.visit()
+    await visitor.send(get())
+    said = (503, "tunnel-offline") if kept else (404, "tunnel-not-found")
+    assert tunnel_error(await visitor.head()) == said
+
+
+async def test_a_name_that_was_given_to_somebody_else_meanwhile_stays_theirs(world: World) -> None:
+    client = await world.client(hello, login=Login("alice", b"a token's digest"))
+    world.directory.names.give("app", "bob", 0)
+    client.session.release(1, "name-released", "")
+    await wait_all_tasks_blocked()
+    kept = world.directory.names.get("app")
+    assert kept is not None
+    assert kept.owner == "bob"
+
+
 async def test_a_session_that_ends_frees_its_names(world: World) -> None:
     client = await connected(world)
     await claim(client, APP)
@@ -443,7 +467,7 @@ async def test_a_token_that_is_taken_away_ends_its_session(
 
 
 async def test_a_claim_with_a_token_that_was_taken_away_ends_the_session(
-    guarded: World, tmp_path: Path
+    guarded: World, tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     client = await connected(guarded, bearer())
     (tmp_path / "tokens").write_text("# nobody\n")
