@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +17,7 @@ import pytest
 import trio
 
 from protocol.program.private_files import UnsafePathError
+from tests.needs import needs
 from tunnel_server.admin.asking import NotDoneError
 from tunnel_server.admin.control_socket import ControlSocket, control_place
 from tunnel_server.admin.operating import Operator
@@ -132,6 +137,48 @@ def test_a_server_that_runs_is_asked_about_names_and_its_store_left_alone(
         {"do": "give", "name": "shop", "owner": "bob"},
     ]
     assert kept(config) == {"shop": "ann"}
+
+
+SERVER_OF_ANOTHER_USER = """
+import os, sys, trio
+from pathlib import Path
+from tunnel_server.admin.control_socket import ControlSocket, control_place
+
+async def answer(asked):
+    return {"owner": "ann", "held_by": None, "store": "ok"}
+
+os.setegid(int(sys.argv[2]))
+os.seteuid(int(sys.argv[2]))
+control = ControlSocket(control_place(Path(sys.argv[1]), sys.argv[3]), answer)
+control.open()
+print("open", flush=True)
+trio.run(control.run)
+"""
+USER = 1000
+
+
+def test_root_asks_the_server_of_another_user_and_writes_its_store_as_that_user(
+    config: ServerConfig,
+) -> None:
+    if os.geteuid() != 0:
+        needs("root")
+    keep(config, shop="ann")
+    for path in (config.state_dir, config.state_dir / FILE_NAME):
+        os.chown(path, USER, USER)
+    for above in config.state_dir.parents:  # pytest's are root's alone
+        above.chmod(above.stat().st_mode | stat.S_IXOTH)
+    operator = Operator(config, None, as_json=False)
+    assert operator.give_name("blog", "ann") == "blog is kept for ann"
+    assert {path.stat().st_uid for path in config.state_dir.iterdir()} == {USER}
+    folder = str(config.state_dir)
+    command = [sys.executable, "-c", SERVER_OF_ANOTHER_USER, folder, str(USER), BIND]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            assert server.stdout.readline() == "open\n"
+            assert operator.release_name("shop") == "shop was kept for ann, and is anybody's now"
+        finally:
+            server.kill()
 
 
 def test_without_a_server_names_are_the_stores(config: ServerConfig) -> None:
