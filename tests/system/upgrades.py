@@ -3,22 +3,25 @@
 For each upgrade some downloads and WebSockets begin before it and end after it; requests go on all
 the time, on connections of their own and on kept-alive ones. As a measurement:
 
-    python -m tests.system.upgrades UPGRADES REQUESTS DOWNLOADS WEBSOCKETS BETWEEN_S
+    python -m tests.system.upgrades UPGRADES REQUESTS DOWNLOADS WEBSOCKETS BETWEEN_S [OLD]
+
+OLD is where an older version is installed (`/tmp/old/bin`): servers are of this version and that
+one in turn, and all is done once with a client of each.
 """
 
 from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import count
+from itertools import count, cycle
 from pathlib import Path
 
 import trio
 from wsproto.events import CloseConnection, TextMessage
 
-from tests.programs import STOP_S, Address, Program, Programs, open_programs
+from tests.programs import SCRIPTS, STOP_S, Address, Program, Programs, open_programs
 from tests.system.origin import Exchange, Origin, blocks, digest, serve
 from tests.system.peer import WsEvents
 from tests.system.visitor import SMALL_S, Visitor, fetch, visit
@@ -193,6 +196,7 @@ async def upgrade_under_load(
     downloads: int,
     websockets: int,
     between_s: float = 0,
+    servers: Sequence[Path] = (SCRIPTS,),
 ) -> Totals:
     """Upgrade a server so many times with --replace; requests go on until so many were answered.
 
@@ -205,12 +209,16 @@ async def upgrade_under_load(
         websockets: the same.
         between_s: how long each server serves before it is replaced. A client whose sessions live
             for less than 10 s waits longer and longer before it connects again.
+        servers: where they are installed, in turn.
 
     Returns:
         The count of everything. Whatever fails raises instead.
     """
     drain = ("--drain-timeout", str(DRAIN_TIMEOUT_S))
+    client_of, scripts = programs.scripts, cycle(servers)
+    programs.scripts = next(scripts)
     server, port = await programs.server(*drain)
+    programs.scripts = client_of
     client = await programs.client(origin.port, port, "--subdomain", "app")
     await client.event("ready")
     address = Address(port, "app.localhost")
@@ -220,6 +228,7 @@ async def upgrade_under_load(
         for _ in range(upgrades):
             await trio.sleep(between_s)
             over = await load.begin(downloads, websockets)
+            programs.scripts = next(scripts)
             server = await _upgrade(programs, server, client, port, over, drain)
             load.totals.upgrades += 1
         await load.answered(requests)
@@ -244,16 +253,24 @@ async def _upgrade(
     return new
 
 
-async def _measure(**numbers: int) -> None:
+async def _measure(client: Path, servers: Sequence[Path], numbers: Mapping[str, int]) -> None:
     began = trio.current_time()
     with tempfile.TemporaryDirectory() as folder:
-        async with trio.open_nursery() as nursery, open_programs(Path(folder)) as programs:
+        async with trio.open_nursery() as nursery, open_programs(Path(folder), client) as programs:
             origin = await serve(Origin(), nursery)
-            totals = await upgrade_under_load(programs, origin, **numbers)
+            totals = await upgrade_under_load(programs, origin, servers=servers, **numbers)
             nursery.cancel_scope.cancel()
-    print(totals, f"lost={totals.lost}", f"in {trio.current_time() - began:.1f} s")
+    print(f"client of {client}, servers of {', '.join(map(str, servers))}:")
+    print(totals, f"lost={totals.lost}", f"in {trio.current_time() - began:.1f} s", flush=True)
+
+
+def main(*arguments: str) -> None:
+    names = ("upgrades", "requests", "downloads", "websockets", "between_s")
+    numbers = {name: int(text) for name, text in zip(names, arguments, strict=False)}
+    installed = (SCRIPTS, *map(Path, arguments[len(names) :]))
+    for client in installed:
+        trio.run(_measure, client, installed, numbers)
 
 
 if __name__ == "__main__":
-    names = ("upgrades", "requests", "downloads", "websockets", "between_s")
-    trio.run(partial(_measure, **dict(zip(names, map(int, sys.argv[1:]), strict=True))))
+    main(*sys.argv[1:])
