@@ -15,12 +15,14 @@
       UnsafePathError       others may write a file that is believed
       StoreUnusableError    there is a store, and it may not be used
       StoreNotMadeError     there is none, and none can be made
+      NotDoneError          a command of whoever runs the server could not be done
       StreamReset           a half of a stream ended badly
       StreamStopped         the peer wants no more of a half
       SessionClosed         the session under a stream is gone
       TransportClosed       the connection under a session is gone
       HandshakeRefused      the server refused the session, for good
       ConnectFailed         the server could not be reached this time
+      ReleaseFailed         a name that was to be given up is what it was
       VisitorGone           the visitor's connection broke
       OriginClosed          the app's connection broke
       OriginRefused         the app cannot be reached

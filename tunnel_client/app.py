@@ -44,7 +44,7 @@ def run(config: ClientConfig) -> int:
 
 
 def release(config: ClientConfig, name: str) -> None:
-    """Give a name up. Raises NotReleased."""
+    """Give a name up. Raises ReleaseFailed."""
     log_writer = set_up_logging(LEVELS[config.log_level])
     with writing(log_writer):
         trio.run(_release, config, name)

@@ -98,11 +98,11 @@ def _release(asked: Asked) -> int:
     config, warnings = load(_SOME_TARGET, _gathered(asked), os.environ, _state_folder())
     showing.warn(PROGRAM, warnings)
     from tunnel_client.app import release
-    from tunnel_client.uplink.release import NotReleased
+    from tunnel_client.uplink.release import ReleaseFailed
 
     try:
         release(config, name)
-    except NotReleased as error:
+    except ReleaseFailed as error:
         complain(PROGRAM, str(error))
         return EXIT_REFUSED if error.final else EXIT_FAILED
     return say(PROGRAM, f"{name} is nobody's now on {config.server_url}")

@@ -41,9 +41,21 @@ async def test_after_the_hold_streams_end_visibly_and_the_client_starts_anew_by_
 
 
 @pytest.mark.timeout(120)
-async def test_after_the_hold_the_name_is_anybodys(tmp_path: Path) -> None:
-    """May be lost: the name, to whoever asks for it first."""
+async def test_after_the_hold_the_name_is_its_owners_still(tmp_path: Path) -> None:
+    """May be lost: what waited. Not the name."""
     async with open_site(tmp_path, hold_s=HOLD_S) as site:
+        site.middlebox.silence()
+        await get(site, Random(42))  # fails when the hold ends
+        site.ledger.check(may_fail=(*LOST, OFFLINE))
+        site.box = None  # the stranger's way is another
+        stranger = await site.start_client(home="stranger")
+        assert (await stranger.event("refused"))["code"] == "name-taken"
+
+
+@pytest.mark.timeout(120)
+async def test_where_names_are_not_kept_it_is_anybodys_after_the_hold(tmp_path: Path) -> None:
+    """May be lost: the name, to whoever asks for it first."""
+    async with open_site(tmp_path, "--keep-names", "0", hold_s=HOLD_S) as site:
         site.middlebox.silence()
         away = site.client
         await get(site, Random(42))  # fails when the hold ends

@@ -68,8 +68,8 @@ async def test_a_client_that_is_killed_and_started_anew_has_its_name_at_once(
 async def test_the_name_of_a_killed_client_is_held_from_others_until_the_hold_ends(
     tmp_path: Path,
 ) -> None:
-    """May be lost: what was in the middle, visibly, when the hold ends."""
-    async with open_site(tmp_path, hold_s=HOLD_S) as site:
+    """May be lost: what was in the middle, visibly, when the hold ends; where no names are kept."""
+    async with open_site(tmp_path, "--keep-names", "0", hold_s=HOLD_S) as site:
         async with trio.open_nursery() as nursery:
             await everything(site, nursery, Random(34))
             await site.client.kill()

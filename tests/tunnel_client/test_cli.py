@@ -19,7 +19,7 @@ from tunnel_client.settings.header_edits import HeaderEdits
 from tunnel_client.settings.install_key import FILE_NAME as INSTALL_KEY
 from tunnel_client.settings.rows import TABLE
 from tunnel_client.settings.target import Target
-from tunnel_client.uplink.release import NotReleased
+from tunnel_client.uplink.release import ReleaseFailed
 
 ALLOWED = "allowed: http TARGET, release NAME, and config check, show and path"
 
@@ -117,7 +117,7 @@ def test_a_name_that_was_not_released_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], final: bool, code: int
 ) -> None:
     def release(*_: object) -> None:
-        raise NotReleased("shop: it is another owner's", final=final)
+        raise ReleaseFailed("shop: it is another owner's", final=final)
 
     monkeypatch.setattr("tunnel_client.app.release", release)
     assert config_from(["release", "shop"]) == code

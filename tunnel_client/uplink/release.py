@@ -32,7 +32,7 @@ _WORDS_MAX: Final = 8  # of the server; two are asked for
 _LOST: Final = "the connection to the server was lost before it had answered"
 
 
-class NotReleased(TunnelError):
+class ReleaseFailed(TunnelError):
     """The name is what it was.
 
     Attributes:
@@ -52,13 +52,13 @@ async def release_name(config: ClientConfig, name: str, version: str) -> None:
         version: of this program.
 
     Raises:
-        NotReleased: it could not be done; the text is for the person.
+        ReleaseFailed: it could not be done; the text is for the person.
     """
     url = str(config.server_url)
     try:
         stream = await open_stream(config.server_url, config.proxy, config.server_ca)
     except ConnectFailed as error:
-        raise NotReleased(str(error), final=False) from None
+        raise ReleaseFailed(str(error), final=False) from None
     failure: BaseException | None = None
     try:
         async with trio.open_nursery() as nursery:
@@ -130,6 +130,6 @@ async def _hear_goodbye(heard: trio.MemoryReceiveChannel[SessionEvent]) -> None:
     raise ConnectFailed(_LOST)
 
 
-def _not_released(error: BaseException, url: str) -> NotReleased:
+def _not_released(error: BaseException, url: str) -> ReleaseFailed:
     failure = failure_of(error, url)
-    return NotReleased(printable(str(failure)), final=isinstance(failure, HandshakeRefused))
+    return ReleaseFailed(printable(str(failure)), final=isinstance(failure, HandshakeRefused))

@@ -12,7 +12,7 @@ from protocol.mux.events import GoingAway, Released
 from protocol.mux.messages import Claimed, Release
 from tests.server_fakes import Network, Server, a_config
 from tunnel_client.uplink import release as module
-from tunnel_client.uplink.release import NotReleased, release_name
+from tunnel_client.uplink.release import ReleaseFailed, release_name
 
 
 @pytest.fixture
@@ -26,14 +26,14 @@ class Command:
     """`release shop`, until it has ended."""
 
     def __init__(self, nursery: trio.Nursery) -> None:
-        self.failed: NotReleased | None = None
+        self.failed: ReleaseFailed | None = None
         self.done = trio.Event()
         nursery.start_soon(self._run)
 
     async def _run(self) -> None:
         try:
             await release_name(a_config(), "shop", "1")
-        except NotReleased as error:
+        except ReleaseFailed as error:
             self.failed = error
         self.done.set()
 

@@ -89,7 +89,9 @@ async def health(world: World, *fields: bytes, path: bytes = b"/_tunnel/health")
 
 
 @pytest.mark.parametrize("path", [b"/_tunnel/health", b"/_tunnel/ready"])
-async def test_health_tells_a_valid_token_its_own_and_nobody_else_anything(tmp_path: Path, path: bytes) -> None:
+async def test_health_tells_a_valid_token_its_own_and_nobody_else_anything(
+    tmp_path: Path, path: bytes
+) -> None:
     add_token(tmp_path / "tokens", "alice", TOKEN)
     async with open_world(tmp_path / "tokens") as world:
         for fields in ((), (b"Authorization: Bearer tt_wrong",)):
@@ -104,7 +106,9 @@ async def test_health_tells_a_valid_token_its_own_and_nobody_else_anything(tmp_p
         }
 
 
-async def test_health_where_this_machine_alone_asks_counts_sessions_and_streams(world: World) -> None:
+async def test_health_where_this_machine_alone_asks_counts_sessions_and_streams(
+    world: World,
+) -> None:
     assert await health(world) == {
         "status": "ok",
         "version": "1.2.3",
