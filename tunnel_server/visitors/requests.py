@@ -29,6 +29,7 @@ from tunnel_server.visitors.phases import Phase
 from tunnel_server.visitors.routing import is_control, name_of, open_stream, wait_for_batch
 from tunnel_server.visitors.service import service_answer
 from tunnel_server.visitors.tap import Tap, log as tap_log
+from tunnel_server.visitors.visitor import visitor_of
 
 HEAD_TIMEOUT_S: Final = 30.0  # from its first byte
 BODY_TIMEOUT_S: Final = 300.0  # without a byte of a body that the visitor is to send
@@ -128,7 +129,8 @@ class RequestReader:
         connection = self._connection
         connection.become_control()
         behind = self._buffer.take_rest()
-        await self._control.serve(connection.source.address, connection.stream, login, head, behind)
+        address = self._address_of(head)
+        await self._control.serve(address, connection.stream, login, head, behind)
 
     # --- heads ---
 
@@ -192,11 +194,17 @@ class RequestReader:
         connection = self._connection
         if not is_control(head):
             return Exchange(head, answer=service_answer(connection.edge, head))
-        login = self._control.check(connection.source.address, head)
+        login = self._control.check(self._address_of(head), head)
         if isinstance(login, Refusal):
             return Exchange(head, answer=login, last=True)
         await self._serve_session(login, head)
         return None
+
+    def _address_of(self, head: RequestHead) -> str:
+        """The visitor's, or that of a proxy which names none."""
+        connection = self._connection
+        visitor = visitor_of(connection.edge.config, connection.source, head.fields)
+        return visitor or connection.source.address
 
     def _open(self, head: RequestHead, tunnel: Tunnel) -> Exchange | Refusal:
         try:

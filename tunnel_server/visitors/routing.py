@@ -17,6 +17,7 @@ from tunnel_server.tunnels.registry import Tunnel
 from tunnel_server.visitors.connection import Connection
 from tunnel_server.visitors.edge import Edge
 from tunnel_server.visitors.exchange import Exchange
+from tunnel_server.visitors.visitor import visitor_of
 
 _TE_TRAILERS: Final = (b"TE", b"trailers")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -67,6 +68,7 @@ async def wait_for_batch(directory: Directory, name: str) -> None:
 
 def _opening(connection: Connection, head: RequestHead, claim: int) -> Open:
     address, trusted, _ = connection.source
+    visitor = visitor_of(connection.edge.config, connection.source, head.fields)
     fields = end_to_end(head.fields)
     scheme, host, port = _public_origin(connection, head, trusted)
     fields = with_forwarding(
@@ -89,7 +91,7 @@ def _opening(connection: Connection, head: RequestHead, claim: int) -> Open:
         head.body,
         scheme,
         host,
-        address,
+        visitor or address,
         0,
     )
 

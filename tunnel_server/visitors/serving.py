@@ -25,6 +25,7 @@ from tunnel_server.visitors.proxy_protocol import (
     parse_header,
 )
 from tunnel_server.visitors.requests import RequestReader
+from tunnel_server.visitors.visitor import source_of
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +134,7 @@ async def _source_of(config: ServerConfig, peer: trio.socket.SocketType) -> Sour
     trusted = config.trusts(address)
     extra = by_stranger(address)
     if not config.proxy_protocol:
-        return Source(address, trusted)
+        return source_of(config, address, None)
     if not trusted:
         log.info("%s: refused: it is none of --trusted-proxies", address, extra=extra)
         return None
@@ -147,12 +148,8 @@ async def _source_of(config: ServerConfig, peer: trio.socket.SocketType) -> Sour
         text = "%s: refused: no whole PROXY header within %g s"
         log.info(text, address, PROXY_HEADER_S, extra=extra)
         return None
-    if header is None:
-        return None  # a proxy that only looked whether somebody listens
-    if header.address is None:
-        # The proxy does not see what passes: fields in its name may be anybody's.
-        return Source(address, trusted=False)
-    return Source(header.address, config.trusts(header.address))
+    # None is a proxy that only looked whether somebody listens.
+    return None if header is None else source_of(config, address, header)
 
 
 async def _read_header(peer: trio.socket.SocketType) -> ProxyHeader | None:

@@ -1,0 +1,75 @@
+"""Whose a request is: the table of docs/behind-a-proxy.md, each row by the connection's source."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from hypothesis import given, strategies as st
+
+from protocol.http.fields import Fields
+from tunnel_server.settings.config import ServerConfig
+from tunnel_server.settings.values import parse_networks
+from tunnel_server.visitors.proxy_protocol import ProxyHeader
+from tunnel_server.visitors.visitor import source_of, visitor_of
+
+_DOCS = Path(__file__).resolve().parents[3] / "docs/behind-a-proxy.md"
+_ROW = re.compile(r"\| (\S+) \| (?:(\S+) )?\| (?:(.*?) )?\| (.*?) \|")
+_NOBODY = "nobody in particular"
+
+PROXIES = parse_networks("10.0.0.0/8", "")
+CONFIG = ServerConfig(trusted_proxies=PROXIES)
+
+
+def table() -> list[str]:
+    """The lines of the table, without its head."""
+    section = _DOCS.read_text().partition("### Whose a request is")[2].partition("\nA request")[0]
+    return [line for line in section.splitlines() if line.startswith("|")][2:]
+
+
+def rows() -> list[tuple[str, str, str, str]]:
+    matches = [_ROW.fullmatch(line) for line in table()]
+    return [(m[1], m[2] or "", m[3] or "", m[4]) for m in matches if m]
+
+
+def test_each_line_of_the_table_is_a_row() -> None:
+    assert len(rows()) == len(table()) > 15
+
+
+@pytest.mark.parametrize(("peer", "header", "said", "visitor"), rows())
+def test_each_row_of_the_docs_holds(peer: str, header: str, said: str, visitor: str) -> None:
+    address = None if header == "LOCAL" else header
+    source = source_of(CONFIG, peer, ProxyHeader(address, 0) if header else None)
+    fields: Fields = ((b"X-Forwarded-For", said.encode()),) if said else ()
+    assert (visitor_of(CONFIG, source, fields) or _NOBODY) == visitor
+
+
+def test_fields_of_one_name_are_one_list() -> None:
+    source = source_of(CONFIG, "10.0.0.1", None)
+    fields = ((b"x-forwarded-for", b"198.51.100.7"), (b"X-FORWARDED-FOR", b"203.0.113.9"))
+    assert visitor_of(CONFIG, source, fields) == "203.0.113.9"
+    assert visitor_of(CONFIG, source, fields[::-1]) == "198.51.100.7"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b"\xff", b"[", b"[]", b"[2001:db8::1", b"1.2.3", b"1.2.3.4:", b"1.2.3.4:x", b"1.2.3.4:123456"],
+)
+def test_what_is_no_address_is_nobody_in_particular(said: bytes) -> None:
+    source = source_of(CONFIG, "10.0.0.1", None)
+    assert visitor_of(CONFIG, source, ((b"X-Forwarded-For", said),)) is None
+
+
+@given(st.binary(max_size=60))
+def test_whatever_a_proxy_passes_on_it_is_an_address_or_nobody(said: bytes) -> None:
+    source = source_of(CONFIG, "10.0.0.1", None)
+    visitor = visitor_of(CONFIG, source, ((b"X-Forwarded-For", said),))
+    assert visitor is None or ip_address(visitor)
+
+
+@given(st.binary(max_size=60))
+def test_a_visitor_cannot_say_who_it_is(said: bytes) -> None:
+    source = source_of(CONFIG, "203.0.113.9", None)
+    assert visitor_of(CONFIG, source, ((b"X-Forwarded-For", said),)) == "203.0.113.9"

@@ -1,0 +1,68 @@
+"""Says whose a request is, for everything that counts, limits, logs or tells the app of visitors.
+
+An address in --trusted-proxies brings other people's requests. It appends the address that it got
+each one from to X-Forwarded-For, as did the proxies before it; what stands further to the left is
+anybody's word. So the visitor is the rightmost entry that is no trusted proxy's. Where there is
+none, the request is nobody's in particular: it is counted among all, and with no one.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv6Address, ip_address
+from typing import Final
+
+from protocol.http.fields import Fields, elements, values_of
+from tunnel_server.settings.config import ServerConfig
+from tunnel_server.visitors.connection import Source
+from tunnel_server.visitors.proxy_protocol import ProxyHeader
+
+# Some proxies add the port (Azure), and then brackets (RFC 7239, 6).
+_WITH_PORT: Final = re.compile(r"\[([^\]]*)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}")
+
+
+def source_of(config: ServerConfig, peer: str, header: ProxyHeader | None) -> Source:
+    """The other side of a connection.
+
+    Args:
+        config: says which proxies are trusted.
+        peer: the address of its socket.
+        header: its PROXY header, if each has one; then the peer is trusted.
+    """
+    if header is None:
+        return Source(_address_in(peer) or peer, config.trusts(peer))
+    if header.address is None:
+        # The proxy does not see what passes: fields in its name may be anybody's.
+        return Source(peer, trusted=False)
+    return Source(header.address, config.trusts(header.address))
+
+
+def visitor_of(config: ServerConfig, source: Source, fields: Fields) -> str | None:
+    """The address of the visitor; None: nobody in particular.
+
+    Args:
+        config: says which proxies are trusted.
+        source: the other side of the connection, by its socket or its PROXY header.
+        fields: of the request.
+    """
+    if not source.trusted:
+        # A trusted one here names nobody, and does not see what passes.
+        return None if config.trusts(source.address) else source.address
+    entries = elements(b",".join(values_of(fields, b"x-forwarded-for")))
+    for entry in reversed(entries):
+        address = _address_in(entry.decode("latin-1"))
+        if address is None or not config.trusts(address):
+            return address
+    return None
+
+
+def _address_in(entry: str) -> str | None:
+    """The address in an entry; None where it is a word, such as `unknown`, or nothing."""
+    match = _WITH_PORT.fullmatch(entry)
+    try:
+        parsed = ip_address((match[1] or match[2]) if match else entry)
+    except ValueError:
+        return None
+    if isinstance(parsed, IPv6Address):
+        parsed = parsed.ipv4_mapped or parsed
+    return str(parsed)
