@@ -33,6 +33,7 @@ class Options(NamedTuple):
     """The options of one claim; a field's default is what its absence means."""
 
     ws_keepalive_s: int = 0  # when an idle WebSocket is pinged; 0 for never
+    release: bool = False  # the name is given up instead, and refused with `name-released`
 
     def as_map(self) -> dict[str, object]:
         """Return what a claim carries: every option that differs from its default."""
@@ -57,11 +58,22 @@ class SecondsWithin(NamedTuple):
         return type(value) is int and self.least <= value <= self.most
 
 
+class Yes(NamedTuple):
+    """A kind: `true`; for no there is the absence."""
+
+    def __str__(self) -> str:
+        return "true, or absent"
+
+    def allows(self, value: object) -> bool:
+        """Whether a value is of this kind."""
+        return value is True
+
+
 class Option(NamedTuple):
     """A row of the table: one option that this version knows."""
 
     name: str  # in a claim's map
-    kind: SecondsWithin
+    kind: SecondsWithin | Yes
     default: object  # without it in the map; it need not be of the kind
 
     def read(self, value: object) -> object:
@@ -74,6 +86,7 @@ class Option(NamedTuple):
 # One row for each field of Options, in the same order.
 OPTIONS: Final = (
     Option("ws-keepalive", SecondsWithin(WS_KEEPALIVE_MIN_S, WS_KEEPALIVE_MAX_S), default=0),
+    Option("release", Yes(), default=False),
 )
 
 

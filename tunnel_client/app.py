@@ -43,16 +43,16 @@ def run(config: ClientConfig) -> int:
         return trio.run(_main, config)
 
 
-def release(config: ClientConfig, name: str) -> None:
-    """Give a name up. Raises ReleaseFailed."""
+def release(config: ClientConfig, name: str) -> str:
+    """Give a name up; returns what to say of it. Raises ReleaseFailed."""
     log_writer = set_up_logging(LEVELS[config.log_level])
     with writing(log_writer):
-        trio.run(_release, config, name)
+        return trio.run(_release, config, name)
 
 
-async def _release(config: ClientConfig, name: str) -> None:
+async def _release(config: ClientConfig, name: str) -> str:
     trio.socket.set_custom_hostname_resolver(Lookups())
-    await release_name(config, name, version())
+    return await release_name(config, name, version())
 
 
 async def _main(config: ClientConfig) -> int:

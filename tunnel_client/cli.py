@@ -101,11 +101,10 @@ def _release(asked: Asked) -> int:
     from tunnel_client.uplink.release import ReleaseFailed
 
     try:
-        release(config, name)
+        return say(PROGRAM, release(config, name))
     except ReleaseFailed as error:
         complain(PROGRAM, str(error))
         return EXIT_REFUSED if error.final else EXIT_FAILED
-    return say(PROGRAM, f"{name} is nobody's now on {config.server_url}")
 
 
 def _gathered(asked: Asked) -> Gathered:

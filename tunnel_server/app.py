@@ -38,10 +38,10 @@ from tunnel_server.observing.events import ServerDraining
 from tunnel_server.observing.output import Output, listening, stdout_writer
 from tunnel_server.observing.strangers import Sparing
 from tunnel_server.owners.authenticator import KEY, Authenticator
-from tunnel_server.owners.names import Kept, KeptNames
+from tunnel_server.owners.names import Change, Kept, KeptNames
 from tunnel_server.owners.ownership import Ownership
 from tunnel_server.owners.places import open_authenticator, open_names
-from tunnel_server.owners.store import Store, StoreUnusableError
+from tunnel_server.owners.store import Store, StoreUnusableError, first_names
 from tunnel_server.owners.store_writer import StoreWriter
 from tunnel_server.settings.config import ServerConfig
 from tunnel_server.settings.rows import PROGRAM
@@ -144,18 +144,19 @@ def build_directory(
             written = {n: kept for n, kept in written.items() if not kept.owner.startswith(KEY)}
         names.read(written)
 
-    writer = None if store is None else StoreWriter(store, config.apex, read)
-    changed = _nowhere if writer is None else writer.changed
+    def changed(name: str, change: Change) -> None:
+        if change is None:
+            registry.forget(name)
+        if writer is not None:
+            writer.changed(name, change)
+
+    written = {} if store is None else first_names(store, config.names_key)
+    writer = None if store is None else StoreWriter(store, config.names_key, read, written)
     url_of = partial(config.public_url_for, port=config.bind_port)
     registry = Registry(url_of, os.urandom, lambda name: names.get(name) is not None)
     names = KeptNames(config.keep_names_s, lambda name: registry.find(name) is not None, changed)
-    if store is not None:
-        read(store.names_of(config.apex))
+    read(written)
     return Directory(config, ownership, registry, names, version=version()), writer
-
-
-def _nowhere(name: str, kept: Kept | None) -> None:
-    """Keep it in memory alone."""
 
 
 async def _take_over(config: ServerConfig) -> Takeover | None:

@@ -7,6 +7,8 @@ in the other's log. (The id is no secret: a resume needs the session's secret be
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from protocol import FRAMES
@@ -16,6 +18,7 @@ from protocol.mux.printing import RECEIVED, SENT, message_lines
 
 # 32 bits: of a thousand sessions of one log two are alike once in ten thousand logs.
 _SHOWN_BYTES: Final = 4
+NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 
 
 class SessionLog(logging.LoggerAdapter[logging.Logger]):
@@ -24,11 +27,14 @@ class SessionLog(logging.LoggerAdapter[logging.Logger]):
     Args:
         logger: the module's own.
         session_id: the session's public id; never its secret.
+        extra: what else its records carry, for filters.
     """
 
-    def __init__(self, logger: logging.Logger, session_id: bytes) -> None:
+    def __init__(
+        self, logger: logging.Logger, session_id: bytes, extra: Mapping[str, object] = NOTHING
+    ) -> None:
         self.session_id = session_id
-        super().__init__(logger, {"ids": f"session {self.shown}: "})
+        super().__init__(logger, {**extra, "ids": f"session {self.shown}: "})
 
     def __repr__(self) -> str:
         return f"<SessionLog {self.shown} {self.logger.name}>"
@@ -40,7 +46,11 @@ class SessionLog(logging.LoggerAdapter[logging.Logger]):
 
     def by(self, logger: logging.Logger) -> SessionLog:
         """Return the log of the same session for another module."""
-        return SessionLog(logger, self.session_id)
+        return SessionLog(logger, self.session_id, self.extra or NOTHING)
+
+    def carrying(self, extra: Mapping[str, object]) -> SessionLog:
+        """Return one whose records carry this, too."""
+        return SessionLog(self.logger, self.session_id, extra)
 
 
 class TracedTransport:

@@ -242,7 +242,7 @@ _CLAIM: Final[_Shape] = {
     "options": _is_options,
     "default": _is_text,
 }
-_CLAIM_ABSENT: Final = {"default": ""}  # of clients up to 0.2
+_CLAIM_ABSENT: Final = {"default": None}  # of clients up to 0.2
 _CLAIMED: Final[_Shape] = {"claim": _is_uint, "name": _is_text, "url": _is_text}
 _SAID: Final[_Shape] = {"claim": _is_uint, "code": _is_code, "message": _is_text}
 _GOAWAY: Final[_Shape] = {"code": _is_code, "message": _is_text, "deadline_s": _is_seconds}
@@ -255,11 +255,10 @@ def _read_map(
     value = unpack(body)
     if type(value) is not dict:
         raise _fail("body")
-    value = {**absent, **value}
     for key, fits in shape.items():
-        if not fits(value.get(key)):
+        if not fits(value.get(key)) and (key in value or key not in absent):
             raise _fail(key)
-    return [value[key] for key in shape]
+    return [value.get(key, absent.get(key)) for key in shape]
 
 
 def read_hello(body: bytes) -> Hello:
@@ -322,8 +321,11 @@ def pack(value: object) -> bytes:
 
 
 def pack_map(message: _MapMessage) -> bytes:
-    """Pack one of the messages that are maps. A text for people is cut to what the wire carries."""
-    said = message._asdict()
+    """Pack one of the messages that are maps, without the keys that it leaves out (None).
+
+    A text for people is cut to what the wire carries.
+    """
+    said = {key: value for key, value in message._asdict().items() if value is not None}
     if "message" in said:
         said["message"] = _clip(said["message"])
     return pack(said)

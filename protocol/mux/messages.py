@@ -78,7 +78,8 @@ class Resumed(NamedTuple):
 class Claim(NamedTuple):
     """The client asks for a name. `start` is false when a reconnect asks.
 
-    `default` is the name that it would have if nobody had chosen one; empty: it knows none.
+    `default` is the name that it would have if nobody had chosen one; empty: it knows none; None:
+    it does not say, as clients up to 0.2.
     """
 
     claim: int
@@ -86,7 +87,7 @@ class Claim(NamedTuple):
     instance: bytes
     start: bool
     options: Mapping[str, object]
-    default: str = ""
+    default: str | None = None
 
 
 class Claimed(NamedTuple):

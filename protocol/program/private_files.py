@@ -54,8 +54,10 @@ def check_place(path: Path, *, links: bool = True) -> None:
         UnsafePathError: that is so; with the line that changes it.
     """
     check_folder(path.parent)
-    if not links and path.is_symlink():
-        raise UnsafePathError(f"{path} is a symlink, which has no place there: delete it")
+    if path.is_symlink():
+        if not links:
+            raise UnsafePathError(f"{path} is a symlink, which has no place there: delete it")
+        check_folder(Path(os.path.realpath(path)).parent)
     _check_if_there(path)
 
 

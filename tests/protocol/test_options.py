@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
-from protocol.options import OPTIONS, OptionError, Options, read_options
+from protocol.options import OPTIONS, OptionError, Options, SecondsWithin, Yes, read_options
 
 WIRE = Path(__file__).parents[2] / "docs" / "protocol.md"
 
@@ -63,5 +63,9 @@ def test_the_specification_has_each_option_with_its_limits() -> None:
         r"^\| `([a-z-]+)` \| integer, ([\d,]+) to ([\d,]+): seconds", section, re.MULTILINE
     )
     assert [(name, int(a.replace(",", "")), int(b.replace(",", ""))) for name, a, b in said] == [
-        (option.name, option.kind.least, option.kind.most) for option in OPTIONS
+        (option.name, option.kind.least, option.kind.most)
+        for option in OPTIONS
+        if isinstance(option.kind, SecondsWithin)
     ]
+    switches = [option.name for option in OPTIONS if isinstance(option.kind, Yes)]
+    assert re.findall(r"^\| `([a-z-]+)` \| true \|", section, re.MULTILINE) == switches

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from base64 import urlsafe_b64encode
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -75,8 +76,11 @@ def choose_credential(
 def key_for(install_key: str, server: ServerUrl) -> str:
     """The install key as this server gets it: the HMAC-SHA256 of the server's origin (RFC 2104).
 
-    With it nobody learns what another server believes, and it is the same after each restart.
+    With it nobody learns what another server believes, and it is the same after each restart. All
+    names of this machine are one.
     """
+    if is_loopback(server.host):
+        server = replace(server, host="localhost")
     mac = hmac.digest(install_key.encode(), str(server).encode(), hashlib.sha256)
     return "ti_" + urlsafe_b64encode(mac).decode("ascii").rstrip("=")
 

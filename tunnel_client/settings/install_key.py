@@ -13,7 +13,7 @@ import secrets
 from pathlib import Path
 
 from protocol.errors import ConfigError
-from protocol.program.private_files import warning_of
+from protocol.program.private_files import as_owner_of, warning_of
 from tunnel_client.settings.tokens import read_token
 
 FILE_NAME = "install-key"
@@ -31,7 +31,8 @@ def install_key(state_folder: Path) -> tuple[str, str]:
     key = f"ti_{secrets.token_urlsafe(_RANDOM_BYTES)}"
     try:
         if not path.exists():
-            _store(path, key)
+            with as_owner_of(path):
+                _store(path, key)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         return key, (

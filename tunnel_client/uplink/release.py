@@ -1,7 +1,7 @@
-"""Giving a kept name up: one connection, one claim, and its release for good.
+"""Giving a kept name up: one connection, and a claim whose option says so.
 
-A name that is claimed is shown to be its owner's, or nobody's. The claim is a reconnect's (`start`
-is false), so that a client that serves under the name keeps it.
+Nothing is claimed: the answer is a refusal, whose code says whether the name was released. A client
+that serves under the name keeps it.
 """
 
 from __future__ import annotations
@@ -14,22 +14,21 @@ from typing import Final
 import trio
 
 from protocol.drivers.session import Session, SessionEvent
-from protocol.drivers.stream import TunnelStream
 from protocol.errors import HandshakeRefused, TunnelError
 from protocol.limits import HANDSHAKE_TIMEOUT_S
 from protocol.mux.control import Heartbeat
 from protocol.mux.core import Core
 from protocol.mux.events import ClaimAnswered, GoingAway
 from protocol.mux.messages import Claim, Refused, Welcome
+from protocol.options import Options
 from protocol.program.text import printable
 from tunnel_client.settings.config import ClientConfig
 from tunnel_client.uplink.connect import ConnectFailed, open_stream
 from tunnel_client.uplink.opening import failure_of, open_transport
 
-FOR_GOOD: Final = "name-released"
-_CLAIM: Final = 1
-_WORDS_MAX: Final = 8  # of the server; two are asked for
-_LOST: Final = "the connection to the server was lost before it had answered"
+RELEASED: Final = "name-released"
+_OPTIONS: Final = Options(release=True).as_map()
+_WORDS_MAX: Final = 8  # of the server; one is asked for
 
 
 class ReleaseFailed(TunnelError):
@@ -44,37 +43,49 @@ class ReleaseFailed(TunnelError):
         self.final = final
 
 
-async def release_name(config: ClientConfig, name: str, version: str) -> None:
+async def release_name(config: ClientConfig, name: str, version: str) -> str:
     """Make a name nobody's, if it is this owner's or nobody's. Cancellation drops the connection.
 
     Args:
         config: where the server is, and what to show it.
         version: of this program.
 
+    Returns: what the server says about it, for the person.
+
     Raises:
         ReleaseFailed: it could not be done; the text is for the person.
     """
-    url = str(config.server_url)
     try:
         stream = await open_stream(config.server_url, config.proxy, config.server_ca)
     except ConnectFailed as error:
         raise ReleaseFailed(str(error), final=False) from None
-    failure: BaseException | None = None
+    answer: Refused | ConnectFailed | HandshakeRefused
     try:
         async with trio.open_nursery() as nursery:
-            await _release_on(nursery, stream, config, name, version)
+            answer = await _release_on(nursery, stream, config, name, version)
             nursery.cancel_scope.cancel()
     except* Exception as group:  # noqa: BLE001  # the library's own are among them
-        failure = group
+        answer = failure_of(group, str(config.server_url))
     finally:
         await trio.aclose_forcefully(stream)
-    if failure is not None:
-        raise _not_released(failure, url) from None
+    return _said(answer, config)
+
+
+def _said(answer: Refused | ConnectFailed | HandshakeRefused, config: ClientConfig) -> str:
+    """The server's words. Raises ReleaseFailed."""
+    if isinstance(answer, ConnectFailed):
+        raise ReleaseFailed(printable(str(answer)), final=False)
+    if answer.code == "unknown-option":
+        text = f"{config.server_url} keeps no names: it is older than this client"
+        raise ReleaseFailed(text, final=True)
+    if answer.code != RELEASED:
+        raise ReleaseFailed(printable(answer.message), final=True)
+    return printable(answer.message)
 
 
 async def _release_on(
     nursery: trio.Nursery, stream: trio.abc.Stream, config: ClientConfig, name: str, version: str
-) -> None:
+) -> Refused:
     transport, welcome = await open_transport(nursery, stream, config, version)
     assert isinstance(welcome, Welcome)  # no session was asked for
     said, heard = trio.open_memory_channel[SessionEvent](_WORDS_MAX)
@@ -86,24 +97,15 @@ async def _release_on(
         ),
         transport,
         session_id=welcome.session,
-        on_stream=_refuse,
         on_event=partial(_pass_on, said),
         on_closed=said.close,
     )
     nursery.start_soon(session.run)
-    session.claim(Claim(_CLAIM, name, os.urandom(16), start=False, options={}))
+    session.claim(Claim(1, name, os.urandom(16), start=False, options=_OPTIONS, default=""))
     with trio.fail_after(HANDSHAKE_TIMEOUT_S):
-        await _hear_answer(heard, name)
-        session.release(_CLAIM, FOR_GOOD, "nobody is to keep it")
-        # The server answers a goaway after it has read what came before.
-        session.goaway("shutting-down", "all is said", 0)
-        await _hear_goodbye(heard)
+        answer = await _answer(heard)
     session.close("all is said")
-
-
-def _refuse(stream: TunnelStream) -> None:
-    """Turn away a visitor of the moment in which the name was held."""
-    stream.cancel("refused")
+    return answer
 
 
 def _pass_on(said: trio.MemorySendChannel[SessionEvent], event: SessionEvent) -> None:
@@ -112,24 +114,12 @@ def _pass_on(said: trio.MemorySendChannel[SessionEvent], event: SessionEvent) ->
         said.send_nowait(event)
 
 
-async def _hear_answer(heard: trio.MemoryReceiveChannel[SessionEvent], name: str) -> None:
+async def _answer(heard: trio.MemoryReceiveChannel[SessionEvent]) -> Refused:
     async for event in heard:
         if isinstance(event, GoingAway):
             raise ConnectFailed(f"the server stops ({event.goaway.message})")
         if isinstance(event, ClaimAnswered):
             if isinstance(event.answer, Refused):
-                raise HandshakeRefused(event.answer.code, f"{name}: {event.answer.message}")
-            return
-    raise ConnectFailed(_LOST)
-
-
-async def _hear_goodbye(heard: trio.MemoryReceiveChannel[SessionEvent]) -> None:
-    async for event in heard:
-        if isinstance(event, GoingAway):
-            return
-    raise ConnectFailed(_LOST)
-
-
-def _not_released(error: BaseException, url: str) -> ReleaseFailed:
-    failure = failure_of(error, url)
-    return ReleaseFailed(printable(str(failure)), final=isinstance(failure, HandshakeRefused))
+                return event.answer
+            raise ConnectFailed("the server gave the name where it was to take it")
+    raise ConnectFailed("the connection to the server was lost before it had answered")

@@ -20,7 +20,7 @@ from tunnel_server.admin.control_socket import (
 )
 from tunnel_server.admin.name_commands import NameCommands
 from tunnel_server.listening.local import PlaceError, connect
-from tunnel_server.owners.names import Kept, KeptNames
+from tunnel_server.owners.names import Change, KeptNames
 from tunnel_server.owners.store import Store
 
 Command = Mapping[str, object]
@@ -65,7 +65,7 @@ def do_in_store(store: Store, domain: str, command: Mapping[str, Any]) -> Answer
     Raises:
         NotDoneError: it cannot be done.
     """
-    changes: dict[str, Kept | None] = {}
+    changes: dict[str, Change] = {}
     names = KeptNames(1, lambda _: False, changes.__setitem__)
     names.read(store.names_of(domain))
     commands = NameCommands(names, dict, lambda: datetime.now(UTC).timestamp())

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 from protocol.names import NAME_RULE, is_legal_name
+from tunnel_server.owners.auth_file import is_owner
 from tunnel_server.owners.names import Kept, KeptNames
 
 Answer = dict[str, object]
-
-_OWNER_MAX_CHARS: Final = 100  # that of an install key has 68
 
 
 class NameCommands:
@@ -65,7 +64,7 @@ class NameCommands:
 
     def _give(self, asked: Mapping[str, Any]) -> Answer:
         name, owner = _name(asked), asked.get("owner")
-        if not isinstance(owner, str) or not 0 < len(owner) <= _OWNER_MAX_CHARS:
+        if not isinstance(owner, str) or not is_owner(owner):
             raise ValueError("an owner is the name of a token, or one that `name list` shows")
         if not self._names.are_kept:
             raise ValueError("this server keeps no names (--keep-names 0)")

@@ -88,7 +88,17 @@ class Operator:
         folder = self._config.state_dir
         with as_owner_of(folder / FILE_NAME):
             answer = trio.run(ask_one, folder, self._binds, command)
-            return self._do_in_store(command) if answer is None else answer
+            if answer is None:
+                self._check_that_none_runs()
+                return self._do_in_store(command)
+            return answer
+
+    def _check_that_none_runs(self) -> None:
+        """Write no store behind the back of a server that has it, on whatever address."""
+        folder = self._config.state_dir
+        if others := trio.run(ask_each, folder, binds_in(folder), {"do": "status"}):
+            where = " and ".join(str(other["bind"]) for other in others)
+            raise NotDoneError(f"{self._nobody}, but on {where}: say by --bind which is meant")
 
     def _do_in_store(self, command: Mapping[str, Any]) -> Mapping[str, Any]:
         path = self._config.state_dir / FILE_NAME
@@ -98,6 +108,6 @@ class Operator:
             check_place(path, links=False)
         try:
             with closing(open_store(path)) as store:
-                return do_in_store(store, self._config.apex, command)
+                return do_in_store(store, self._config.names_key, command)
         except sqlite3.Error as error:
             raise NotDoneError(f"{path} cannot be written: {error}") from None

@@ -5,10 +5,12 @@
                     <-        sockets N          with N descriptors (SCM_RIGHTS)
     accepting       ->
                     <-        stopping           or given-up, when `accepting` took too long
+    going-on        ->                           only when no word came in time
 
 They meet at a unix socket in the state folder, one for each address that is listened on. Until it
-has said `stopping` the running one goes on as if nothing had happened, whatever becomes of the
-other. Both share the sockets for a moment: nothing is closed, so nothing in their queues is lost.
+has said `stopping`, or hears `going-on`, the running one goes on, whatever becomes of the other;
+only claims of names wait from the moment at which it gives the sockets. Both share these for a
+moment: nothing is closed, so nothing in their queues is lost.
 
 Here is what the two have in common; `offer` is the running one's side, `takeover` the new one's.
 """
@@ -20,6 +22,7 @@ import os
 import socket
 import struct
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +37,7 @@ SOCKETS: Final = "sockets"
 ACCEPTING: Final = "accepting"
 STOPPING: Final = "stopping"
 GIVEN_UP: Final = "given-up"
+GOING_ON: Final = "going-on"
 BUSY: Final = "busy"
 
 # Each step is a message on this machine, and what goes before it takes milliseconds.
@@ -84,11 +88,24 @@ async def next_word(stream: trio.SocketStream, within_s: float) -> str:
     return said.decode("ascii", "replace").removesuffix("\n")
 
 
-async def expect(stream: trio.SocketStream, word: str, within_s: float) -> None:
-    """Wait for this word. Raises as `next_word`, and HandoverError for any other word."""
-    said = await next_word(stream, within_s)
+async def has_heard(stream: trio.SocketStream, word: str) -> bool:
+    """Whether the other has said this last, and ended."""
+    said = b""
+    with suppress(trio.BrokenResourceError), trio.move_on_after(STEP_S):
+        while more := await stream.receive_some(_WORD_MAX_BYTES):
+            said = (said + more)[-_WORD_MAX_BYTES:]
+    return said.endswith(f"{word}\n".encode())
+
+
+async def expect(stream: trio.SocketStream, word: str, within_s: float) -> str:
+    """Wait for this word. Raises as `next_word`, and HandoverError for any other word.
+
+    Returns: what stands behind it, of one that has not waited for an answer.
+    """
+    said, _, behind = (await next_word(stream, within_s)).partition("\n")
     if said != word:
         raise HandoverError(f"the other process said {said!r}, not {word!r}")
+    return behind
 
 
 async def send_sockets(stream: trio.SocketStream, sockets: Sequence[socket.socket]) -> None:

@@ -16,11 +16,13 @@ from tunnel_server.listening.handover import (
     ACCEPTING_S,
     BUSY,
     GIVEN_UP,
+    GOING_ON,
     STEP_S,
     STOPPING,
     TAKE,
     HandoverError,
     expect,
+    has_heard,
     say,
     send_sockets,
 )
@@ -101,18 +103,23 @@ class Offer:
             await expect(stream, TAKE, STEP_S)
             self._hand_over_of.begins()
             await send_sockets(stream, self._sockets)
-            await self._wait_until_it_accepts(stream)
+            behind = await self._wait_until_it_accepts(stream)
             await self._hand_over_of.is_certain()
-            await say(stream, STOPPING)
+            try:
+                await say(stream, STOPPING)
+            except trio.BrokenResourceError:  # it has ended, or goes on since we were too slow
+                if behind != GOING_ON and not await has_heard(stream, GOING_ON):
+                    raise
             self.taken.set()
-        finally:
+        except Exception:
+            self._hand_over_of.is_off()
+            raise
+        finally:  # cancelled, this one stops: then it is for the other to go on
             self._busy = False
-            if not self.taken.is_set():
-                self._hand_over_of.is_off()
 
-    async def _wait_until_it_accepts(self, stream: trio.SocketStream) -> None:
+    async def _wait_until_it_accepts(self, stream: trio.SocketStream) -> str:
         try:
-            await expect(stream, ACCEPTING, ACCEPTING_S)
+            return await expect(stream, ACCEPTING, ACCEPTING_S)
         except HandoverError:
             with suppress(trio.BrokenResourceError):  # it has ended, and needs no word
                 await say(stream, GIVEN_UP)

@@ -17,6 +17,7 @@ from typing import Final
 
 from protocol.errors import TunnelError
 from tunnel_server.settings.config import ServerConfig, bind_address
+from tunnel_server.settings.reach import is_loopback
 
 FIRST_PASSED_FD: Final = 3  # SD_LISTEN_FDS_START of sd_listen_fds(3)
 PASSED_MAX: Final = 16  # more than an address for each network card is a mistake
@@ -142,6 +143,6 @@ def with_address_of(config: ServerConfig, sockets: Sequence[socket.socket]) -> S
     Of several addresses it is one that is not loopback, if there is one.
     """
     addresses = [(str(ip_address(s.getsockname()[0])), s.getsockname()[1]) for s in sockets]
-    public = [address for address in addresses if not ip_address(address[0]).is_loopback]
+    public = [address for address in addresses if not is_loopback(address[0])]
     host, port = (public or addresses)[0]
     return replace(config, bind_host=host, bind_port=port)

@@ -11,6 +11,7 @@ import trio
 
 from tunnel_server.listening.handover import (
     ACCEPTING,
+    GOING_ON,
     STEP_S,
     STOPPING,
     TAKE,
@@ -44,7 +45,8 @@ class Takeover:
     async def accepting(self) -> None:
         """Tell the other that this process accepts, so that it stops. Call it once.
 
-        If the other died, or does not answer, that is logged, and this process goes on.
+        If the other died, or does not answer, that is logged, and this process goes on. It says so
+        to the other, which may only be slow, and then stops, too.
 
         Raises:
             HandoverError: the other had given up waiting, and goes on itself: this one must stop.
@@ -56,6 +58,8 @@ class Takeover:
                 answer = await next_word(self._stream, STEP_S)
             except (trio.BrokenResourceError, HandoverError) as error:
                 log.warning("the server that ran before did not say that it stops: %s", error)
+                with suppress(trio.BrokenResourceError):
+                    await say(self._stream, GOING_ON)
                 return
         if answer != STOPPING:
             raise HandoverError("the running server has waited too long for this one, and goes on")

@@ -82,9 +82,11 @@ class Sparing(logging.Filter):
         return f"<Sparing {len(self._told)} kinds, {self._left_out} left out>"
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a record is told; see logging.Filter."""
+        """Whether a record is told; see logging.Filter. An operator has asked for the lowest."""
         stranger = getattr(record, "stranger", None)
-        return stranger is None or self.may_tell(record, stranger, trio.current_time())
+        if stranger is None or record.levelno < logging.INFO:
+            return True
+        return self.may_tell(record, stranger, trio.current_time())
 
     def may_tell(
         self, record: logging.LogRecord, stranger: tuple[str, str | None], now: float

@@ -23,6 +23,7 @@ from tunnel_server.owners.tokens import digest_of
 NAME_RULE: Final = "1 to 64 of letters, digits, . _ @ and -, beginning with a letter or digit"
 # A name never has a colon, so that it cannot be taken for the `key:` owner of an open server.
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+_KEY: Final = re.compile(r"key:[0-9a-f]{64}")
 _LINE: Final = re.compile(rf"({_NAME.pattern})[ \t]+sha256:([0-9A-Fa-f]{{64}})")
 # Room for 10,000 tokens; a path to something endless must not fill the memory.
 MAX_AUTH_FILE_BYTES: Final = 2 * 1024 * 1024
@@ -60,6 +61,11 @@ def add_token(path: Path, name: str, token: str) -> None:
         raise _unusable(path, error) from None
 
 
+def is_owner(owner: str) -> bool:
+    """Whether this can be an owner: the name of a token, or the digest of an install key."""
+    return _NAME.fullmatch(owner) is not None or _KEY.fullmatch(owner) is not None
+
+
 class AuthFile:
     """The tokens of a file, as it was when it was looked at.
 
@@ -69,6 +75,7 @@ class AuthFile:
     Args:
         path: it need not be there.
         check: refuses a path that others may write to, before each reading.
+        needed: nobody may connect without a token.
 
     Attributes:
         owners: digests of tokens, and whose they are.
@@ -79,14 +86,18 @@ class AuthFile:
         UnsafePathError: others may write it.
     """
 
-    def __init__(self, path: Path, check: Callable[[Path], None] = check_place) -> None:
+    def __init__(
+        self, path: Path, check: Callable[[Path], None] = check_place, *, needed: bool = True
+    ) -> None:
         self.path = path
         self._check = check
+        self._needed = needed
         self.revision = 0
         self._seen = _signature(path)
         self._gone_since: float | None = None
+        self._complaint = ""  # what was said last of a file that cannot be used
         self.owners: Mapping[bytes, str] = self._load()
-        if not self.owners:
+        if needed and not self.owners:
             command = f"tunnel-server token create NAME --auth-file {path}"
             log.warning("no token in %s yet, so nobody can connect: %s", path, command)
 
@@ -110,10 +121,12 @@ class AuthFile:
             self._take(owners, seen)
 
     def _take(self, owners: Mapping[bytes, str], seen: tuple[int, ...]) -> None:
-        self._seen, self._gone_since = seen, None
+        self._seen, self._gone_since, self._complaint = seen, None, ""
+        if owners == self.owners:
+            return
         self.owners = owners
         self.revision += 1
-        if owners:
+        if owners or not self._needed:
             log.info("%s has changed: %d tokens", self.path, len(owners))
         else:
             log.warning("no token in %s any more, so nobody can connect", self.path)
@@ -127,8 +140,12 @@ class AuthFile:
         short = isinstance(cause, OSError) and cause.errno in _SHORTAGES
         if short or (isinstance(cause, OSError) and self._may_come_back(now)):
             return  # nothing is wrong with the file, or not for long: read it the next time
-        self._seen, self._gone_since = seen, None  # a bad file is complained about once
-        log.error("%s; the tokens read before still hold", error)
+        self._gone_since = None
+        if cause is None and not isinstance(error, UnsafePathError):
+            self._seen = seen  # its content is wrong, and stays so until it changes
+        if str(error) != self._complaint:
+            self._complaint = str(error)
+            log.error("%s; the tokens read before still hold", error)
 
     def _may_come_back(self, now: float) -> bool:
         if self._gone_since is None:
@@ -203,7 +220,8 @@ def _signature(path: Path) -> tuple[int, ...]:
         status = path.stat()
     except OSError as error:
         return (error.errno or 0,)
-    return (status.st_mtime_ns, status.st_size, status.st_ino)
+    # chmod and chown, which may be what a complaint asked for, change ctime alone.
+    return (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
 
 
 def _unusable(path: Path, error: OSError) -> ConfigError:

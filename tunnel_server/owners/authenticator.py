@@ -1,4 +1,7 @@
-"""The Ownership that today's tokens give: an owner for each, and every name to everybody."""
+"""The Ownership that today's tokens give: an owner for each, who may have any name.
+
+Whether a name is somebody's already is the matter of `names`.
+"""
 
 from __future__ import annotations
 
@@ -59,5 +62,5 @@ class Authenticator:
         return owner or (f"{KEY}{digest.hex()}" if self._everybody else None)
 
     def may_claim(self, owner: str, name: str) -> bool:
-        """Return True: a name is nobody's for longer than it is held."""
+        """Return True: tokens say nothing about names."""
         return True

@@ -44,6 +44,17 @@ class Kept(NamedTuple):
         return f"<Kept {'chosen' if self.chosen else 'made up'} of {self.owner[:14]}>"
 
 
+class Seen(NamedTuple):
+    """A name that was live, while it is still this owner's."""
+
+    owner: str
+    seen_at: float
+
+
+Change = Kept | Seen | None
+"""News of a name; None: it is nobody's."""
+
+
 class _Share:
     """Kept names in the order in which they were last seen, the made-up ones for themselves."""
 
@@ -89,14 +100,14 @@ class KeptNames:
     Args:
         keep_s: how long a name that went is its owner's; 0: no longer than it is held.
         is_live: whether a session holds a name now.
-        changed: is told a name and what it is now; None: nobody's.
+        changed: is told a name and what has become of it.
     """
 
     def __init__(
         self,
         keep_s: float,
         is_live: Callable[[str], bool],
-        changed: Callable[[str, Kept | None], None],
+        changed: Callable[[str, Change], None],
     ) -> None:
         self._keep_s = keep_s
         self._is_live = is_live
@@ -128,14 +139,16 @@ class KeptNames:
     def read(self, names: Mapping[str, Kept]) -> None:
         """Take what was written down, before this started or by another program since.
 
-        Where both have something, a name that is live here is what it is here.
+        Where both have something, a name that is live here is what it is here. What has not changed
+        stays where it is: another server's every write is no reason to sort ten thousand names.
         """
         for name in [name for name in self._names if name not in names]:
             if not self._is_live(name):
                 self._forget(name)
-        for name, kept in sorted(names.items(), key=lambda item: item[1].seen_at):
+        news = [(name, kept) for name, kept in names.items() if self._names.get(name) != kept]
+        for name, kept in sorted(news, key=lambda item: item[1].seen_at):
             if not (name in self._names and self._is_live(name)):
-                self._put(name, kept)
+                self._put(name, kept, self._addresses.get(name))
 
     def may_claim(self, owner: str, name: str, now: float) -> bool:
         """Whether an owner may have a name. One that is over is forgotten."""
@@ -160,9 +173,9 @@ class KeptNames:
             return
         before = self._names.get(name)
         chosen = chosen or (before is not None and before.owner == owner and before.chosen)
-        kept = Kept(owner, chosen, now)
+        kept = Kept(owner, chosen, int(now))
         self._put(name, kept, address)
-        if before is None or before[:2] != kept[:2]:
+        if before is None or before[:2] != kept[:2] or now - before.seen_at >= SEEN_EVERY_S:
             self._changed(name, kept)
         self._make_room(owner, address)
 
@@ -172,7 +185,7 @@ class KeptNames:
             self._see(name, kept, now)
 
     def see(self, now: float) -> None:
-        """Write down which names are live; once a day is enough for each."""
+        """Write down which names are live, each once a day. It looks at all of them."""
         for name, kept in list(self._names.items()):
             if self._is_live(name) and now - kept.seen_at >= SEEN_EVERY_S:
                 self._see(name, kept, now)
@@ -187,16 +200,16 @@ class KeptNames:
 
     def give(self, name: str, owner: str, now: float) -> None:
         """Make a name this owner's, whoever's it was; as one that was chosen."""
-        kept = Kept(owner, chosen=True, seen_at=now)
+        kept = Kept(owner, chosen=True, seen_at=int(now))
         self._put(name, kept)
         self._changed(name, kept)
 
     # --- shares ---
 
     def _see(self, name: str, kept: Kept, now: float) -> None:
-        kept = kept._replace(seen_at=now)
+        kept = kept._replace(seen_at=int(now))
         self._put(name, kept, self._addresses.get(name))
-        self._changed(name, kept)
+        self._changed(name, Seen(kept.owner, kept.seen_at))
 
     def _make_room(self, owner: str, address: str | None) -> None:
         self._shrink(self._of_owner[owner], OF_OWNER_MAX)

@@ -25,7 +25,7 @@ def open_authenticator(config: ServerConfig) -> Authenticator:
     if not config.trust_state_dir:
         check_folder(config.state_dir)
     needed, path = config.authentication_required, config.tokens_file
-    file = AuthFile(path, partial(check_tokens, config)) if needed or path.exists() else None
+    file = AuthFile(path, partial(check_tokens, config), needed=needed)
     return Authenticator(file, everybody=not needed)
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from protocol.errors import TunnelError
-from tunnel_server.owners.names import Kept
+from tunnel_server.owners.names import Change, Kept, Seen
 
 FILE_NAME: Final = "state.db"
 APPLICATION_ID: Final = 0x7474756E  # "ttun"
@@ -40,8 +40,8 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     """,
 )
 
-Changes = Mapping[str, Kept | None]
-"""Names, and what each is now; None: nobody's."""
+Changes = Mapping[str, Change]
+"""Names, and what has become of each."""
 
 
 class StoreUnusableError(TunnelError):
@@ -57,11 +57,11 @@ class Store:
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
-        self._path = path
+        self.path = path
         self._version = self._data_version()
 
     def __repr__(self) -> str:
-        return f"<Store {self._path}>"
+        return f"<Store {self.path}>"
 
     def names_of(self, domain: str) -> dict[str, Kept]:
         """The kept names of a domain."""
@@ -71,18 +71,28 @@ class Store:
         return {label: Kept(owner, bool(chosen), at) for label, owner, chosen, at in rows}
 
     def write(self, domain: str, changes: Changes) -> None:
-        """Write names of a domain down, all or none of them."""
-        kept = [
-            (domain, label, name.owner, name.chosen, int(name.seen_at))
-            for label, name in changes.items()
-            if name is not None
-        ]
-        gone = [(domain, label) for label, name in changes.items() if name is None]
+        """Write names of a domain down, all or none of them.
+
+        That a name was seen is written of its owner alone: while one server drains, an operator may
+        have given the name to somebody else at the next.
+        """
+        kept, seen, gone = [], [], []
+        for label, name in changes.items():
+            match name:
+                case Kept():
+                    kept.append((domain, label, name.owner, name.chosen, int(name.seen_at)))
+                case Seen():
+                    seen.append((int(name.seen_at), domain, label, name.owner))
+                case None:
+                    gone.append((domain, label))
         with _transaction(self._connection):
             self._connection.executemany(
                 "INSERT OR REPLACE INTO name (domain, label, owner, chosen, seen_at)"
                 " VALUES (?, ?, ?, ?, ?)",
                 kept,
+            )
+            self._connection.executemany(
+                "UPDATE name SET seen_at = ? WHERE domain = ? AND label = ? AND owner = ?", seen
             )
             self._connection.executemany("DELETE FROM name WHERE domain = ? AND label = ?", gone)
 
@@ -130,7 +140,7 @@ def open_store(path: Path) -> Store:
     try:
         return _open(path)
     except sqlite3.Error as error:
-        raise StoreUnusableError(f"{path} cannot be read ({error}); {_REMEDY}") from None
+        raise StoreUnusableError(_unreadable(path, error)) from None
 
 
 def _open(path: Path) -> Store:
@@ -138,6 +148,8 @@ def _open(path: Path) -> Store:
         connection = closing_it.enter_context(closing(_connect(path)))
         connection.execute("PRAGMA synchronous = FULL")
         _check(connection, path)
+        if connection.execute("PRAGMA journal_mode").fetchone() == ("wal",):  # somebody's doing
+            connection.execute("PRAGMA journal_mode = DELETE")
         store = Store(connection, path)
         _migrate(store, connection, path)
         closing_it.pop_all()
@@ -145,6 +157,21 @@ def _open(path: Path) -> Store:
 
 
 _REMEDY: Final = "put a backup in its place (PATH.before-N is one, of an upgrade)"
+
+
+def first_names(store: Store, domain: str) -> dict[str, Kept]:
+    """The kept names of a domain, for a server that starts. Raises StoreUnusableError."""
+    try:
+        return store.names_of(domain)
+    except sqlite3.Error as error:
+        raise StoreUnusableError(_unreadable(store.path, error)) from None
+
+
+def _unreadable(path: Path, error: sqlite3.Error) -> str:
+    if error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        text = f"{path} is locked by another program, for longer than {BUSY_S:g} s"
+        return f"{text}: end it (fuser {path.name} names it), and try again"
+    return f"{path} cannot be read ({error}); {_REMEDY}"
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -223,13 +250,16 @@ def _draft_of(path: Path) -> Path:
 
 @contextmanager
 def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """One that begins as a writer, so that it cannot fail in its middle for want of the lock."""
+    """One that begins as a writer, so that it cannot fail in its middle for want of the lock.
+
+    It may fail at its end: a commit waits for those who read.
+    """
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
+        connection.execute("COMMIT")
     except BaseException:
         # SQLite has rolled back by itself after some errors, a full disk among them.
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-    connection.execute("COMMIT")

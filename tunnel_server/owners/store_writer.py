@@ -1,25 +1,32 @@
 """Changes on their way to the store: memory answers, and one worker thread writes.
 
 A claim never waits for the disk. Changes are kept by name, the newest of each, until they are
-written; so there are never more of them than there are names. While the store cannot be written
-(a full disk, a file that was deleted) they stay here, the log says so once, and it is tried again:
-what is known still holds, and nothing becomes more open.
+written; a name that was given up before it was ever written needs none. So there are never more of
+them than there are names here and in the store. While the store cannot be written (a full disk, a
+file that was deleted) they stay here, the log says so once, and it is tried again: what is known
+still holds, and nothing becomes more open.
+
+Whoever waits for the thread may go: a disk can stand still for longer than anybody can wait. What
+the thread was about to write is then written once more.
 """
 
 from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Final, TypeVar
 
 import trio
 
 from protocol.drivers.latch import Latch
-from tunnel_server.owners.names import Kept
+from tunnel_server.owners.names import Change, Kept, Seen
 from tunnel_server.owners.store import Store
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 LOOK_EVERY_S: Final = 1.0  # whether another program has written
 AGAIN_S: Final = 10.0  # after a failure
@@ -35,27 +42,40 @@ class StoreWriter:
         store: an open one.
         domain: of all names here.
         read: is given all names that are written down when another program has written.
+        stored: the names that are written down.
 
     Attributes:
         failing: the last try did not succeed; what is said of it is in the log.
     """
 
-    def __init__(self, store: Store, domain: str, read: Callable[[dict[str, Kept]], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        domain: str,
+        read: Callable[[dict[str, Kept]], None],
+        stored: Iterable[str] = (),
+    ) -> None:
         self.failing = False
         self._store = store
         self._domain = domain
         self._read = read
-        self._changes: dict[str, Kept | None] = {}
+        self._changes: dict[str, Change] = {}
+        self._stored = set(stored)  # what may be there, also if a write came to nothing
+        self._must_read = False  # a look came to nothing
         self._news = Latch()
+        self._turns = trio.Lock()
         self._thread = trio.CapacityLimiter(1)  # one connection, so one thread at a time
 
     def __repr__(self) -> str:
         state = "failing" if self.failing else "ok"
         return f"<StoreWriter {state} {len(self._changes)} to write>"
 
-    def changed(self, name: str, kept: Kept | None) -> None:
-        """Take what a name is now; None: nobody's. Never waits."""
-        self._changes[name] = kept
+    def changed(self, name: str, change: Change) -> None:
+        """Take what has become of a name. Never waits."""
+        if change is None and name not in self._stored:
+            self._changes.pop(name, None)
+            return
+        self._changes[name] = _after(self._changes, name, change)
         self._news.open()
 
     async def run(self) -> None:
@@ -67,18 +87,20 @@ class StoreWriter:
         finally:
             with trio.move_on_after(LAST_WORDS_S, shield=True):
                 await self._turn()
-            self._store.close()
+            if not self._thread.borrowed_tokens:  # else it stands still, and ends with the process
+                self._store.close()
 
     async def flush(self) -> None:
-        """Write what there is now; a store that fails keeps it, as always."""
+        """Write what there is now; a store that fails keeps it. A cancelled one goes on."""
         await self._turn()
 
     async def read_again(self) -> None:
-        """Take what is written down, as another server has left it."""
-        names = await trio.to_thread.run_sync(
-            self._store.names_of, self._domain, limiter=self._thread
-        )
-        self._take(names)
+        """Take what is written down, as another server has left it. Raises sqlite3.Error."""
+        async with self._turns:
+            self._take(await self._in_thread(partial(self._store.names_of, self._domain)))
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await trio.to_thread.run_sync(work, limiter=self._thread, abandon_on_cancel=True)
 
     async def _rest(self) -> None:
         if self.failing:
@@ -88,17 +110,29 @@ class StoreWriter:
             await self._news.wait()
 
     async def _turn(self) -> None:
-        changes, self._changes = self._changes, {}
-        written = False
-        try:
-            names = await trio.to_thread.run_sync(self._work, changes, limiter=self._thread)
-            written = True
-        except sqlite3.Error as error:
-            self._failed(error)
-            return
-        finally:
-            if not written:  # cancelled before the thread began, too
-                self._changes = {**changes, **self._changes}
+        async with self._turns:
+            changes, self._changes = self._changes, {}
+            self._stored.update(name for name, change in changes.items() if change is not None)
+            done = False
+            try:
+                names = await self._in_thread(partial(self._work, changes, self._must_read))
+                done = True
+            except sqlite3.Error as error:
+                self._failed(error)
+                return
+            finally:
+                if not done:  # cancelled before the thread began, too
+                    newer, self._changes = self._changes, changes
+                    for name, change in newer.items():
+                        self._changes[name] = _after(self._changes, name, change)
+                    self._must_read = True
+            self._written(changes, names)
+
+    def _written(self, changes: Mapping[str, Change], names: dict[str, Kept] | None) -> None:
+        self._stored.difference_update(
+            name for name, change in changes.items() if change is None and name not in self._changes
+        )
+        self._must_read = False
         if self.failing:
             log.warning("%r is written again", self._store)
         self.failing = False
@@ -111,17 +145,30 @@ class StoreWriter:
             log.error(text, self._store, error)
         self.failing = True
 
-    def _work(self, changes: dict[str, Kept | None]) -> dict[str, Kept] | None:
+    def _work(self, changes: Mapping[str, Change], must_read: bool) -> dict[str, Kept] | None:
         """In the worker thread: write, and read if somebody else has written."""
         if changes:
             self._store.write(self._domain, changes)
-        return self._store.names_of(self._domain) if self._store.has_changed() else None
+        must_read = self._store.has_changed() or must_read
+        return self._store.names_of(self._domain) if must_read else None
 
     def _take(self, names: dict[str, Kept]) -> None:
         """Changes that came meanwhile are newer than what was read."""
-        for name, kept in self._changes.items():
-            if kept is None:
-                names.pop(name, None)
-            else:
-                names[name] = kept
+        self._stored = {*names, *self._changes}
+        for name in self._changes:
+            match _after(names, name, self._changes[name]):
+                case Kept() as kept:
+                    names[name] = kept
+                case None:
+                    names.pop(name, None)
         self._read(names)
+
+
+def _after(changes: Mapping[str, Change], name: str, change: Change) -> Change:
+    """Join what has become of a name with what it had become before."""
+    if not isinstance(change, Seen) or name not in changes:
+        return change
+    before = changes[name]
+    if isinstance(before, Kept) and before.owner == change.owner:
+        return before._replace(seen_at=change.seen_at)
+    return change if isinstance(before, Seen) else before

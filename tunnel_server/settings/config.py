@@ -178,6 +178,15 @@ class ServerConfig:
         """The host that tunnels are labels of, as visitors see it."""
         return self.public_url.host if self.public_url is not None else self.domain
 
+    @property
+    def names_key(self) -> str:
+        """The domain of this server's names in the store.
+
+        Several servers of one machine have the domain `localhost`, and to each of them an install
+        key is another owner: there the port tells them apart.
+        """
+        return f"{self.apex}:{self.bind_port}" if self.public_by is None else self.apex
+
     def public_url_for(self, name: str, port: int) -> str:
         """The URL of the tunnel `name`, or of the service itself for APEX.
 

@@ -30,7 +30,7 @@ def made_public_by(
 
     Returns: words for a person that follow "since", or None: this machine alone reaches it.
     """
-    if not _is_loopback(bind_host):
+    if not is_loopback(bind_host):
         return f"it listens on {bind_host}"
     if not _is_this_machine(domain):
         return f"its domain is {domain}"
@@ -41,7 +41,8 @@ def made_public_by(
     return None
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether an IP address is this machine's alone."""
     address = ip_address(host)
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped  # what a socket that was passed may say

@@ -143,7 +143,7 @@ TABLE: Final = Table(
         ),
         Setting(
             name="keep_names",
-            kind=Duration(60, 3_650 * 86_400, zero="no longer than they are held"),
+            kind=Duration(1, 3_650 * 86_400, zero="no longer than they are held"),
             help="How long a name that went stays its owner's.",
             default="30d",
             fields=("keep_names_s",),

@@ -42,8 +42,6 @@ from tunnel_server.tunnels.directory import Directory, Login, short_owner
 
 log = logging.getLogger(__name__)
 
-NAME_RELEASED: Final = "name-released"  # the release of a claim whose name is not to be kept
-
 # A client whose resume was refused says hello next; more refusals are no client of ours.
 _RESUMES_MAX: Final = 3
 
@@ -89,7 +87,9 @@ class ControlEndpoint:
         if self._directory.config.authentication_required:
             return login
         login = login or Login(f"anonymous:{secrets.token_hex(16)}", None)
-        return login._replace(source=crowd_key(address))
+        # A proxy that names no visitor brings everybody's clients.
+        proxied = self._directory.config.trusts(address)
+        return login._replace(source=None if proxied else crowd_key(address))
 
     def _fault(self, head: RequestHead) -> Refusal | None:
         """Return what is wrong with the handshake (RFC 6455 4.2.1), or None."""
@@ -211,6 +211,8 @@ class ControlEndpoint:
             now=trio.current_time(),
         )
         session = Session(core, transport, session_id=session_id, hold_s=hold_s)
+        if config.open_to_strangers and login.is_strange:
+            session.log = session.log.carrying(by_stranger(caller.address))
         caller.log = session.log.by(log)
         session.on_event = partial(self.on_event, session)
         session.on_closed = partial(directory.end_session, session)
@@ -230,15 +232,17 @@ class ControlEndpoint:
         if isinstance(event, ClaimAsked):
             directory.gate.answer(session, partial(self._claim, session, event.claim))
         elif isinstance(event, GoingAway):
+            directory.gate.leave(session)  # what it has asked for it does not want any more
             directory.release(session)
             if not session.core.control.server_stops:  # the newest holds, and would take that back
                 session.goaway("no-error", "nothing more will be opened", 0)
         elif isinstance(event, Released):
-            for_good = event.release.code == NAME_RELEASED
-            owner = directory.sessions[session].owner if for_good else None
-            directory.release(session, event.release.claim, for_good_of=owner)
+            directory.release(session, event.release.claim)
 
     def _claim(self, session: Session, claim: Claim) -> None:
+        """Answer a claim, which may have waited at the gate: a resume meanwhile asks it again."""
+        if not session.core.control.awaits_answer(claim):
+            return
         login = self._directory.sessions[session]
         if not self._directory.is_allowed(login):
             session.close("its token is not valid any more")

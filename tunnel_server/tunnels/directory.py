@@ -15,7 +15,9 @@ import trio
 
 from protocol.drivers.session import Session
 from protocol.mux.messages import Claim, Claimed, Refused
-from protocol.names import APEX, tunnel_key
+from protocol.names import APEX, NAME_RULE, is_legal_name, tunnel_key
+from protocol.options import OptionError, read_options
+from tunnel_server.observing.strangers import by_stranger
 from tunnel_server.owners.names import KeptNames
 from tunnel_server.owners.ownership import Ownership
 from tunnel_server.owners.tokens import bearer_token, digest_of
@@ -42,6 +44,9 @@ RESERVED: Final = frozenset(
 EXPECT_S: Final = 15.0
 
 
+SEE_NAMES_EVERY_S: Final = 3_600.0  # it takes some milliseconds
+
+
 class Login(NamedTuple):
     """The owner of a session, and what it has shown.
 
@@ -56,6 +61,11 @@ class Login(NamedTuple):
 
     def __repr__(self) -> str:
         return f"<Login {self.owner}>"
+
+    @property
+    def is_strange(self) -> bool:
+        """Whether nobody has given it a token; no name of one has a colon."""
+        return ":" in self.owner
 
 
 def short_owner(owner: str) -> str:
@@ -94,6 +104,7 @@ class Directory:
         self.draining = False
         self._ownership = ownership
         self._revision = ownership.revision  # for which sessions were looked at
+        self._see_names_at = 0.0
         self._expected: dict[str, float] = {}
         """Names whose clients should come back, and until when."""
 
@@ -118,9 +129,9 @@ class Directory:
 
     def is_allowed(self, login: Login) -> bool:
         """Whether a session may still be what it was: its token may have been taken away."""
-        if not self.config.authentication_required:
-            return True
-        return login.digest is not None and self._ownership.owner_of(login.digest) == login.owner
+        if login.digest is None:
+            return not self.config.authentication_required
+        return self._ownership.owner_of(login.digest) == login.owner
 
     def look_at_owners(self) -> None:
         """Once a second: close every session whose token is not valid any more."""
@@ -147,8 +158,11 @@ class Directory:
             self.parking.release(name)
 
     def sweep(self, now: float) -> None:
-        """Once a second: end what has waited for its time."""
+        """Once a second: end what has waited for its time, and note which names are live."""
         self.resumes.sweep(now, self.registry.holders())
+        if now >= self._see_names_at:
+            self._see_names_at = now + SEE_NAMES_EVERY_S
+            self.names.see(self.wall_time())
         for name in [name for name, until in self._expected.items() if now >= until]:
             del self._expected[name]
             self.registry.unreserve(name)
@@ -186,59 +200,79 @@ class Directory:
         if self.draining:
             return Refused(claim.claim, "draining", "the server stops")
         login, now = self.sessions[session], self.wall_time()
+        if claim.options.get("release"):
+            return self._given_up(login.owner, claim)
         refused = self._why_not(login.owner, claim, now) if claim.name else None
         answer = refused or self.registry.claim(session, login.owner, claim)
         if isinstance(answer, Claimed):
             self._expected.pop(answer.name, None)
             self.parking.release(answer.name)
-            self._keep(answer.name, login, now)
+            self._keep(answer.name, login, claim, now)
         return answer
 
-    def _keep(self, name: str, login: Login, now: float) -> None:
-        """Not a name that the server made up, nor for a client that could not show it came back."""
+    def _given_up(self, owner: str, claim: Claim) -> Refused:
+        """Make a name nobody's, if it is this owner's; the answer is a refusal in any case."""
+        name = claim.name
+        try:
+            read_options(claim.options)
+        except OptionError as error:
+            return Refused(claim.claim, error.code, str(error))
+        if not is_legal_name(name):
+            return Refused(claim.claim, "name-invalid", f"a name is {NAME_RULE}")
+        kept, tunnel = self.names.get(name), self.registry.find(name)
+        held_by = kept.owner if kept is not None else tunnel.owner if tunnel is not None else owner
+        if held_by != owner:
+            return Refused(claim.claim, "name-taken", f"{name} is another owner's")
+        if tunnel is not None:
+            text = f"a client of yours serves under {name}: stop it first"
+            return Refused(claim.claim, "name-taken", text)
+        was = "is nobody's now" if self.names.release(name) else "was nobody's"
+        return Refused(claim.claim, "name-released", f"{name} {was}")
+
+    def _keep(self, name: str, login: Login, claim: Claim, now: float) -> None:
+        """Keep a name, but one that the server made up, and for a client that can show who it is.
+
+        Clients up to 0.2 show another install key than they will once they are upgraded.
+        """
         tunnel = self.registry.find(name)
-        if tunnel is not None and tunnel.was_asked_for and login.digest is not None:
-            chosen, source = tunnel.chosen, login.source
-            self.names.claimed(login.owner, name, now, chosen=chosen, address=source)
+        will_change = login.is_strange and claim.default is None
+        if tunnel is None or not tunnel.was_asked_for or login.digest is None or will_change:
+            return
+        chosen, source = tunnel.chosen, login.source
+        self.names.claimed(login.owner, name, now, chosen=chosen, address=source)
+        if (kept := self.names.get(name)) is not None:
+            tunnel.chosen = kept.chosen
 
     def _why_not(self, owner: str, claim: Claim, now: float) -> Refused | None:
         """The reason why an owner may not have the name that it asks for, held or not."""
         kept = self.names.get(claim.name)
         if not self._ownership.may_claim(owner, claim.name):
             return Refused(claim.claim, "name-taken", f"{claim.name} is another owner's")
-        if not self.names.may_claim(owner, claim.name, now):
-            self._tell_of_kept(claim.name)
-            return Refused(claim.claim, "name-taken", f"{claim.name} is another owner's")
+        # First: what the operator gave of these does not go to whoever asks when it is over.
         reserved = claim.name in RESERVED and self.config.public_by is not None
         if reserved and (kept is None or kept.owner != owner):
             text = f"{claim.name} is a name that other programs look up by themselves"
             return Refused(claim.claim, "name-reserved", text)
+        if not self.names.may_claim(owner, claim.name, now):
+            self._tell_of_kept(owner, claim.name)
+            return Refused(claim.claim, "name-taken", f"{claim.name} is another owner's")
         return None
 
-    def _tell_of_kept(self, name: str) -> None:
+    def _tell_of_kept(self, owner: str, name: str) -> None:
         """Say what the other owner is not told: whose it is, since when, and what to do."""
         kept = self.names.get(name)
         if kept is None or self.registry.find(name) is not None:
             return
         since = datetime.fromtimestamp(kept.seen_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         text = "%s is kept for %s, away since %s; `tunnel-server name release %s` frees it"
-        log.info(text, name, short_owner(kept.owner), since, name)
+        extra = by_stranger(owner, name)  # one may ask sixty times a minute, in many sessions
+        log.info(text, name, short_owner(kept.owner), since, name, extra=extra)
 
-    def release(
-        self, carrier: Carrier, claim: int | None = None, *, for_good_of: str | None = None
-    ) -> None:
-        """Nobody holds the names of this carrier, or of one claim of it, any more.
-
-        Args:
-            for_good_of: the owner that gives them up: they are nobody's.
-        """
+    def release(self, carrier: Carrier, claim: int | None = None) -> None:
+        """Nobody holds the names of this carrier, or of one claim of it, any more."""
         now = self.wall_time()
         for name in self.registry.release(carrier, claim, now):
             self.names.left(name, now)
-            kept = self.names.get(name)
-            if kept is not None and kept.owner == for_good_of:
-                self.names.release(name)
-                self.registry.forget(name)
             carrier.log.by(log).info("%s is offline", name)
             self.parking.release(name)
 

@@ -91,13 +91,20 @@ class Tunnel:
     )
 
     def __init__(
-        self, name: str, owner: str, claim: Claim, options: Options, carrier: Carrier
+        self,
+        name: str,
+        owner: str,
+        claim: Claim,
+        options: Options,
+        carrier: Carrier,
+        *,
+        chosen: bool,
     ) -> None:
         self.name = name
         self.options = options
         self.owner = owner
         self.was_asked_for = bool(claim.name)
-        self.chosen = self.was_asked_for and claim.name != claim.default
+        self.chosen = chosen
         self.instance = claim.instance
         self.claim = claim.claim
         self.carrier = carrier
@@ -184,9 +191,9 @@ class Registry:
             _tell_taken_over(holder)
         elif self._reserved.get(name, owner) != owner:
             return Refused(claim.claim, "name-taken", f"{name} was another client's until just now")
-        self._left.pop(name, None)
+        chosen = _is_chosen(claim, holder or self._left.pop(name, None))
         self._reserved.pop(name, None)
-        tunnel = Tunnel(name, owner, claim, options, carrier)
+        tunnel = Tunnel(name, owner, claim, options, carrier, chosen=chosen)
         if holder is not None:
             before = (*holder.displaced, holder.instance)
             tunnel.displaced.extend(one for one in before if one != claim.instance)
@@ -239,6 +246,16 @@ class Registry:
             name = generate_name(self._random_bytes(7))
             if not (name in self._tunnels or name in self._reserved or self._is_kept(name)):
                 return name
+
+
+def _is_chosen(claim: Claim, before: Tunnel | Left | None) -> bool:
+    """Whether somebody wanted this name.
+
+    A client up to 0.2 that comes back asks for its name without saying whether it was made up.
+    """
+    if claim.default is None and not claim.start:
+        return before is not None and before.chosen
+    return bool(claim.name) and claim.name != claim.default
 
 
 def _name_taken(holder: Tunnel, owner: str, claim: Claim) -> Refused:

@@ -80,7 +80,8 @@ class Succession:
         """The old one stops, or is gone."""
         if self._writer is not None:
             try:
-                await self._writer.read_again()
-            except sqlite3.Error as error:
-                log.warning("what the old server wrote cannot be read: %s", error)
+                with trio.fail_after(_WRITE_S):
+                    await self._writer.read_again()
+            except (sqlite3.Error, trio.TooSlowError) as error:
+                log.warning("what the old server wrote cannot be read: %r", error)
         self._directory.gate.open()

@@ -23,7 +23,7 @@ UPGRADE: Final = GET._replace(kind="websocket")
 OK: Final = Head(200, b"OK", ((b"Content-Type", b"text/plain"),), "chunked")
 CONTINUE: Final = Head(100, b"Continue", (), None)
 SWITCHING: Final = Head(101, b"Switching Protocols", ((b"Upgrade", b"websocket"),), None)
-CLAIM: Final = Claim(1, "app", b"i" * 16, True, {})
+CLAIM: Final = Claim(1, "app", b"i" * 16, True, {}, "")
 
 
 def post(body: BodyForm) -> Open:

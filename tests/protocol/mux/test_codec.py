@@ -37,7 +37,7 @@ HELLO = Hello(("later",), "tests/1", 100, 16_384)
 WELCOME = Welcome((), "tests/1", b"s" * 16, b"k" * 32, 15, 30, 0)
 
 # Keys that came with a later version, and what their absence means.
-LATER = {"default": ""}
+LATER = {"default": None}
 
 MAPS: list[tuple[Any, Callable[[bytes], object]]] = [
     (HELLO, codec.read_hello),

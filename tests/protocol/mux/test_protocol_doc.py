@@ -76,7 +76,7 @@ def messages_of_the_example() -> list[bytes]:
         said.append(sender.next_message(now))
         receiver.receive(said[-1], now)
 
-    client.control.claim(Claim(1, "app", b"\xf0" * 16, start=True, options={}))
+    client.control.claim(Claim(1, "app", b"\xf0" * 16, start=True, options={}, default=""))
     pass_on(client, server, 0.0)
     server.control.answer_claim(Claimed(1, "app", "http://app.localhost:8080"))
     pass_on(server, client, 0.0)

@@ -126,6 +126,18 @@ def test_the_parents_of_the_folder_are_not_looked_at(path: Path) -> None:
     check_place(path)
 
 
+def test_the_folder_that_a_symlink_leads_to_is_looked_at(path: Path, tmp_path: Path) -> None:
+    target = tmp_path / "other" / "target"
+    target.parent.mkdir()
+    target.touch(0o600)
+    os.chown(target, ME, ME)
+    os.chown(target.parent, OTHER, OTHER)
+    path.unlink()
+    path.symlink_to(target)
+    os.lchown(path, ME, ME)
+    assert refusal(path).startswith(f"{target.parent} belongs to {OTHER}")
+
+
 def test_what_a_symlink_leads_to_is_looked_at_where_one_may_be(path: Path) -> None:
     link = path.with_name("link")
     link.symlink_to(path)

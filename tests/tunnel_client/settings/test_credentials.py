@@ -132,6 +132,13 @@ def test_each_server_gets_an_install_key_of_its_own(tmp_path: Path) -> None:
     )
 
 
+def test_the_names_of_this_machine_are_one() -> None:
+    names = ("localhost", "127.0.0.1", "[::1]", "tunnels.localhost")
+    keys = {key_for("ti_key", ServerUrl.parse(f"http://{name}:8080")) for name in names}
+    assert len(keys) == 1
+    assert key_for("ti_key", ServerUrl.parse("http://localhost:8081")) not in keys
+
+
 def test_it_is_the_hmac_of_the_origin() -> None:
     mac = hmac.new(b"ti_key", HTTPS.encode(), hashlib.sha256).digest()
     expected = base64.urlsafe_b64encode(mac).decode().rstrip("=")

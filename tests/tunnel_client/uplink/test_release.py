@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import pytest
 import trio
-from trio.testing import MockClock, wait_all_tasks_blocked
+from trio.testing import MockClock
 
-from protocol.errors import StreamReset
 from protocol.limits import HANDSHAKE_TIMEOUT_S
-from protocol.mux.events import GoingAway, Released
-from protocol.mux.messages import Claimed, Release
 from tests.server_fakes import Network, Server, a_config
 from tunnel_client.uplink import release as module
 from tunnel_client.uplink.release import ReleaseFailed, release_name
@@ -27,12 +24,13 @@ class Command:
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self.failed: ReleaseFailed | None = None
+        self.said = ""
         self.done = trio.Event()
         nursery.start_soon(self._run)
 
     async def _run(self) -> None:
         try:
-            await release_name(a_config(), "shop", "1")
+            self.said = await release_name(a_config(), "shop", "1")
         except ReleaseFailed as error:
             self.failed = error
         self.done.set()
@@ -56,48 +54,33 @@ async def server(network: Network, nursery: trio.Nursery, command: Command) -> S
     return server
 
 
-async def test_a_name_is_claimed_as_by_a_reconnect_and_released_for_good(
+async def test_a_name_is_asked_to_be_released_and_not_claimed(
     server: Server, command: Command
 ) -> None:
-    claim = await server.claimed("shop")
-    assert (claim.name, claim.start, claim.default) == ("shop", False, "")
-    released = await server.event()
-    assert isinstance(released, Released)
-    assert released.release == Release(1, "name-released", "nobody is to keep it")
-    assert isinstance(await server.event(), GoingAway)
+    claim = await server.refuse("name-released", "shop is nobody's now")
+    assert (claim.name, claim.start, claim.options) == ("shop", False, {"release": True})
     await command.done.wait()
-    assert command.failed is None
+    assert (command.failed, command.said) == (None, "shop is nobody's now")
     await server.ended.wait()
 
 
-async def test_it_is_not_done_before_the_server_has_read_it(
-    server: Server, command: Command
-) -> None:
-    server.answer_goaway = False
-    await server.claimed("shop")
-    await wait_all_tasks_blocked()
-    assert not command.done.is_set()
-    assert server.session is not None
-    server.session.goaway("no-error", "", 0)
-    await command.done.wait()
-    assert command.failed is None
+async def test_a_name_that_is_not_ours_is_not_released(server: Server, command: Command) -> None:
+    await server.refuse("name-taken", "shop is another owner's\x1b[2J")
+    assert await command.failure() == ("shop is another owner's\\x1b[2J", True)
 
 
-async def test_a_name_that_is_not_given_is_not_released(server: Server, command: Command) -> None:
-    await server.refuse("name-taken", "shop is in use by another client\x1b[2J")
-    said = "shop: shop is in use by another client\\x1b[2J"
+async def test_a_server_that_keeps_no_names_is_told(server: Server, command: Command) -> None:
+    await server.refuse("unknown-option", "this server has no option 'release'")
+    said = "http://tunnel.test keeps no names: it is older than this client"
     assert await command.failure() == (said, True)
 
 
-async def test_a_visitor_of_that_moment_is_turned_away(server: Server, command: Command) -> None:
-    claim = await server.claim_asked()
-    stream = server.request()
-    with pytest.raises(StreamReset, match="refused"):
-        await stream.receive_head()
-    assert server.session is not None
-    server.session.answer_claim(Claimed(claim.claim, "shop", "http://shop.tunnel.test"))
-    await command.done.wait()
-    assert command.failed is None
+async def test_a_server_that_gives_the_name_has_not_understood(
+    server: Server, command: Command
+) -> None:
+    await server.claimed("shop")
+    failure = ("the server gave the name where it was to take it", False)
+    assert await command.failure() == failure
 
 
 async def test_a_connection_that_is_lost_says_so(server: Server, command: Command) -> None:
@@ -107,14 +90,6 @@ async def test_a_connection_that_is_lost_says_so(server: Server, command: Comman
         "the connection to the server was lost before it had answered",
         False,
     )
-
-
-async def test_one_that_is_lost_after_the_claim_does_too(server: Server, command: Command) -> None:
-    server.answer_goaway = False
-    await server.claimed("shop")
-    await server.event()
-    await trio.aclose_forcefully(server.stream)
-    assert "was lost before it had answered" in (await command.failure())[0]
 
 
 async def test_a_server_that_stops_is_no_answer(server: Server, command: Command) -> None:

@@ -219,6 +219,15 @@ def test_a_gift_says_who_holds_the_name_until_then(config: ServerConfig) -> None
         )
 
 
+def test_a_store_is_not_written_behind_the_back_of_a_server(config: ServerConfig) -> None:
+    """The settings say another address than systemd passed."""
+    keep(config, shop="ann")
+    with a_server(config, STATUS):
+        with pytest.raises(NotDoneError, match=r"no server runs on .*:9.*, but on 127.*: say by"):
+            Operator(config, "127.0.0.1:9", as_json=False).release_name("shop")
+    assert kept(config) == {"shop": "ann"}
+
+
 def test_where_there_is_no_store_none_is_made(config: ServerConfig) -> None:
     with pytest.raises(NotDoneError, match="no names are kept there"):
         Operator(config, None, as_json=False).list_names()

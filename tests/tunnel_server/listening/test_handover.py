@@ -426,6 +426,82 @@ async def test_a_running_server_that_does_not_answer_is_left_alone(
     offer._listener._listener.close()
 
 
+class Slow(Told):
+    """A program that takes its time before it is certain, such as for a disk."""
+
+    def __init__(self, slow_s: float) -> None:
+        super().__init__()
+        self._slow_s = slow_s
+
+    async def is_certain(self) -> None:
+        await trio.sleep(self._slow_s)
+        await super().is_certain()
+
+
+async def test_of_two_that_go_on_the_one_that_was_too_slow_stops(
+    place: SocketPlace, listener: socket.socket, autojump_clock: MockClock
+) -> None:
+    told = Slow(STEP_S + 1)
+    offer = Offer(place, [listener], told)
+    offer.open()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(offer.run)
+        takeover = await taken(place)
+        await takeover.accepting()  # and it goes on
+        await offer.taken.wait()
+        assert told.heard == ["begins", "is certain"]
+        close(takeover.sockets)
+        nursery.cancel_scope.cancel()
+
+
+async def test_one_that_slept_through_it_all_stops_when_it_wakes(
+    place: SocketPlace, listener: socket.socket, autojump_clock: MockClock
+) -> None:
+    """Both words are there at once, and nobody to hear an answer."""
+    async with running(place, listener) as offer:
+        stream = await connected(place)
+        await stream.send_all(b"take\n")
+        await stream.receive_some()
+        await stream.send_all(b"accepting\ngoing-on\n")
+        await stream.aclose()
+        await offer.taken.wait()
+
+
+async def test_one_that_died_after_it_accepted_is_not_waited_for(
+    place: SocketPlace, listener: socket.socket, autojump_clock: MockClock
+) -> None:
+    told = Slow(1)
+    offer = Offer(place, [listener], told)
+    offer.open()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(offer.run)
+        stream = await connected(place)
+        await stream.send_all(b"take\n")
+        await stream.receive_some()
+        await stream.send_all(b"accepting\n")
+        await stream.aclose()
+        await trio.sleep(2)
+        assert told.heard == ["begins", "is certain", "is off"]
+        assert not offer.taken.is_set()
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_stop_in_the_middle_leaves_the_claims_waiting(
+    place: SocketPlace, listener: socket.socket
+) -> None:
+    """They are for the other: it finds the connection closed, and goes on."""
+    told = Told()
+    offer = Offer(place, [listener], told)
+    offer.open()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(offer.run)
+        takeover = await taken(place)
+        nursery.cancel_scope.cancel()
+    assert told.heard == ["begins"]
+    await takeover.accepting()
+    close(takeover.sockets)
+
+
 async def test_the_new_one_goes_on_when_the_old_one_dies_or_hangs(
     place: SocketPlace,
     listener: socket.socket,

@@ -200,3 +200,9 @@ def test_the_settings_get_the_real_address(sockets: ExitStack) -> None:
         found = with_address_of(config, both)
         assert (found.bind_host, found.bind_port) == ("0.0.0.0", public.getsockname()[1])
         assert found.authentication_required
+    mapped = sockets.enter_context(
+        socket.create_server(("::ffff:127.0.0.1", 0), family=socket.AF_INET6, dualstack_ipv6=True)
+    )
+    for both in ([public, mapped], [mapped, public]):
+        assert with_address_of(config, both).bind_host == "0.0.0.0"
+    assert not with_address_of(config, [mapped]).authentication_required

@@ -33,6 +33,13 @@ def test_what_no_stranger_causes_is_told_each_time() -> None:
     assert all(sparing.filter(record("accepting again")) for _ in range(1_000))
 
 
+async def test_below_the_level_info_all_is_told_that_an_operator_asked_for() -> None:
+    sparing = Sparing()
+    traced = record("%s", "<- 12 DATA", extra=by_stranger(HERE))
+    traced.levelno = logging.DEBUG
+    assert all(sparing.filter(traced) for _ in range(10))
+
+
 def test_a_kind_of_a_source_is_told_once_a_minute_and_then_counted() -> None:
     sparing = Sparing()
     assert [tells(sparing, refused(), now) for now in range(60)] == [True] + [False] * 59

@@ -86,6 +86,14 @@ def test_file_of_the_same_size_and_time_at_its_path_is_read_anew(
     assert file.owners == {digest_of(BOB): "alice"}
 
 
+def test_a_file_that_is_touched_is_no_news(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    file = AuthFile(path)
+    path.chmod(0o640)
+    file.look(0.0)
+    assert (file.revision, caplog.text) == (0, "")
+
+
 def refuse_to_open(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     def fail(*_: object) -> int:
         raise OSError(number, os.strerror(number))

@@ -10,8 +10,10 @@ from tunnel_server.owners.names import (
     OF_ADDRESS_MAX,
     OF_OWNER_MAX,
     SEEN_EVERY_S,
+    Change,
     Kept,
     KeptNames,
+    Seen,
 )
 
 DAY = 86_400.0
@@ -27,12 +29,16 @@ class World:
         self.writes = 0
         self.names = KeptNames(keep_s, self.live.__contains__, self.write)
 
-    def write(self, name: str, kept: Kept | None) -> None:
+    def write(self, name: str, change: Change) -> None:
         self.writes += 1
-        if kept is None:
-            del self.written[name]
-        else:
-            self.written[name] = kept
+        match change:
+            case Kept():
+                self.written[name] = change
+            case Seen(owner, seen_at):
+                assert self.written[name].owner == owner
+                self.written[name] = self.written[name]._replace(seen_at=seen_at)
+            case None:
+                del self.written[name]
 
     def claim(
         self, owner: str, name: str, now: float = 0.0, *, chosen: bool = True, address: str = ""
@@ -51,6 +57,14 @@ class World:
 @pytest.fixture
 def world() -> World:
     return World()
+
+
+def test_a_claim_is_noted_where_the_last_note_is_old(world: World) -> None:
+    world.claim("ann", "shop", 0.0)
+    world.claim("ann", "shop", DAY - 1)
+    assert world.written["shop"].seen_at == 0
+    world.claim("ann", "shop", 3 * DAY)
+    assert world.written["shop"].seen_at == 3 * DAY
 
 
 # --- whose a name is -----------------------------------------------------------------------------

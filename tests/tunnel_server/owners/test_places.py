@@ -28,12 +28,16 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "state"
 
 
-async def test_a_server_that_needs_no_token_knows_those_that_there_are(tmp_path: Path) -> None:
+async def test_a_server_that_needs_no_token_knows_those_that_there_are(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     config = ServerConfig(state_dir=tmp_path)
-    assert opened(config) is None
-    add_token(config.tokens_file, "alice", ALICE)
     file = opened(config)
     assert file is not None
+    assert file.owners == {}
+    assert caplog.text == ""  # nobody needs one
+    add_token(config.tokens_file, "alice", ALICE)
+    file.look(0.0)  # also one that is made later
     assert file.owners == OWNERS
     digest = digest_of("ti_x")
     assert open_authenticator(config).owner_of(digest) == f"key:{digest.hex()}"
@@ -85,6 +89,25 @@ def test_one_that_becomes_writable_under_way_changes_nothing_any_more(
         file.look(now)
     assert file.owners == OWNERS
     assert caplog.text.count("may be written by others") == 1
+    (folder / "tokens").chmod(0o600)  # as the line asked for: its content counts now
+    for now in range(20, 30):
+        file.look(now)
+    assert file.owners == {}
+
+
+def test_a_folder_that_becomes_writable_under_way_is_looked_at_until_it_is_not(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = opened(guarded(folder))
+    assert file is not None
+    folder.chmod(0o777)
+    add_token(folder / "tokens", "bob", "tt_bob")
+    for now in range(20):
+        file.look(now)
+    assert file.owners == OWNERS
+    folder.chmod(0o700)
+    file.look(20)
+    assert set(file.owners.values()) == {*OWNERS.values(), "bob"}
 
 
 def test_a_token_is_written_where_it_is_believed(folder: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from tests.needs import needs
 from tunnel_server.owners import store as module
-from tunnel_server.owners.names import Kept
+from tunnel_server.owners.names import Kept, Seen
 from tunnel_server.owners.store import (
     APPLICATION_ID,
     FILE_NAME,
@@ -316,6 +316,53 @@ def test_one_that_another_program_writes_is_waited_for_and_then_given_up(
         other._connection.execute("ROLLBACK")
         writing.join()
         assert impatient.names_of(DOMAIN) == {"shop": SHOP, "otter": OTTER}
+
+
+def test_a_commit_that_meets_a_reader_costs_that_write_and_no_other(
+    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BUSY_S", 0.05)
+    store.write(DOMAIN, {"shop": SHOP})
+    with closing(open_store(path)) as impatient, closing(open_store(path)) as reader:
+        reader._connection.execute("BEGIN")
+        reader.names_of(DOMAIN)  # and does not go on
+        for _ in range(2):
+            with pytest.raises(sqlite3.OperationalError, match="database is locked"):
+                impatient.write(DOMAIN, {"otter": OTTER})
+        open_store(path).close()  # nobody else is locked out
+        reader._connection.execute("ROLLBACK")
+        impatient.write(DOMAIN, {"otter": OTTER})
+        assert store.names_of(DOMAIN) == {"shop": SHOP, "otter": OTTER}
+
+
+def test_one_that_is_locked_says_so_and_asks_for_no_backup(
+    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BUSY_S", 0.05)
+    store._connection.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StoreUnusableError, match=r"is locked by another program.*try again") as bad:
+        open_store(path)
+    assert "backup" not in str(bad.value)
+
+
+def test_that_a_name_was_seen_is_written_of_its_owner_alone(store: Store) -> None:
+    """A server that drains does not know to whom the next one has given it."""
+    store.write(DOMAIN, {"shop": SHOP})
+    store.write(DOMAIN, {"shop": Seen(SHOP.owner, 9), "never": Seen(SHOP.owner, 9)})
+    assert store.names_of(DOMAIN) == {"shop": SHOP._replace(seen_at=9)}
+    store.write(DOMAIN, {"shop": OTTER})
+    store.write(DOMAIN, {"shop": Seen(SHOP.owner, 99)})
+    assert store.names_of(DOMAIN) == {"shop": OTTER}
+
+
+def test_what_somebody_put_into_write_ahead_mode_is_taken_out_of_it(
+    store: Store, path: Path
+) -> None:
+    store.close()
+    with closing(sqlite3.connect(path)) as other:
+        assert other.execute("PRAGMA journal_mode = WAL").fetchone() == ("wal",)
+    with closing(open_store(path)) as again:
+        assert again._connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
 
 
 WRITE = """

@@ -13,7 +13,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from tunnel_server.owners.names import Kept
+from tunnel_server.owners.names import Change, Kept, Seen
 from tunnel_server.owners.store_writer import AGAIN_S, LOOK_EVERY_S, StoreWriter
 
 SHOP = Kept("ann", True, 1.0)
@@ -31,21 +31,25 @@ class FakeStore:
         self.closed = False
         self.goes_on = threading.Event()
         self.goes_on.set()
-        self.looks: queue.Queue[dict[str, Kept | None]] = queue.Queue()
-        self.writing: dict[str, Kept | None] = {}
+        self.looks: queue.Queue[dict[str, Change]] = queue.Queue()
+        self.writing: dict[str, Change] = {}
 
     def __repr__(self) -> str:
         return "<FakeStore>"
 
-    def write(self, domain: str, changes: dict[str, Kept | None]) -> None:
+    def write(self, domain: str, changes: dict[str, Change]) -> None:
         assert domain == "example.com"
         assert self.goes_on.wait(SOON_S)
         if self.fails:
             self.looks.put({})
             raise sqlite3.OperationalError("database or disk is full")
         self.writing = changes
-        for name, kept in changes.items():
-            self.names.pop(name, None) if kept is None else self.names.update({name: kept})
+        for name, change in changes.items():
+            match change:
+                case Kept():
+                    self.names[name] = change
+                case None:
+                    self.names.pop(name, None)
 
     def has_changed(self) -> bool:
         self.looks.put(self.writing)
@@ -59,7 +63,7 @@ class FakeStore:
     def close(self) -> None:
         self.closed = True
 
-    async def look(self) -> dict[str, Kept | None]:
+    async def look(self) -> dict[str, Change]:
         """Wait for the thread's next turn; what it wrote."""
         return await trio.to_thread.run_sync(self.looks.get, True, SOON_S)
 
@@ -69,7 +73,7 @@ class World:
         self.store = FakeStore()
         self.read: list[dict[str, Kept]] = []
         store: Any = self.store
-        self.writer = StoreWriter(store, "example.com", self.read.append)
+        self.writer = StoreWriter(store, "example.com", self.read.append, ("shop", "gone"))
         self.scope = trio.CancelScope()
 
 
@@ -168,3 +172,63 @@ async def test_what_is_left_at_the_end_is_written() -> None:
         world.scope.cancel()
         world.writer.changed("shop", SHOP)
     assert world.store.names == {"shop": SHOP}
+
+
+def pending(*changes: tuple[str, Change], stored: tuple[str, ...] = ()) -> dict[str, Change]:
+    """What waits to be written after these, while nothing runs."""
+    store: Any = FakeStore()
+    writer = StoreWriter(store, "example.com", lambda _: None, stored)
+    for name, change in changes:
+        writer.changed(name, change)
+    return writer._changes
+
+
+def test_a_name_that_was_never_written_and_is_nobodys_needs_no_writing() -> None:
+    assert pending(("shop", SHOP), ("shop", None)) == {}
+    assert pending(("shop", SHOP), ("shop", None), stored=("shop",)) == {"shop": None}
+
+
+def test_what_waits_is_bounded_by_the_names_that_there_are() -> None:
+    """A tenant that claims name after name, while the disk is full: its share is small."""
+    churn = [(f"n{number}", change) for number in range(5_000) for change in (SHOP, None)]
+    assert pending(*churn) == {}
+
+
+def test_that_a_name_was_seen_is_joined_with_what_waits() -> None:
+    seen, others = Seen("ann", 9.0), Seen("bob", 9.0)
+    assert pending(("shop", seen)) == {"shop": seen}
+    assert pending(("shop", SHOP), ("shop", seen)) == {"shop": SHOP._replace(seen_at=9.0)}
+    assert pending(("shop", SHOP), ("shop", others)) == {"shop": SHOP}
+    assert pending(("shop", None), ("shop", seen), stored=("shop",)) == {"shop": None}
+    assert pending(("shop", others), ("shop", seen)) == {"shop": seen}
+
+
+@pytest.mark.usefixtures("mock_clock")
+async def test_whoever_waits_for_a_disk_that_stands_still_may_go_and_nothing_is_lost() -> None:
+    async with running() as world:
+        world.store.goes_on.clear()
+        world.writer.changed("shop", SHOP)
+        await wait_all_tasks_blocked(0.01)
+        with trio.move_on_after(0) as waiting:
+            await world.writer.flush()
+        assert waiting.cancelled_caught
+        world.store.goes_on.set()
+        assert await world.store.look() == {"shop": SHOP}
+
+
+async def test_a_write_that_was_not_waited_for_is_done_again(mock_clock: MockClock) -> None:
+    store: Any = FakeStore()
+    writer = StoreWriter(store, "example.com", lambda _: None)
+    store.goes_on.clear()
+    writer.changed("shop", SHOP)
+    with trio.move_on_after(5) as waiting:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(writer.flush)
+            await wait_all_tasks_blocked(0.01)
+            mock_clock.jump(5)
+    assert waiting.cancelled_caught
+    assert writer._changes == {"shop": SHOP}
+    writer.changed("shop", OTTER)  # newer than what the thread has
+    store.goes_on.set()
+    await writer.flush()
+    assert store.names == {"shop": OTTER}

@@ -13,6 +13,7 @@ from protocol.drivers.transport import TransportClosed
 from protocol.http.websocket import accept_for
 from protocol.limits import STREAMS_MAX
 from protocol.mux.codec import pack_map
+from protocol.mux.events import ClaimAsked, GoingAway
 from protocol.mux.handshake import hello_message
 from protocol.mux.messages import Claim, Claimed, Goaway, Hello, Release, Resume
 from protocol.mux.wire import FrameType, frame, split_message
@@ -42,6 +43,7 @@ from tests.tunnel_server.control_client import (
     welcomed,
 )
 from tunnel_server.owners.auth_file import add_token
+from tunnel_server.tunnels.control import ControlEndpoint
 from tunnel_server.tunnels.directory import Login
 
 
@@ -411,28 +413,29 @@ async def test_a_released_claim_frees_its_name_alone(world: World) -> None:
     assert world.directory.registry.find("other") is not None
 
 
-@pytest.mark.parametrize(("code", "kept"), [("given-up", True), ("name-released", False)])
-async def test_a_name_that_is_given_up_is_kept_and_one_that_is_released_is_not(
-    world: World, code: str, kept: bool
-) -> None:
-    client = await world.client(hello, login=Login("alice", b"a token's digest"))
-    client.session.release(1, code, "")
-    await wait_all_tasks_blocked()
-    assert (world.directory.names.get("app") is not None) is kept
-    visitor = world.visit()
-    await visitor.send(get())
-    said = (503, "tunnel-offline") if kept else (404, "tunnel-not-found")
-    assert tunnel_error(await visitor.head()) == said
+async def test_a_claim_that_waits_while_its_session_is_resumed_is_asked_again(world: World) -> None:
+    """The answer of the first is for a connection that is gone."""
+    control = ControlEndpoint(world.directory)
+    session = (await world.client(hello)).server
+    claim = Claim(2, "late", b"i" * 16, True, {})
+    world.directory.gate.close()
+    session.core.control.receive(FrameType.CLAIM, pack_map(claim), 0.0)
+    control.on_event(session, ClaimAsked(claim))
+    session.core.control.resume()
+    world.directory.gate.open()
+    assert world.directory.registry.find("late") is None
 
 
-async def test_a_name_that_was_given_to_somebody_else_meanwhile_stays_theirs(world: World) -> None:
-    client = await world.client(hello, login=Login("alice", b"a token's digest"))
-    world.directory.names.give("app", "bob", 0)
-    client.session.release(1, "name-released", "")
-    await wait_all_tasks_blocked()
-    kept = world.directory.names.get("app")
-    assert kept is not None
-    assert kept.owner == "bob"
+async def test_a_client_that_leaves_does_not_want_the_claim_that_waits(world: World) -> None:
+    control = ControlEndpoint(world.directory)
+    session = (await world.client(hello)).server
+    claim = Claim(2, "late", b"i" * 16, True, {})
+    world.directory.gate.close()
+    session.core.control.receive(FrameType.CLAIM, pack_map(claim), 0.0)
+    control.on_event(session, ClaimAsked(claim))
+    control.on_event(session, GoingAway(Goaway("shutting-down", "", 0)))
+    world.directory.gate.open()
+    assert world.directory.registry.find("late") is None
 
 
 async def test_a_session_that_ends_frees_its_names(world: World) -> None:

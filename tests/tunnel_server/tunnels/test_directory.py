@@ -1,12 +1,13 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
 
 import pytest
+import trio
 from trio.testing import wait_all_tasks_blocked
 
 from protocol.drivers.session import Session
@@ -15,12 +16,13 @@ from tests.edge_fakes import World, get, hello, make_edge, open_world, tunnel_er
 from tunnel_server.answers.refusal import Refusal
 from tunnel_server.app import build_directory
 from tunnel_server.owners.auth_file import add_token
+from tunnel_server.owners.authenticator import KEY
 from tunnel_server.owners.names import OF_ADDRESS_MAX, Kept
 from tunnel_server.owners.store import open_store
 from tunnel_server.owners.tokens import digest_of, make_token
 from tunnel_server.settings.config import ServerConfig
 from tunnel_server.tunnels import registry as registry_module
-from tunnel_server.tunnels.directory import RESERVED, Directory, Login
+from tunnel_server.tunnels.directory import RESERVED, SEE_NAMES_EVERY_S, Directory, Login
 from tunnel_server.visitors.requests import missing
 
 TOKEN = make_token(bytes(32))
@@ -119,6 +121,8 @@ async def test_of_a_server_that_stops_nobody_gets_a_name(world: World) -> None:
 
 # --- names that are kept -------------------------------------------------------------------------
 
+NO_OPTIONS: Mapping[str, object] = {}
+RELEASE: Mapping[str, object] = {"release": True}
 ANN, BOB = (Login(name, digest_of(name)) for name in ("ann", "bob"))
 
 
@@ -129,10 +133,19 @@ class Clients:
         self.directory = world.directory
         self._session = session
 
-    def claim(self, login: Login, name: str, *, default: str = "", number: int = 9) -> str:
+    def claim(
+        self,
+        login: Login,
+        name: str,
+        *,
+        default: str | None = "",
+        number: int = 9,
+        start: bool = True,
+        options: Mapping[str, object] = NO_OPTIONS,
+    ) -> str:
         """The code of the refusal, or the name."""
         self.directory.sessions[self._session] = login
-        claim = Claim(number, name, b"i" * 16, True, {}, default)
+        claim = Claim(number, name, b"i" * 16, start, options, default)
         answer = self.directory.claim(self._session, claim)
         return answer.code if isinstance(answer, Refused) else answer.name
 
@@ -203,9 +216,117 @@ async def test_a_name_that_programs_look_up_is_reserved_where_others_reach_the_s
             assert of.claim(ANN, name) == "name-reserved"
         of.directory.names.give("www", "ann", 0.0)  # the operator's word
         assert of.claim(ANN, "www") == "www"
-        assert of.claim(BOB, "www", number=10) == "name-taken"
+        assert of.claim(BOB, "www", number=10) == "name-reserved"
+        of.leave()
+        of.directory.names.give("www", "ann", 0.0)  # it has been over for years
+        assert of.claim(BOB, "www", number=10) == "name-reserved"
+        assert of.claim(ANN, "www", number=11) == "www"
     async with clients() as of:
         assert of.claim(ANN, "www") == "www"
+
+
+async def test_a_name_that_its_owner_gives_up_is_nobodys() -> None:
+    async with clients() as of:
+        of.claim(ANN, "shop")
+        assert of.claim(ANN, "shop", number=10, options=RELEASE) == "name-taken"  # it is served
+        of.leave()
+        assert of.claim(BOB, "shop", options=RELEASE) == "name-taken"
+        assert of.claim(ANN, "shop", options=RELEASE) == "name-released"
+        assert of.directory.names.get("shop") is None
+        assert missing(of.directory, "shop") == Refusal("tunnel-not-found")
+        assert of.claim(ANN, "shop", options=RELEASE) == "name-released"  # it was nobody's
+        assert of.directory.registry.find("shop") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "code"),
+    [
+        ("Shop", {"release": True}, "name-invalid"),
+        ("", {"release": True}, "name-invalid"),
+        ("shop", {"release": True, "other": 1}, "unknown-option"),
+        ("shop", {"release": 1}, "option-invalid"),
+        ("shop", {"release": False}, "option-invalid"),
+    ],
+)
+async def test_a_release_that_is_not_right_does_nothing(
+    name: str, options: dict[str, object], code: str
+) -> None:
+    async with clients() as of:
+        of.claim(ANN, "shop")
+        of.leave()
+        assert of.claim(ANN, name, options=options) == code
+        assert of.directory.names.get("shop") is not None
+
+
+async def test_a_name_that_is_forgotten_is_not_told_from_a_guess() -> None:
+    async with clients() as of:
+        of.claim(ANN, "shop")
+        of.leave()
+        assert missing(of.directory, "shop").code == "tunnel-offline"
+        of.directory.names.release("shop")  # by the operator, or since a share is full
+        assert missing(of.directory, "shop") == Refusal("tunnel-not-found")
+
+
+async def test_an_old_client_that_comes_back_chooses_no_name() -> None:
+    """It does not say which names were made up."""
+    async with clients() as of:
+        made = of.claim(ANN, "", default=None, number=11)
+        assert of.claim(ANN, "shop", default=None, number=12) == "shop"
+        of.leave()
+        for name, chosen in ((made, False), ("shop", True), ("before", False)):
+            assert of.claim(ANN, name, default=None, start=False, number=20) == name
+            tunnel = of.directory.registry.find(name)
+            assert tunnel is not None
+            assert tunnel.chosen is chosen
+            of.leave()
+
+
+async def test_what_a_name_was_is_known_of_an_old_clients_name_after_a_restart() -> None:
+    async with clients() as of:
+        of.directory.names.read({"shop": Kept("ann", True, 0)})
+        of.claim(ANN, "shop", default=None, start=False)
+        tunnel = of.directory.registry.find("shop")
+        assert tunnel is not None
+        assert tunnel.chosen
+
+
+async def test_nothing_is_kept_for_an_install_key_that_will_be_another_one() -> None:
+    key = Login(f"{KEY}{'0' * 64}", b"a key's digest")
+    async with clients() as of:
+        of.claim(key, "shop", default=None)
+        assert of.directory.names.get("shop") is None
+        of.claim(key, "blog", default="", number=10)
+        assert of.directory.names.get("blog") is not None
+
+
+async def test_live_names_are_noted_while_they_are_live() -> None:
+    async with clients() as of:
+        of.claim(ANN, "shop")
+        of.directory.names.read({"shop": Kept("ann", True, 0)})
+        of.directory.names._names["shop"] = Kept("ann", True, 0)  # a month ago
+        now = trio.current_time()
+        of.directory.sweep(now)
+        kept = of.directory.names.get("shop")
+        assert kept is not None
+        assert kept.seen_at > 0
+        of.directory.names._names["shop"] = Kept("ann", True, 0)
+        of.directory.sweep(now + SEE_NAMES_EVERY_S - 1)
+        assert of.directory.names.get("shop") == Kept("ann", True, 0)
+        of.directory.sweep(now + SEE_NAMES_EVERY_S)
+        assert of.directory.names.get("shop") != Kept("ann", True, 0)
+
+
+async def test_a_token_that_went_ends_its_session_on_an_open_server_too(tmp_path: Path) -> None:
+    add_token(tmp_path / "tokens", "alice", TOKEN)
+    async with open_world(tmp_path / "tokens", open=True) as world:
+        client = await world.client(hello, "app", login=LOGIN)
+        stranger = await world.client(hello, "other", login=Login("anonymous:1", None))
+        text = (tmp_path / "tokens").read_text().replace("alice", "bob")
+        (tmp_path / "tokens").write_text(text)
+        world.directory.look_at_owners()
+        await wait_all_tasks_blocked()
+        assert client.server.closed_reason == "its token is not valid any more"
+        assert stranger.server.closed_reason is None
 
 
 async def test_no_name_is_made_up_that_is_somebodys(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,7 +349,7 @@ async def test_what_strangers_keep_is_counted_by_their_address() -> None:
 async def test_names_of_install_keys_do_not_count_where_tokens_are_needed(tmp_path: Path) -> None:
     with closing(open_store(tmp_path / "state.db")) as store:
         kept = {"shop": Kept("key:0", True, 10**12), "blog": Kept("ann", True, 10**12)}
-        store.write("localhost", kept)
+        store.write(ServerConfig().names_key, kept)
         for auth_file, expected in ((None, set(kept)), (tmp_path / "tokens", {"blog"})):
             directory, _ = build_directory(ServerConfig(auth_file=auth_file), Landlord(), store)
             assert {name for name, _ in directory.names} == expected

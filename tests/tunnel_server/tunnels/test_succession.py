@@ -75,5 +75,8 @@ async def test_a_store_that_cannot_be_read_again_costs_a_warning(
         new.succession.takes_over()
         monkeypatch.setattr(Store, "names_of", locked)
         await new.succession.has_taken_over()
-        assert "what the old server wrote cannot be read: database is locked" in caplog.text
+        assert (
+            "what the old server wrote cannot be read: OperationalError('database is locked')"
+            in caplog.text
+        )
         assert repr(new.directory.gate) == "<ClaimGate open>"
