@@ -10,6 +10,7 @@ import pytest
 from tests.programs import Address, Program, Programs
 from tests.system.origin import Origin
 from tests.system.visitor import fetch
+from tunnel_server.owners.store import FILE_NAME
 
 NAME = "shop"
 
@@ -112,6 +113,20 @@ async def test_the_socket_goes_from_one_server_to_the_next(
     (name,) = (await server_command(programs, "name", "list"))["names"]
     assert (name["name"], name["owner"]) == (NAME, "bob")
     assert (await server_command(programs, "status"))["bind"] == f"127.0.0.1:{port}"
+
+
+def damage(programs: Programs) -> None:
+    folder = programs.folder / "home" / "state" / "trio-tunnel"
+    folder.mkdir(parents=True, mode=0o700)
+    (folder / FILE_NAME).write_bytes(b"this was a database, once")
+
+
+async def test_with_a_damaged_store_no_server_starts(programs: Programs) -> None:
+    """With an empty one in its place everybody's names would be free."""
+    damage(programs)
+    said, _ = await ended(programs, "tunnel-server", "--bind", "127.0.0.1:0", code=1)
+    assert len(said.splitlines()) == 1
+    assert "put a backup in its place" in said
 
 
 @pytest.mark.parametrize("command", [("status",), ("name", "list")])
