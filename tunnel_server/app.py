@@ -257,6 +257,7 @@ class Server:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_cancel_on_signal, signals, nursery.cancel_scope)
             await self._offer.taken.wait()
+            self._commands.succeeded()
             nursery.cancel_scope.cancel()
 
     async def _stop(self, signals: AsyncIterator[int]) -> None:

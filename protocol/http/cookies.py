@@ -12,6 +12,9 @@ from typing import Final
 
 from protocol.http.fields import Fields
 
+# The attribute, with the semicolon before it. A value may have tens of thousands of others.
+_DOMAIN: Final = re.compile(rb";[ \t]*domain[ \t]*=([^;]*)", re.IGNORECASE)
+
 # What no host name has: browsers unescape, fold and unquote a Domain in ways of their own.
 _ODD: Final = re.compile(rb"[^a-z0-9._-]")
 
@@ -41,14 +44,9 @@ def _is_wide_cookie(name: bytes, value: bytes) -> bool:
 
 
 def _narrowed(value: bytes, host: bytes) -> bytes:
-    cookie, *attributes = value.split(b";")
-    kept = [attribute for attribute in attributes if not _names_more(attribute, host)]
-    return b";".join([cookie, *kept])
+    def kept(attribute: re.Match[bytes]) -> bytes:
+        domain = attribute[1].strip(b" \t").lower().strip(b".")
+        wide = _ODD.search(domain) or host.endswith(b"." + domain)
+        return b"" if wide else attribute[0]
 
-
-def _names_more(attribute: bytes, host: bytes) -> bool:
-    name, _, domain = attribute.partition(b"=")
-    if name.strip(b" \t").lower() != b"domain":
-        return False
-    domain = domain.strip(b" \t").lower().strip(b".")
-    return bool(_ODD.search(domain)) or host.endswith(b"." + domain)
+    return _DOMAIN.sub(kept, value)

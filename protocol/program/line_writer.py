@@ -174,8 +174,9 @@ class LineWriter:
     def _failed(self, error: OSError) -> None:
         """Without a reader this is over; a full disk, say, costs these lines."""
         with self._changed:
-            if error.errno in GONE:
+            if error.errno in GONE or self._state is _State.STOPPING:
                 self._lines.clear()
+                self._dropped = 0
                 self._state = _State.LOST
             else:
                 self._dropped += len(self._writing)

@@ -54,7 +54,7 @@ def check_place(path: Path, *, links: bool = True) -> None:
         UnsafePathError: that is so; with the line that changes it.
     """
     check_folder(path.parent)
-    if path.is_symlink():
+    if os.path.islink(path):  # pathlib's raises where a folder may not be passed
         if not links:
             raise UnsafePathError(f"{path} is a symlink, which has no place there: delete it")
         check_folder(Path(os.path.realpath(path)).parent)
@@ -111,7 +111,7 @@ def _check_if_there(path: Path) -> None:
 
 def _nearest(folder: Path) -> Path:
     """The folder, or the first above it that is there."""
-    return next(each for each in (folder, *folder.absolute().parents) if each.is_dir())
+    return next(each for each in (folder, *folder.absolute().parents) if os.path.isdir(each))
 
 
 def _name_of(uid: int) -> str:

@@ -72,6 +72,10 @@ class ControlSocket:
         """Be found from now on. Raises PlaceError."""
         self._listener.open()
 
+    def succeeded(self) -> None:
+        """Another server has the place now."""
+        self._listener.succeeded()
+
     async def run(self) -> None:
         """Serve whoever connects. Call it once, after `open`."""
         await self._listener.run(self._serve)

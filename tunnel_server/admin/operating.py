@@ -6,6 +6,7 @@ They go to the server that runs. Where none does, those about names go to its st
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
@@ -102,7 +103,7 @@ class Operator:
 
     def _do_in_store(self, command: Mapping[str, Any]) -> Mapping[str, Any]:
         path = self._config.state_dir / FILE_NAME
-        if not path.exists():
+        if not os.path.lexists(path):
             raise NotDoneError(f"{self._nobody}, and no names are kept there")
         if not self._config.trust_state_dir:
             check_place(path, links=False)

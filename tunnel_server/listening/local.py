@@ -68,6 +68,7 @@ class LocalListener:
         self._place = place
         self._listener: socket.socket | None = None
         self._inode = 0
+        self._is_succeeded = False
 
     def __repr__(self) -> str:
         state = "closed" if self._listener is None else "open"
@@ -89,6 +90,10 @@ class LocalListener:
         except OSError as error:
             raise PlaceError(f"{place.folder}: {error.strerror or error}") from None
 
+    def succeeded(self) -> None:
+        """Another process has the place: leave what is there, which may be its own by now."""
+        self._is_succeeded = True
+
     async def run(self, serve: Callable[[trio.SocketStream], Awaitable[None]]) -> None:
         """Serve who connects, until cancelled; then be found no more. Once, after `open`."""
         assert self._listener is not None
@@ -101,6 +106,8 @@ class LocalListener:
 
     def _remove(self) -> None:
         place = self._place
+        if self._is_succeeded:
+            return
         with suppress(OSError, PlaceError), place.open() as folder:
             if os.stat(place.name, dir_fd=folder).st_ino == self._inode:
                 os.unlink(place.name, dir_fd=folder)

@@ -110,6 +110,7 @@ class Offer:
             except trio.BrokenResourceError:  # it has ended, or goes on since we were too slow
                 if behind != GOING_ON and not await has_heard(stream, GOING_ON):
                     raise
+            self._listener.succeeded()
             self.taken.set()
         except Exception:
             self._hand_over_of.is_off()

@@ -132,7 +132,10 @@ class AuthFile:
             log.warning("no token in %s any more, so nobody can connect", self.path)
 
     def _load(self) -> dict[bytes, str]:
-        self._check(self.path)
+        try:
+            self._check(self.path)
+        except OSError as error:
+            raise _unusable(self.path, error) from error
         return _load(self.path)
 
     def _failed(self, error: TunnelError, seen: tuple[int, ...], now: float) -> None:

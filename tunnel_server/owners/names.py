@@ -114,6 +114,7 @@ class KeptNames:
         self._changed = changed
         self._names: dict[str, Kept] = {}
         self._all = _Share()
+        self._of_strangers = _Share()
         self._of_owner: dict[str, _Share] = {}
         self._of_address: dict[str, _Share] = {}
         self._addresses: dict[str, str] = {}  # by name; in memory alone
@@ -139,16 +140,14 @@ class KeptNames:
     def read(self, names: Mapping[str, Kept]) -> None:
         """Take what was written down, before this started or by another program since.
 
-        Where both have something, a name that is live here is what it is here. What has not changed
-        stays where it is: another server's every write is no reason to sort ten thousand names.
+        That is so of live ones, too: somebody may have given them away. What has not changed stays
+        where it is: another server's every write is no reason to sort ten thousand names.
         """
         for name in [name for name in self._names if name not in names]:
-            if not self._is_live(name):
-                self._forget(name)
+            self._forget(name)
         news = [(name, kept) for name, kept in names.items() if self._names.get(name) != kept]
         for name, kept in sorted(news, key=lambda item: item[1].seen_at):
-            if not (name in self._names and self._is_live(name)):
-                self._put(name, kept, self._addresses.get(name))
+            self._put(name, kept, self._addresses.get(name))
 
     def may_claim(self, owner: str, name: str, now: float) -> bool:
         """Whether an owner may have a name. One that is over is forgotten."""
@@ -172,8 +171,10 @@ class KeptNames:
         if not self._keep_s:
             return
         before = self._names.get(name)
-        chosen = chosen or (before is not None and before.owner == owner and before.chosen)
         kept = Kept(owner, chosen, int(now))
+        if before is not None and before.owner == owner:
+            seen_at = max(kept.seen_at, before.seen_at)
+            kept = Kept(owner, chosen or before.chosen, seen_at)
         self._put(name, kept, address)
         if before is None or before[:2] != kept[:2] or now - before.seen_at >= SEEN_EVERY_S:
             self._changed(name, kept)
@@ -207,7 +208,8 @@ class KeptNames:
     # --- shares ---
 
     def _see(self, name: str, kept: Kept, now: float) -> None:
-        kept = kept._replace(seen_at=int(now))
+        # It never falls: a clock that was behind for a while must not make a name look forgotten.
+        kept = kept._replace(seen_at=max(int(now), kept.seen_at))
         self._put(name, kept, self._addresses.get(name))
         self._changed(name, Seen(kept.owner, kept.seen_at))
 
@@ -215,7 +217,15 @@ class KeptNames:
         self._shrink(self._of_owner[owner], OF_OWNER_MAX)
         if address is not None:
             self._shrink(self._of_address[address], OF_ADDRESS_MAX)
-        self._shrink(self._all, IN_ALL_MAX)
+        while len(self._all) > IN_ALL_MAX and self._drop_one(strange=_is_strange(owner)):
+            pass
+
+    def _drop_one(self, *, strange: bool) -> bool:
+        """Forget a stranger's name, or, for an owner with a token, any; whether there was one."""
+        name = self._of_strangers.longest_away(self._is_live)
+        if name is None and not strange:
+            name = self._all.longest_away(self._is_live)
+        return name is not None and self.release(name)
 
     def _shrink(self, share: _Share, most: int) -> None:
         while len(share) > most and (name := share.longest_away(self._is_live)) is not None:
@@ -225,6 +235,8 @@ class KeptNames:
         self._forget(name)
         self._names[name] = kept
         self._all.add(name, chosen=kept.chosen)
+        if _is_strange(kept.owner):
+            self._of_strangers.add(name, chosen=kept.chosen)
         self._of_owner.setdefault(kept.owner, _Share()).add(name, chosen=kept.chosen)
         if address is not None:
             self._addresses[name] = address
@@ -235,9 +247,15 @@ class KeptNames:
         if kept is None:
             return
         self._all.remove(name)
+        self._of_strangers.remove(name)
         _leave(self._of_owner, kept.owner, name)
         if (address := self._addresses.pop(name, None)) is not None:
             _leave(self._of_address, address, name)
+
+
+def _is_strange(owner: str) -> bool:
+    """Whether nobody has given it a token: the names of tokens have no colon."""
+    return ":" in owner
 
 
 def _leave(shares: dict[str, _Share], key: str, name: str) -> None:

@@ -25,6 +25,7 @@ from tunnel_server.owners.names import Change, Kept, Seen
 FILE_NAME: Final = "state.db"
 APPLICATION_ID: Final = 0x7474756E  # "ttun"
 BUSY_S: Final = 2.0
+_LATEST: Final = 253_370_764_800  # the year 9999
 
 # One for each schema, from none on. They only add: after `--replace` the old server writes on.
 MIGRATIONS: Final[tuple[str, ...]] = (
@@ -39,6 +40,13 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     ) STRICT
     """,
 )
+
+_PUT: Final = """
+    INSERT INTO name (domain, label, owner, chosen, seen_at) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (domain, label) DO UPDATE
+    SET owner = excluded.owner, chosen = excluded.chosen, seen_at = excluded.seen_at
+"""
+_PUT_IF_OURS: Final = _PUT + " WHERE owner = excluded.owner"
 
 Changes = Mapping[str, Change]
 """Names, and what has become of each."""
@@ -68,13 +76,22 @@ class Store:
         rows = self._connection.execute(
             "SELECT label, owner, chosen, seen_at FROM name WHERE domain = ?", (domain,)
         )
-        return {label: Kept(owner, bool(chosen), at) for label, owner, chosen, at in rows}
+        # Times that no calendar has come from other hands: a date is made of them for people.
+        return {
+            label: Kept(owner, bool(chosen), min(max(at, 0), _LATEST))
+            for label, owner, chosen, at in rows
+        }
 
-    def write(self, domain: str, changes: Changes) -> None:
+    def write(self, domain: str, changes: Changes, owners: Mapping[str, str] | None = None) -> None:
         """Write names of a domain down, all or none of them.
 
         That a name was seen is written of its owner alone: while one server drains, an operator may
         have given the name to somebody else at the next.
+
+        Args:
+            domain: of the names.
+            changes: of each.
+            owners: those of names that were written down, if nothing of others may be changed.
         """
         kept, seen, gone = [], [], []
         for label, name in changes.items():
@@ -84,17 +101,15 @@ class Store:
                 case Seen():
                     seen.append((int(name.seen_at), domain, label, name.owner))
                 case None:
-                    gone.append((domain, label))
+                    gone.append((domain, label, None if owners is None else owners.get(label, "")))
         with _transaction(self._connection):
-            self._connection.executemany(
-                "INSERT OR REPLACE INTO name (domain, label, owner, chosen, seen_at)"
-                " VALUES (?, ?, ?, ?, ?)",
-                kept,
-            )
+            self._connection.executemany(_PUT if owners is None else _PUT_IF_OURS, kept)
             self._connection.executemany(
                 "UPDATE name SET seen_at = ? WHERE domain = ? AND label = ? AND owner = ?", seen
             )
-            self._connection.executemany("DELETE FROM name WHERE domain = ? AND label = ?", gone)
+            self._connection.executemany(
+                "DELETE FROM name WHERE domain = ? AND label = ? AND owner = ifnull(?, owner)", gone
+            )
 
     def has_changed(self) -> bool:
         """Whether another program has written since this was last asked."""
@@ -156,7 +171,9 @@ def _open(path: Path) -> Store:
     return store
 
 
-_REMEDY: Final = "put a backup in its place (PATH.before-N is one, of an upgrade)"
+_REMEDY: Final = (
+    "put a backup in its place (PATH.before-N is one, of an upgrade), and delete PATH-journal"
+)
 
 
 def first_names(store: Store, domain: str) -> dict[str, Kept]:
@@ -168,7 +185,7 @@ def first_names(store: Store, domain: str) -> dict[str, Kept]:
 
 
 def _unreadable(path: Path, error: sqlite3.Error) -> str:
-    if error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+    if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         text = f"{path} is locked by another program, for longer than {BUSY_S:g} s"
         return f"{text}: end it (fuser {path.name} names it), and try again"
     return f"{path} cannot be read ({error}); {_REMEDY}"

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Final, TypeVar
 
 import trio
@@ -42,7 +43,7 @@ class StoreWriter:
         store: an open one.
         domain: of all names here.
         read: is given all names that are written down when another program has written.
-        stored: the names that are written down.
+        stored: the names that are written down, and whose each is.
 
     Attributes:
         failing: the last try did not succeed; what is said of it is in the log.
@@ -53,15 +54,17 @@ class StoreWriter:
         store: Store,
         domain: str,
         read: Callable[[dict[str, Kept]], None],
-        stored: Iterable[str] = (),
+        stored: Mapping[str, Kept] = MappingProxyType({}),
     ) -> None:
         self.failing = False
         self._store = store
         self._domain = domain
         self._read = read
         self._changes: dict[str, Change] = {}
-        self._stored = set(stored)  # what may be there, also if a write came to nothing
+        self._stored = _owners(stored)
+        self._may_be_stored: set[str] = set()  # of a turn that nobody waited for
         self._must_read = False  # a look came to nothing
+        self._is_succeeded = False
         self._news = Latch()
         self._turns = trio.Lock()
         self._thread = trio.CapacityLimiter(1)  # one connection, so one thread at a time
@@ -72,7 +75,7 @@ class StoreWriter:
 
     def changed(self, name: str, change: Change) -> None:
         """Take what has become of a name. Never waits."""
-        if change is None and name not in self._stored:
+        if change is None and name not in self._stored and name not in self._may_be_stored:
             self._changes.pop(name, None)
             return
         self._changes[name] = _after(self._changes, name, change)
@@ -94,6 +97,19 @@ class StoreWriter:
         """Write what there is now; a store that fails keeps it. A cancelled one goes on."""
         await self._turn()
 
+    def succeeded(self, succeeded: bool) -> None:
+        """Another server has the names now, or does not after all.
+
+        What still waits here is written only of names that are whose they were: at the other they
+        may have been given away.
+        """
+        self._is_succeeded = succeeded
+        if succeeded and self._changes:
+            log.warning("%d names were not written before another server took over", len(self))
+
+    def __len__(self) -> int:
+        return len(self._changes)
+
     async def read_again(self) -> None:
         """Take what is written down, as another server has left it. Raises sqlite3.Error."""
         async with self._turns:
@@ -112,12 +128,13 @@ class StoreWriter:
     async def _turn(self) -> None:
         async with self._turns:
             changes, self._changes = self._changes, {}
-            self._stored.update(name for name, change in changes.items() if change is not None)
+            self._may_be_stored.update(changes)
             done = False
             try:
                 names = await self._in_thread(partial(self._work, changes, self._must_read))
                 done = True
             except sqlite3.Error as error:
+                self._may_be_stored.difference_update(changes)  # it was rolled back
                 self._failed(error)
                 return
             finally:
@@ -129,9 +146,12 @@ class StoreWriter:
             self._written(changes, names)
 
     def _written(self, changes: Mapping[str, Change], names: dict[str, Kept] | None) -> None:
-        self._stored.difference_update(
-            name for name, change in changes.items() if change is None and name not in self._changes
-        )
+        for name, change in changes.items():
+            if change is None:
+                self._stored.pop(name, None)
+            elif isinstance(change, Kept):
+                self._stored[name] = change.owner
+        self._may_be_stored.clear()
         self._must_read = False
         if self.failing:
             log.warning("%r is written again", self._store)
@@ -148,13 +168,14 @@ class StoreWriter:
     def _work(self, changes: Mapping[str, Change], must_read: bool) -> dict[str, Kept] | None:
         """In the worker thread: write, and read if somebody else has written."""
         if changes:
-            self._store.write(self._domain, changes)
+            owners = self._stored if self._is_succeeded else None
+            self._store.write(self._domain, changes, owners)
         must_read = self._store.has_changed() or must_read
         return self._store.names_of(self._domain) if must_read else None
 
     def _take(self, names: dict[str, Kept]) -> None:
         """Changes that came meanwhile are newer than what was read."""
-        self._stored = {*names, *self._changes}
+        self._stored = _owners(names)
         for name in self._changes:
             match _after(names, name, self._changes[name]):
                 case Kept() as kept:
@@ -162,6 +183,10 @@ class StoreWriter:
                 case None:
                     names.pop(name, None)
         self._read(names)
+
+
+def _owners(names: Mapping[str, Kept]) -> dict[str, str]:
+    return {name: kept.owner for name, kept in names.items()}
 
 
 def _after(changes: Mapping[str, Change], name: str, change: Change) -> Change:

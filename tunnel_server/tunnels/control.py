@@ -87,9 +87,10 @@ class ControlEndpoint:
         if self._directory.config.authentication_required:
             return login
         login = login or Login(f"anonymous:{secrets.token_hex(16)}", None)
-        # A proxy that names no visitor brings everybody's clients.
-        proxied = self._directory.config.trusts(address)
-        return login._replace(source=None if proxied else crowd_key(address))
+        # A proxy that names no visitor brings everybody's clients; and a token costs its owner more
+        # than an install key, so that its names are not a stranger's neighbours.
+        counted = login.is_strange and not self._directory.config.trusts(address)
+        return login._replace(source=crowd_key(address) if counted else None)
 
     def _fault(self, head: RequestHead) -> Refusal | None:
         """Return what is wrong with the handshake (RFC 6455 4.2.1), or None."""

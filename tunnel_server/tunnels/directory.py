@@ -185,6 +185,9 @@ class Directory:
         """
         until = trio.current_time() + EXPECT_S
         for name, owner in names.items():
+            kept = self.names.get(name)
+            if kept is not None and kept.owner != owner:
+                continue  # somebody has got it since
             self._expected[name] = until
             self.registry.reserve(name, owner)
 
@@ -199,6 +202,8 @@ class Directory:
         """Give a name to one of `sessions`, if it may have it; `Registry.claim` has the rules."""
         if self.draining:
             return Refused(claim.claim, "draining", "the server stops")
+        if (claimed := self.registry.claimed(session, claim)) is not None:
+            return claimed  # its client has missed the answer; whose the name is may have changed
         login, now = self.sessions[session], self.wall_time()
         if claim.options.get("release"):
             return self._given_up(login.owner, claim)

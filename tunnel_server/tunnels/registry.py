@@ -172,9 +172,8 @@ class Registry:
 
         A claim that holds is answered as before: its client has missed the answer.
         """
-        held = self._tunnels_of.get(carrier, {}).get(claim.claim)
-        if held is not None:
-            return Claimed(claim.claim, held.name, self._url_of(held.name))
+        if (claimed := self.claimed(carrier, claim)) is not None:
+            return claimed
         try:
             options = read_options(claim.options)
         except OptionError as error:
@@ -199,6 +198,11 @@ class Registry:
             tunnel.displaced.extend(one for one in before if one != claim.instance)
         self._add(tunnel)
         return Claimed(claim.claim, name, self._url_of(name))
+
+    def claimed(self, carrier: Carrier, claim: Claim) -> Claimed | None:
+        """The answer to a claim that holds, whatever it asks for now; None: it does not."""
+        held = self._tunnels_of.get(carrier, {}).get(claim.claim)
+        return None if held is None else Claimed(claim.claim, held.name, self._url_of(held.name))
 
     def names_of(self, carrier: Carrier) -> list[str]:
         """The names that a carrier holds."""

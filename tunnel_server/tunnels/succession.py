@@ -54,9 +54,12 @@ class Succession:
         if self._writer is not None:
             with trio.move_on_after(_WRITE_S):
                 await self._writer.flush()
+            self._writer.succeeded(True)
 
     def is_off(self) -> None:
         """See HandOver."""
+        if self._writer is not None:
+            self._writer.succeeded(False)
         self._directory.gate.open()
 
     def note_names(self) -> None:

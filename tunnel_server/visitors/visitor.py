@@ -17,6 +17,9 @@ from tunnel_server.settings.config import ServerConfig
 from tunnel_server.visitors.connection import Source
 from tunnel_server.visitors.proxy_protocol import ProxyHeader
 
+# A chain of ten proxies with the longest addresses; thousands would keep everybody waiting.
+_LOOKED_AT_BYTES: Final = 512
+
 # Some proxies add the port (Azure), and then brackets (RFC 7239, 6).
 _WITH_PORT: Final = re.compile(r"\[([^\]]*)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}")
 
@@ -48,7 +51,10 @@ def visitor_of(config: ServerConfig, source: Source, fields: Fields) -> str | No
     if not source.trusted:
         # A trusted one here names nobody, and does not see what passes.
         return None if config.trusts(source.address) else source.address
-    entries = elements(b",".join(values_of(fields, b"x-forwarded-for")))
+    said = b",".join(values_of(fields, b"x-forwarded-for"))
+    entries = elements(said[-_LOOKED_AT_BYTES:])
+    if len(said) > _LOOKED_AT_BYTES:
+        del entries[0]  # a part of one
     for entry in reversed(entries):
         address = _address_in(entry.decode("latin-1"))
         if address is None or not config.trusts(address):

@@ -20,7 +20,7 @@ DOMAIN = "example.com"
 
 
 class FullDisk(Store):
-    def write(self, domain: str, changes: object) -> None:
+    def write(self, domain: str, changes: object, owners: object = None) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
 

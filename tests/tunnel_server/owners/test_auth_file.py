@@ -86,6 +86,30 @@ def test_file_of_the_same_size_and_time_at_its_path_is_read_anew(
     assert file.owners == {digest_of(BOB): "alice"}
 
 
+def test_a_folder_that_cannot_be_looked_into_is_a_file_that_may_come_back(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not what ends the server: a disk, a mount or a chmod may do that at any moment."""
+
+    def check(_: Path) -> None:
+        if fails:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    fails = False
+    file = AuthFile(path, check)
+    fails = True
+    path.chmod(0o640)
+    for now in (0.0, GRACE_S - 0.1):
+        file.look(now)
+    assert caplog.text == ""
+    file.look(GRACE_S)
+    assert "Input/output error" in caplog.text
+    assert file.owners == OWNERS
+    fails = False
+    file.look(GRACE_S + 1)
+    assert file.owners == OWNERS
+
+
 def test_a_file_that_is_touched_is_no_news(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     file = AuthFile(path)

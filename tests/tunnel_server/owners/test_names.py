@@ -59,6 +59,39 @@ def world() -> World:
     return World()
 
 
+def test_a_clock_that_was_behind_makes_no_name_look_forgotten(world: World) -> None:
+    world.claim("ann", "shop", 40 * DAY)
+    world.leave("shop", 40 * DAY)
+    world.claim("ann", "shop", 0.0)  # a machine without a battery for its clock
+    world.leave("shop", 1.0)
+    assert not world.claim("bob", "shop", 41 * DAY)
+
+
+def test_strangers_forget_no_name_of_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "IN_ALL_MAX", 10)
+    world = World()
+    for number in range(8):
+        world.claim("ann", f"a{number}")
+        world.leave(f"a{number}")
+    for number in range(30):
+        world.claim(f"key:{number}", f"k{number}", address=f"192.0.2.{number}")
+        world.leave(f"k{number}")
+    kept = dict(world.names)
+    assert sum(each.owner == "ann" for each in kept.values()) == 8
+    assert set(kept) >= {"k28", "k29"}
+    assert len(kept) == 10
+    world.claim("bob", "b1")  # a token's takes a stranger's place first
+    world.claim("bob", "b2")
+    world.claim("bob", "b3")  # and then that of the one that was away longest
+    assert "a0" not in dict(world.names)
+    assert len(world.names) == 10
+    world.claim("key:99", "late", address="192.0.2.99")
+    assert len(world.names) == 11  # live, and there is nobody's to take the place of
+    world.leave("late")
+    world.claim("key:98", "later", address="192.0.2.98")
+    assert "late" not in dict(world.names)
+
+
 def test_a_claim_is_noted_where_the_last_note_is_old(world: World) -> None:
     world.claim("ann", "shop", 0.0)
     world.claim("ann", "shop", DAY - 1)
@@ -162,19 +195,21 @@ def test_what_was_written_down_is_taken(world: World) -> None:
     assert world.writes == 0
 
 
-def test_what_another_program_wrote_is_taken_but_for_live_names(world: World) -> None:
-    for name in ("live", "gone", "given"):
+def test_what_another_program_wrote_is_taken_of_live_names_too(world: World) -> None:
+    """Somebody may have given them away; who holds one goes on until its client goes."""
+    for name in ("live", "gone", "given", "released"):
         world.claim("ann", name)
     world.leave("gone")
-    world.leave("given")
-    world.names.read({"given": Kept("bob", True, 9.0), "new": Kept("bob", True, 9.0)})
-    assert dict(world.names) == {
+    written = {
         "live": Kept("ann", True, 0.0),
         "given": Kept("bob", True, 9.0),
         "new": Kept("bob", True, 9.0),
     }
-    world.names.read({"live": Kept("bob", True, 9.0)})
-    assert dict(world.names) == {"live": Kept("ann", True, 0.0)}
+    world.names.read(written)
+    assert dict(world.names) == written
+    world.written = written
+    world.leave("given", 10.0)
+    assert not world.claim("ann", "given", 10.0)
 
 
 # --- shares --------------------------------------------------------------------------------------

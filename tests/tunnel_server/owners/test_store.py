@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from tunnel_server.owners.store import (
     Store,
     StoreNotMadeError,
     StoreUnusableError,
+    first_names,
     open_store,
 )
 
@@ -343,6 +345,35 @@ def test_one_that_is_locked_says_so_and_asks_for_no_backup(
     with pytest.raises(StoreUnusableError, match=r"is locked by another program.*try again") as bad:
         open_store(path)
     assert "backup" not in str(bad.value)
+
+
+def test_where_another_server_has_the_names_nothing_of_other_owners_is_written(
+    store: Store,
+) -> None:
+    """It may have given away what still waits here since a disk was full."""
+    store.write(DOMAIN, {"shop": SHOP, "gone": SHOP, "kept": SHOP})
+    store.write(DOMAIN, {"shop": OTTER, "gone": OTTER})  # by the other
+    ours = {"shop": "ann", "gone": "ann", "kept": "ann"}
+    late = SHOP._replace(seen_at=1_764_000_009)
+    changes = {"shop": late, "gone": None, "kept": late, "new": late, "never": None}
+    store.write(DOMAIN, changes, ours)
+    assert store.names_of(DOMAIN) == {"shop": OTTER, "gone": OTTER, "kept": late, "new": late}
+    store.write(DOMAIN, {"kept": None}, ours)
+    assert "kept" not in store.names_of(DOMAIN)
+
+
+def test_times_that_no_calendar_has_are_made_some(store: Store) -> None:
+    store.write(DOMAIN, {"ns": SHOP._replace(seen_at=1_764_000_000 * 10**9)})
+    store.write(DOMAIN, {"before": SHOP._replace(seen_at=-5)})
+    for kept in store.names_of(DOMAIN).values():
+        assert 1970 <= datetime.fromtimestamp(kept.seen_at, UTC).year <= 9999
+
+
+def test_a_text_that_is_none_is_a_damaged_store(store: Store, path: Path) -> None:
+    store.write(DOMAIN, {"shop": SHOP})
+    store._connection.execute("UPDATE name SET owner = CAST(x'ff' AS TEXT)")
+    with pytest.raises(StoreUnusableError, match="cannot be read"):
+        first_names(store, DOMAIN)
 
 
 def test_that_a_name_was_seen_is_written_of_its_owner_alone(store: Store) -> None:

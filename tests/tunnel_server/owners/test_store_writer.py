@@ -28,6 +28,7 @@ class FakeStore:
         self.names: dict[str, Kept] = {}
         self.fails = False
         self.changed = False
+        self.owners: dict[str, str] | None = None
         self.closed = False
         self.goes_on = threading.Event()
         self.goes_on.set()
@@ -37,7 +38,10 @@ class FakeStore:
     def __repr__(self) -> str:
         return "<FakeStore>"
 
-    def write(self, domain: str, changes: dict[str, Change]) -> None:
+    def write(
+        self, domain: str, changes: dict[str, Change], owners: dict[str, str] | None = None
+    ) -> None:
+        self.owners = None if owners is None else dict(owners)
         assert domain == "example.com"
         assert self.goes_on.wait(SOON_S)
         if self.fails:
@@ -73,7 +77,9 @@ class World:
         self.store = FakeStore()
         self.read: list[dict[str, Kept]] = []
         store: Any = self.store
-        self.writer = StoreWriter(store, "example.com", self.read.append, ("shop", "gone"))
+        self.writer = StoreWriter(
+            store, "example.com", self.read.append, {"shop": SHOP, "gone": SHOP}
+        )
         self.scope = trio.CancelScope()
 
 
@@ -177,7 +183,7 @@ async def test_what_is_left_at_the_end_is_written() -> None:
 def pending(*changes: tuple[str, Change], stored: tuple[str, ...] = ()) -> dict[str, Change]:
     """What waits to be written after these, while nothing runs."""
     store: Any = FakeStore()
-    writer = StoreWriter(store, "example.com", lambda _: None, stored)
+    writer = StoreWriter(store, "example.com", lambda _: None, dict.fromkeys(stored, SHOP))
     for name, change in changes:
         writer.changed(name, change)
     return writer._changes
@@ -232,3 +238,36 @@ async def test_a_write_that_was_not_waited_for_is_done_again(mock_clock: MockClo
     store.goes_on.set()
     await writer.flush()
     assert store.names == {"shop": OTTER}
+
+
+async def test_what_a_failing_store_never_had_does_not_wait_for_ever(
+    mock_clock: MockClock,
+) -> None:
+    """A tenant's share of 64 names, each turn another 64."""
+    async with running() as world:
+        world.store.fails = True
+        for turn in range(3):
+            for number in range(64):
+                world.writer.changed(f"n{turn}-{number}", SHOP)
+            await world.store.look()
+            await wait_all_tasks_blocked(0.01)
+            for number in range(64):
+                world.writer.changed(f"n{turn}-{number}", None)
+            assert len(world.writer) == 0
+            mock_clock.jump(AGAIN_S)
+
+
+@pytest.mark.usefixtures("mock_clock")
+async def test_after_another_server_took_over_nothing_of_others_is_written(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with running() as world:
+        world.writer.succeeded(True)
+        assert caplog.text == ""
+        world.writer.changed("shop", None)
+        await world.store.look()
+        assert world.store.owners == {"shop": "ann", "gone": "ann"}
+        world.writer.succeeded(False)
+        world.writer.changed("late", SHOP)
+        await world.store.look()
+        assert world.store.owners is None

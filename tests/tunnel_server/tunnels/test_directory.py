@@ -258,6 +258,28 @@ async def test_a_release_that_is_not_right_does_nothing(
         assert of.directory.names.get("shop") is not None
 
 
+async def test_a_claim_that_is_asked_again_takes_back_no_name_that_was_given_away() -> None:
+    async with clients() as of:
+        assert of.claim(BOB, "shop", number=5) == "shop"
+        of.directory.names.give("shop", "ann", 0.0)
+        assert of.claim(BOB, "", number=5) == "shop"  # its client has missed the answer
+        kept = of.directory.names.get("shop")
+        assert kept is not None
+        assert kept.owner == "ann"
+        of.directory.names.release("shop")
+        assert of.claim(BOB, "other", number=5) == "shop"
+        assert of.directory.names.get("shop") is None
+
+
+async def test_a_name_that_was_given_away_since_is_not_expected_for_the_one_before() -> None:
+    async with clients() as of:
+        of.directory.names.give("shop", "bob", 0.0)
+        of.directory.expect({"shop": "ann", "blog": "ann"})
+        assert of.directory.is_away("blog")
+        assert not of.directory.is_away("shop")
+        assert of.claim(BOB, "shop") == "shop"
+
+
 async def test_a_name_that_is_forgotten_is_not_told_from_a_guess() -> None:
     async with clients() as of:
         of.claim(ANN, "shop")

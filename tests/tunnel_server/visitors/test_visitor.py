@@ -46,6 +46,18 @@ def test_each_row_of_the_docs_holds(peer: str, header: str, said: str, visitor: 
     assert (visitor_of(CONFIG, source, fields) or _NOBODY) == visitor
 
 
+def test_of_a_chain_without_an_end_the_last_entries_are_looked_at() -> None:
+    """Each costs time, and the visitor may have written it."""
+    source = source_of(CONFIG, "10.0.0.1", None)
+    near = b"203.0.113.9" + b", 10.0.0.2" * 45
+    far = b"203.0.113.9" + b", 10.0.0.2" * 5_000
+    assert visitor_of(CONFIG, source, ((b"X-Forwarded-For", near),)) == "203.0.113.9"
+    assert visitor_of(CONFIG, source, ((b"X-Forwarded-For", far),)) is None
+    for cut in range(12):  # nor is a part of an address one
+        chain = b"203.0.113.9" + b"," * cut + b",10.0.0.2" * 56
+        assert visitor_of(CONFIG, source, ((b"X-Forwarded-For", chain),)) in (None, "203.0.113.9")
+
+
 def test_fields_of_one_name_are_one_list() -> None:
     source = source_of(CONFIG, "10.0.0.1", None)
     fields = ((b"x-forwarded-for", b"198.51.100.7"), (b"X-FORWARDED-FOR", b"203.0.113.9"))
