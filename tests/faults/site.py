@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,12 +19,13 @@ from tests.patience import PATIENCE
 from tests.programs import Address, Program, Programs, open_programs
 from tests.system.origin import serve
 from tests.system.visitor import Visitor
+from tunnel_server.admin.asking import ask_one
 
 # A silent peer is noticed after 2 s, so that a test takes seconds. The default is 30.
 TIMEOUT_S = 2
 # Of the middlebox, in bytes a second: slow enough that a fault finds a download in the middle.
 RATE = 8e6
-# Whether something has gone is asked again and again, but not for ever: health tells no news.
+# Whether something has gone is asked again and again, but not for ever: status tells no news.
 POLLS, POLL_S = 100 * PATIENCE, 0.1
 
 
@@ -67,15 +67,11 @@ class Site:
         finally:
             await trio.aclose_forcefully(stream)
 
-    async def health(self) -> dict[str, Any]:
-        """What the server says of itself."""
-        stream = await self.connect()
-        try:
-            answer = await Visitor(stream, Address(self.port, "localhost")).fetch("/_tunnel/health")
-        finally:
-            await trio.aclose_forcefully(stream)
-        assert answer.status == 200, answer
-        facts: dict[str, Any] = json.loads(answer.body)
+    async def status(self) -> dict[str, Any]:
+        """What the server says of itself, to whoever runs it: health tells strangers nothing."""
+        folder = self.programs.folder / "home" / "state" / "trio-tunnel"
+        facts = await ask_one(folder, [f"{self.where}:{self.port}"], {"do": "status"})
+        assert facts is not None, "there is no server"
         return facts
 
     def check_posts(self) -> None:
@@ -98,7 +94,7 @@ class Site:
     async def until_held(self) -> None:
         """Wait until the server has noticed that the client is away."""
         await eventually(
-            "a session that is held", self.health, lambda facts: facts["held_sessions"]
+            "a session that is held", self.status, lambda facts: facts["held_sessions"]
         )
 
     async def start_server(self) -> None:
@@ -208,7 +204,7 @@ class Baseline:
 
 async def no_stream(site: Site) -> None:
     """The server has none open, and nothing waits or is kept for a resume."""
-    await eventually("an idle server", site.health, is_idle)
+    await eventually("an idle server", site.status, is_idle)
 
 
 def is_idle(facts: dict[str, Any]) -> bool:

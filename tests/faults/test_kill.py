@@ -61,7 +61,7 @@ async def test_a_client_that_is_killed_and_started_anew_has_its_name_at_once(
         assert site.ledger.answered("get") == site.ledger.answered("post") == 5
         assert site.ledger.failed() == len(KINDS)
         site.check_posts()
-        assert (await site.health())["streams"] == 0
+        assert (await site.status())["streams"] == 0
 
 
 @pytest.mark.timeout(120)
