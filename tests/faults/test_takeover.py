@@ -18,13 +18,15 @@ TAKEN_OVER = 3  # the exit code of a client whose name is another's
 # Who loses its name finishes what it had, for 8 s unless it was told otherwise; what `everything`
 # has left may take longer on a machine that is busy.
 PATIENT = ("--drain-timeout", "120")
+# The middlebox and the server are two servers to a client, and an install key two owners.
+OWNER = ("--token", "one-owner")
 
 
 async def second_client(site: Site) -> Program:
     """One more of the same owner, which reaches the server without the middlebox."""
     box, site.box = site.box, None
     try:
-        return await site.start_client()
+        return await site.start_client(*OWNER)
     finally:
         site.box = box
 
@@ -34,7 +36,7 @@ async def test_a_client_that_is_cut_off_loses_its_name_to_a_start_and_nothing_el
     tmp_path: Path,
 ) -> None:
     """May be lost: the name. The first client comes back, finishes what it had, and ends."""
-    async with open_site(tmp_path, client_flags=PATIENT) as site:
+    async with open_site(tmp_path, client_flags=(*PATIENT, *OWNER)) as site:
         first = site.client
         async with trio.open_nursery() as nursery:
             await everything(site, nursery, random := Random(101))
@@ -59,7 +61,7 @@ async def test_two_live_clients_of_one_owner_do_not_take_the_name_from_one_anoth
     tmp_path: Path,
 ) -> None:
     """May be lost: the name, once. What the first one had goes on there."""
-    async with open_site(tmp_path, client_flags=PATIENT) as site:
+    async with open_site(tmp_path, client_flags=(*PATIENT, *OWNER)) as site:
         first = site.client
         async with trio.open_nursery() as nursery:
             await everything(site, nursery, Random(102))

@@ -275,15 +275,18 @@ def test_names_are_listed_released_and_given_without_a_server(
     folder.mkdir(parents=True, mode=0o700)
     open_store(folder / STORE_NAME).close()
     domain = ("--domain", "example.com")
-    given = (0, "shop is kept for alice\n", "")
+    of_store = "(no server runs; this is of names under example.com)\n"
+    given = (0, f"shop is kept for alice\n{of_store}", "")
     assert done("name", "give", "shop", "alice", *domain) == given
     code, out, _ = done("name", "list", "--json", *domain)
     assert code == 0
     assert [name["name"] for name in json.loads(out)["names"]] == ["shop"]
-    assert done("name", "list")[1].split() == ["NAME", "STATE", "LAST", "SEEN", "OWNER"]
+    head, of_another = done("name", "list")[1].splitlines()
+    assert head.split() == ["NAME", "STATE", "LAST", "SEEN", "OWNER"]
+    assert of_another == "(no server runs; this is of names under localhost:8080)"
     code, _, err = done("name", "release", "shop")
     assert (code, err) == (1, "tunnel-server: shop is free\n")
-    released = (0, "shop was kept for alice, and is anybody's now\n", "")
+    released = (0, f"shop was kept for alice, and is anybody's now\n{of_store}", "")
     assert done("name", "release", "shop", *domain) == released
 
 

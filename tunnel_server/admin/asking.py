@@ -59,14 +59,20 @@ async def ask_one(folder: Path, binds: Sequence[str], command: Command) -> Answe
     return None
 
 
-def do_in_store(store: Store, domain: str, command: Mapping[str, Any]) -> Answer:
+def do_in_store(store: Store, domain: str, keep_s: float, command: Mapping[str, Any]) -> Answer:
     """Do a command about names of a domain with no server. sqlite3.Error is the disk's.
+
+    Args:
+        store: an open one.
+        domain: of the names.
+        keep_s: how long a name that went is its owner's.
+        command: as a server takes it.
 
     Raises:
         NotDoneError: it cannot be done.
     """
     changes: dict[str, Change] = {}
-    names = KeptNames(1, lambda _: False, changes.__setitem__)
+    names = KeptNames(keep_s, lambda _: False, changes.__setitem__)
     names.read(store.names_of(domain))
     commands = NameCommands(names, dict, lambda: datetime.now(UTC).timestamp())
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,8 @@ from tunnel_server.observing.output import listening
 from tunnel_server.owners.store_writer import StoreWriter
 from tunnel_server.tunnels.directory import Directory
 from tunnel_server.tunnels.totals import totals
+
+log = logging.getLogger(__name__)
 
 
 class Commands:
@@ -43,6 +46,8 @@ class Commands:
         if command is None:
             raise ValueError(f"this server knows no command {word!r}")
         answer = command(asked)
+        if word != "names":
+            log.info("by command: %s %s %s", word, asked["name"], answer["owner"])
         if self._writer is not None and word != "names":
             await self._writer.flush()
         return {**answer, "store": self._store}

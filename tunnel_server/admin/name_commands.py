@@ -46,9 +46,10 @@ class NameCommands:
 
     def _described(self) -> Iterator[Answer]:
         holders, kept_names = self._holders(), dict(self._names)
-        for name, kept in kept_names.items():
-            yield _described(name, kept, live=name in holders)
         now = self._wall_time()
+        for name, kept in kept_names.items():
+            is_kept = not self._names.is_over(name, now)
+            yield _described(name, kept, live=name in holders, is_kept=is_kept)
         for name, owner in holders.items():
             if name not in kept_names:
                 yield _described(name, Kept(owner, False, now), live=True, is_kept=False)

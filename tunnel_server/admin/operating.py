@@ -61,7 +61,7 @@ class Operator:
     def list_names(self) -> str:
         """Names that are kept, or live."""
         answer = self._do({"do": "names"})
-        return json.dumps(answer) if self._as_json else shown_names(answer["names"])
+        return self._said(answer, [shown_names(answer["names"])])
 
     def release_name(self, name: str) -> str:
         """Make a name nobody's."""
@@ -74,7 +74,11 @@ class Operator:
         return self._said(answer, said_of_gift(name, answer))
 
     def _said(self, answer: Mapping[str, Any], text: list[str]) -> str:
-        return json.dumps(answer) if self._as_json else "\n".join(text)
+        if self._as_json:
+            return json.dumps(answer)
+        if "store_of" in answer:
+            text = [*text, f"(no server runs; this is of names under {answer['store_of']})"]
+        return "\n".join(text)
 
     @property
     def _binds(self) -> list[str]:
@@ -104,11 +108,14 @@ class Operator:
     def _do_in_store(self, command: Mapping[str, Any]) -> Mapping[str, Any]:
         path = self._config.state_dir / FILE_NAME
         if not os.path.lexists(path):
-            raise NotDoneError(f"{self._nobody}, and no names are kept there")
+            text = f"{self._nobody}, and none has: start it once, and its names have a store"
+            raise NotDoneError(text)
         if not self._config.trust_state_dir:
             check_place(path, links=False)
         try:
             with closing(open_store(path)) as store:
-                return do_in_store(store, self._config.names_key, command)
+                domain = self._config.names_key
+                answer = do_in_store(store, domain, self._config.keep_names_s, command)
+                return {**answer, "store_of": domain}
         except sqlite3.Error as error:
             raise NotDoneError(f"{path} cannot be written: {error}") from None

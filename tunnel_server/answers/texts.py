@@ -79,7 +79,7 @@ ERRORS: Final[dict[str, ErrorText]] = {
         HTTPStatus.NOT_FOUND,
         Side.VISITOR,
         "There is nothing at this address",
-        "No tunnel has had this name since the service started.",
+        "No tunnel has this name now.",
         "Check the address for a slip.",
         "If this should be your tunnel, start tunnel-client and open the URL that it prints.",
     ),

@@ -121,8 +121,11 @@ class AuthFile:
             self._take(owners, seen)
 
     def _take(self, owners: Mapping[bytes, str], seen: tuple[int, ...]) -> None:
+        complained = self._complaint
         self._seen, self._gone_since, self._complaint = seen, None, ""
         if owners == self.owners:
+            if complained:
+                log.info("%s can be used again", self.path)
             return
         self.owners = owners
         self.revision += 1

@@ -149,12 +149,19 @@ class KeptNames:
         for name, kept in sorted(news, key=lambda item: item[1].seen_at):
             self._put(name, kept, self._addresses.get(name))
 
+    def is_over(self, name: str, now: float) -> bool:
+        """Whether a kept name has been away for so long that whoever asks for it gets it."""
+        kept = self._names.get(name)
+        if kept is None or self._is_live(name):
+            return False
+        return now - kept.seen_at >= self._keep_s
+
     def may_claim(self, owner: str, name: str, now: float) -> bool:
         """Whether an owner may have a name. One that is over is forgotten."""
         kept = self._names.get(name)
         if kept is None or kept.owner == owner:
             return True
-        if self._is_live(name) or now - kept.seen_at < self._keep_s:
+        if not self.is_over(name, now):
             return False
         self.release(name)
         return True

@@ -171,9 +171,9 @@ def _open(path: Path) -> Store:
     return store
 
 
-_REMEDY: Final = (
-    "put a backup in its place (PATH.before-N is one, of an upgrade), and delete PATH-journal"
-)
+def _remedy(path: Path) -> str:
+    backup = f"put a backup in its place ({path}.before-N is one, of an upgrade)"
+    return f"{backup}, and delete {path}-journal"
 
 
 def first_names(store: Store, domain: str) -> dict[str, Kept]:
@@ -188,7 +188,7 @@ def _unreadable(path: Path, error: sqlite3.Error) -> str:
     if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         text = f"{path} is locked by another program, for longer than {BUSY_S:g} s"
         return f"{text}: end it (fuser {path.name} names it), and try again"
-    return f"{path} cannot be read ({error}); {_REMEDY}"
+    return f"{path} cannot be read ({error}); {_remedy(path)}"
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -207,13 +207,13 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (schema,) = connection.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION_ID:
-        raise StoreUnusableError(f"{path} is no store of trio-tunnel; {_REMEDY}")
+        raise StoreUnusableError(f"{path} is no store of trio-tunnel; {_remedy(path)}")
     if schema > len(MIGRATIONS):
         text = f"{path} is a newer version's (schema {schema}; this one knows {len(MIGRATIONS)})"
-        raise StoreUnusableError(f"{text}; start that version, or {_REMEDY}")
+        raise StoreUnusableError(f"{text}; start that version, or {_remedy(path)}")
     faults = [fault for (fault,) in connection.execute("PRAGMA quick_check(1)")]
     if faults != ["ok"]:
-        raise StoreUnusableError(f"{path} is damaged ({faults[0]}); {_REMEDY}")
+        raise StoreUnusableError(f"{path} is damaged ({faults[0]}); {_remedy(path)}")
 
 
 def _migrate(store: Store, connection: sqlite3.Connection, path: Path) -> None:

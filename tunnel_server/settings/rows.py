@@ -147,7 +147,7 @@ TABLE: Final = Table(
             help="How long a name that went stays its owner's.",
             default="30d",
             fields=("keep_names_s",),
-            commands=_SERVING,
+            commands=_OF_NAMES,
         ),
         Setting(
             name="heartbeat",

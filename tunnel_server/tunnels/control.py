@@ -251,7 +251,9 @@ class ControlEndpoint:
         answer = self._directory.claim(session, claim)
         session.answer_claim(answer)
         said_of = session.log.by(log)
-        if isinstance(answer, Refused):
+        if isinstance(answer, Refused) and answer.code == "name-released":
+            said_of.info("%s, by %s", answer.message, short_owner(login.owner))
+        elif isinstance(answer, Refused):
             said_of.info("claim of %s refused: %s", short_owner(login.owner), answer.code)
         else:
             said_of.info("%s is online, of %s", answer.name, short_owner(login.owner))

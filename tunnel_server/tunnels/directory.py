@@ -228,7 +228,7 @@ class Directory:
         held_by = kept.owner if kept is not None else tunnel.owner if tunnel is not None else owner
         if held_by != owner:
             return Refused(claim.claim, "name-taken", f"{name} is another owner's")
-        if tunnel is not None:
+        if tunnel is not None and tunnel.owner == owner:
             text = f"a client of yours serves under {name}: stop it first"
             return Refused(claim.claim, "name-taken", text)
         was = "is nobody's now" if self.names.release(name) else "was nobody's"

@@ -50,7 +50,8 @@ def visitor_of(config: ServerConfig, source: Source, fields: Fields) -> str | No
     """
     if not source.trusted:
         # A trusted one here names nobody, and does not see what passes.
-        return None if config.trusts(source.address) else source.address
+        is_proxy = bool(config.trusted_proxies) and config.trusts(source.address)
+        return None if is_proxy else source.address
     said = b",".join(values_of(fields, b"x-forwarded-for"))
     entries = elements(said[-_LOOKED_AT_BYTES:])
     if len(said) > _LOOKED_AT_BYTES:

@@ -113,7 +113,7 @@ async def test_a_link_claims_its_name_and_gives_on_what_is_opened(
     client = Client(nursery)
     server = await network.accept()
     await server.open(nursery)
-    assert await server.claimed() == Claim(1, "app", INSTANCE, True, {})
+    assert await server.claimed() == Claim(1, "app", INSTANCE, True, {}, "")
     server.request()
     await settled()
     assert client.claimed == [Claimed(1, "app", "http://app.tunnel.test")]

@@ -112,7 +112,7 @@ async def test_an_unknown_session_ends_visibly_and_a_new_one_begins_on_the_same_
     await server.resume_asked(nursery)
     await server.refuse_resume()
     await server.welcome(nursery, hold_s=HOLD_S)
-    assert await server.claimed() == Claim(1, "app", INSTANCE, False, {})
+    assert await server.claimed() == Claim(1, "app", INSTANCE, False, {}, "")
     with pytest.raises(SessionClosed, match="does not have the session any more"):
         await lost.at_client.send_all(b"x")
     await settled()

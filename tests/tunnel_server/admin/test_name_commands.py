@@ -58,6 +58,15 @@ def test_names_are_listed_with_their_owners_kept_or_held_alone(world: World) -> 
     ]
 
 
+def test_a_name_that_was_away_for_too_long_is_told_to_be_kept_no_more(world: World) -> None:
+    world.names.claimed("ann", "shop", -28 * DAY, chosen=True)
+    world.names.claimed("ann", "blog", -28 * DAY + 1, chosen=True)
+    world.names.claimed("ann", "live", -99 * DAY, chosen=True)
+    world.live["live"] = "ann"
+    kept = {str(each["name"]): each["kept"] for each in world.do("names")["names"]}
+    assert kept == {"shop": False, "blog": True, "live": True}
+
+
 def test_a_name_that_is_released_is_anybodys(world: World) -> None:
     world.names.claimed("ann", "shop", DAY, chosen=True)
     assert world.do("release", name="shop") == {"owner": "ann", "held_by": None}

@@ -27,6 +27,7 @@ from tunnel_server.settings.config import ServerConfig
 
 DOMAIN = "example.com"
 BIND = "127.0.0.1:8080"
+OF_STORE = f"(no server runs; this is of names under {DOMAIN})"
 STATUS = {
     "bind": BIND,
     "url": "https://example.com",
@@ -168,7 +169,7 @@ def test_root_asks_the_server_of_another_user_and_writes_its_store_as_that_user(
     for above in config.state_dir.parents:  # pytest's are root's alone
         above.chmod(above.stat().st_mode | stat.S_IXOTH)
     operator = Operator(config, None, as_json=False)
-    assert operator.give_name("blog", "ann") == "blog is kept for ann"
+    assert operator.give_name("blog", "ann") == f"blog is kept for ann\n{OF_STORE}"
     assert {path.stat().st_uid for path in config.state_dir.iterdir()} == {USER}
     folder = str(config.state_dir)
     command = [sys.executable, "-c", SERVER_OF_ANOTHER_USER, folder, str(USER), BIND]
@@ -185,16 +186,18 @@ def test_without_a_server_names_are_the_stores(config: ServerConfig) -> None:
     keep(config, shop="ann", blog="key:00")
     operator = Operator(config, None, as_json=False)
     assert operator.list_names() == (
-        "NAME  STATE         LAST SEEN             OWNER\n"
-        "blog  away, chosen  1970-01-02T00:00:00Z  key:00\n"
-        "shop  away, chosen  1970-01-02T00:00:00Z  ann"
+        "NAME  STATE                   LAST SEEN             OWNER\n"
+        "blog  away, chosen, not kept  1970-01-02T00:00:00Z  key:00\n"
+        "shop  away, chosen, not kept  1970-01-02T00:00:00Z  ann\n"
+        f"{OF_STORE}"
     )
-    assert operator.release_name("blog") == "blog was kept for key:00, and is anybody's now"
-    assert operator.give_name("shop", "bob") == "shop is kept for bob"
-    assert operator.give_name("new", "bob") == "new is kept for bob"
+    released = f"blog was kept for key:00, and is anybody's now\n{OF_STORE}"
+    assert operator.release_name("blog") == released
+    assert operator.give_name("shop", "bob") == f"shop is kept for bob\n{OF_STORE}"
+    assert operator.give_name("new", "bob") == f"new is kept for bob\n{OF_STORE}"
     assert kept(config) == {"shop": "bob", "new": "bob"}
     as_json = json.loads(Operator(config, None, as_json=True).release_name("shop"))
-    assert as_json == {"owner": "bob", "held_by": None}
+    assert as_json == {"owner": "bob", "held_by": None, "store_of": DOMAIN}
 
 
 def test_names_of_another_domain_are_left_alone(config: ServerConfig, tmp_path: Path) -> None:
@@ -229,7 +232,7 @@ def test_a_store_is_not_written_behind_the_back_of_a_server(config: ServerConfig
 
 
 def test_where_there_is_no_store_none_is_made(config: ServerConfig) -> None:
-    with pytest.raises(NotDoneError, match="no names are kept there"):
+    with pytest.raises(NotDoneError, match="start it once"):
         Operator(config, None, as_json=False).list_names()
     assert list(config.state_dir.iterdir()) == []
 

@@ -235,6 +235,10 @@ async def test_a_name_that_its_owner_gives_up_is_nobodys() -> None:
         assert of.directory.names.get("shop") is None
         assert missing(of.directory, "shop") == Refusal("tunnel-not-found")
         assert of.claim(ANN, "shop", options=RELEASE) == "name-released"  # it was nobody's
+        of.claim(BOB, "shop", number=12)
+        of.directory.names.give("shop", "ann", 0.0)  # and bob serves on
+        assert of.claim(ANN, "shop", number=13, options=RELEASE) == "name-released"
+        of.leave()
         assert of.directory.registry.find("shop") is None
 
 
