@@ -74,7 +74,7 @@ def do_in_store(store: Store, domain: str, keep_s: float, command: Mapping[str, 
     changes: dict[str, Change] = {}
     names = KeptNames(keep_s, lambda _: False, changes.__setitem__)
     names.read(store.names_of(domain))
-    commands = NameCommands(names, dict, lambda: datetime.now(UTC).timestamp())
+    commands = NameCommands(names, dict, lambda: datetime.now(UTC).timestamp(), lambda _: None)
     try:
         answer = commands.by_word[command["do"]](command)
     except ValueError as error:

@@ -28,7 +28,9 @@ class Commands:
         self._directory = directory
         self._port = port
         self._writer = writer
-        self._of_names = NameCommands(directory.names, self._holders, directory.wall_time)
+        self._of_names = NameCommands(
+            directory.names, self._holders, directory.wall_time, directory.knows_owner
+        )
 
     def __repr__(self) -> str:
         return f"<Commands of {self._directory!r}>"

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import trio
 
-from tunnel_server.listening.local import LocalListener, SocketPlace, uid_of
+from tunnel_server.listening.local import LocalListener, PlaceError, SocketPlace, uid_of
 
 log = logging.getLogger(__name__)
 
@@ -41,11 +41,17 @@ def control_place(folder: Path, bind: str) -> SocketPlace:
 
 
 def binds_in(folder: Path) -> list[str]:
-    """The addresses of all servers with this state folder, those of crashed ones among them."""
+    """The addresses of all servers with this state folder, those of crashed ones among them.
+
+    Raises:
+        PlaceError: the folder is not ours to look into.
+    """
     try:
         names = sorted(os.listdir(folder))
-    except OSError:
+    except FileNotFoundError:
         return []
+    except OSError as error:
+        raise PlaceError(f"{folder}: {error.strerror}; its server is another user's") from None
     return [
         name.removeprefix(_PREFIX).removesuffix(_SUFFIX)
         for name in names

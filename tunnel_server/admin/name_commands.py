@@ -20,6 +20,7 @@ class NameCommands:
         names: that are kept.
         holders: all that are live, and whose.
         wall_time: seconds since the epoch.
+        knows: whether somebody can show that he is this owner; None: nobody can tell.
     """
 
     def __init__(
@@ -27,10 +28,12 @@ class NameCommands:
         names: KeptNames,
         holders: Callable[[], Mapping[str, str]],
         wall_time: Callable[[], float],
+        knows: Callable[[str], bool | None],
     ) -> None:
         self._names = names
         self._holders = holders
         self._wall_time = wall_time
+        self._knows = knows
         self.by_word: Mapping[str, Callable[[Mapping[str, Any]], Answer]] = {
             "names": self._list,
             "release": self._release,
@@ -49,10 +52,10 @@ class NameCommands:
         now = self._wall_time()
         for name, kept in kept_names.items():
             is_kept = not self._names.is_over(name, now)
-            yield _described(name, kept, live=name in holders, is_kept=is_kept)
+            yield _described(name, kept, holders.get(name), is_kept=is_kept)
         for name, owner in holders.items():
             if name not in kept_names:
-                yield _described(name, Kept(owner, False, now), live=True, is_kept=False)
+                yield _described(name, Kept(owner, False, now), owner, is_kept=False)
 
     def _release(self, asked: Mapping[str, Any]) -> Answer:
         name, holders = _name(asked), self._holders()
@@ -70,16 +73,18 @@ class NameCommands:
         if not self._names.are_kept:
             raise ValueError("this server keeps no names (--keep-names 0)")
         self._names.give(name, owner, self._wall_time())
-        return {"owner": owner, "held_by": self._holders().get(name)}
+        known = self._knows(owner)
+        return {"owner": owner, "held_by": self._holders().get(name), "known": known}
 
 
-def _described(name: str, kept: Kept, *, live: bool, is_kept: bool = True) -> Answer:
+def _described(name: str, kept: Kept, holder: str | None, *, is_kept: bool) -> Answer:
     return {
         "name": name,
         "owner": kept.owner,
         "kept": is_kept,
         "chosen": kept.chosen,
-        "live": live,
+        "live": holder is not None,
+        "held_by": holder,
         "seen": datetime.fromtimestamp(kept.seen_at, UTC).isoformat(timespec="seconds"),
     }
 

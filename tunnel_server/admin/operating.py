@@ -23,6 +23,7 @@ from tunnel_server.admin.showing import (
     shown_names,
     shown_status,
 )
+from tunnel_server.listening.local import PlaceError
 from tunnel_server.owners.store import FILE_NAME, open_store
 from tunnel_server.settings.config import ServerConfig
 
@@ -82,12 +83,18 @@ class Operator:
 
     @property
     def _binds(self) -> list[str]:
-        return binds_in(self._config.state_dir) if self._bind is None else [self._bind]
+        if self._bind is not None:
+            return [self._bind]
+        try:
+            return binds_in(self._config.state_dir)
+        except PlaceError as error:
+            raise NotDoneError(str(error)) from None
 
     @property
     def _nobody(self) -> str:
         on = f" on {self._bind}" if self._bind else ""
-        return f"no server runs{on} with the state folder {self._config.state_dir} (--state-dir)"
+        folder = f"the state folder {self._config.state_dir}"
+        return f"no server runs{on} with {folder} (--state-dir); those of other users have others"
 
     def _do(self, command: Mapping[str, Any]) -> Mapping[str, Any]:
         folder = self._config.state_dir

@@ -50,7 +50,9 @@ def _row(name: Answer) -> tuple[str, str, str, str]:
     how = "chosen" if name["chosen"] else "made up"
     kept = "" if name["kept"] else ", not kept"
     seen = "now" if name["live"] else str(name["seen"]).replace("+00:00", "Z")
-    return str(name["name"]), f"{state}, {how}{kept}", seen, str(name["owner"])
+    owner, holder = name["owner"], name.get("held_by")
+    held = "" if holder in (None, owner) else f", held by {holder}"
+    return str(name["name"]), f"{state}, {how}{kept}", seen, f"{owner}{held}"
 
 
 def said_of_release(name: str, answer: Answer) -> list[str]:
@@ -67,7 +69,16 @@ def said_of_gift(name: str, answer: Answer) -> list[str]:
     holder = answer["held_by"]
     if holder not in (None, answer["owner"]):
         said.append(f"{holder} holds it now, and serves on until its client goes")
+    if answer.get("known") is False:
+        said.append(_nobody_is(str(answer["owner"])))
     return said + _of_store(answer)
+
+
+def _nobody_is(owner: str) -> str:
+    """Say what is wrong with a gift to somebody who is not there; most often it is a slip."""
+    if ":" in owner:
+        return f"nobody can show that he is {owner}: tokens are needed here, not install keys"
+    return f"no token is {owner}'s: is it a slip? (`tunnel-server token create {owner}` makes one)"
 
 
 def _of_store(answer: Answer) -> list[str]:

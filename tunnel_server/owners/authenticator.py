@@ -61,6 +61,12 @@ class Authenticator:
             owner = self._file.owners.get(digest)
         return owner or (f"{KEY}{digest.hex()}" if self._everybody else None)
 
+    def knows(self, owner: str) -> bool:
+        """See Ownership."""
+        if self._file is not None and owner in self._file.owners.values():
+            return True
+        return self._everybody and owner.startswith(KEY)
+
     def may_claim(self, owner: str, name: str) -> bool:
         """Return True: tokens say nothing about names."""
         return True

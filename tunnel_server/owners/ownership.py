@@ -26,5 +26,8 @@ class Ownership(Protocol):
             digest: see `tokens.digest_of`.
         """
 
+    def knows(self, owner: str) -> bool:
+        """Whether somebody can show now that he is this owner. It may look at all of them."""
+
     def may_claim(self, owner: str, name: str) -> bool:
         """Whether this owner may hold this name when nobody else does. The name may be illegal."""

@@ -39,10 +39,9 @@ RESERVED: Final = frozenset(
     )
 )
 
-# After a start clients come back within 0.5 s, if they saw the old server go, and within some
-# attempts if they did not.
-EXPECT_S: Final = 15.0
-
+# After a start clients come back within 0.5 s, if they saw the old server go. Where it was away for
+# minutes they are between two attempts, and wait for 30 s at most (backoff.LONGEST_SPAN_S).
+EXPECT_S: Final = 35.0
 
 SEE_NAMES_EVERY_S: Final = 3_600.0  # it takes some milliseconds
 
@@ -132,6 +131,10 @@ class Directory:
         if login.digest is None:
             return not self.config.authentication_required
         return self._ownership.owner_of(login.digest) == login.owner
+
+    def knows_owner(self, owner: str) -> bool:
+        """Whether somebody can show now that he is this owner."""
+        return self._ownership.knows(owner)
 
     def look_at_owners(self) -> None:
         """Once a second: close every session whose token is not valid any more."""

@@ -69,7 +69,7 @@ async def test_a_change_is_answered_once_the_store_has_it(tmp_path: Path) -> Non
     path = tmp_path / FILE_NAME
     async with writing_to(open_store(path)) as (_, commands):
         answer = await commands.answer({"do": "give", "name": "shop", "owner": "bob"})
-        assert answer == {"owner": "bob", "held_by": None, "store": "ok"}
+        assert answer == {"owner": "bob", "held_by": None, "known": False, "store": "ok"}
         assert open_store(path).names_of(DOMAIN)["shop"][:2] == ("bob", True)
         answer = await commands.answer({"do": "release", "name": "shop"})
         assert answer == {"owner": "bob", "held_by": None, "store": "ok"}

@@ -15,7 +15,9 @@ class World:
         self.live: dict[str, str] = {}
         self.written: dict[str, Change] = {}
         self.names = KeptNames(keep_s, self.live.__contains__, self.written.__setitem__)
-        self.commands = NameCommands(self.names, lambda: self.live, lambda: 2 * DAY)
+        self.commands = NameCommands(
+            self.names, lambda: self.live, lambda: 2 * DAY, {"ann", "bob"}.__contains__
+        )
 
     def do(self, word: str, **asked: object) -> dict[str, Any]:
         return self.commands.by_word[word](asked)
@@ -29,7 +31,7 @@ def world() -> World:
 def test_names_are_listed_with_their_owners_kept_or_held_alone(world: World) -> None:
     world.names.claimed("ann", "shop", DAY, chosen=True)
     world.names.claimed("bob", "k3", DAY, chosen=False)
-    world.live.update(shop="ann", made="bob")
+    world.live.update(shop="zoe", made="bob")
     assert world.do("names")["names"] == [
         {
             "name": "k3",
@@ -37,6 +39,7 @@ def test_names_are_listed_with_their_owners_kept_or_held_alone(world: World) -> 
             "kept": True,
             "chosen": False,
             "live": False,
+            "held_by": None,
             "seen": "1970-01-02T00:00:00+00:00",
         },
         {
@@ -45,6 +48,7 @@ def test_names_are_listed_with_their_owners_kept_or_held_alone(world: World) -> 
             "kept": False,
             "chosen": False,
             "live": True,
+            "held_by": "bob",
             "seen": "1970-01-03T00:00:00+00:00",
         },
         {
@@ -53,6 +57,7 @@ def test_names_are_listed_with_their_owners_kept_or_held_alone(world: World) -> 
             "kept": True,
             "chosen": True,
             "live": True,
+            "held_by": "zoe",
             "seen": "1970-01-02T00:00:00+00:00",
         },
     ]
@@ -82,14 +87,20 @@ def test_a_release_says_who_holds_the_name_still(world: World) -> None:
 
 def test_a_name_that_is_given_is_that_owners_whoevers_it_was(world: World) -> None:
     world.names.claimed("ann", "shop", DAY, chosen=False)
-    assert world.do("give", name="shop", owner="bob") == {"owner": "bob", "held_by": None}
+    answer = world.do("give", name="shop", owner="bob")
+    assert answer == {"owner": "bob", "held_by": None, "known": True}
     assert not world.names.may_claim("ann", "shop", DAY)
     assert world.written["shop"] == Kept("bob", chosen=True, seen_at=2 * DAY)
 
 
 def test_a_gift_of_a_live_name_says_who_holds_it(world: World) -> None:
     world.live["shop"] = "ann"
-    assert world.do("give", name="shop", owner="bob") == {"owner": "bob", "held_by": "ann"}
+    assert world.do("give", name="shop", owner="bob")["held_by"] == "ann"
+
+
+def test_a_gift_to_somebody_whom_no_token_is_for_is_made_and_told(world: World) -> None:
+    assert world.do("give", name="shop", owner="bobb")["known"] is False
+    assert not world.names.may_claim("bob", "shop", DAY)
 
 
 @pytest.mark.parametrize(

@@ -248,3 +248,34 @@ def test_a_damaged_store_is_told(config: ServerConfig) -> None:
     (config.state_dir / FILE_NAME).write_bytes(b"not a database, not at all")
     with pytest.raises(StoreUnusableError, match="put a backup in its place"):
         Operator(config, None, as_json=False).list_names()
+
+
+def test_a_name_that_another_owner_holds_is_listed_with_both(config: ServerConfig) -> None:
+    shop = {"name": "shop", "owner": "ann", "kept": True, "chosen": True, "live": True}
+    names = [shop | {"held_by": "bob", "seen": "?"}, shop | {"name": "blog", "held_by": "ann"}]
+    with a_server(config, {"names": [name | {"seen": "?"} for name in names], "store": "ok"}):
+        assert Operator(config, None, as_json=False).list_names() == (
+            "NAME  STATE         LAST SEEN  OWNER\n"
+            "shop  live, chosen  now        ann, held by bob\n"
+            "blog  live, chosen  now        ann"
+        )
+
+
+@pytest.mark.parametrize(
+    ("owner", "said"),
+    [
+        ("bobb", "no token is bobb's: is it a slip? (`tunnel-server token create bobb` makes one)"),
+        ("key:00", "nobody can show that he is key:00: tokens are needed here, not install keys"),
+    ],
+)
+def test_a_gift_to_nobody_is_told(config: ServerConfig, owner: str, said: str) -> None:
+    with a_server(config, {"owner": owner, "held_by": None, "known": False, "store": "ok"}):
+        operator = Operator(config, None, as_json=False)
+        assert operator.give_name("shop", owner) == f"shop is kept for {owner}\n{said}"
+
+
+def test_a_folder_that_cannot_be_looked_into_is_told(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("")
+    operator = Operator(ServerConfig(state_dir=tmp_path / "state"), None, as_json=False)
+    with pytest.raises(NotDoneError, match="Not a directory; its server is another user's"):
+        operator.status()

@@ -67,6 +67,14 @@ def test_on_an_open_server_every_install_key_is_an_owner_of_its_own() -> None:
     assert authenticator.revision == 0
 
 
+def test_an_owner_is_known_by_a_token_or_on_an_open_server_by_a_key(path: Path) -> None:
+    closed = Authenticator(AuthFile(path), everybody=False, clock=Clock())
+    open_ = Authenticator(AuthFile(path), everybody=True, clock=Clock())
+    owners = ("alice", "bob", f"key:{'0' * 64}")
+    assert [closed.knows(owner) for owner in owners] == [True, False, False]
+    assert [open_.knows(owner) for owner in owners] == [True, False, True]
+
+
 def test_repr_shows_no_secret(path: Path) -> None:
     shown = repr(Authenticator(AuthFile(path), everybody=False, clock=Clock()))
     assert ALICE not in shown

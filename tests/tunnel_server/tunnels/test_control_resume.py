@@ -381,6 +381,7 @@ async def test_names_that_are_expected_are_kept_for_their_owners(
     assert (await claim(owner, asked))["name"] == "other"
     world.directory.expect({"third": login.owner})
     await trio.sleep(EXPECT_S + 1.5)
+    stranger = await connected(world, bearer("ti_mallory"))
     assert (await claim(stranger, asked._replace(name="third")))["name"] == "third"
 
 

@@ -95,6 +95,9 @@ class Landlord:
     def owner_of(self, digest: bytes) -> str | None:
         return digest.hex()
 
+    def knows(self, owner: str) -> bool:
+        return owner == "alice"
+
     def may_claim(self, owner: str, name: str) -> bool:
         return owner == "alice" or name != "app"
 
