@@ -66,7 +66,8 @@ def check_folder(folder: Path) -> None:
     _check_if_there(folder)
 
 
-def _check(path: Path, status: os.stat_result) -> None:
+def check_open(path: Path, status: os.stat_result) -> None:
+    """Refuse a file that is open already, of which this is the status; as `check_place`."""
     shown = shlex.quote(str(path))
     if status.st_uid not in (_ROOT, os.geteuid()):
         text = f"{path} belongs to {_name_of(status.st_uid)}, who may write what is believed here"
@@ -106,7 +107,7 @@ def _check_if_there(path: Path) -> None:
         return
     plain = stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)
     if plain and not fixed:
-        _check(path, status)
+        check_open(path, status)
 
 
 def _nearest(folder: Path) -> Path:

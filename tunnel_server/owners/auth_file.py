@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import stat
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -31,6 +32,8 @@ MAX_AUTH_FILE_BYTES: Final = 2 * 1024 * 1024
 # Editors and rsync put a new file in place of the old one in two steps. For so long a file that is
 # not there, or has nothing in it, is one of those moments.
 GRACE_S: Final = 5.0
+
+LOCK_S: Final = 5.0  # others append a line
 
 _SHORTAGES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
@@ -53,7 +56,7 @@ def add_token(path: Path, name: str, token: str) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX)  # closing the file gives it back
+            _lock(file)
             _append(file, path, name, token)
         finally:
             os.close(file)
@@ -157,6 +160,20 @@ class AuthFile:
         if self._gone_since is None:
             self._gone_since = now
         return now - self._gone_since < GRACE_S
+
+
+def _lock(file: int) -> None:
+    """Lock it until it is closed. Raises OSError if another program does not give it back."""
+    gives_up_at = time.monotonic() + LOCK_S
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= gives_up_at:
+                text = f"another program has locked it for {LOCK_S:g} s"
+                raise OSError(errno.EWOULDBLOCK, text) from None
+            time.sleep(0.05)  # noqa: TID251  # a command, which has no loop
 
 
 def _append(file: int, path: Path, name: str, token: str) -> None:

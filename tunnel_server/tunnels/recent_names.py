@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from protocol.names import is_legal_name
+from protocol.program.private_files import UnsafePathError, check_open
 from tunnel_server.tunnels.registry import Held
 
 log = logging.getLogger(__name__)
@@ -61,18 +62,24 @@ def write_note(path: Path, names: Mapping[str, Held]) -> None:
         log.warning("the next server will not know which names to expect: %s", error)
 
 
-def take_note(path: Path, now: float) -> dict[str, str]:
+def take_note(path: Path, now: float, *, trusted: bool = False) -> dict[str, str]:
     """The names that were held within RECENT_S before `now`, and by whom; then the note is gone.
 
     What is no note of ours, or is too long, has no names, and is logged.
+
+    Args:
+        trusted: whoever may write it is believed.
     """
     try:
-        data = _read(path)
+        data = _read(path, trusted=trusted)
         path.unlink()
     except FileNotFoundError:
         return {}
     except OSError as error:
         log.warning("%s cannot be read: %s", path, error.strerror or error)
+        return {}
+    except UnsafePathError as error:
+        log.warning("%s; nothing is expected", error)
         return {}
     names = _parse(data)
     if names is None:
@@ -82,14 +89,17 @@ def take_note(path: Path, now: float) -> dict[str, str]:
     return dict(recent)
 
 
-def _read(path: Path) -> bytes:
-    """The note; too much of it is cut off, and then it is none."""
+def _read(path: Path, *, trusted: bool) -> bytes:
+    """The note; too much of it is cut off, and then it is none. Raises UnsafePathError."""
     # Not to hang where the path is a pipe that nobody writes to, nor to follow a link elsewhere.
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
     file = os.open(path, flags)
     try:
-        if not stat.S_ISREG(os.fstat(file).st_mode):
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode):
             return b""
+        if not trusted:
+            check_open(path, status)
         return os.pread(file, NOTE_MAX_BYTES, 0)
     finally:
         os.close(file)

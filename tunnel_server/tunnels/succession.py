@@ -73,7 +73,8 @@ class Succession:
     def expect_names(self) -> None:
         """Expect the clients whose names an old server has noted."""
         directory = self._directory
-        directory.expect(take_note(self._note, directory.wall_time()))
+        trusted = directory.config.trust_state_dir
+        directory.expect(take_note(self._note, directory.wall_time(), trusted=trusted))
 
     def takes_over(self) -> None:
         """The sockets came from a server that still runs."""

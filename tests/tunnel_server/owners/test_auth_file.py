@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import logging
 import os
@@ -373,3 +374,16 @@ def test_path_that_leads_nowhere_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tokens").symlink_to(tmp_path / "tokens")
     with pytest.raises(ConfigError, match=os.strerror(errno.ELOOP)):
         AuthFile(tmp_path / "tokens")
+
+
+def test_a_file_that_another_program_keeps_locked_is_left_alone(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = path.read_bytes()
+    monkeypatch.setattr("tunnel_server.owners.auth_file.LOCK_S", 0.0)
+    with path.open() as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(ConfigError, match="another program has locked it"):
+            add_token(path, "bob", BOB)
+    assert path.read_bytes() == before
+    add_token(path, "bob", BOB)

@@ -133,3 +133,14 @@ def test_a_folder_that_cannot_be_written_costs_a_line(
     write_note(target, {"app": HELD})  # a folder is in its place
     assert len(caplog.records) == 2
     assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
+
+
+def test_a_note_that_others_may_write_says_nothing(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_note(path, {"app": HELD})
+    path.chmod(0o620)
+    assert take_note(path, NOW) == {}
+    assert "may be written by others: chmod go-w" in caplog.text
+    assert path.exists()
+    assert take_note(path, NOW, trusted=True) == {"app": "alice"}
