@@ -19,21 +19,22 @@ _DOMAIN: Final = re.compile(rb";[ \t]*domain[ \t]*=([^;]*)", re.IGNORECASE)
 _ODD: Final = re.compile(rb"[^a-z0-9._-]")
 
 
-def without_wide_domains(fields: Fields, host: bytes) -> Fields:
-    """The fields, in which no Set-Cookie names a domain above the host.
+def without_wide_domains(fields: Fields, *hosts: bytes) -> Fields:
+    """The fields, in which no Set-Cookie names a domain above one of the hosts.
 
     Of a cookie that does, each such Domain is taken out, so that it is the host's alone; the rest
     of it stays as it came.
 
     Args:
         fields: of an answer.
-        host: that was asked for, in any case, with or without a port.
+        hosts: by which the app is reached, in any case, with or without a port: what the request
+            says, and what the browser has asked for where a proxy between has put another there.
     """
     if not any(_is_wide_cookie(name, value) for name, value in fields):
         return fields
-    name_of_host = host.lower().partition(b":")[0].removesuffix(b".")
+    names = tuple(host.lower().partition(b":")[0].removesuffix(b".") for host in hosts)
     return tuple(
-        (name, _narrowed(value, name_of_host)) if _is_wide_cookie(name, value) else (name, value)
+        (name, _narrowed(value, names)) if _is_wide_cookie(name, value) else (name, value)
         for name, value in fields
     )
 
@@ -43,10 +44,10 @@ def _is_wide_cookie(name: bytes, value: bytes) -> bool:
     return len(name) == 10 and name.lower() == b"set-cookie" and b"domain" in value.lower()
 
 
-def _narrowed(value: bytes, host: bytes) -> bytes:
+def _narrowed(value: bytes, hosts: tuple[bytes, ...]) -> bytes:
     def kept(attribute: re.Match[bytes]) -> bytes:
         domain = attribute[1].strip(b" \t").lower().strip(b".")
-        wide = _ODD.search(domain) or host.endswith(b"." + domain)
+        wide = _ODD.search(domain) or any(host.endswith(b"." + domain) for host in hosts)
         return b"" if wide else attribute[0]
 
     return _DOMAIN.sub(kept, value)

@@ -19,7 +19,7 @@ from tunnel_server.observing.events import (
     ServerEvent,
     ServerListening,
 )
-from tunnel_server.settings.config import ServerConfig, bind_address, client_command
+from tunnel_server.settings.config import ServerConfig, bind_address, client_command, is_unencrypted
 
 logger = logging.getLogger(__name__)
 
@@ -44,12 +44,20 @@ class Output:
 
     def tell(self, event: ServerEvent) -> None:
         """See Sink."""
-        if isinstance(event, ServerListening) and self._config.open_to_strangers:
-            text = "no token is needed (--open): whoever reaches this server can publish an app; %s"
-            logger.warning(text, self._config.public_by)
+        if isinstance(event, ServerListening):
+            self._warn(event)
         said = self._form.text(event) if self._config.json else self._said(event)
         if said:
             self._put(f"{said}\n".encode("utf-8", "backslashreplace"))
+
+    def _warn(self, event: ServerListening) -> None:
+        if self._config.open_to_strangers:
+            text = "no token is needed (--open): whoever reaches this server can publish an app; %s"
+            logger.warning(text, self._config.public_by)
+        if self._config.authentication_required and is_unencrypted(event.url):
+            text = "tokens would go to %s unencrypted, so clients send none without %s: %s"
+            better = "serve https with --tls-cert, or by a proxy and --public-url https://..."
+            logger.warning(text, event.url, "--insecure-server", better)
 
     def _said(self, event: ServerEvent) -> str:
         match event:

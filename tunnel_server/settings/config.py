@@ -11,14 +11,15 @@ from functools import cached_property
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from platformdirs import user_state_path
 
 from protocol.errors import ConfigError
 from protocol.limits import HOLD_S, PING_INTERVAL_S, TIMEOUT_S
-from protocol.names import is_legal_domain
+from protocol.names import APEX, is_legal_domain
 from protocol.program.settings import LOG_LEVELS, LogLevel
-from tunnel_server.settings.reach import made_public_by
+from tunnel_server.settings.reach import is_this_machine, made_public_by
 from tunnel_server.settings.values import (
     BIND,
     CONNECTIONS,
@@ -197,6 +198,10 @@ class ServerConfig:
         apex = self.public_url or PublicUrl(scheme, self.domain, port)
         return str(apex.of_tunnel(name))
 
+    def host_of(self, name: str) -> bytes:
+        """The host of the tunnel `name`, or of the service itself for APEX, as visitors see it."""
+        return (f"{name}.{self.apex}" if name != APEX else self.apex).encode("ascii")
+
     def trusts(self, address: str) -> bool:
         """Whether a peer at this address is a trusted proxy; never raises."""
         if not self.trusted_proxies:
@@ -239,7 +244,15 @@ def bind_address(host: str, port: int) -> str:
 def client_command(url: str, *, token_needed: bool) -> str:
     """Return the command that shares an app through the server at this public URL."""
     server = "" if url == _CLIENT_DEFAULT_SERVER else f" --server {url}"
-    return f"tunnel-client http 3000{server}{' --token-file FILE' if token_needed else ''}"
+    token = " --token-file FILE" if token_needed else ""
+    insecure = " --insecure-server" if token_needed and is_unencrypted(url) else ""
+    return f"tunnel-client http 3000{server}{token}{insecure}"
+
+
+def is_unencrypted(url: str) -> bool:
+    """Whether what goes to this public URL can be read on its way; clients send no token there."""
+    parts = urlsplit(url)
+    return parts.scheme == "http" and not is_this_machine(parts.hostname or "")
 
 
 def _check_bind(host: str, port: int) -> None:

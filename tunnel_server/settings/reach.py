@@ -32,9 +32,9 @@ def made_public_by(
     """
     if not is_loopback(bind_host):
         return f"it listens on {bind_host}"
-    if not _is_this_machine(domain):
+    if not is_this_machine(domain):
         return f"its domain is {domain}"
-    if public_url is not None and not _is_this_machine(public_url.host):
+    if public_url is not None and not is_this_machine(public_url.host):
         return f"its public URL is {public_url}"
     if trusted_proxies:
         return f"a proxy is trusted, {trusted_proxies[0]}"
@@ -49,5 +49,6 @@ def is_loopback(host: str) -> bool:
     return address.is_loopback
 
 
-def _is_this_machine(domain: str) -> bool:
+def is_this_machine(domain: str) -> bool:
+    """Whether a name is this machine's on every machine."""
     return domain == "localhost" or domain.endswith(".localhost")

@@ -164,9 +164,10 @@ class AnswerWriter:
     def _crossing(self, exchange: Exchange, head: Head) -> Fields:
         """The fields of an app's answer that the visitor gets."""
         fields = without_tunnel_error(head.fields)
-        if exchange.head is None or self._connection.edge.config.wide_cookies:
+        config = self._connection.edge.config
+        if exchange.head is None or config.wide_cookies:
             return fields
-        return without_wide_domains(fields, exchange.head.host)
+        return without_wide_domains(fields, exchange.head.host, config.host_of(exchange.name))
 
     async def _relay_body(
         self, exchange: Exchange, stream: TunnelStream, raw: bytes, framing: Framing

@@ -100,3 +100,17 @@ def test_whatever_stands_before_it_no_wide_domain_is_left(value: bytes, domain: 
     for attribute in found.split(b";")[1:]:
         name, _, said = attribute.partition(b"=")
         assert (name.strip(b" \t").lower(), said.strip(b" \t.").lower()) != (b"domain", domain)
+
+
+def test_a_domain_above_any_of_the_hosts_is_taken_out() -> None:
+    """A proxy between may have put another Host where the browser asked for the second one."""
+    hosts = (b"app.internal.example", b"app.tunnel.example.com")
+    for domain, left in (
+        (b"internal.example", b""),
+        (b"tunnel.example.com", b""),
+        (b"app.tunnel.example.com", b"; Domain=app.tunnel.example.com"),
+        (b"other.example", b"; Domain=other.example"),
+    ):
+        value = b"a=b; Domain=" + domain
+        ((_, found),) = without_wide_domains(((b"Set-Cookie", value),), *hosts)
+        assert found == b"a=b" + left

@@ -60,7 +60,23 @@ def test_people_read_where_tokens_are_if_they_are_needed() -> None:
     text = printed(ServerConfig(domain="example.com", auth_file=Path("/etc/tokens")))
     assert "  access   with a token of /etc/tokens, since its domain is example.com\n" in text
     command = "tunnel-client http 3000 --server http://example.com:41233 --token-file FILE"
-    assert f"  connect  {command}\n" in text
+    assert f"  connect  {command} --insecure-server\n" in text
+
+
+def test_tokens_that_would_cross_unencrypted_are_warned_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A client sends none there, so the command that is printed must have the flag."""
+    for fine in (
+        ServerConfig(auth_file=Path("tokens")),  # of this machine alone
+        ServerConfig(domain="example.com", open=True, log_level="error"),  # no token is needed
+        ServerConfig(bind_host="0.0.0.0"),
+        ServerConfig(public_url=PublicUrl("https", "example.com", 443)),
+    ):
+        printed(fine)
+        assert "unencrypted" not in caplog.text
+    printed(ServerConfig(public_url=PublicUrl("http", "example.com", 80)))
+    assert "tokens would go to http://example.com unencrypted, so clients send none" in caplog.text
 
 
 def test_server_open_to_strangers_is_warned_of_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

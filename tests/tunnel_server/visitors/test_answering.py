@@ -22,6 +22,7 @@ from tests.edge_fakes import (
     open_world,
     tunnel_error,
 )
+from tunnel_server.settings.values import PublicUrl
 
 POST = b"POST / HTTP/1.1\r\nHost: app.localhost\r\n"
 OLD = b"GET / HTTP/1.0\r\nHost: app.localhost\r\n"
@@ -185,6 +186,19 @@ async def test_an_app_sets_no_cookie_for_other_tunnels(wide: bool) -> None:
         await visitor.send(get())
         for line in (b"HTTP/1.1 103 Early Hints", b"HTTP/1.1 200 OK"):
             assert (await visitor.head()).startswith(line + b"\r\nSet-Cookie: " + said + b"\r\n")
+
+
+async def test_nor_for_those_of_the_public_url_where_a_proxy_has_put_another_host() -> None:
+    async def app(stream: TunnelStream) -> None:
+        await stream.send_head(head(200, b"OK", b"Set-Cookie: a=b; Domain=example.com", body=0))
+        stream.send_eof()
+
+    public = PublicUrl("https", "example.com", 443)
+    async with open_world(public_url=public, open=True) as world:
+        await world.client(app)
+        visitor = world.visit()
+        await visitor.send(get())
+        assert b"\r\nSet-Cookie: a=b\r\n" in await visitor.head()
 
 
 @pytest.mark.parametrize(
