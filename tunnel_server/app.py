@@ -30,7 +30,7 @@ from tunnel_server.admin.control_socket import ControlSocket, control_place
 from tunnel_server.listening.accepting import Acceptor
 from tunnel_server.listening.descriptors import raise_limit
 from tunnel_server.listening.handover import HandoverError, meeting_place
-from tunnel_server.listening.local import PlaceError, SocketPlace
+from tunnel_server.listening.local import PlaceError, SocketPlace, is_served
 from tunnel_server.listening.offer import Offer
 from tunnel_server.listening.sockets import ListenError, bind, passed_sockets, with_address_of
 from tunnel_server.listening.takeover import Takeover, take_over
@@ -50,7 +50,7 @@ from tunnel_server.tunnels.directory import Directory
 from tunnel_server.tunnels.recent_names import note_path
 from tunnel_server.tunnels.registry import Registry
 from tunnel_server.tunnels.succession import Succession
-from tunnel_server.visitors.draining import drain
+from tunnel_server.visitors.draining import REPLACED, STOPS, drain
 from tunnel_server.visitors.edge import Edge
 from tunnel_server.visitors.serving import serve_visitor
 
@@ -108,7 +108,11 @@ async def _main(
     sparing: Sparing,
 ) -> int:
     takeover = await _take_over(config) if config.replace else None
-    sockets = takeover.sockets if takeover is not None else passed or bind(config)
+    sockets = (
+        takeover.sockets
+        if takeover is not None
+        else passed or bind(config, partial(is_served, _commands_of(config)))
+    )
     config = with_address_of(config, sockets)
     directory, writer = build_directory(config, authenticator, store)
     succession = Succession(directory, writer, _note_of(config))
@@ -124,7 +128,7 @@ async def _main(
                 connections.start_soon(writer.run)
             output = Output(config, directory.version, stdout.put)
             commands = ControlSocket(
-                control_place(config.state_dir, config.bind),
+                _commands_of(config),
                 Commands(directory, config.bind_port, writer).answer,
             )
             server = Server(edge, tls, sockets, connections, output, succession, commands)
@@ -174,6 +178,10 @@ async def _take_over(config: ServerConfig) -> Takeover | None:
 
 def _meeting_point_of(config: ServerConfig) -> SocketPlace:
     return meeting_place(config.state_dir, config.bind)
+
+
+def _commands_of(config: ServerConfig) -> SocketPlace:
+    return control_place(config.state_dir, config.bind)
 
 
 def _note_of(config: ServerConfig) -> Path:
@@ -270,7 +278,8 @@ class Server:
         self._output.tell(ServerDraining(in_flight, replaced))
         async with trio.open_nursery() as stopping:
             stopping.start_soon(_cancel_on_signal, signals, stopping.cancel_scope)
-            await drain(edge, self._arriving)
+            why = REPLACED if replaced else STOPS
+            await drain(edge, self._arriving, why=why)
             stopping.cancel_scope.cancel()
         if not replaced:
             self._succession.note_names()  # once more: the first note is too old after a long drain

@@ -58,7 +58,7 @@ def test_a_signal_stops_it_with_0(
 def test_a_second_signal_stops_it_at_once(
     config: ServerConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def forever(*_: object) -> None:
+    async def forever(*_: object, **__: object) -> None:
         signal.raise_signal(signal.SIGINT)
         await trio.sleep_forever()
 
@@ -119,7 +119,7 @@ def test_a_socket_that_was_passed_is_used_and_not_bind(
     assert f'"bind": "127.0.0.1:{port}"' in capfd.readouterr().out
 
 
-async def at_once(*_: object) -> None:
+async def at_once(*_: object, **__: object) -> None:
     await trio.lowlevel.checkpoint()
 
 
@@ -218,7 +218,7 @@ def order(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """When names were noted, and when a server drained."""
     seen: list[str] = []
 
-    async def drained(*_: object) -> None:
+    async def drained(*_: object, **__: object) -> None:
         seen.append("drained")
         await trio.lowlevel.checkpoint()
 

@@ -42,6 +42,7 @@ from tunnel_client.settings.rows import (
     TABLE,
 )
 from tunnel_client.settings.target import FORMS, Target
+from tunnel_client.settings.tokens import KEY_PREFIX
 from tunnel_client.settings.values import Mode
 
 FILE_NAME: Final = "client.toml"
@@ -102,6 +103,11 @@ class ClientConfig:
     ws_keepalive_s: float = 0.0
     json: bool = False
     log_level: LogLevel = "info"
+
+    @property
+    def has_token(self) -> bool:
+        """Whether a token was given; else the server is shown what this installation is to it."""
+        return not self.token.startswith(KEY_PREFIX)
 
 
 class Loaded(NamedTuple):

@@ -22,6 +22,7 @@ from protocol.program.settings import Gathered, Given, value_of
 from tunnel_client.settings.addresses import DEFAULT_SERVER, ServerUrl, is_loopback
 from tunnel_client.settings.install_key import install_key
 from tunnel_client.settings.rows import TABLE
+from tunnel_client.settings.tokens import KEY_PREFIX
 
 SHOWN_BY_PS: Final = "--token shows in the process list; --token-file and TUNNEL_TOKEN do not"
 READABLE: Final = "everybody on the way to {} can read the install key, and take this one's names"
@@ -82,7 +83,7 @@ def key_for(install_key: str, server: ServerUrl) -> str:
     if is_loopback(server.host):
         server = replace(server, host="localhost")
     mac = hmac.digest(install_key.encode(), str(server).encode(), hashlib.sha256)
-    return "ti_" + urlsafe_b64encode(mac).decode("ascii").rstrip("=")
+    return KEY_PREFIX + urlsafe_b64encode(mac).decode("ascii").rstrip("=")
 
 
 def _warnings(name: str, given: Given, file: Path | None) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from tunnel_client.settings.config import ClientConfig
 from tunnel_client.uplink.attempts import Attempts
 from tunnel_client.uplink.claims import Claims, WantedName
 from tunnel_client.uplink.link import Link
+from tunnel_client.uplink.next_steps import with_next_step
 from tunnel_client.uplink.sleep import watch_for_sleep
 
 
@@ -74,7 +75,9 @@ class Agent:
             nursery.start_soon(watch_for_sleep, self._woke)
             refused = await self._keep_connected(nursery)
             if refused is not None:
-                self._sink.tell(TunnelRefused(refused.code, refused.message))
+                code, has_token = refused.code, self._config.has_token
+                text = with_next_step(code, refused.message, has_token=has_token)
+                self._sink.tell(TunnelRefused(code, text))
             # What another session, or one whose name was taken over, still has in flight.
             await self._finish_links()
             nursery.cancel_scope.cancel()

@@ -24,6 +24,7 @@ from protocol.options import Options
 from protocol.program.text import printable
 from tunnel_client.settings.config import ClientConfig
 from tunnel_client.uplink.connect import ConnectFailed, open_stream
+from tunnel_client.uplink.next_steps import with_next_step
 from tunnel_client.uplink.opening import failure_of, open_transport
 
 RELEASED: Final = "name-released"
@@ -79,7 +80,10 @@ def _said(answer: Refused | ConnectFailed | HandshakeRefused, config: ClientConf
         text = f"{config.server_url} keeps no names: it is older than this client"
         raise ReleaseFailed(text, final=True)
     if answer.code != RELEASED:
-        raise ReleaseFailed(printable(answer.message), final=True)
+        text = printable(answer.message)
+        if isinstance(answer, HandshakeRefused):  # another name is no answer to a release
+            text = with_next_step(answer.code, text, has_token=config.has_token)
+        raise ReleaseFailed(text, final=True)
     return printable(answer.message)
 
 

@@ -23,6 +23,7 @@ from protocol.errors import TunnelError
 from tunnel_server.listening.accepting import Acceptor
 
 _CONNECT_S: Final = 5.0  # it is on this machine
+_SEEN_S: Final = 1.0
 _UCRED: Final = struct.Struct("iII")  # pid, uid, gid: unix(7)
 
 
@@ -133,6 +134,18 @@ async def connect(place: SocketPlace) -> trio.SocketStream | None:
         unix.close()
         raise
     return trio.SocketStream(unix)
+
+
+def is_served(place: SocketPlace) -> bool:
+    """Whether a process of this user listens there. It waits for a second at most."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as unix:
+        unix.settimeout(_SEEN_S)
+        try:
+            with place.open() as folder:
+                unix.connect(path_in(folder, place.name))
+        except (OSError, PlaceError):
+            return False
+    return True
 
 
 def path_in(folder: int, name: str) -> str:

@@ -10,7 +10,7 @@ import errno
 import os
 import re
 import socket
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import replace
 from ipaddress import ip_address
 from typing import Final
@@ -92,8 +92,11 @@ def _close(descriptor: int) -> None:
             raise
 
 
-def bind(config: ServerConfig) -> list[socket.socket]:
+def bind(config: ServerConfig, is_ours: Callable[[], bool] = lambda: False) -> list[socket.socket]:
     """A socket that listens on --bind.
+
+    Args:
+        is_ours: whether a server of this user is there; asked where the address is in use.
 
     Raises:
         ListenError: the address is in use, or is none of ours.
@@ -103,7 +106,7 @@ def bind(config: ServerConfig) -> list[socket.socket]:
         # An address that is free but for connections that are just ending may be taken.
         return [_bound(family, config.bind_host, config.bind_port)]
     except OSError as error:
-        raise ListenError(_why_not_listening(config, error)) from None
+        raise ListenError(_why_not_listening(config, error, is_ours)) from None
 
 
 def _bound(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
@@ -122,7 +125,7 @@ def _bound(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
     return listener
 
 
-def _why_not_listening(config: ServerConfig, error: OSError) -> str:
+def _why_not_listening(config: ServerConfig, error: OSError, is_ours: Callable[[], bool]) -> str:
     where = bind_address(config.bind_host, config.bind_port)
     if error.errno != errno.EADDRINUSE:
         return f"cannot listen on {where}: {error.strerror or error}; choose another --bind"
@@ -131,6 +134,8 @@ def _why_not_listening(config: ServerConfig, error: OSError) -> str:
             f"{where} is in use, but by no server that --replace can reach in {config.state_dir}: "
             "is it one of this user, with this --bind and --state-dir?"
         )
+    if is_ours():
+        return f"a tunnel-server of yours listens on {where}; --replace takes over from it"
     return (
         f"{where} is in use by another program; stop it or choose another --bind "
         f"(a tunnel-server there is replaced with --replace)"

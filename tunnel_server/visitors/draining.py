@@ -15,6 +15,9 @@ from protocol.limits import CLOSE_TIMEOUT_S
 from tunnel_server.tunnels.directory import Directory
 from tunnel_server.visitors.edge import Edge
 
+STOPS: Final = "the server stops"
+REPLACED: Final = "another server takes its place"
+
 SERVICE_RESTART: Final = 1012  # the registry of RFC 6455, 11.7
 # 2 s for the answers to such a Close, as much to linger, and the sweep is a second late.
 WEBSOCKET_CLOSE_S: Final = 6.0
@@ -25,19 +28,20 @@ def _nothing() -> int:
     return 0
 
 
-async def drain(edge: Edge, arriving: Callable[[], int] = _nothing) -> None:
+async def drain(edge: Edge, arriving: Callable[[], int] = _nothing, *, why: str = STOPS) -> None:
     """Let what is in flight end, to the deadline; then end it, WebSockets first; then sessions.
 
     Args:
         edge: the server, which accepts no more.
         arriving: how many connections were accepted and are not among the edge's yet: they are
             still in their TLS handshake.
+        why: what clients are told.
     """
     directory = edge.directory
     directory.drain()
     deadline_s = edge.config.drain_timeout_s
     for session in directory.sessions:
-        session.goaway("shutting-down", "the server stops", round(deadline_s))
+        session.goaway("shutting-down", why, round(deadline_s))
     with trio.move_on_after(deadline_s):
         await _wait_until_idle(edge, arriving)
     for connection in tuple(edge.connections):

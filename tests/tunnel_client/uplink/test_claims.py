@@ -22,6 +22,10 @@ from tunnel_client.uplink import claims as claims_module, link as link_module
 from tunnel_client.uplink.agent import Agent
 from tunnel_client.uplink.claims import ClaimEvent, Claims, ClaimState, NameClaim, WantedName
 
+TAKEN = (
+    "somebody has it; choose another with --subdomain; whoever runs the server can see whose it is"
+)
+
 A_CLAIM = """
           ASK   GRANT PUT_OFF REFUSAL RELEASE NEW_SESSION
 WANTED    ASKED .     .       .       .       WANTED
@@ -272,7 +276,7 @@ async def test_when_both_are_refused_the_first_says_why(
     await server.ended.wait()
     await wait_all_tasks_blocked()
     assert client.exit_code == EXIT_REFUSED
-    assert client.told.events == [("refused", ("name-taken", "somebody has it"))]
+    assert client.told.events == [("refused", ("name-taken", TAKEN))]
 
 
 async def test_when_both_are_taken_away_the_client_ends(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tunnel_server.listening import sockets as listening
+from tunnel_server.listening.local import SocketPlace, is_served
 from tunnel_server.listening.sockets import (
     PASSED_MAX,
     ListenError,
@@ -179,6 +180,28 @@ def test_an_address_in_use_says_what_to_do(sockets: ExitStack, tmp_path: Path) -
     with pytest.raises(ListenError) as replacing:
         bind(ServerConfig(bind_port=port, replace=True, state_dir=tmp_path))
     assert f"no server that --replace can reach in {tmp_path}" in str(replacing.value)
+
+
+def test_an_address_that_our_own_server_has_says_so(sockets: ExitStack) -> None:
+    port = listener(sockets).getsockname()[1]
+    with pytest.raises(ListenError) as found:
+        bind(ServerConfig(bind_port=port), lambda: True)
+    where = f"127.0.0.1:{port}"
+    said = f"a tunnel-server of yours listens on {where}; --replace takes over from it"
+    assert str(found.value) == said
+
+
+def test_a_server_is_told_from_what_a_crashed_one_left(sockets: ExitStack, tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    place = SocketPlace(tmp_path, "control.sock")
+    assert not is_served(place)
+    server = sockets.enter_context(socket.socket(socket.AF_UNIX))
+    server.bind(str(tmp_path / place.name))
+    assert not is_served(place)
+    server.listen()
+    assert is_served(place)
+    server.close()
+    assert not is_served(place)
 
 
 def test_an_address_of_another_machine_says_so() -> None:

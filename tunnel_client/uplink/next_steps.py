@@ -1,0 +1,26 @@
+"""The server says what is wrong, and this what a person can do about it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_STEPS: Final = {
+    "name-taken": "choose another with --subdomain; whoever runs the server can see whose it is",
+    "name-reserved": "choose another with --subdomain",
+}
+_WITHOUT_ONE: Final = "no token was given: --token-file FILE"
+_UNKNOWN: Final = "the server does not know the token that was given, or not any more"
+
+
+def with_next_step(code: str, message: str, *, has_token: bool) -> str:
+    """The server's message, and what to do next where that is known.
+
+    Args:
+        code: of the refusal.
+        message: of the server.
+        has_token: whether a token was given; else the server was shown an install key.
+    """
+    step = _STEPS.get(code, "")
+    if code == "unauthorized":
+        step = _UNKNOWN if has_token else _WITHOUT_ONE
+    return f"{message.removesuffix('.')}; {step}" if step else message
