@@ -148,8 +148,10 @@ class Duration(Number):
     in_file = "a number of seconds, or a text such as 30s, 10m, 2h or 30d"
 
     def __init__(self, least_s: int, most_s: int, zero: str = "") -> None:
+        within = f"from {least_s} s to {most_s // 86_400} d"
         off = f"; 0: {zero}" if zero else ""
-        super().__init__("TIME", self._parse, f"a time such as 30s, 10m, 2h or 30d{off}")
+        limits = f"a time {within}, such as 30s, 10m, 2h or 30d{off}"
+        super().__init__("TIME", self._parse, limits)
         self._least_s = least_s
         self._most_s = most_s
         self._zero = zero
@@ -162,12 +164,9 @@ class Duration(Number):
 
     def _parse(self, text: str, key: str) -> float:
         match = _DURATION.fullmatch(text)
-        if match is None:
-            raise ConfigError(key, f"takes {self.limits}{_not(text)}")
-        seconds = int(match[1]) * _UNITS_S[match[2]]
+        seconds = int(match[1]) * _UNITS_S[match[2]] if match else -1
         if not (self._least_s <= seconds <= self._most_s or (self._zero and not seconds)):
-            within = f"{self._least_s} s to {self._most_s // 86_400} d"
-            raise ConfigError(key, f"takes {self.limits}, {within}{_not(text)}")
+            raise ConfigError(key, f"takes {self.limits}{_not(text)}")
         return float(seconds)
 
 

@@ -25,7 +25,10 @@ MAX_DRAIN_TIMEOUT_S: Final = 86_400  # longer is a slip of the keyboard
 MAX_WIRE_S: Final = 86_400  # what the wire's welcome can say
 
 # What each flag takes, as its complaint says it.
-BIND: Final = "takes an IP address and a port, such as 127.0.0.1:8080, 0.0.0.0:80 or [::1]:8080"
+BIND: Final = (
+    "takes an IP address and a port, such as 127.0.0.1:8080, 0.0.0.0:80 or [::1]:8080"
+    " (localhost is 127.0.0.1)"
+)
 PUBLIC_URL: Final = "takes http:// or https://, a domain and maybe a port, without a path"
 DOMAIN: Final = f"takes a domain name of at most {MAX_DOMAIN_LENGTH} characters, no IP address"
 HOLD: Final = f"takes whole seconds, 0 to {MAX_WIRE_S}"

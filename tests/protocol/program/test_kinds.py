@@ -141,17 +141,19 @@ def test_a_duration_is_seconds_or_has_its_unit(text: str, seconds: float) -> Non
 def test_a_duration_may_be_a_number_in_the_file() -> None:
     kind = Duration(60, 30 * 86_400)
     assert kind.read(kind.from_file(90, "keep"), "keep") == 90
-    with pytest.raises(ConfigError, match=r"^keep: takes a time such as 30s, 10m, 2h or 30d, not"):
+    with pytest.raises(ConfigError, match=r"^keep: takes a time from 60 s to 30 d, such as 30s"):
         kind.from_file(True, "keep")
 
 
 @pytest.mark.parametrize("text", ["", "s", "1w", "1.5h", "-1", "+1", "1 h", "1H", "1_0", "1" * 10])
 def test_what_is_no_duration_is_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"^--keep: takes a time such as 30s, 10m, 2h or 30d"):
+    with pytest.raises(
+        ConfigError, match=r"^--keep: takes a time from 0 s to 11574 d, such as 30s"
+    ):
         Duration(0, 10**9).read(text, "--keep")
 
 
 @pytest.mark.parametrize("text", ["59", "0", "59s", "721h", "31d", "2592001"])
 def test_a_duration_beyond_its_limits_is_refused_with_them(text: str) -> None:
-    with pytest.raises(ConfigError, match=f"60 s to 30 d, not '{text}'$"):
+    with pytest.raises(ConfigError, match=f"from 60 s to 30 d, .*not '{text}'$"):
         Duration(60, 30 * 86_400).read(text, "--keep")
