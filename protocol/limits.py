@@ -67,7 +67,7 @@ START_WINDOW_BYTES: Final = 256 * KIB
 
 # On a line of 250 ms it is twice that, so that a download is not cut into bursts in its first
 # second, and in between as the round trip is. No stream begins with more than a part of what may be
-# lent, so that 54 may begin at once there, where 64 may on a shorter line.
+# lent, so that some fifty may begin at once there, where 64 may on a shorter line.
 START_BYTES_PER_S: Final = 2 * MIB
 START_WINDOW_LONG_BYTES: Final = 512 * KIB
 START_PARTS: Final = 32

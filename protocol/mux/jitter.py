@@ -17,7 +17,8 @@ a twentieth of the time; and what happens once in a while, as a loss that our ow
 is soon forgotten. (Falls in proportion feed on themselves: an overflow then allows the next. So do
 raises without a bound: on 2 Mbit/s one lost packet is a silence of a fifth of a second.) While bulk
 does not wait for room, the kernel's window is the limit. That must be free to grow, so the
-allowance falls half as fast.
+allowance falls half as fast. So it does where the line has not run empty for 2 s (`inflight`): of
+that nothing is learnt, since our own queue may be what comes in bursts.
 
 Where bulk goes both ways, acks wait behind the peer's data, and come in bursts that our two queues
 have made. So nothing is learnt while most acks ride on data: on a steady line downloads and uploads

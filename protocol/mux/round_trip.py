@@ -2,8 +2,9 @@
 
 It is not aged: a minimum that drifts up raises the cap, so the queue, so the next minimum. Instead
 it is looked for again (a *probe*) when it has not been reached for 10 s of sending, or when three
-rounds were *late*, longer than the cap can explain. For a probe the cap drops to half the product,
-and when no more than that is unacknowledged, two round trips show the line without our own queue.
+rounds were *late*, longer than the cap can explain. For a probe the cap drops to half of rate x
+round trip, and when no more than that is unacknowledged, two round trips show the line without our
+own queue.
 """
 
 from __future__ import annotations

@@ -18,7 +18,9 @@ way.) Twice what is read in a round trip stays.
 
 Frames and windows are powers of two more often than not. A frame would end at a credit by chance,
 and every window would grow. So each credit is short of the window by `salt` bytes, up to 1 KiB, in
-no order. The first one needs none: a head is counted, too, and makes all that follows uneven.
+no order. The first one of an answer needs none: its head is counted, too, and makes all that
+follows uneven. That of a request's body is less than the window, and is no sign of anything: each
+sender of a long one stands still there, for a round trip.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ _PAUSE_S: Final = 0.008
 # Both prime: the remainders of whole KiB, and of whole frames, are all different.
 _SALT_BYTES: Final = 1021
 _SALT_STEP: Final = 617
+_NONE: Final = -1  # bytes; nothing that came ends there
 
 
 class WindowSize:
@@ -43,7 +46,7 @@ class WindowSize:
 
     Args:
         size: the window to begin with, in bytes.
-        granted: the credit that was said first.
+        granted: the credit that was said first; what is less than `size` shows nothing.
         now: the time.
 
     Attributes:
@@ -67,7 +70,8 @@ class WindowSize:
     def __init__(self, size: int, granted: int, now: float) -> None:
         self.size = size
         self.salt = 0
-        self._granted = self._before = granted  # the newest credit, and the one before
+        # The newest credit, and the one before.
+        self._granted = self._before = granted if granted >= size else _NONE
         self._said_at = now
         self._dry = False
         self._dry_at = math.inf  # since when the reader waits for what comes behind a credit

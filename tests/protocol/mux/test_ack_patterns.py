@@ -146,9 +146,11 @@ def test_single_bytes_to_a_peer_that_never_acknowledges_are_joined_at_16_mib(
     messages = UNACKED_BULK_MAX_BYTES // cost_bytes
     assert 0.9 * messages < sent <= messages
     peer.take()
+    messages = 0
     for _ in range(1000):
         peer.core.send_data(stream, b"x")
-        assert not peer.take_one() or peer.core.sent.kept_bytes > UNACKED_BULK_MAX_BYTES
+        messages += bool(peer.take_one())
+    assert messages <= 1
     left = STREAM_UNSENT_MAX_BYTES - peer.core.room(stream)
     assert left >= 999  # all of the stream's turn; the first may have been awake
     peer.acknowledge()

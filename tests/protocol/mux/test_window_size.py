@@ -138,3 +138,13 @@ def test_salt_differs_from_credit_to_credit_and_is_less_than_a_kib() -> None:
 def test_repr_tells_the_size_and_whether_it_ran_dry() -> None:
     assert repr(WindowSize(START, START, 0.0)) == f"<WindowSize {START}>"
     assert "dry" in repr(dry(pause_s=PAUSE_S))
+
+
+def test_a_first_credit_that_is_less_than_the_window_is_no_sign_of_a_limit() -> None:
+    """Each sender of a long request body stands still behind its first 16 KiB."""
+    window = WindowSize(START_WINDOW_BYTES, 16 * KIB, 0.0)
+    window.said(START_WINDOW_BYTES, 0.0)
+    window.taken(16 * KIB, 16 * KIB, 16 * KIB, 0.05, math.inf)
+    window.taken(4 * KIB, 20 * KIB, 20 * KIB, 0.1, math.inf)
+    window.may_grow(0.3, math.inf)
+    assert window.size == START_WINDOW_BYTES
