@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from statistics import median
 from typing import Final
 
 from benchmarks.table import markdown
@@ -41,7 +42,7 @@ def line_of(run: Run, row: Row) -> str:
     for way in run.taken:
         streams = run.taken[way]
         slowest = f", slowest {min(streams) * 8 / 1e6 / run.counted_s:.2f}" if streams[1:] else ""
-        said.append(f"{way} {run.mbit(way):.2f} Mbit/s{slowest}, {dropped(run, way)} dropped")
+        said.append(f"{way} {run.mbit(way):.2f} Mbit/s{slowest}, {dropped(run, way):.1f} % dropped")
     seen = {small: delays([run], small) for small in SMALLS}
     said += [f"{small} {found} ms" for small, found in seen.items() if found.count]
     said.append(f"processors {100 * run.busy:.0f} %")
@@ -59,10 +60,10 @@ def numbers(rates: Sequence[float]) -> str:
     return " ".join(f"{rate:.1f}" for rate in rates)
 
 
-def dropped(run: Run, way: Way) -> str:
-    """By a full queue, of the packets that came to the line."""
+def dropped(run: Run, way: Way) -> float:
+    """By a full queue, in percent of the packets that came to the line."""
     packets = run.packets[way]
-    return f"{100 * packets['dropped'] / max(1, sum(packets.values())):.1f} %"
+    return 100 * packets["dropped"] / max(1, sum(packets.values()))
 
 
 def tables(rows: Sequence[Row], runs: Sequence[Run]) -> tuple[str, int]:
@@ -91,11 +92,11 @@ def lines_of(row: Row, runs: Sequence[Run]) -> Iterator[Line]:
 
 def line_of_way(row: Row, runs: Sequence[Run], way: Ways, direction: Way) -> Line:
     plain = some(runs, "plain", way)
-    rates = sorted(run.mbit(direction) for run in plain)
+    rates = [run.mbit(direction) for run in plain]
     cells = [
         Cell(row.name),
         Cell(direction if way == direction else f"{way}: {direction}"),
-        Cell(f"{rates[len(rates) // 2]:.1f}" if rates else "-"),
+        Cell(f"{median(rates):.1f}" if rates else "-"),
         share_cell(row, runs, "one", way, direction),
         share_cell(row, runs, "eight", way, direction),
         slowest_cell(runs, way, direction),
@@ -105,7 +106,7 @@ def line_of_way(row: Row, runs: Sequence[Run], way: Ways, direction: Way) -> Lin
         cells.append(delay_cell(row, runs, way, small))
         cells.append(Cell(str(delays(some(runs, "off", way), small))))
     drops = [dropped(run, direction) for run in some(runs, "eight", way)]
-    return [*cells, Cell(sorted(drops)[len(drops) // 2])]
+    return [*cells, Cell(f"{median(drops):.1f} %")]
 
 
 def follow_lines(row: Row, runs: Sequence[Run]) -> Iterator[Line]:
