@@ -23,8 +23,10 @@ OF_OWNER_MAX: Final = 256
 OF_ADDRESS_MAX: Final = 64  # where no token is needed: an install key costs nothing
 IN_ALL_MAX: Final = 10_000
 
-# Live names are written down so often, so that a crash loses no more of when they were last seen.
+# Live names are written down so often, and four times in the time for which they are kept, so that
+# a crash loses no more of when they were last seen.
 SEEN_EVERY_S: Final = 86_400.0
+_SEEN_WITHIN_KEPT: Final = 4
 
 
 class Kept(NamedTuple):
@@ -101,6 +103,9 @@ class KeptNames:
         keep_s: how long a name that went is its owner's; 0: no longer than it is held.
         is_live: whether a session holds a name now.
         changed: is told a name and what has become of it.
+
+    Attributes:
+        seen_every_s: how often it is written down that a name is live.
     """
 
     def __init__(
@@ -110,6 +115,7 @@ class KeptNames:
         changed: Callable[[str, Change], None],
     ) -> None:
         self._keep_s = keep_s
+        self.seen_every_s = min(SEEN_EVERY_S, keep_s / _SEEN_WITHIN_KEPT)
         self._is_live = is_live
         self._changed = changed
         self._names: dict[str, Kept] = {}
@@ -183,7 +189,7 @@ class KeptNames:
             seen_at = max(kept.seen_at, before.seen_at)
             kept = Kept(owner, chosen or before.chosen, seen_at)
         self._put(name, kept, address)
-        if before is None or before[:2] != kept[:2] or now - before.seen_at >= SEEN_EVERY_S:
+        if before is None or before[:2] != kept[:2] or now - before.seen_at >= self.seen_every_s:
             self._changed(name, kept)
         self._make_room(owner, address)
 
@@ -193,9 +199,9 @@ class KeptNames:
             self._see(name, kept, now)
 
     def see(self, now: float) -> None:
-        """Write down which names are live, each once a day. It looks at all of them."""
+        """Write down which names are live, each once in `seen_every_s`. It looks at all of them."""
         for name, kept in list(self._names.items()):
-            if self._is_live(name) and now - kept.seen_at >= SEEN_EVERY_S:
+            if self._is_live(name) and now - kept.seen_at >= self.seen_every_s:
                 self._see(name, kept, now)
 
     def release(self, name: str) -> bool:

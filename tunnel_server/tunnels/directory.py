@@ -43,7 +43,9 @@ RESERVED: Final = frozenset(
 # minutes they are between two attempts, and wait for 30 s at most (backoff.LONGEST_SPAN_S).
 EXPECT_S: Final = 35.0
 
-SEE_NAMES_EVERY_S: Final = 3_600.0  # it takes some milliseconds
+# It takes some milliseconds. Where names are kept for less than a day it is twice as often as one
+# is to be written down.
+SEE_NAMES_EVERY_S: Final = 3_600.0
 
 
 class Login(NamedTuple):
@@ -164,7 +166,7 @@ class Directory:
         """Once a second: end what has waited for its time, and note which names are live."""
         self.resumes.sweep(now, self.registry.holders())
         if now >= self._see_names_at:
-            self._see_names_at = now + SEE_NAMES_EVERY_S
+            self._see_names_at = now + min(SEE_NAMES_EVERY_S, self.names.seen_every_s / 2)
             self.names.see(self.wall_time())
         for name in [name for name, until in self._expected.items() if now >= until]:
             del self._expected[name]

@@ -187,6 +187,16 @@ def test_live_names_are_written_once_a_day(world: World) -> None:
     assert world.writes == 5
 
 
+def test_live_names_are_written_four_times_while_one_would_be_kept() -> None:
+    """So that a crash gives nobody's name to somebody else who asks right after it."""
+    world = World(keep_s=3_600.0)
+    world.claim("ann", "shop")
+    for minute in range(61):
+        world.names.see(60.0 * minute)
+    assert world.written["shop"].seen_at == 3_600.0
+    assert world.writes == 5
+
+
 def test_what_was_written_down_is_taken(world: World) -> None:
     written = {"shop": Kept("ann", True, 5.0), "otter": Kept("bob", False, 6.0)}
     world.names.read(written)
