@@ -54,9 +54,8 @@ def add_token(path: Path, name: str, token: str) -> None:
         raise ConfigError("NAME", f"takes {NAME_RULE}, not {name!r}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        file = _open_locked(path)
         try:
-            _lock(file)
             _append(file, path, name, token)
         finally:
             os.close(file)
@@ -160,6 +159,20 @@ class AuthFile:
         if self._gone_since is None:
             self._gone_since = now
         return now - self._gone_since < GRACE_S
+
+
+def _open_locked(path: Path) -> int:
+    """The file at this path. An editor may put another one there while this waits for the lock."""
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            _lock(file)
+            if os.path.exists(path) and os.path.samestat(os.fstat(file), os.stat(path)):
+                return file
+        except BaseException:
+            os.close(file)
+            raise
+        os.close(file)
 
 
 def _lock(file: int) -> None:

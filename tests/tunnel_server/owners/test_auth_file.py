@@ -387,3 +387,18 @@ def test_a_file_that_another_program_keeps_locked_is_left_alone(
             add_token(path, "bob", BOB)
     assert path.read_bytes() == before
     add_token(path, "bob", BOB)
+
+
+def test_a_token_goes_into_the_file_that_an_editor_has_put_there_meanwhile(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def replaced(file: int, how: int) -> None:
+        if how & fcntl.LOCK_NB and not draft.exists():
+            draft.write_text(line("alice", ALICE))
+            os.replace(draft, path)
+            draft.mkdir()
+
+    draft = path.with_name("draft")
+    monkeypatch.setattr(fcntl, "flock", replaced)
+    add_token(path, "bob", BOB)
+    assert AuthFile(path).owners == {**OWNERS, digest_of(BOB): "bob"}
