@@ -26,7 +26,7 @@ from protocol.program.logs import LEVELS, set_up_logging
 from protocol.program.private_files import UnsafePathError, warning_of
 from protocol.program.process import EXIT_FAILED, EXIT_STOPPED, collect_rarely, version
 from tunnel_server.admin.commands import Commands
-from tunnel_server.admin.control_socket import ControlSocket, control_place
+from tunnel_server.admin.control_socket import ControlSocket, binds_in, control_place
 from tunnel_server.listening.accepting import Acceptor
 from tunnel_server.listening.descriptors import raise_limit
 from tunnel_server.listening.handover import HandoverError, meeting_place
@@ -57,6 +57,10 @@ from tunnel_server.visitors.serving import serve_visitor
 log = logging.getLogger(__name__)
 
 SWEEP_EVERY_S: Final = 1.0
+_NEIGHBOUR: Final = (
+    "the server on %s has the same state folder: if it has the domain %s, too, one name may have "
+    "two owners; give each a --state-dir"
+)
 
 
 def run(config: ServerConfig) -> int:
@@ -241,6 +245,7 @@ class Server:
                     await takeover.accepting()
                     await self._succession.has_taken_over()
                 self._open_places(accepting)
+                warn_of_neighbours(self._edge.config)
                 self._output.tell(listening(self._edge.config, self._edge.port))
                 await self._stop_asked(signals)
             except HandoverError as error:
@@ -290,6 +295,18 @@ class Server:
 
 def _of_trio(listening: socket.socket) -> trio.socket.SocketType:
     return trio.socket.from_stdlib_socket(listening)
+
+
+def warn_of_neighbours(config: ServerConfig) -> None:
+    """Say it where another server that runs writes the names of the same domain into the store.
+
+    On servers of this machine alone names go by the port, too.
+    """
+    if config.public_by is None or not config.keep_names_s:
+        return
+    for other in binds_in(config.state_dir):
+        if other != config.bind and is_served(control_place(config.state_dir, other)):
+            log.warning(_NEIGHBOUR, other, config.apex)
 
 
 async def _cancel_on_signal(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:

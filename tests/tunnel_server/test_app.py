@@ -15,7 +15,15 @@ from trio.testing import wait_all_tasks_blocked
 from protocol.errors import ConfigError
 from tunnel_server.admin.commands import Commands
 from tunnel_server.admin.control_socket import ControlSocket, control_place
-from tunnel_server.app import Server, _meeting_point_of, _note_of, _take_over, build_directory, run
+from tunnel_server.app import (
+    Server,
+    _meeting_point_of,
+    _note_of,
+    _take_over,
+    build_directory,
+    run,
+    warn_of_neighbours,
+)
 from tunnel_server.listening import sockets as listening
 from tunnel_server.listening.handover import HandoverError
 from tunnel_server.listening.offer import Offer
@@ -285,3 +293,24 @@ async def test_a_new_server_that_came_too_late_stops_with_1(
         assert "tunnel-server: the running server goes on" in caplog.messages
         given.refuse()
         assert await old.ready() == 200
+
+
+@pytest.mark.parametrize(
+    ("domain", "warned"), [("example.com", True), ("localhost", False)], ids=["public", "local"]
+)
+def test_another_server_with_the_same_names_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, domain: str, *, warned: bool
+) -> None:
+    tmp_path.chmod(0o700)
+    config = ServerConfig(state_dir=tmp_path, domain=domain, bind_port=8080)
+    other = control_place(tmp_path, "127.0.0.1:9090")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / other.name))
+        warn_of_neighbours(config)
+        assert not caplog.records  # what a crashed one left
+        server.listen()
+        warn_of_neighbours(config)
+        assert ("the server on 127.0.0.1:9090" in caplog.text) is warned
+        caplog.clear()
+        warn_of_neighbours(replace(config, bind_port=9090))  # itself
+        assert not caplog.records

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from typing import Any
 
 import trio
@@ -18,6 +18,7 @@ from protocol.program.private_files import as_owner_of, check_place
 from tunnel_server.admin.asking import NotDoneError, ask_each, ask_one, do_in_store
 from tunnel_server.admin.control_socket import binds_in
 from tunnel_server.admin.showing import (
+    safe,
     said_of_gift,
     said_of_release,
     shown_names,
@@ -54,32 +55,36 @@ class Operator:
         with as_owner_of(folder / FILE_NAME):
             servers = trio.run(ask_each, folder, self._binds, {"do": "status"})
         if not servers:
-            raise NotDoneError(self._nobody)
+            raise NotDoneError(f"{self._nobody}; those of other users have others")
         if self._as_json:
             return "\n".join(json.dumps(server) for server in servers)
-        return shown_status(servers)
+        with _reading():
+            return shown_status(servers)
 
     def list_names(self) -> str:
         """Names that are kept, or live."""
         answer = self._do({"do": "names"})
-        return self._said(answer, [shown_names(answer["names"])])
+        with _reading():
+            return self._said(answer, shown_names(answer["names"]).split("\n"))
 
     def release_name(self, name: str) -> str:
         """Make a name nobody's."""
         answer = self._do({"do": "release", "name": name})
-        return self._said(answer, said_of_release(name, answer))
+        with _reading():
+            return self._said(answer, said_of_release(name, answer))
 
     def give_name(self, name: str, owner: str) -> str:
         """Make a name this owner's, whoever's it was."""
         answer = self._do({"do": "give", "name": name, "owner": owner})
-        return self._said(answer, said_of_gift(name, answer))
+        with _reading():
+            return self._said(answer, said_of_gift(name, answer))
 
     def _said(self, answer: Mapping[str, Any], text: list[str]) -> str:
         if self._as_json:
             return json.dumps(answer)
         if "store_of" in answer:
             text = [*text, f"(no server runs; this is of names under {answer['store_of']})"]
-        return "\n".join(text)
+        return safe(text)
 
     @property
     def _binds(self) -> list[str]:
@@ -93,8 +98,7 @@ class Operator:
     @property
     def _nobody(self) -> str:
         on = f" on {self._bind}" if self._bind else ""
-        folder = f"the state folder {self._config.state_dir}"
-        return f"no server runs{on} with {folder} (--state-dir); those of other users have others"
+        return f"no server runs{on} with the state folder {self._config.state_dir} (--state-dir)"
 
     def _do(self, command: Mapping[str, Any]) -> Mapping[str, Any]:
         folder = self._config.state_dir
@@ -126,3 +130,13 @@ class Operator:
                 return {**answer, "store_of": domain}
         except sqlite3.Error as error:
             raise NotDoneError(f"{path} cannot be written: {error}") from None
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """What a server of another version answers may not be what this one expects."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError):
+        text = "the server's answer is not one that this version can read; --json shows it"
+        raise NotDoneError(text) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from protocol.program.text import size
+from protocol.program.text import printable, size
 
 Answer = Mapping[str, Any]
 
@@ -31,7 +31,7 @@ def _status(server: Answer) -> str:
         "store": server["store"],
     }
     head = f"tunnel-server {server['version']} listens on {server['bind']}"
-    return "\n".join([head, *(f"  {name:8}  {text}" for name, text in rows.items())])
+    return safe([head, *(f"  {name:8}  {text}" for name, text in rows.items())])
 
 
 def shown_names(names: Sequence[Answer]) -> str:
@@ -45,6 +45,11 @@ def shown_names(names: Sequence[Answer]) -> str:
     )
 
 
+def safe(lines: Sequence[str]) -> str:
+    """The text of lines in which somebody else's words may stand, as it may go to a terminal."""
+    return "\n".join(map(printable, lines))
+
+
 def _row(name: Answer) -> tuple[str, str, str, str]:
     state = "live" if name["live"] else "away"
     how = "chosen" if name["chosen"] else "made up"
@@ -52,7 +57,9 @@ def _row(name: Answer) -> tuple[str, str, str, str]:
     seen = "now" if name["live"] else str(name["seen"]).replace("+00:00", "Z")
     owner, holder = name["owner"], name.get("held_by")
     held = "" if holder in (None, owner) else f", held by {holder}"
-    return str(name["name"]), f"{state}, {how}{kept}", seen, f"{owner}{held}"
+    cells = (str(name["name"]), f"{state}, {how}{kept}", seen, f"{owner}{held}")
+    first, second, third, fourth = map(printable, cells)
+    return first, second, third, fourth
 
 
 def said_of_release(name: str, answer: Answer) -> list[str]:

@@ -279,3 +279,28 @@ def test_a_folder_that_cannot_be_looked_into_is_told(tmp_path: Path) -> None:
     operator = Operator(ServerConfig(state_dir=tmp_path / "state"), None, as_json=False)
     with pytest.raises(NotDoneError, match="Not a directory; its server is another user's"):
         operator.status()
+
+
+def test_what_somebody_else_wrote_is_safe_for_a_terminal(config: ServerConfig) -> None:
+    """Root may ask the server of a user, whose bytes are that user's."""
+    name = {"name": "x\x1b]0;t\x07", "owner": "\x1b[31mann\nroot", "kept": True, "chosen": True}
+    with a_server(config, {"names": [name | {"live": False, "seen": "?"}], "store": "ok"}):
+        listed = Operator(config, None, as_json=False).list_names()
+    assert "\x1b" not in listed
+    assert len(listed.splitlines()) == 2
+    gift = {"owner": "bob", "held_by": "\x1b[2J", "known": True, "store": "ok"}
+    with a_server(config, gift):
+        assert "\x1b" not in Operator(config, None, as_json=False).give_name("shop", "bob")
+
+
+@pytest.mark.parametrize("answer", [{}, {"names": 5}, {"names": [{}]}, {"names": ["shop"]}])
+def test_an_answer_of_another_version_is_told(
+    config: ServerConfig, answer: dict[str, object]
+) -> None:
+    with a_server(config, answer):
+        with pytest.raises(NotDoneError, match="not one that this version can read"):
+            Operator(config, None, as_json=False).list_names()
+    if not answer:
+        with a_server(config, answer):
+            with pytest.raises(NotDoneError, match="not one that this version can read"):
+                Operator(config, None, as_json=False).status()
