@@ -57,8 +57,7 @@ def choose_credential(
         ConfigError: the token may not go to this server, or a file with it cannot be used.
     """
     resolved = gathered.resolved
-    meant = resolved.get("insecure_server")
-    safe = server.tls or is_loopback(server.host) or (meant and _value("insecure_server", meant))
+    safe = server.tls or is_loopback(server.host) or _is_said_to_be_safe(gathered, server)
     for name in ("token", "token_file"):
         if given := resolved.get(name):
             token = _value(name, given)
@@ -96,9 +95,21 @@ def _warnings(name: str, given: Given, file: Path | None) -> tuple[str, ...]:
     return tuple(filter(None, map(warning_of, paths)))
 
 
+def _is_said_to_be_safe(gathered: Gathered, server: ServerUrl) -> bool:
+    """Whether somebody says so of the line to this server; a file does of its own `server`."""
+    said = gathered.resolved.get("insecure_server")
+    if said is None or not _value("insecure_server", said):
+        return False
+    return said.source != "file" or _is_beside(gathered.said_by_file.get("server"), server)
+
+
+def _is_beside(beside: Given | None, server: ServerUrl) -> bool:
+    """Whether this is the server of the file; one without a `server` is the default's."""
+    return (DEFAULT_SERVER if beside is None else _value("server", beside)) == server
+
+
 def _check_server(given: Given, beside: Given | None, server: ServerUrl) -> None:
-    """A file without a `server` is the default's."""
-    if (DEFAULT_SERVER if beside is None else _value("server", beside)) == server:
+    if _is_beside(beside, server):
         return
     none = "" if beside else " (there is none)"
     text = f"goes to the `server` that stands beside it{none}, and this is {server}"

@@ -80,8 +80,17 @@ def test_to_any_other_it_is_refused_unless_the_line_is_said_to_be_safe(
     assert chosen(tmp_path, server, environ, **flags) == Credential("tt_x")
     environ = {"TUNNEL_INSECURE_SERVER": "false"}
     assert refusal(tmp_path, server, environ, **flags) == f"--token-file: {said}"
-    (tmp_path / FILE_NAME).write_text("insecure_server = true")
+    (tmp_path / FILE_NAME).write_text(f'server = "{server}"\ninsecure_server = true')
     assert chosen(tmp_path, server, **flags) == Credential("tt_x")
+
+
+def test_a_file_says_it_of_the_server_beside_it_alone(tmp_path: Path) -> None:
+    """The line at home is safe; that of another server, which a flag names, may not be."""
+    other = "http://192.0.2.2:8080"
+    for said in ('server = "http://lan.example"\n', ""):
+        (tmp_path / FILE_NAME).write_text(f"{said}insecure_server = true")
+        text = NOT_BY_HTTP.format(ServerUrl.parse(other))
+        assert refusal(tmp_path, other, token="tt_x") == f"--token: {text}"
 
 
 def test_an_install_key_goes_there_with_a_warning(tmp_path: Path) -> None:
