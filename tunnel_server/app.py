@@ -151,10 +151,12 @@ def build_directory(
         if config.authentication_required:
             written = {n: kept for n, kept in written.items() if not kept.owner.startswith(KEY)}
         names.read(written)
+        directory.read_again()
 
     def changed(name: str, change: Change) -> None:
         if change is None:
             registry.forget(name)
+        directory.changed_hands(name)
         if writer is not None:
             writer.changed(name, change)
 
@@ -163,8 +165,9 @@ def build_directory(
     url_of = partial(config.public_url_for, port=config.bind_port)
     registry = Registry(url_of, os.urandom, lambda name: names.get(name) is not None)
     names = KeptNames(config.keep_names_s, lambda name: registry.find(name) is not None, changed)
+    directory = Directory(config, ownership, registry, names, version=version())
     read(written)
-    return Directory(config, ownership, registry, names, version=version()), writer
+    return directory, writer
 
 
 async def _take_over(config: ServerConfig) -> Takeover | None:

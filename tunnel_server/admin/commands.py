@@ -47,12 +47,23 @@ class Commands:
         command = self._of_names.by_word.get(word)
         if command is None:
             raise ValueError(f"this server knows no command {word!r}")
+        self._check(word, asked)
         answer = command(asked)
         if word != "names":
             log.info("by command: %s %s %s", word, asked["name"], answer["owner"])
         if self._writer is not None and word != "names":
             await self._writer.flush()
         return {**answer, "store": self._store}
+
+    def _check(self, word: str, asked: Mapping[str, Any]) -> None:
+        directory, meant = self._directory, asked.get("names_under")
+        has = directory.config.apex
+        if meant is not None and meant != has:
+            raise ValueError(
+                f"this server has names under {has}, not {meant}: --bind names another"
+            )
+        if word != "names" and (directory.draining or directory.gate.is_closed):
+            raise ValueError("this server stops, or another one takes its place: ask again")
 
     def _status(self) -> Answer:
         directory = self._directory

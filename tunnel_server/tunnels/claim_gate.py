@@ -19,6 +19,11 @@ class ClaimGate:
         state = "open" if self._waiting is None else f"closed, {len(self._waiting)} wait"
         return f"<ClaimGate {state}>"
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether what comes is kept."""
+        return self._waiting is not None
+
     def close(self) -> None:
         """Keep what comes from now on. Nothing if it is closed."""
         if self._waiting is None:

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 import trio
 
+from protocol.backoff import LONGEST_SPAN_S
 from protocol.drivers.session import Session
 from protocol.mux.messages import Claim, Claimed, Refused
 from protocol.names import APEX, NAME_RULE, is_legal_name, tunnel_key
@@ -40,8 +41,8 @@ RESERVED: Final = frozenset(
 )
 
 # After a start clients come back within 0.5 s, if they saw the old server go. Where it was away for
-# minutes they are between two attempts, and wait for 30 s at most (backoff.LONGEST_SPAN_S).
-EXPECT_S: Final = 35.0
+# up to a minute (recent_names.RECENT_S) they are between two tries.
+EXPECT_S: Final = LONGEST_SPAN_S + 5.0
 
 # It takes some milliseconds. Where names are kept for less than a day it is twice as often as one
 # is to be written down.
@@ -169,9 +170,7 @@ class Directory:
             self._see_names_at = now + min(SEE_NAMES_EVERY_S, self.names.seen_every_s / 2)
             self.names.see(self.wall_time())
         for name in [name for name, until in self._expected.items() if now >= until]:
-            del self._expected[name]
-            self.registry.unreserve(name)
-            self.parking.release(name)
+            self._expect_no_more(name)
 
     def drain(self) -> None:
         """Take nothing new: what waits for a client that is away waits in vain."""
@@ -195,6 +194,25 @@ class Directory:
                 continue  # somebody has got it since
             self._expected[name] = until
             self.registry.reserve(name, owner)
+
+    def changed_hands(self, name: str) -> None:
+        """A name that is kept may be another owner's now, or nobody's: who was expected is not."""
+        kept = self.names.get(name)
+        if name not in self._expected:
+            return
+        if kept is None or kept.owner != self.registry.reserved_for(name):
+            self._expect_no_more(name)
+
+    def read_again(self) -> None:
+        """What is kept was read anew, in which others may have got what is expected here."""
+        for name in list(self._expected):
+            if self.names.get(name) is not None:  # what is not kept is expected all the same
+                self.changed_hands(name)
+
+    def _expect_no_more(self, name: str) -> None:
+        del self._expected[name]
+        self.registry.unreserve(name)
+        self.parking.release(name)
 
     def is_away(self, name: str) -> bool:
         """Whether the client of this name is away and should come back."""

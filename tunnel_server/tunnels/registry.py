@@ -159,6 +159,10 @@ class Registry:
         """Let this owner alone claim the name, until `unreserve` or until it is claimed."""
         self._reserved[name] = owner
 
+    def reserved_for(self, name: str) -> str | None:
+        """The owner who alone may claim a name that nobody holds; None: it is not reserved."""
+        return self._reserved.get(name)
+
     def unreserve(self, name: str) -> None:
         """Nothing when it is not reserved."""
         self._reserved.pop(name, None)

@@ -23,6 +23,13 @@ log = logging.getLogger(__name__)
 # Less than the other server waits for a word (handover.STEP_S), and more than a commit takes beside
 # another program that writes.
 _WRITE_S: Final = 3.0
+# Another program may keep the store locked. Clients wait for the answer to a claim for 15 s.
+_READ_S: Final = 9.0
+_AGAIN_S: Final = 1.0
+_NOT_READ: Final = (
+    "what the old server wrote last cannot be read, so a name that was given in its last moments "
+    "may go to somebody else: %r"
+)
 
 
 class Succession:
@@ -83,9 +90,19 @@ class Succession:
     async def has_taken_over(self) -> None:
         """The old one stops, or is gone."""
         if self._writer is not None:
+            await self._read(self._writer)
+        self._directory.gate.open()
+
+    async def _read(self, writer: StoreWriter) -> None:
+        """Read what the old one wrote; claims wait meanwhile."""
+        gives_up_at = trio.current_time() + _READ_S
+        while True:
             try:
                 with trio.fail_after(_WRITE_S):
-                    await self._writer.read_again()
+                    await writer.read_again()
+                return
             except (sqlite3.Error, trio.TooSlowError) as error:
-                log.warning("what the old server wrote cannot be read: %r", error)
-        self._directory.gate.open()
+                if trio.current_time() >= gives_up_at:
+                    log.warning(_NOT_READ, error)
+                    return
+            await trio.sleep(_AGAIN_S)

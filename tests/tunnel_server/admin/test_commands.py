@@ -94,3 +94,27 @@ async def test_an_unknown_command_is_told(asked: dict[str, object]) -> None:
         with pytest.raises(ValueError, match="this server knows no command"):
             await Commands(world.directory, 8080, None).answer(asked)
         await trio.lowlevel.checkpoint()
+
+
+async def test_a_command_for_another_domain_is_refused(tmp_path: Path) -> None:
+    async with writing_to(open_store(tmp_path / FILE_NAME)) as (_, commands):
+        for asked in ({"do": "names"}, {"do": "give", "name": "shop", "owner": "bob"}):
+            with pytest.raises(ValueError, match=f"has names under {DOMAIN}, not other.example"):
+                await commands.answer({**asked, "names_under": "other.example"})
+            await commands.answer({**asked, "names_under": DOMAIN})
+            await commands.answer({**asked, "names_under": None})
+
+
+async def test_a_server_that_gives_way_changes_no_name_any_more(tmp_path: Path) -> None:
+    """The other one may have read the store already."""
+    async with writing_to(open_store(tmp_path / FILE_NAME)) as (world, commands):
+        give = {"do": "give", "name": "shop", "owner": "bob"}
+        world.directory.gate.close()
+        with pytest.raises(ValueError, match="another one takes its place: ask again"):
+            await commands.answer(give)
+        await commands.answer({"do": "names"})
+        world.directory.gate.open()
+        await commands.answer(give)
+        world.directory.drain()
+        with pytest.raises(ValueError, match="this server stops"):
+            await commands.answer(give)

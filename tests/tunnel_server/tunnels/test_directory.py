@@ -382,3 +382,22 @@ async def test_names_of_install_keys_do_not_count_where_tokens_are_needed(tmp_pa
         for auth_file, expected in ((None, set(kept)), (tmp_path / "tokens", {"blog"})):
             directory, _ = build_directory(ServerConfig(auth_file=auth_file), Landlord(), store)
             assert {name for name, _ in directory.names} == expected
+
+
+@pytest.mark.parametrize("how", ["give", "release", "read"])
+async def test_who_was_expected_for_a_name_is_not_once_it_changed_hands(how: str) -> None:
+    """What the operator says holds at once, also in the first half minute after a start."""
+    async with clients() as of:
+        names = of.directory.names
+        names.read({"shop": Kept("ann", True, 0)})
+        of.directory.expect({"shop": "ann", "blog": "ann"})
+        assert of.directory.is_away("shop")
+        if how == "give":
+            names.give("shop", "bob", of.directory.wall_time())
+        elif how == "release":
+            names.release("shop")
+        else:
+            names.read({"shop": Kept("bob", True, 0)})
+            of.directory.read_again()
+        assert (of.directory.is_away("shop"), of.directory.is_away("blog")) == (False, True)
+        assert of.claim(BOB, "shop") == "shop"

@@ -12,6 +12,7 @@ import trio
 
 from tunnel_server.app import build_directory
 from tunnel_server.owners.authenticator import Authenticator
+from tunnel_server.owners.names import Kept
 from tunnel_server.owners.store import Store, open_store
 from tunnel_server.settings.config import ServerConfig
 from tunnel_server.tunnels.directory import Directory
@@ -65,18 +66,34 @@ async def test_an_old_one_that_was_not_replaced_goes_on(tmp_path: Path) -> None:
         assert answered == ["claim"]
 
 
-async def test_a_store_that_cannot_be_read_again_costs_a_warning(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("failures", "warned"), [(3, False), (10**6, True)], ids=["short", "long"])
+async def test_a_store_that_is_locked_is_read_again_until_it_takes_too_long(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    failures: int,
+    warned: bool,
 ) -> None:
-    def locked(*_: object) -> None:
-        raise sqlite3.OperationalError("database is locked")
-
     async with running(tmp_path) as new:
+        read = Store.names_of
+        tried: list[str] = []
+
+        def locked(self: Store, domain: str) -> dict[str, Kept]:
+            tried.append(repr(new.directory.gate))
+            if len(tried) <= failures:
+                raise sqlite3.OperationalError("database is locked")
+            return read(self, domain)
+
+        monkeypatch.setattr("tunnel_server.tunnels.succession._AGAIN_S", 0.001)
+        monkeypatch.setattr("tunnel_server.tunnels.succession._READ_S", 0.05 if warned else 1e9)
         new.succession.takes_over()
         monkeypatch.setattr(Store, "names_of", locked)
         await new.succession.has_taken_over()
-        assert (
-            "what the old server wrote cannot be read: OperationalError('database is locked')"
-            in caplog.text
+        text = (
+            "cannot be read, so a name that was given in its last moments may go to somebody else"
         )
+        assert (text in caplog.text) is warned
+        assert set(tried) == {"<ClaimGate closed, 0 wait>"}
+        assert warned or len(tried) == 4
         assert repr(new.directory.gate) == "<ClaimGate open>"
