@@ -165,7 +165,9 @@ def _operate(do: Callable[[Operator, Sequence[str]], str], asked: Asked) -> int:
     with named_as_given(resolved):
         config = of_command(asked.command, resolved)
     bind = config.bind if "bind" in resolved and config.bind_port else None
-    operator = Operator(config, bind, as_json=showing.wants_json(asked))
+    says_domain = not {"domain", "public_url"}.isdisjoint(resolved)
+    as_json = showing.wants_json(asked)
+    operator = Operator(config, bind, as_json=as_json, says_domain=says_domain)
     try:
         return say(PROGRAM, do(operator, asked.words))
     except (NotDoneError, StoreUnusableError) as error:

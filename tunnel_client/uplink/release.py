@@ -25,7 +25,7 @@ from protocol.program.text import printable
 from tunnel_client.settings.config import ClientConfig
 from tunnel_client.uplink.connect import ConnectFailed, open_stream
 from tunnel_client.uplink.next_steps import with_next_step
-from tunnel_client.uplink.opening import failure_of, open_transport
+from tunnel_client.uplink.opening import FOR_NOW, failure_of, open_transport
 
 RELEASED: Final = "name-released"
 _OPTIONS: Final = Options(release=True).as_map()
@@ -83,7 +83,7 @@ def _said(answer: Refused | ConnectFailed | HandshakeRefused, config: ClientConf
         text = printable(answer.message)
         if isinstance(answer, HandshakeRefused):  # another name is no answer to a release
             text = with_next_step(answer.code, text, has_token=config.has_token)
-        raise ReleaseFailed(text, final=True)
+        raise ReleaseFailed(text, final=answer.code not in FOR_NOW)
     return printable(answer.message)
 
 

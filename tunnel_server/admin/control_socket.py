@@ -50,8 +50,10 @@ def binds_in(folder: Path) -> list[str]:
         names = sorted(os.listdir(folder))
     except FileNotFoundError:
         return []
+    except PermissionError:
+        raise PlaceError(f"{folder} is another user's: ask as that user, or as root") from None
     except OSError as error:
-        raise PlaceError(f"{folder}: {error.strerror}; its server is another user's") from None
+        raise PlaceError(f"{folder}: {error.strerror}") from None
     return [
         name.removeprefix(_PREFIX).removesuffix(_SUFFIX)
         for name in names

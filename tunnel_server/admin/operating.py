@@ -36,15 +36,19 @@ class Operator:
         config: where the state folder is, and whose names are meant.
         bind: the address of the server that is meant; None: the only one of the folder.
         as_json: print what the server answers as it is.
+        says_domain: the config's domain is meant, and not whatever the server has.
 
     Raises:
         NotDoneError: by each of them, as also StoreUnusableError and UnsafePathError.
     """
 
-    def __init__(self, config: ServerConfig, bind: str | None, *, as_json: bool) -> None:
+    def __init__(
+        self, config: ServerConfig, bind: str | None, *, as_json: bool, says_domain: bool = False
+    ) -> None:
         self._config = config
         self._bind = bind
         self._as_json = as_json
+        self._beside = {"names_under": config.apex} if says_domain else {}
 
     def __repr__(self) -> str:
         return f"<Operator of {self._bind or 'the server'} in {self._config.state_dir}>"
@@ -103,7 +107,7 @@ class Operator:
     def _do(self, command: Mapping[str, Any]) -> Mapping[str, Any]:
         folder = self._config.state_dir
         with as_owner_of(folder / FILE_NAME):
-            answer = trio.run(ask_one, folder, self._binds, command)
+            answer = trio.run(ask_one, folder, self._binds, {**command, **self._beside})
             if answer is None:
                 self._check_that_none_runs()
                 return self._do_in_store(command)
@@ -114,7 +118,7 @@ class Operator:
         folder = self._config.state_dir
         if others := trio.run(ask_each, folder, binds_in(folder), {"do": "status"}):
             where = " and ".join(str(other["bind"]) for other in others)
-            raise NotDoneError(f"{self._nobody}, but on {where}: say by --bind which is meant")
+            raise NotDoneError(f"{self._nobody}; --bind asks the one that runs on {where}")
 
     def _do_in_store(self, command: Mapping[str, Any]) -> Mapping[str, Any]:
         path = self._config.state_dir / FILE_NAME

@@ -20,6 +20,7 @@ from tunnel_server.observing.events import (
     ServerListening,
 )
 from tunnel_server.settings.config import ServerConfig, bind_address, client_command, is_unencrypted
+from tunnel_server.settings.reach import is_loopback
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,9 @@ class Output:
         if self._config.open_to_strangers:
             text = "no token is needed (--open): whoever reaches this server can publish an app; %s"
             logger.warning(text, self._config.public_by)
-        if self._config.authentication_required and is_unencrypted(event.url):
+        http = event.url.startswith("http:")
+        elsewhere = is_unencrypted(event.url) or not is_loopback(self._config.bind_host)
+        if self._config.authentication_required and http and elsewhere:
             text = "tokens would go to %s unencrypted, so clients send none without %s: %s"
             better = "serve https with --tls-cert, or by a proxy and --public-url https://..."
             logger.warning(text, event.url, "--insecure-server", better)

@@ -99,6 +99,13 @@ async def test_a_server_that_stops_is_no_answer(server: Server, command: Command
     assert await command.failure() == ("the server stops (it is replaced)", False)
 
 
+async def test_a_server_that_answers_as_it_stops_may_be_asked_again(
+    server: Server, command: Command
+) -> None:
+    await server.refuse("draining", "the server stops")
+    assert await command.failure() == ("the server stops", False)
+
+
 async def test_a_server_that_does_not_answer_is_waited_for_so_long(
     server: Server, command: Command, autojump_clock: MockClock
 ) -> None:

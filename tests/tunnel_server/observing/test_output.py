@@ -70,11 +70,13 @@ def test_tokens_that_would_cross_unencrypted_are_warned_of(
     for fine in (
         ServerConfig(auth_file=Path("tokens")),  # of this machine alone
         ServerConfig(domain="example.com", open=True, log_level="error"),  # no token is needed
-        ServerConfig(bind_host="0.0.0.0"),
-        ServerConfig(public_url=PublicUrl("https", "example.com", 443)),
+        ServerConfig(bind_host="0.0.0.0", public_url=PublicUrl("https", "example.com", 443)),
     ):
         printed(fine)
         assert "unencrypted" not in caplog.text
+    printed(ServerConfig(bind_host="0.0.0.0"))
+    assert "unencrypted" in caplog.text
+    caplog.clear()
     printed(ServerConfig(public_url=PublicUrl("http", "example.com", 80)))
     assert "tokens would go to http://example.com unencrypted, so clients send none" in caplog.text
 

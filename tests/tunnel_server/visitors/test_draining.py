@@ -24,7 +24,7 @@ from tests.edge_fakes import (
     open_world,
 )
 from tunnel_server.visitors.connection import SETTLE_S, Connection
-from tunnel_server.visitors.draining import drain
+from tunnel_server.visitors.draining import REPLACED, drain
 from tunnel_server.visitors.edge import Swept
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
@@ -307,3 +307,11 @@ async def test_nobody_holds_up_a_stop_for_ever(autojump_clock: MockClock) -> Non
         await drain(world.edge)
         assert elapsed_s() <= 11
         assert not world.edge.connections
+
+
+async def test_clients_of_a_server_that_is_replaced_are_told_so(
+    world: World, autojump_clock: MockClock
+) -> None:
+    client = await world.client(hello)
+    await drain(world.edge, why=REPLACED)
+    assert client.goaways == [Goaway("shutting-down", "another server takes its place", 8)]
