@@ -45,9 +45,9 @@ _FALL_FREE: Final = 0.04  # while bulk does not wait
 _TWO_WAYS: Final = 0.3
 _DEAF: Final = 0.6
 _RIDDEN_ACKS: Final = 32
-# With 100 ms bulk has what one plain connection has on real lines with jitter of 30 and 40 ms. With
-# 300 it had 1.1 and 1.4 of that, and what is small waited as long as without any limit.
-_ALLOWANCE_MAX_S: Final = 0.1
+# No line of the tables needs more, and no echo waits longer for it. With 0.1 and 0.06 what is small
+# waits no less with jitter of 30 ms, and in a bad weather bulk collapses (docs/flow-control.md).
+_ALLOWANCE_MAX_S: Final = 0.3
 
 
 class Jitter:

@@ -60,15 +60,11 @@ def assert_full_and_quick(line: Line) -> Trial:
 # The share of a plain connection, and an echo's p50 with nothing beside it: 48, 79, 140, 40 ms.
 # Where jitter is 10 ms, the p50 beside bulk may be 1.8 of that and 10 ms; elsewhere bulk may add
 # 0.9 of what it adds without a rule. The p99 may be that without a rule, and a tenth for the luck
-# of five weathers.
-#
-# With jitter of 30 and 40 ms the virtual line is the harsher one: with the allowance of 100 ms that
-# the delays of real lines need, bulk has 0.71 and 0.60 of a plain connection here, and 1.0 to 1.4
-# there (docs/flow-control.md). With one of 300 ms it had 0.92 and 1.07 here. The real ones decide.
+# of five weathers; in twelve it was 311 ms against 345, and 517 against 545.
 NOISY = [
     pytest.param(Line(30, 20, jitter_ms=10), 0.9, 48, id="jitter of 10 ms"),
-    pytest.param(Line(20, 50, jitter_ms=30), 0.65, 79, id="jitter of 30 ms"),
-    pytest.param(Line(60, 20, jitter_ms=40), 0.55, 140, id="jitter of 40 ms"),
+    pytest.param(Line(20, 50, jitter_ms=30), 0.8, 79, id="jitter of 30 ms"),
+    pytest.param(Line(60, 20, jitter_ms=40), 0.8, 140, id="jitter of 40 ms"),
     pytest.param(Line(40, 20, loss=0.01), 0.8, 40, id="1 % of loss"),
 ]
 
@@ -89,7 +85,7 @@ def test_bulk_fills_a_noisy_line_as_a_plain_connection_does(
         ours.append((trial.echo_s(4, 0.5), trial.echo_s(4, 0.99)))
         without.append((no_rule.echo_s(4, 0.5), no_rule.echo_s(4, 0.99)))
     assert median(shares) >= share
-    assert min(shares) >= 0.2  # some weathers take a cap's growth seconds to get over
+    assert min(shares) >= 0.25  # some weathers take a cap's growth seconds to get over
     (p50, p99), (p50_without, p99_without) = (
         [1000 * median(times) for times in zip(*each, strict=True)] for each in (ours, without)
     )
@@ -203,20 +199,16 @@ def test_both_ways_at_once_neither_starves_the_other(line: Line) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("line", "share"),
-    [
-        pytest.param(Line(20, 50, jitter_ms=30), 1.2, id="30 ms"),
-        pytest.param(Line(60, 20, jitter_ms=40), 0.7, id="40 ms"),  # see NOISY
-    ],
+    "line", [Line(20, 50, jitter_ms=30), Line(60, 20, jitter_ms=40)], ids=["30 ms", "40 ms"]
 )
-def test_both_ways_at_once_on_a_noisy_line(line: Line, share: float) -> None:
+def test_both_ways_at_once_on_a_noisy_line(line: Line) -> None:
     """Half of the acks ride on data; without an allowance both fell to a tenth."""
     shares = []
     for seed in SEEDS:
         trial = Trial(line, downloads=1, uploads=1, seed=seed)
         trial.timeline.run(4)
         shares.append(trial.rate(16) / plain(line, 4, 16, seed))
-    assert median(shares) >= share
+    assert median(shares) >= 1.2
     assert min(shares) >= 0.5
 
 
