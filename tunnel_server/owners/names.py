@@ -73,9 +73,12 @@ class _Share:
         return f"<_Share {len(self.made_up)} made up, {len(self.chosen)} chosen>"
 
     def add(self, name: str, *, chosen: bool) -> None:
-        """As the one that was seen last."""
-        self.remove(name)
+        """Of one that is not there, as the one that was seen last."""
         (self.chosen if chosen else self.made_up)[name] = None
+
+    def seen(self, name: str, *, chosen: bool) -> None:
+        """Of one that is there: it is the one that was seen last now."""
+        (self.chosen if chosen else self.made_up).move_to_end(name)
 
     def remove(self, name: str) -> None:
         """Nothing if it is not there."""
@@ -245,15 +248,27 @@ class KeptNames:
             self.release(name)
 
     def _put(self, name: str, kept: Kept, address: str | None = None) -> None:
+        before = self._names.get(name)
+        same = before is not None and before[:2] == kept[:2]
+        if same and self._addresses.get(name) == address:
+            self._names[name] = kept
+            for share in self._shares_of(kept.owner, address):
+                share.seen(name, chosen=kept.chosen)
+            return
         self._forget(name)
         self._names[name] = kept
-        self._all.add(name, chosen=kept.chosen)
-        if _is_strange(kept.owner):
-            self._of_strangers.add(name, chosen=kept.chosen)
-        self._of_owner.setdefault(kept.owner, _Share()).add(name, chosen=kept.chosen)
         if address is not None:
             self._addresses[name] = address
-            self._of_address.setdefault(address, _Share()).add(name, chosen=kept.chosen)
+        for share in self._shares_of(kept.owner, address):
+            share.add(name, chosen=kept.chosen)
+
+    def _shares_of(self, owner: str, address: str | None) -> Iterator[_Share]:
+        yield self._all
+        if _is_strange(owner):
+            yield self._of_strangers
+        yield self._of_owner.setdefault(owner, _Share())
+        if address is not None:
+            yield self._of_address.setdefault(address, _Share())
 
     def _forget(self, name: str) -> None:
         kept = self._names.pop(name, None)
