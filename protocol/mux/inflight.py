@@ -58,6 +58,11 @@ _PACED_AT_ONCE_S: Final = 0.004  # a timer may be late by this
 _EMPTY: Final = 0.3  # of the slack
 _EMPTY_LIFE_S: Final = 2.0
 
+# A cap drains in a round trip and a queue of our own; on a line that holds acks back in some more.
+# Requests that come without end keep it full by themselves, and meanwhile bulk stands still.
+_DRAIN_ROUNDS: Final = 4
+_DRAIN_S: Final = 0.5
+
 # A message is a sixteenth of the cap, since acks come for whole messages: with four the rate
 # settled at half the line. At most 10 ms of the line, which is what a small frame waits for.
 _PARTS: Final = 16
@@ -272,12 +277,14 @@ class InFlight:
         if self._trips.probe is not None:
             self._go_on_probing(self._trips.probe, sample, now)
         elif self._start.over and self._trips.should_probe(now):
-            self._trips.probe = Probe()
+            self._trips.probe = Probe(now + _DRAIN_ROUNDS * self.round_trip_s + _DRAIN_S)
 
     def _go_on_probing(self, probe: Probe, sample: Sample, now: float) -> None:
         sent = self._delivery.sent
         if probe.drained is None and self.unacked_bytes <= self._probe_bytes:
             probe.drained = sent
+        elif probe.drained is None and now >= probe.gives_up_at:
+            self._trips.give_up_probe(now)
         elif not probe.goes_on(sample.end, sent, sample.round_trip_s):
             self._trips.end_probe(self._without_others(probe.shortest_s), now)
             self._delivery.forget_best()

@@ -163,14 +163,18 @@ class Outgoing:
         waking_turn = min(line.waking_bytes, TURN_BYTES)
         bulk_turn = max(line.message_bytes // TURNS_A_MESSAGE, TURN_MIN_BYTES)
         while room > HEADER_BYTES and size < together:
-            bulk = size < most and unacked < UNACKED_BULK_MAX_BYTES
+            # Where those that wake fill the line alone, the cap is never open to the others.
+            may_go = size < most or self._scheduler.owes
+            bulk = may_go and unacked < UNACKED_BULK_MAX_BYTES
             stream = self._scheduler.next(bulk=bulk)
             if stream is None:
                 break
             queue = stream.sending.queue
             allowed = min(room, UNACKED_MAX_BYTES - unacked)
             waking = stream.turn is Turn.WAKING
-            turn = waking_turn if waking else min(bulk_turn, most - size)
+            turn = waking_turn if waking else bulk_turn
+            if not waking and size < most:
+                turn = min(turn, most - size)
             moved, moved_bytes = queue.take(parts, stream.id, allowed, turn)
             if not moved and queue.ready:
                 break  # no room: it is the first of the next message

@@ -65,18 +65,24 @@ class RoundTrip:
         self.shortest_s = shortest_s
         self._late_rounds = 0
 
+    def give_up_probe(self, now: float) -> None:
+        """What wakes keeps the line full, so it cannot be seen; the next look is due as usual."""
+        self.end_probe(self.shortest_s, now)
+
 
 class Probe:
     """A look for the smallest round trip.
 
     Attributes:
+        gives_up_at: if the line has not drained by then.
         drained: what is sent behind this byte finds none of our queue; None: it is still there.
         shortest_s: what was seen.
     """
 
-    __slots__ = ("_end", "drained", "shortest_s")
+    __slots__ = ("_end", "drained", "gives_up_at", "shortest_s")
 
-    def __init__(self) -> None:
+    def __init__(self, gives_up_at: float) -> None:
+        self.gives_up_at = gives_up_at
         self.drained: int | None = None
         # The first ack of such a message came when this much was sent; then one round more.
         self._end: int | None = None

@@ -52,6 +52,11 @@ class Scheduler(Generic[S]):
         """Whether a stream stands in a queue; it may have emptied meanwhile."""
         return bool(self._waking or self._in_turn)
 
+    @property
+    def owes(self) -> bool:
+        """Whether so many woke in a row that an old stream is owed a turn."""
+        return self._waking_turns >= WAKING_TURNS_MAX and bool(self._in_turn)
+
     def wake(self, stream: S) -> None:
         """Queue a stream that has something to send. One that stands in a queue keeps its place."""
         if stream.turn is Turn.IDLE:

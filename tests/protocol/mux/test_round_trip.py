@@ -59,7 +59,7 @@ def test_the_shortest_of_a_round_is_forgotten_with_it() -> None:
 
 
 def test_a_probe_sees_what_was_sent_behind_the_queue_and_one_round_more() -> None:
-    probe = Probe()
+    probe = Probe(math.inf)
     assert probe.goes_on(500, 1000, 0.01)
     probe.drained = 1000
     assert probe.goes_on(1000, 1200, 0.01)  # sent while the queue was still there
@@ -72,7 +72,7 @@ def test_a_probe_sees_what_was_sent_behind_the_queue_and_one_round_more() -> Non
 def test_a_probe_may_find_a_longer_one() -> None:
     trips = RoundTrip()
     trips.learn(0.04, 0.0)
-    trips.probe = Probe()
+    trips.probe = Probe(math.inf)
     trips.end_probe(0.08, 3.0)
     assert repr(trips) == "<RoundTrip 0.0800 s, None>"
     assert not trips.should_probe(13.0)
@@ -82,5 +82,5 @@ def test_repr_tells_the_minimum_and_the_probe() -> None:
     trips = RoundTrip()
     trips.learn(0.04, 0.0)
     assert repr(trips) == "<RoundTrip 0.0400 s, None>"
-    trips.probe = Probe()
+    trips.probe = Probe(math.inf)
     assert repr(trips) == "<RoundTrip 0.0400 s, <Probe drained=None end=None inf s>>"

@@ -86,6 +86,18 @@ def test_after_eight_waking_turns_an_old_one_is_served() -> None:
     assert served.startswith(f"{eight}a{eight}a")
 
 
+def test_an_old_one_is_owed_a_turn_after_eight_that_woke() -> None:
+    scheduler = started(Line("a", 9))
+    assert turns(scheduler, 2) == "aa"
+    for number in range(WAKING_TURNS_MAX):
+        assert not scheduler.owes
+        scheduler.wake(Line(str(number), 1))
+        turn(scheduler, bulk=False)
+    assert scheduler.owes
+    assert turn(scheduler) == "a"
+    assert not scheduler.owes
+
+
 def test_old_one_that_found_no_room_is_the_first_of_the_next_message() -> None:
     old = Line("a", 99)
     scheduler = started(old)
