@@ -193,3 +193,11 @@ def test_so_is_a_settings_file_with_a_token_in_it(tmp_path: Path, seen: list[Pat
     assert chosen(tmp_path, HTTPS).warnings == (f"{FILE_NAME} can be read",)
     assert chosen(tmp_path, HTTPS, {"TUNNEL_TOKEN": "tt_y"}).warnings == ()
     assert seen == [tmp_path / FILE_NAME]
+
+
+def test_the_example_of_the_document_holds() -> None:
+    key = "ti_" + 43 * "A"
+    shown = key_for(key, ServerUrl.parse("https://tunnel.example.com"))
+    assert shown in (Path(__file__).parents[3] / "docs" / "protocol.md").read_text()
+    local = {key_for(key, ServerUrl.parse(f"http://{host}:80")) for host in ("127.0.0.1", "[::1]")}
+    assert local == {key_for(key, ServerUrl.parse("http://localhost"))}
