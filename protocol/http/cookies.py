@@ -30,13 +30,18 @@ def without_wide_domains(fields: Fields, *hosts: bytes) -> Fields:
         hosts: by which the app is reached, in any case, with or without a port: what the request
             says, and what the browser has asked for where a proxy between has put another there.
     """
-    if not any(_is_wide_cookie(name, value) for name, value in fields):
+    if not names_a_domain(fields):
         return fields
     names = tuple(host.lower().partition(b":")[0].removesuffix(b".") for host in hosts)
     return tuple(
         (name, _narrowed(value, names)) if _is_wide_cookie(name, value) else (name, value)
         for name, value in fields
     )
+
+
+def names_a_domain(fields: Fields) -> bool:
+    """Whether a cookie of an answer names a domain at all."""
+    return any(_is_wide_cookie(name, value) for name, value in fields)
 
 
 def _is_wide_cookie(name: bytes, value: bytes) -> bool:

@@ -66,7 +66,7 @@ class RoundTrip:
         self._late_rounds = 0
 
     def give_up_probe(self, now: float) -> None:
-        """What wakes keeps the line full, so it cannot be seen; the next look is due as usual."""
+        """The line is kept full by what wakes, and is not seen; the next look is due as usual."""
         self.end_probe(self.shortest_s, now)
 
 

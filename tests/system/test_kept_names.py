@@ -9,8 +9,9 @@ import pytest
 
 from tests.programs import Address, Program, Programs
 from tests.system.origin import Origin
-from tests.system.visitor import fetch
+from tests.system.visitor import SMALL_S, fetch
 from tunnel_server.owners.store import FILE_NAME
+from tunnel_server.tunnels.directory import EXPECT_S
 
 NAME = "shop"
 
@@ -41,7 +42,8 @@ async def client_of(programs: Programs, origin: Origin, port: int, home: str) ->
 
 
 async def offline(address: Address) -> tuple[int, str | None]:
-    answer = await fetch(address)
+    # A server that has just started waits for the client of a name that was live before it.
+    answer = await fetch(address, small_s=EXPECT_S + SMALL_S)
     return answer.status, answer.fields.get("tunnel-error")
 
 
@@ -91,7 +93,7 @@ async def test_the_operator_sees_whose_names_are_and_says_whose_they_shall_be(
     (name,) = (await server_command(programs, "name", "list"))["names"]
     assert not name["live"]
     given = await server_command(programs, "name", "give", NAME, "bob")
-    assert given == {"owner": "bob", "held_by": None, "store": "ok"}
+    assert given == {"owner": "bob", "held_by": None, "known": False, "store": "ok"}
     ann = await client_of(programs, origin, port, "ann")
     assert (await ann.event("refused"))["code"] == "name-taken"
     released = await server_command(programs, "name", "release", NAME)

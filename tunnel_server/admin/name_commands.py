@@ -20,7 +20,7 @@ class NameCommands:
         names: that are kept.
         holders: all that are live, and whose.
         wall_time: seconds since the epoch.
-        knows: whether somebody can show that he is this owner; None: nobody can tell.
+        knows: whether a token, or a key, stands for this owner; None: nobody can tell.
     """
 
     def __init__(

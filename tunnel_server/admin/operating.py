@@ -138,7 +138,7 @@ class Operator:
 
 @contextmanager
 def _reading() -> Iterator[None]:
-    """What a server of another version answers may not be what this one expects."""
+    """A server of another version may answer something else than this one expects."""
     try:
         yield
     except (KeyError, TypeError, AttributeError):

@@ -27,7 +27,7 @@ class Ownership(Protocol):
         """
 
     def knows(self, owner: str) -> bool:
-        """Whether somebody can show now that he is this owner. It may look at all of them."""
+        """Whether a token, or a key, stands for this owner now. It may look at all of them."""
 
     def may_claim(self, owner: str, name: str) -> bool:
         """Whether this owner may hold this name when nobody else does. The name may be illegal."""

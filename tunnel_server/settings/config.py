@@ -17,7 +17,7 @@ from platformdirs import user_state_path
 
 from protocol.errors import ConfigError
 from protocol.limits import HOLD_S, PING_INTERVAL_S, TIMEOUT_S
-from protocol.names import APEX, is_legal_domain
+from protocol.names import is_legal_domain
 from protocol.program.settings import LOG_LEVELS, LogLevel
 from tunnel_server.settings.reach import is_this_machine, made_public_by
 from tunnel_server.settings.values import (
@@ -199,8 +199,8 @@ class ServerConfig:
         return str(apex.of_tunnel(name))
 
     def host_of(self, name: str) -> bytes:
-        """The host of the tunnel `name`, or of the service itself for APEX, as visitors see it."""
-        return (f"{name}.{self.apex}" if name != APEX else self.apex).encode("ascii")
+        """The host of the tunnel `name`, as visitors see it."""
+        return f"{name}.{self.apex}".encode("ascii")
 
     def trusts(self, address: str) -> bool:
         """Whether a peer at this address is a trusted proxy; never raises."""

@@ -136,7 +136,7 @@ class Directory:
         return self._ownership.owner_of(login.digest) == login.owner
 
     def knows_owner(self, owner: str) -> bool:
-        """Whether somebody can show now that he is this owner."""
+        """Whether a token, or a key, stands for this owner now."""
         return self._ownership.knows(owner)
 
     def look_at_owners(self) -> None:
@@ -204,7 +204,7 @@ class Directory:
             self._expect_no_more(name)
 
     def read_again(self) -> None:
-        """What is kept was read anew, in which others may have got what is expected here."""
+        """Kept names were read anew: others may have got some that are expected here."""
         for name in list(self._expected):
             if self.names.get(name) is not None:  # what is not kept is expected all the same
                 self.changed_hands(name)

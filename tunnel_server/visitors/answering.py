@@ -12,7 +12,7 @@ import trio
 
 from protocol.drivers.stream import TunnelStream
 from protocol.errors import HttpError, SessionClosed, StreamReset
-from protocol.http.cookies import without_wide_domains
+from protocol.http.cookies import names_a_domain, without_wide_domains
 from protocol.http.fields import Fields, values_of
 from protocol.http.forwarding import without_tunnel_error
 from protocol.http.serialise import (
@@ -165,7 +165,7 @@ class AnswerWriter:
         """The fields of an app's answer that the visitor gets."""
         fields = without_tunnel_error(head.fields)
         config = self._connection.edge.config
-        if exchange.head is None or config.wide_cookies:
+        if exchange.head is None or config.wide_cookies or not names_a_domain(fields):
             return fields
         return without_wide_domains(fields, exchange.head.host, config.host_of(exchange.name))
 
