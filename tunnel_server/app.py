@@ -307,7 +307,11 @@ def warn_of_neighbours(config: ServerConfig) -> None:
     """
     if config.public_by is None or not config.keep_names_s:
         return
-    for other in binds_in(config.state_dir):
+    try:
+        others = binds_in(config.state_dir)
+    except PlaceError:  # then it has no store, and no place for sockets: both are told already
+        return
+    for other in others:
         if other != config.bind and is_served(control_place(config.state_dir, other)):
             log.warning(_NEIGHBOUR, other, config.apex)
 

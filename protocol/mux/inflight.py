@@ -7,8 +7,8 @@ jump it. This is the rule that says how much, and how long a message should be; 
 ACM Queue 14(5), 2016.)
 
 Bulk may go while fewer than CAP bytes are unacknowledged, or none; CAP = rate x T, and four
-messages at least, where T = 1.25 x
-smallest round trip + 8 ms + what the line's noise needs (`jitter`; nothing where it is steady). The
+messages at least, where T = 1.25 x smallest round trip + 8 ms + what the line's noise needs
+(`jitter`; nothing where it is steady). The
 quarter keeps the line full while acks come for whole messages. The 8 ms are what two programs need
 to get their turn: on loopback, where processor time is the line, the product would else be one
 message.

@@ -314,3 +314,9 @@ def test_another_server_with_the_same_names_is_warned_of(
         caplog.clear()
         warn_of_neighbours(replace(config, bind_port=9090))  # itself
         assert not caplog.records
+
+
+def test_a_state_folder_that_cannot_be_looked_into_has_no_neighbours(tmp_path: Path) -> None:
+    """Such a server starts with a warning, and must not end here."""
+    (tmp_path / "state").write_text("")
+    warn_of_neighbours(ServerConfig(state_dir=tmp_path / "state", domain="example.com"))
