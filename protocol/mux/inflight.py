@@ -186,10 +186,12 @@ class InFlight:
             alone: whether the ack came without data of the peer's, behind which it waits.
         """
         waits = self._has_no_room and self._delivery.has_more
+        rate_before = self._line_rate
         sample = self._delivery.acknowledged(size, now)
         if sample is None:
             return
         self._learn(sample, now)
+        self._hurry(rate_before, now)
         slack_s = self._enough_s - self.round_trip_s
         if sample.round_trip_s < self.round_trip_s + _EMPTY * slack_s:
             self._emptied_at = now
@@ -247,7 +249,9 @@ class InFlight:
     def _is_late(self, round_trip_s: float) -> bool:
         """Whether a round trip is longer than our queue explains: the line is slower, or shared."""
         full = self._full_bytes if self._start.over else self._product
-        usual_s = full * (1 + 1 / _PARTS) / self.rate + _ACK_DELAY_S
+        # By the rate that the cap goes by. Divided by the newest one, a cap that is too large
+        # explains the very queue that it makes, until the next probe.
+        usual_s = full * (1 + 1 / _PARTS) / self._line_rate + _ACK_DELAY_S
         return round_trip_s > usual_s + self._others_queue_s
 
     @property
@@ -265,6 +269,14 @@ class InFlight:
             self._paced_until = earliest + size / (_PACE * self._line_rate)
         else:
             self._paced_until = now
+
+    def _hurry(self, rate_before: float, now: float) -> None:
+        """A pace that was set at a lower rate is shortened to the one that is known now.
+
+        A line of 1 kB/s that has become a fast one would else be used to a twentieth for seconds.
+        """
+        if self._paced_until > now and self._line_rate > rate_before:
+            self._paced_until = now + (self._paced_until - now) * rate_before / self._line_rate
 
     def _learn(self, sample: Sample, now: float) -> None:
         if sample.ends_round:

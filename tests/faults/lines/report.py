@@ -67,7 +67,8 @@ def share_cell(row: Row, runs: Sequence[Run], who: Who, way: Ways, direction: Wa
     found = shares(runs, who, way, direction)
     if not found:
         rates = [run.mbit(direction) for run in some(runs, who, way)]
-        return Cell(f"{median(rates):.1f} Mbit/s" if rates else "-")
+        lacks = "of what?" if rates and row.share is not None else ""
+        return Cell(f"{median(rates):.1f} Mbit/s" if rates else "-", lacks)
     share = median(found)
     misses = row.share is not None and share < row.share
     # Of one that misses three digits, so that it never looks like its limit.
@@ -148,8 +149,8 @@ def limits(row: Row, runs: Sequence[Run], way: Ways, small: Small) -> tuple[floa
 def delay_cell(row: Row, runs: Sequence[Run], way: Ways, small: Small) -> Cell:
     found = beside(row, runs, way, small)
     p50, p99 = limits(row, runs, way, small)
-    misses = found.p50 > p50 or found.p99 > p99
-    return Cell(str(found), f"{p50:.0f} / {p99:.0f}" if found.count and misses else "")
+    keeps = found.p50 <= p50 and found.p99 <= p99  # neither, of a limit that was not measured
+    return Cell(str(found), f"{p50:.0f} / {p99:.0f}" if found.count and not keeps else "")
 
 
 # --- a line that changes ---
@@ -194,13 +195,15 @@ def changes(row: Row) -> list[Change]:
 
 
 def followed_s(run: Run, way: Way, change: Change, at_s: float) -> float:
-    """How long it was until a whole second had carried 0.9 of the line; infinite if none had."""
+    """How long it was until a whole second, and from its begin on all the rest, had 0.9 of the
+    line; infinite if that never came."""
     each = round(1 / TICK_S)
     first = round(at_s / TICK_S)
     ticks = run.ticks[way][first : first + round(change.seconds / TICK_S)]
     wanted = FOLLOWED * PAYLOAD * change.mbit * 1e6 / 8
     for start in range(len(ticks) - each + 1):
-        if sum(ticks[start : start + each]) >= wanted:
+        second, rest = ticks[start : start + each], ticks[start:]
+        if sum(second) >= wanted and sum(rest) >= wanted * len(rest) * TICK_S:
             return (start + each) * TICK_S
     return math.inf
 

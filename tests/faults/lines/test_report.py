@@ -73,6 +73,12 @@ def test_without_a_plain_connection_there_is_the_rate() -> None:
     assert str(share_cell(row, [], "one", "down", "down")) == "-"
 
 
+def test_a_measure_whose_yardstick_is_missing_misses_its_limit() -> None:
+    runs = [bulk("one", 9.26), small("eight", 70)]
+    assert str(share_cell(STEADY, runs, "one", "down", "down")) == "**9.3 Mbit/s** (of what?)"
+    assert str(delay_cell(STEADY, runs, "down", "GET")) == "**70 / 70** (nan / nan)"
+
+
 @pytest.mark.parametrize(
     ("mbit", "expected"), [(8.99, False), (9.01, True), (9.99, True), (10.01, False)]
 )
@@ -220,6 +226,16 @@ def test_a_change_that_is_never_followed_is_infinite() -> None:
     )
     assert str(follow_cell(row, [following("one", 0, 0.9)], "one", "down", change)) == "1.0"
     assert str(follow_cell(row, [], "one", "down", change)) == "-"
+
+
+def test_a_good_second_before_a_bad_rest_is_no_following() -> None:
+    row = changing()
+    (change,) = changes(row)
+    run = following("one", 0)
+    run.ticks["down"][40:60] = [0] * 20
+    assert str(follow_cell(row, [run], "one", "down", change)) == "4.9"
+    run.ticks["down"][60:80] = [0] * 20
+    assert str(follow_cell(row, [run], "one", "down", change)) == "**6.9** (5.0)"
 
 
 def test_where_a_share_is_asked_how_soon_is_only_told() -> None:

@@ -112,6 +112,17 @@ def test_what_is_paced_says_when_it_may_go_and_then_may() -> None:
     assert rule.may_go(rule.due_at)
 
 
+def test_a_pace_that_was_set_at_a_lower_rate_is_hurried_by_a_higher_one() -> None:
+    rule = settled(allowance_s=0.2)
+    before = rule.rate
+    rule.sent(10**6, NOW)  # which waits for no pace, but sets one: 0.7 s
+    rule.acknowledged(rule.unacked_bytes, NOW + 0.01)  # the line is a fast one now
+    assert rule.rate > 10 * before
+    rule.sent(1, NOW + 0.01)
+    rule.may_go(NOW + 0.01)
+    assert rule.due_at < NOW + 0.1
+
+
 def test_after_a_pause_a_cap_s_worth_is_paced_and_no_more() -> None:
     """TCP begins its own slow start then, whose bursts routers drop."""
     rule = settled()

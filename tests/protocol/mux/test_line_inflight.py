@@ -66,6 +66,7 @@ NOISY = [
     pytest.param(Line(20, 50, jitter_ms=30), 0.8, 79, id="jitter of 30 ms"),
     pytest.param(Line(60, 20, jitter_ms=40), 0.8, 140, id="jitter of 40 ms"),
     pytest.param(Line(40, 20, loss=0.01), 0.8, 40, id="1 % of loss"),
+    pytest.param(Line(40, 20, loss=0.001), 0.8, 40, id="0.1 % of loss"),
 ]
 
 
@@ -94,6 +95,25 @@ def test_bulk_fills_a_noisy_line_as_a_plain_connection_does(
     else:
         assert p50 - idle_ms <= 0.9 * (p50_without - idle_ms)
     assert p99 <= 1.1 * p99_without
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("line", "share"),
+    [
+        pytest.param(Line(30, 20, jitter_ms=10, redraw_ms=200), 0.9, id="jitter of 10 ms"),
+        pytest.param(Line(20, 50, jitter_ms=30, redraw_ms=200), 0.7, id="jitter of 30 ms"),
+        pytest.param(Line(60, 20, jitter_ms=40, redraw_ms=200), 0.7, id="jitter of 40 ms"),
+    ],
+)
+def test_jumps_of_200_ms_cost_more(line: Line, share: float) -> None:
+    """They are as long as several round trips, so that each is a line of its own for a moment."""
+    shares = []
+    for seed in SEEDS:
+        trial = Trial(line, downloads=1, seed=seed)
+        trial.timeline.run(4)
+        shares.append(trial.rate(16) / plain(line, 4, 16, seed))
+    assert median(shares) >= share
 
 
 def test_bulk_that_a_jump_holds_back_is_allowed_more_and_paced() -> None:
@@ -249,6 +269,47 @@ def test_a_rate_that_halves_or_doubles_is_followed_within_five_seconds(
     trial.timeline.run(11)
     assert trial.rate(13) >= 0.9 * HEADERS * after * BYTES_PER_MBIT
     assert trial.echo_s(11, 0.5) <= 0.082
+
+
+@pytest.mark.slow
+def test_a_rate_that_changes_every_three_seconds_is_used() -> None:
+    trial = Trial(Line(40, 20), downloads=1)
+    trial.timeline.run(2)
+    before = trial.carried
+    for until_s, mbit in zip(range(5, 29, 3), 4 * (10, 20), strict=True):
+        trial.change(mbit=mbit)
+        trial.timeline.run(until_s)
+    assert trial.carried - before >= 24 * 0.9 * full(Line(40, 15))
+    assert trial.echo_s(2, 0.5) <= 0.082
+
+
+@pytest.mark.slow
+def test_a_round_trip_that_becomes_twenty_times_as_long_and_short_again_is_followed() -> None:
+    trial = Trial(Line(5, 20), downloads=1)
+    trial.timeline.run(20)
+    trial.change(rtt_ms=100)
+    trial.timeline.run(27)
+    assert trial.rate(40) >= 0.9 * full(Line(100, 20))
+    trial.change(rtt_ms=5)
+    trial.timeline.run(44)
+    assert trial.rate(60) >= 0.9 * full(Line(5, 20))
+    assert trial.echo_s(50, 0.5) <= 0.021
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("jitter_ms", "mbit", "p50_s"), [(0, 10, 0.08), (10, 10, 0.115)])
+def test_a_rate_that_falls_beside_bulk_both_ways_is_noticed_before_the_next_probe(
+    jitter_ms: float, mbit: float, p50_s: float
+) -> None:
+    """The best rate since the last probe is twice the line's then, and so is the cap."""
+    found_s = []
+    for seed in range(3):
+        trial = Trial(Line(40, 20, jitter_ms=jitter_ms), downloads=1, uploads=1, seed=seed)
+        trial.timeline.run(8)
+        trial.change(mbit=mbit)
+        trial.timeline.run(17)
+        found_s.append(trial.echo_s(13, 0.5))
+    assert median(found_s) <= p50_s
 
 
 @pytest.mark.slow
