@@ -90,14 +90,19 @@ OPTIONS: Final = (
 )
 
 
+_NAMES: Final = frozenset(option.name for option in OPTIONS)
+_DEFAULTS: Final = Options()
+
+
 def read_options(options: Mapping[str, object]) -> Options:
     """Read a claim's map.
 
     Raises:
         OptionError: an option is not known, the first by name; or one is not right.
     """
-    unknown = options.keys() - {option.name for option in OPTIONS}
-    if unknown:
+    if not options:  # which is most claims
+        return _DEFAULTS
+    if unknown := options.keys() - _NAMES:
         raise OptionError("unknown-option", f"this server has no option {min(unknown)!r}")
     return Options._make(
         option.read(options[option.name]) if option.name in options else option.default

@@ -184,11 +184,12 @@ async def _take_over(config: ServerConfig) -> Takeover | None:
 
 
 def _meeting_point_of(config: ServerConfig) -> SocketPlace:
-    return meeting_place(config.state_dir, config.bind)
+    return meeting_place(config.state_dir, config.bind, trusted=config.trust_state_dir)
 
 
-def _commands_of(config: ServerConfig) -> SocketPlace:
-    return control_place(config.state_dir, config.bind)
+def _commands_of(config: ServerConfig, bind: str | None = None) -> SocketPlace:
+    trusted = config.trust_state_dir
+    return control_place(config.state_dir, bind or config.bind, trusted=trusted)
 
 
 def _note_of(config: ServerConfig) -> Path:
@@ -312,7 +313,7 @@ def warn_of_neighbours(config: ServerConfig) -> None:
     except PlaceError:  # then it has no store, and no place for sockets: both are told already
         return
     for other in others:
-        if other != config.bind and is_served(control_place(config.state_dir, other)):
+        if other != config.bind and is_served(_commands_of(config, other)):
             log.warning(_NEIGHBOUR, other, config.apex)
 
 

@@ -18,10 +18,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from protocol.errors import ConfigError
+from protocol.errors import ConfigError, TunnelError
 from protocol.program import showing
 from protocol.program.command_line import Asked, Command, CommandLine, asked_for
-from protocol.program.private_files import UnsafePathError
 from protocol.program.process import EXIT_FAILED, EXIT_STOPPED, complain, say
 from tunnel_server.settings.rows import (
     NAME_GIVE,
@@ -105,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return asked if isinstance(asked, int) else _COMMANDS[asked.command](asked)
     except ConfigError as error:
         return showing.refuse(PROGRAM, arguments, error)
-    except UnsafePathError as error:
+    except TunnelError as error:  # a place, a store or a server that cannot be used
         complain(PROGRAM, str(error))
         return EXIT_FAILED
     except KeyboardInterrupt:
@@ -153,9 +152,7 @@ def _create_token(asked: Asked) -> int:
 
 def _operate(do: Callable[[Operator, Sequence[str]], str], asked: Asked) -> int:
     """Do a command with a server that runs, or with its store."""
-    from tunnel_server.admin.asking import NotDoneError
     from tunnel_server.admin.operating import Operator
-    from tunnel_server.owners.store import StoreUnusableError
     from tunnel_server.settings.loading import named_as_given, of_command
 
     takes = next(command.words for command in _LINE.commands if command.name == asked.command)
@@ -168,11 +165,7 @@ def _operate(do: Callable[[Operator, Sequence[str]], str], asked: Asked) -> int:
     says_domain = not {"domain", "public_url"}.isdisjoint(resolved)
     as_json = showing.wants_json(asked)
     operator = Operator(config, bind, as_json=as_json, says_domain=says_domain)
-    try:
-        return say(PROGRAM, do(operator, asked.words))
-    except (NotDoneError, StoreUnusableError) as error:
-        complain(PROGRAM, str(error))
-        return EXIT_FAILED
+    return say(PROGRAM, do(operator, asked.words))
 
 
 def _gathered(asked: Asked) -> Gathered:
@@ -186,7 +179,7 @@ def _gathered(asked: Asked) -> Gathered:
 def _checked(asked: Asked) -> Gathered:
     """The settings, after all that can be checked of them without serving."""
     from protocol.program.logs import set_up_logging
-    from tunnel_server.owners.places import open_authenticator
+    from tunnel_server.owners.places import check_names, open_authenticator
     from tunnel_server.settings.loading import load, named_as_given
 
     set_up_logging()  # an auth file without tokens is told in the log
@@ -195,6 +188,7 @@ def _checked(asked: Asked) -> Gathered:
         config = load(gathered.resolved, os.environ, os.getpid())
         config.tls_context()
         open_authenticator(config)
+        check_names(config)
     return gathered
 
 

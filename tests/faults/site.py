@@ -20,6 +20,7 @@ from tests.programs import Address, Program, Programs, open_programs
 from tests.system.origin import serve
 from tests.system.visitor import Visitor
 from tunnel_server.admin.asking import ask_one
+from tunnel_server.admin.control_socket import control_place
 
 # A silent peer is noticed after 2 s, so that a test takes seconds. The default is 30.
 TIMEOUT_S = 2
@@ -70,7 +71,8 @@ class Site:
     async def status(self) -> dict[str, Any]:
         """What the server says of itself, to whoever runs it: health tells strangers nothing."""
         folder = self.programs.folder / "home" / "state" / "trio-tunnel"
-        facts = await ask_one(folder, [f"{self.where}:{self.port}"], {"do": "status"})
+        bind = f"{self.where}:{self.port}"
+        facts = await ask_one({bind: control_place(folder, bind)}, {"do": "status"})
         assert facts is not None, "there is no server"
         return facts
 

@@ -139,15 +139,17 @@ def test_replace_beside_a_socket_that_was_passed_is_refused(
             run(replace(config, bind_port=1, replace=True))
 
 
-def test_a_state_folder_that_others_get_into_costs_a_line_and_replace(
+def test_a_state_folder_that_others_may_write_is_used_where_it_is_trusted(
     config: ServerConfig, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    config.state_dir.chmod(0o755)
     monkeypatch.setattr(Server, "_stop_asked", at_once)
+    config.state_dir.chmod(0o755)  # others may look into it
     assert run(config) == 0
-    assert "--replace will not find this server" in capfd.readouterr().err
-    assert run(replace(config, bind_port=1, replace=True)) == 1
-    assert "not this user's alone" in capfd.readouterr().err
+    config.state_dir.chmod(0o777)
+    assert run(replace(config, trust_state_dir=True)) == 0
+    assert "will not find this server" not in capfd.readouterr().err
+    assert run(config) == 1
+    assert "chmod go-w" in capfd.readouterr().err
 
 
 # --- one server after the other ------------------------------------------------------------------

@@ -810,6 +810,23 @@ def test_config_check_reads_the_files_that_the_settings_name(
 
 
 @pytest.mark.usefixtures("app")
+def test_config_check_refuses_a_store_that_a_start_would_refuse_and_makes_none(
+    capsys: pytest.CaptureFixture[str], home_file: Path
+) -> None:
+    state = home_file.parent / "state of this one"
+    state.mkdir(mode=0o700, parents=True)
+    write_file(home_file, f"state_dir = '{state}'")
+    assert main(["config", "check"]) == 0
+    assert list(state.iterdir()) == []
+    (state / "state.db").touch(mode=0o600)
+    capsys.readouterr()
+    assert main(["config", "check"]) == 1
+    assert "state.db is empty: what it held is lost" in capsys.readouterr().err
+    write_file(home_file, f"state_dir = '{state}'\nkeep_names = 0")
+    assert main(["config", "check"]) == 0
+
+
+@pytest.mark.usefixtures("app")
 def test_config_show_is_a_file_of_what_holds_and_tells_the_sources(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, home_file: Path
 ) -> None:

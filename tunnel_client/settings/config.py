@@ -42,7 +42,6 @@ from tunnel_client.settings.rows import (
     TABLE,
 )
 from tunnel_client.settings.target import FORMS, Target
-from tunnel_client.settings.tokens import KEY_PREFIX
 from tunnel_client.settings.values import Mode
 
 FILE_NAME: Final = "client.toml"
@@ -69,6 +68,7 @@ class ClientConfig:
         proxy: the HTTP proxy on the way to the server, from the environment.
         subdomain: the name asked for, a DNS label in lower case; None: the server makes one.
         token: goes to the server as `Authorization: Bearer`; never printed.
+        has_token: it was given; else the server is shown what this installation is to it.
         origin_timeout_s: how long the app may take for the first byte of its answer.
         origin_wait_s: how long a request waits for an app that is not there; 0: not at all.
         origin_insecure: do not verify the app's certificate.
@@ -90,6 +90,7 @@ class ClientConfig:
     proxy: Proxy | None = None
     subdomain: str | None = None
     token: str = field(repr=False)
+    has_token: bool = True
     origin_timeout_s: float = DEFAULT_ORIGIN_TIMEOUT_S
     origin_wait_s: float = DEFAULT_ORIGIN_WAIT_S
     origin_insecure: bool = False
@@ -103,11 +104,6 @@ class ClientConfig:
     ws_keepalive_s: float = 0.0
     json: bool = False
     log_level: LogLevel = "info"
-
-    @property
-    def has_token(self) -> bool:
-        """Whether a token was given; else the server is shown what this installation is to it."""
-        return not self.token.startswith(KEY_PREFIX)
 
 
 class Loaded(NamedTuple):
@@ -167,9 +163,10 @@ def load(
         answer_edits=_edits(resolved, "response_header", forbidden="tunnel-error"),
     )
     # Last, so that a bad flag does not leave a new install key behind.
-    token, warnings = choose_credential(gathered, server_url, state_folder)
+    shown_to_server = choose_credential(gathered, server_url, state_folder)
     shown = [HEADER_SHOWN_BY_PS] if _shows_a_secret(resolved, checked.request_edits) else []
-    return Loaded(replace(checked, token=token), (*warnings, *shown))
+    token, warnings, has_token = shown_to_server
+    return Loaded(replace(checked, token=token, has_token=has_token), (*warnings, *shown))
 
 
 def _read(name: str, given: Given) -> Any:

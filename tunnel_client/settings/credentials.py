@@ -22,7 +22,6 @@ from protocol.program.settings import Gathered, Given, value_of
 from tunnel_client.settings.addresses import DEFAULT_SERVER, ServerUrl, is_loopback
 from tunnel_client.settings.install_key import install_key
 from tunnel_client.settings.rows import TABLE
-from tunnel_client.settings.tokens import KEY_PREFIX
 
 SHOWN_BY_PS: Final = "--token shows in the process list; --token-file and TUNNEL_TOKEN do not"
 READABLE: Final = "everybody on the way to {} can read the install key, and take this one's names"
@@ -30,14 +29,22 @@ NOT_BY_HTTP: Final = (
     "may not go to {} unencrypted; use https, or say --insecure-server if the line is safe"
 )
 
+# A token says by its first letters what it is: `tt_` is one of a server's.
+KEY_PREFIX: Final = "ti_"
+
 _ROWS: Final = {row.name: row for row in TABLE.rows}
 
 
 class Credential(NamedTuple):
-    """The value of `Authorization: Bearer`, and what the person should be told about it."""
+    """The value of `Authorization: Bearer`, and what the person should be told about it.
+
+    Attributes:
+        is_given: it is a token that somebody gave, and not what this installation is to a server.
+    """
 
     token: str
     warnings: tuple[str, ...] = ()
+    is_given: bool = False
 
     def __repr__(self) -> str:
         return f"<Credential {'of nobody' if not self.token else 'hidden'}>"
@@ -65,7 +72,7 @@ def choose_credential(
                 _check_server(given, gathered.said_by_file.get("server"), server)
             if not safe:
                 raise ConfigError(given.key, NOT_BY_HTTP.format(server))
-            return Credential(token, _warnings(name, given, gathered.file))
+            return Credential(token, _warnings(name, given, gathered.file), is_given=True)
     if state_folder is None:
         return Credential("")
     key, warning = install_key(state_folder)

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 # server, or by a proxy in between that says less clearly why.
 _TOKEN68 = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
-# What a client without a token shows in its place begins so (`credentials.key_for`).
-KEY_PREFIX = "ti_"
-
 # Ours have 46 characters. A proxy's own may be longer, but a head has to stay small.
 LONGEST_TOKEN_CHARS = 1024
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import trio
@@ -15,11 +14,10 @@ from protocol.errors import TunnelError
 from tunnel_server.admin.control_socket import (
     ANSWER_MAX_BYTES,
     STEP_S,
-    control_place,
     read_line,
 )
 from tunnel_server.admin.name_commands import NameCommands
-from tunnel_server.listening.local import PlaceError, connect
+from tunnel_server.listening.local import PlaceError, SocketPlace, connect
 from tunnel_server.owners.names import Change, KeptNames
 from tunnel_server.owners.store import Store
 
@@ -31,29 +29,30 @@ class NotDoneError(TunnelError):
     """A command cannot be done; its text is for the person."""
 
 
-async def ask_each(folder: Path, binds: Sequence[str], command: Command) -> list[Answer]:
+async def ask_each(places: Mapping[str, SocketPlace], command: Command) -> list[Answer]:
     """Ask those servers of this state folder that run. Cancellation leaves nothing open.
 
     Args:
-        binds: their addresses; see `binds_in`.
+        places: where they are, by their addresses; see `places_in`.
 
     Raises:
         NotDoneError: one of them cannot be asked.
     """
-    async with _connected(folder, binds) as servers:
+    async with _connected(places) as servers:
         return [await _ask(bind, stream, command) for bind, stream in servers.items()]
 
 
-async def ask_one(folder: Path, binds: Sequence[str], command: Command) -> Answer | None:
+async def ask_one(places: Mapping[str, SocketPlace], command: Command) -> Answer | None:
     """Ask the only one of these servers that runs; None if none does.
 
     Raises:
         NotDoneError: it cannot be done, or more than one runs.
     """
-    async with _connected(folder, binds) as servers:
+    async with _connected(places) as servers:
         if len(servers) > 1:
             where = " and ".join(servers)
-            raise NotDoneError(f"servers on {where} share {folder}: say by --bind which is meant")
+            text = f"servers on {where} share one state folder"
+            raise NotDoneError(f"{text}: say by --bind which is meant")
         for bind, stream in servers.items():
             return await _ask(bind, stream, command)
     return None
@@ -86,14 +85,14 @@ def do_in_store(store: Store, domain: str, keep_s: float, command: Mapping[str, 
 
 @asynccontextmanager
 async def _connected(
-    folder: Path, binds: Sequence[str]
+    places: Mapping[str, SocketPlace],
 ) -> AsyncIterator[dict[str, trio.SocketStream]]:
     """Connections to those servers that run, by their addresses."""
     async with AsyncExitStack() as closing:
         servers: dict[str, trio.SocketStream] = {}
-        for bind in binds:
+        for bind, place in places.items():
             try:
-                stream = await connect(control_place(folder, bind))
+                stream = await connect(place)
             except PlaceError as error:
                 raise NotDoneError(f"{bind}: {error}") from None
             if stream is not None:
@@ -107,7 +106,10 @@ async def _ask(bind: str, stream: trio.SocketStream, command: Command) -> Answer
             await stream.send_all(json.dumps(command).encode() + b"\n")
             answer = json.loads(await read_line(stream, ANSWER_MAX_BYTES))
     except trio.TooSlowError:
-        raise NotDoneError(f"the server on {bind} did not answer within {STEP_S:g} s") from None
+        text = (
+            f"the server on {bind} did not answer within {STEP_S:g} s, and may do it all the same"
+        )
+        raise NotDoneError(f"{text}: look before you ask again") from None
     except (trio.BrokenResourceError, ValueError):
         raise NotDoneError(f"the server on {bind} has gone, or does not take commands") from None
     if not isinstance(answer, dict) or not answer.pop("ok", False):

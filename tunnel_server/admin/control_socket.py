@@ -35,9 +35,14 @@ Asked = Mapping[str, Any]
 Answer = Mapping[str, object]
 
 
-def control_place(folder: Path, bind: str) -> SocketPlace:
-    """The place of the server that listens on this address."""
-    return SocketPlace(folder, f"{_PREFIX}{bind}{_SUFFIX}")
+def control_place(folder: Path, bind: str, *, trusted: bool = False) -> SocketPlace:
+    """The place of the server that listens on this address; for `trusted` see SocketPlace."""
+    return SocketPlace(folder, f"{_PREFIX}{bind}{_SUFFIX}", trusted)
+
+
+def places_in(folder: Path, *, trusted: bool = False) -> dict[str, SocketPlace]:
+    """The places of all servers with this state folder, by their addresses; as `binds_in`."""
+    return {bind: control_place(folder, bind, trusted=trusted) for bind in binds_in(folder)}
 
 
 def binds_in(folder: Path) -> list[str]:

@@ -16,7 +16,7 @@ import trio
 
 from protocol.program.private_files import as_owner_of, check_place
 from tunnel_server.admin.asking import NotDoneError, ask_each, ask_one, do_in_store
-from tunnel_server.admin.control_socket import binds_in
+from tunnel_server.admin.control_socket import control_place, places_in
 from tunnel_server.admin.showing import (
     safe,
     said_of_gift,
@@ -24,7 +24,7 @@ from tunnel_server.admin.showing import (
     shown_names,
     shown_status,
 )
-from tunnel_server.listening.local import PlaceError
+from tunnel_server.listening.local import PlaceError, SocketPlace
 from tunnel_server.owners.store import FILE_NAME, open_store
 from tunnel_server.settings.config import ServerConfig
 
@@ -57,7 +57,7 @@ class Operator:
         """Say how each server is."""
         folder = self._config.state_dir
         with as_owner_of(folder / FILE_NAME):
-            servers = trio.run(ask_each, folder, self._binds, {"do": "status"})
+            servers = trio.run(ask_each, self._places, {"do": "status"})
         if not servers:
             raise NotDoneError(f"{self._nobody}; those of other users have others")
         if self._as_json:
@@ -91,11 +91,17 @@ class Operator:
         return safe(text)
 
     @property
-    def _binds(self) -> list[str]:
+    def _places(self) -> dict[str, SocketPlace]:
+        folder, trusted = self._config.state_dir, self._config.trust_state_dir
         if self._bind is not None:
-            return [self._bind]
+            return {self._bind: control_place(folder, self._bind, trusted=trusted)}
+        return self._all_places
+
+    @property
+    def _all_places(self) -> dict[str, SocketPlace]:
+        folder, trusted = self._config.state_dir, self._config.trust_state_dir
         try:
-            return binds_in(self._config.state_dir)
+            return places_in(folder, trusted=trusted)
         except PlaceError as error:
             raise NotDoneError(str(error)) from None
 
@@ -107,7 +113,7 @@ class Operator:
     def _do(self, command: Mapping[str, Any]) -> Mapping[str, Any]:
         folder = self._config.state_dir
         with as_owner_of(folder / FILE_NAME):
-            answer = trio.run(ask_one, folder, self._binds, {**command, **self._beside})
+            answer = trio.run(ask_one, self._places, {**command, **self._beside})
             if answer is None:
                 self._check_that_none_runs()
                 return self._do_in_store(command)
@@ -115,8 +121,7 @@ class Operator:
 
     def _check_that_none_runs(self) -> None:
         """Write no store behind the back of a server that has it, on whatever address."""
-        folder = self._config.state_dir
-        if others := trio.run(ask_each, folder, binds_in(folder), {"do": "status"}):
+        if others := trio.run(ask_each, self._all_places, {"do": "status"}):
             where = " and ".join(str(other["bind"]) for other in others)
             raise NotDoneError(f"{self._nobody}; --bind asks the one that runs on {where}")
 

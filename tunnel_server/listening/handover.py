@@ -53,14 +53,15 @@ class HandoverError(TunnelError):
     """The sockets cannot be handed over; its text is for the person."""
 
 
-def meeting_place(folder: Path, bind: str) -> SocketPlace:
+def meeting_place(folder: Path, bind: str, *, trusted: bool = False) -> SocketPlace:
     """The place where the two meet.
 
     Args:
         folder: the state folder.
         bind: the address that is listened on.
+        trusted: see SocketPlace.
     """
-    return SocketPlace(folder, f"replace-{bind}.sock")
+    return SocketPlace(folder, f"replace-{bind}.sock", trusted)
 
 
 async def say(stream: trio.SocketStream, word: str) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-import stat
 import struct
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -20,6 +19,7 @@ from typing import Final, NamedTuple
 import trio
 
 from protocol.errors import TunnelError
+from protocol.program.private_files import UnsafePathError, check_open
 from tunnel_server.listening.accepting import Acceptor
 
 _CONNECT_S: Final = 5.0  # it is on this machine
@@ -35,12 +35,14 @@ class SocketPlace(NamedTuple):
     """The name of a socket.
 
     Attributes:
-        folder: the state folder; only this user may get into it.
+        folder: the state folder, in which nobody else may write.
         name: of the socket in it.
+        trusted: somebody has said that the folder is to be believed, whoever may write there.
     """
 
     folder: Path
     name: str
+    trusted: bool = False
 
     @contextmanager
     def open(self) -> Iterator[int]:
@@ -48,15 +50,14 @@ class SocketPlace(NamedTuple):
 
         Raises:
             FileNotFoundError: there is no such folder.
-            PlaceError: others may get into it.
+            PlaceError: others may write there.
         """
         if sys.platform != "linux":
             raise PlaceError("this system does not tell whose a process is (SO_PEERCRED)")
         descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            status = os.fstat(descriptor)
-            if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o077:
-                raise PlaceError(f"{self.folder} is not this user's alone (chmod 700)")
+            if not self.trusted:
+                _check(self.folder, descriptor)
             yield descriptor
         finally:
             os.close(descriptor)
@@ -157,6 +158,13 @@ def uid_of(stream: trio.SocketStream) -> int:
     """Return whose the process at the other end is, by the kernel's word."""
     raw = stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
     return int(_UCRED.unpack(raw)[1])
+
+
+def _check(folder: Path, descriptor: int) -> None:
+    try:
+        check_open(folder, os.fstat(descriptor))
+    except UnsafePathError as error:
+        raise PlaceError(str(error)) from None
 
 
 def _listen(folder: int, draft: str, name: str) -> socket.socket:

@@ -98,6 +98,7 @@ class AuthFile:
         self._seen = _signature(path)
         self._gone_since: float | None = None
         self._complaint = ""  # what was said last of a file that cannot be used
+        self._complained_of: tuple[int, ...] = ()
         self.owners: Mapping[bytes, str] = self._load()
         if needed and not self.owners:
             command = f"tunnel-server token create NAME --auth-file {path}"
@@ -112,6 +113,8 @@ class AuthFile:
         seen = _signature(self.path)
         if seen == self._seen:
             self._gone_since = None
+            if self._complained_of != seen:
+                self._can_be_used_again()  # it is back as it was
             return
         try:
             owners = self._load()
@@ -123,12 +126,11 @@ class AuthFile:
             self._take(owners, seen)
 
     def _take(self, owners: Mapping[bytes, str], seen: tuple[int, ...]) -> None:
-        complained = self._complaint
-        self._seen, self._gone_since, self._complaint = seen, None, ""
+        self._seen, self._gone_since = seen, None
         if owners == self.owners:
-            if complained:
-                log.info("%s can be used again", self.path)
+            self._can_be_used_again()
             return
+        self._complaint = ""
         self.owners = owners
         self.revision += 1
         if owners or not self._needed:
@@ -151,9 +153,15 @@ class AuthFile:
         self._gone_since = None
         if cause is None and not isinstance(error, UnsafePathError):
             self._seen = seen  # its content is wrong, and stays so until it changes
+        self._complained_of = seen
         if str(error) != self._complaint:
             self._complaint = str(error)
             log.error("%s; the tokens read before still hold", error)
+
+    def _can_be_used_again(self) -> None:
+        if self._complaint:
+            self._complaint = ""
+            log.info("%s can be used again", self.path)
 
     def _may_come_back(self, now: float) -> bool:
         if self._gone_since is None:

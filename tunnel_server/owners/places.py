@@ -9,7 +9,7 @@ from pathlib import Path
 from protocol.program.private_files import check_folder, check_place
 from tunnel_server.owners.auth_file import AuthFile
 from tunnel_server.owners.authenticator import Authenticator
-from tunnel_server.owners.store import FILE_NAME, Store, StoreNotMadeError, open_store
+from tunnel_server.owners.store import FILE_NAME, Store, StoreNotMadeError, check_store, open_store
 from tunnel_server.settings.config import ServerConfig
 
 log = logging.getLogger(__name__)
@@ -30,13 +30,13 @@ def open_authenticator(config: ServerConfig) -> Authenticator:
 
 
 def open_names(config: ServerConfig) -> Store | None:
-    """The store of kept names; None where none are kept, or where none can be made.
+    """The store of kept names; None where none are written down, or where none can be made.
 
     Raises:
         StoreUnusableError: there is one that may not be used.
         UnsafePathError: others may write it.
     """
-    if not config.keep_names_s:
+    if not config.stores_names:
         return None
     path = config.state_dir / FILE_NAME
     if not config.trust_state_dir:
@@ -46,6 +46,21 @@ def open_names(config: ServerConfig) -> Store | None:
     except StoreNotMadeError as error:
         log.warning("%s", error)
         return None
+
+
+def check_names(config: ServerConfig) -> None:
+    """Refuse a store that a start would refuse; none is made, and none is changed.
+
+    Raises:
+        StoreUnusableError: there is one that may not be used.
+        UnsafePathError: others may write it.
+    """
+    path = config.state_dir / FILE_NAME
+    if not config.stores_names:
+        return
+    if not config.trust_state_dir:
+        check_place(path, links=False)
+    check_store(path)
 
 
 def check_tokens(config: ServerConfig, path: Path) -> None:

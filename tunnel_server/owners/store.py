@@ -142,20 +142,36 @@ def open_store(path: Path) -> Store:
         StoreUnusableError: what is there is no whole store that this version knows.
         StoreNotMadeError: there is none, and none can be made (no space, a read-only disk).
     """
-    try:
-        found = path.lstat().st_size
-    except FileNotFoundError:
+    if not _is_there(path):
         _make(path)
-    except OSError as error:
-        raise StoreUnusableError(f"{path} cannot be looked at: {error.strerror}") from None
-    else:
-        if not found:
-            text = f"{path} is empty: what it held is lost. Put a backup in its place"
-            raise StoreUnusableError(f"{text}, or delete it, and every kept name is free")
     try:
         return _open(path)
     except sqlite3.Error as error:
         raise StoreUnusableError(_unreadable(path, error)) from None
+
+
+def check_store(path: Path) -> None:
+    """Raise StoreUnusableError where `open_store` would. Nothing is made or changed."""
+    if not _is_there(path):
+        return
+    try:
+        with closing(_connect(path)) as connection:
+            _check(connection, path)
+    except sqlite3.Error as error:
+        raise StoreUnusableError(_unreadable(path, error)) from None
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        found = path.lstat().st_size
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StoreUnusableError(f"{path} cannot be looked at: {error.strerror}") from None
+    if not found:
+        text = f"{path} is empty: what it held is lost. Put a backup in its place"
+        raise StoreUnusableError(f"{text}, or delete it, and every kept name is free")
+    return True
 
 
 def _open(path: Path) -> Store:

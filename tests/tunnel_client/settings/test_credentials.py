@@ -36,6 +36,10 @@ def chosen(
     return choose_credential(gathered, ServerUrl.parse(server), folder / "state")
 
 
+def given(token: str) -> Credential:
+    return Credential(token, is_given=True)
+
+
 def refusal(
     folder: Path, server: str, environ: Mapping[str, str] | None = None, **flags: Any
 ) -> str:
@@ -59,7 +63,7 @@ def refusal(
 )
 def test_a_token_goes_by_https_and_to_this_machine(tmp_path: Path, server: str) -> None:
     environ = {"TUNNEL_TOKEN": "tt_x"}
-    assert chosen(tmp_path, server, environ) == Credential("tt_x")
+    assert chosen(tmp_path, server, environ) == given("tt_x")
 
 
 @pytest.mark.parametrize(
@@ -75,13 +79,13 @@ def test_to_any_other_it_is_refused_unless_the_line_is_said_to_be_safe(
     (tmp_path / "token").write_text("tt_x\n")
     flags: dict[str, Any] = {"token_file": str(tmp_path / "token")}
     assert refusal(tmp_path, server, **flags) == f"--token-file: {said}"
-    assert chosen(tmp_path, server, **flags, insecure_server=True) == Credential("tt_x")
+    assert chosen(tmp_path, server, **flags, insecure_server=True) == given("tt_x")
     environ = {"TUNNEL_INSECURE_SERVER": "true"}
-    assert chosen(tmp_path, server, environ, **flags) == Credential("tt_x")
+    assert chosen(tmp_path, server, environ, **flags) == given("tt_x")
     environ = {"TUNNEL_INSECURE_SERVER": "false"}
     assert refusal(tmp_path, server, environ, **flags) == f"--token-file: {said}"
     (tmp_path / FILE_NAME).write_text(f'server = "{server}"\ninsecure_server = true')
-    assert chosen(tmp_path, server, **flags) == Credential("tt_x")
+    assert chosen(tmp_path, server, **flags) == given("tt_x")
 
 
 def test_a_file_says_it_of_the_server_beside_it_alone(tmp_path: Path) -> None:
@@ -113,17 +117,17 @@ def test_a_token_of_the_file_goes_to_the_server_of_the_file(tmp_path: Path, key:
     path = tmp_path / FILE_NAME
     path.write_text(f"{key} = '{value}'\nserver = '{HTTPS}'")
     for same in (HTTPS, "HTTPS://Tunnel.Example.com:443/"):
-        assert chosen(tmp_path, same) == Credential("tt_x")
+        assert chosen(tmp_path, same) == given("tt_x")
     for other in ("https://tunnel.example.org", f"{HTTPS}:8443", "http://localhost:8080"):
         said = refusal(tmp_path, other)
         assert said.startswith(f"{path}:1: {key}: goes to the `server` that stands beside it, and")
         assert "tt_x" not in said
-        assert chosen(tmp_path, other, {"TUNNEL_TOKEN": "tt_other"}) == Credential("tt_other")
+        assert chosen(tmp_path, other, {"TUNNEL_TOKEN": "tt_other"}) == given("tt_other")
 
 
 def test_a_file_without_a_server_is_the_defaults(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_text("token = 'tt_x'")
-    assert chosen(tmp_path, "http://localhost:8080") == Credential("tt_x")
+    assert chosen(tmp_path, "http://localhost:8080") == given("tt_x")
     assert "stands beside it (there is none), and this is https" in refusal(tmp_path, HTTPS)
 
 
@@ -153,6 +157,11 @@ def test_it_is_the_hmac_of_the_origin() -> None:
     expected = base64.urlsafe_b64encode(mac).decode().rstrip("=")
     assert key_for("ti_key", ServerUrl.parse(HTTPS)) == f"ti_{expected}"
     assert len(expected) == 43
+
+
+def test_a_token_is_one_whatever_it_begins_with(tmp_path: Path) -> None:
+    assert chosen(tmp_path, HTTPS, {"TUNNEL_TOKEN": "ti_of_another"}) == given("ti_of_another")
+    assert not chosen(tmp_path, HTTPS).is_given
 
 
 def test_no_credential_shows_itself(tmp_path: Path) -> None:

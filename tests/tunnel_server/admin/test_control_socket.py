@@ -23,7 +23,9 @@ from tunnel_server.admin.control_socket import (
     ControlSocket,
     binds_in,
     control_place,
+    places_in,
 )
+from tunnel_server.listening.local import SocketPlace
 
 A, B = "127.0.0.1:8080", "[::1]:8080"
 
@@ -59,6 +61,10 @@ async def running(folder: Path, *binds: str) -> AsyncIterator[None]:
         nursery.cancel_scope.cancel()
 
 
+def at(folder: Path, *binds: str) -> dict[str, SocketPlace]:
+    return {bind: control_place(folder, bind) for bind in binds}
+
+
 async def said_to(folder: Path, line: bytes) -> bytes:
     """All that comes back for these bytes."""
     place = control_place(folder, A)
@@ -69,29 +75,29 @@ async def said_to(folder: Path, line: bytes) -> bytes:
 
 async def test_a_command_is_answered_with_a_line(folder: Path) -> None:
     async with running(folder, A):
-        answer = await ask_one(folder, [A], {"do": "echo", "name": "shop"})
+        answer = await ask_one(at(folder, A), {"do": "echo", "name": "shop"})
     assert answer == {"by": A, "heard": {"do": "echo", "name": "shop"}}
 
 
 async def test_each_server_of_a_folder_is_found_and_asked(folder: Path) -> None:
     async with running(folder, A, B):
         assert binds_in(folder) == [A, B]
-        answers = await ask_each(folder, binds_in(folder), {"do": "echo"})
+        answers = await ask_each(places_in(folder), {"do": "echo"})
         assert [answer["by"] for answer in answers] == [A, B]
-        assert (await ask_one(folder, [B], {"do": "echo"}) or {})["by"] == B
+        assert (await ask_one(at(folder, B), {"do": "echo"}) or {})["by"] == B
 
 
 async def test_of_several_servers_one_must_be_named(folder: Path) -> None:
     async with running(folder, A, B):
         with pytest.raises(NotDoneError, match=r"share .*: say by --bind which is meant"):
-            await ask_one(folder, binds_in(folder), {"do": "echo"})
+            await ask_one(places_in(folder), {"do": "echo"})
 
 
 @pytest.mark.parametrize("binds", [[], [A]])
 async def test_where_no_server_runs_nobody_answers(folder: Path, binds: Sequence[str]) -> None:
     assert binds_in(folder) == []
-    assert await ask_one(folder, binds, {"do": "echo"}) is None
-    assert await ask_each(folder, binds, {"do": "echo"}) == []
+    assert await ask_one(at(folder, *binds), {"do": "echo"}) is None
+    assert await ask_each(at(folder, *binds), {"do": "echo"}) == []
 
 
 async def test_what_a_crashed_server_left_behind_is_passed_over(folder: Path) -> None:
@@ -101,9 +107,9 @@ async def test_what_a_crashed_server_left_behind_is_passed_over(folder: Path) ->
     assert listener is not None
     listener.close()  # its process has gone, and its name is still there
     assert binds_in(folder) == [A]
-    assert await ask_one(folder, [A], {"do": "echo"}) is None
+    assert await ask_one(at(folder, A), {"do": "echo"}) is None
     async with running(folder, A):
-        assert await ask_one(folder, [A], {"do": "echo"}) is not None
+        assert await ask_one(at(folder, A), {"do": "echo"}) is not None
 
 
 async def test_one_that_ended_is_found_no_more(folder: Path) -> None:
@@ -124,8 +130,8 @@ def modes_in(folder: Path) -> list[int]:
 async def test_what_cannot_be_done_is_told(folder: Path) -> None:
     async with running(folder, A):
         with pytest.raises(NotDoneError, match="it cannot be"):
-            await ask_one(folder, [A], {"do": "fail"})
-        assert await ask_one(folder, [A], {"do": "echo"}) is not None
+            await ask_one(at(folder, A), {"do": "fail"})
+        assert await ask_one(at(folder, A), {"do": "echo"}) is not None
 
 
 @pytest.mark.parametrize(
@@ -138,7 +144,7 @@ async def test_what_is_no_command_is_refused_and_disturbs_nothing(
         answer = json.loads(await said_to(folder, line))
         assert answer["ok"] is False
         assert answer["error"]
-        assert await ask_one(folder, [A], {"do": "echo"}) is not None
+        assert await ask_one(at(folder, A), {"do": "echo"}) is not None
 
 
 async def test_a_command_may_have_so_many_bytes_and_not_one_more(folder: Path) -> None:
@@ -159,8 +165,8 @@ async def test_a_server_that_does_not_answer_is_told(
     folder: Path, autojump_clock: MockClock
 ) -> None:
     async with running(folder, A):
-        with pytest.raises(NotDoneError, match=r"did not answer within 5 s|has gone"):
-            await ask_one(folder, [A], {"do": "wait"})
+        with pytest.raises(NotDoneError, match=r"within 5 s, and may do it all the same|has gone"):
+            await ask_one(at(folder, A), {"do": "wait"})
 
 
 async def test_another_users_process_gets_nothing(
@@ -169,14 +175,35 @@ async def test_another_users_process_gets_nothing(
     async with running(folder, A):
         monkeypatch.setattr(module, "uid_of", lambda _: os.geteuid() + 1)
         with pytest.raises(NotDoneError, match="has gone, or does not take commands"):
-            await ask_one(folder, [A], {"do": "echo"})
+            await ask_one(at(folder, A), {"do": "echo"})
         assert "another user" in caplog.text
         monkeypatch.setattr(module, "uid_of", lambda _: 0)  # root may
-        assert await ask_one(folder, [A], {"do": "echo"}) is not None
+        assert await ask_one(at(folder, A), {"do": "echo"}) is not None
 
 
-async def test_a_folder_that_others_may_enter_is_no_place(folder: Path) -> None:
-    os.mkdir(folder, mode=0o755)  # pathlib's is not for async functions
+async def test_a_folder_in_which_others_may_write_is_no_place_unless_it_is_trusted(
+    folder: Path,
+) -> None:
+    os.mkdir(folder)  # pathlib's is not for async functions
+    os.chmod(folder, 0o777)
     control = ControlSocket(control_place(folder, A), Heard(A).answer)
-    with pytest.raises(TunnelError, match="chmod 700"):
+    with pytest.raises(TunnelError, match="chmod go-w"):
         control.open()
+    with pytest.raises(NotDoneError, match="chmod go-w"):
+        await ask_one(at(folder, A), {"do": "echo"})
+    place = control_place(folder, A, trusted=True)
+    async with trio.open_nursery() as nursery:
+        control = ControlSocket(place, Heard(A).answer)
+        control.open()
+        nursery.start_soon(control.run)
+        assert await ask_one({A: place}, {"do": "echo"}) is not None
+        assert await ask_one(places_in(folder, trusted=True), {"do": "echo"}) is not None
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_folder_that_others_may_read_is_a_place(folder: Path) -> None:
+    """The socket is its user's alone, and each end looks at the other's user."""
+    os.mkdir(folder)
+    os.chmod(folder, 0o755)
+    async with running(folder, A):
+        assert await ask_one(at(folder, A), {"do": "echo"}) is not None

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import ConfigError
+from tunnel_server.owners import auth_file as module
 from tunnel_server.owners.auth_file import GRACE_S, MAX_AUTH_FILE_BYTES, AuthFile, add_token
 from tunnel_server.owners.tokens import digest_of, make_token
 
@@ -108,6 +109,32 @@ def test_a_folder_that_cannot_be_looked_into_is_a_file_that_may_come_back(
     assert file.owners == OWNERS
     fails = False
     file.look(GRACE_S + 1)
+    assert file.owners == OWNERS
+
+
+def test_each_outage_is_told_and_its_end(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A chmod of the folder, there and back: the file itself has not changed then."""
+
+    def check(_: Path) -> None:
+        if fails:
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+    fails = False
+    caplog.set_level("INFO")
+    file = AuthFile(path, check)
+    for number, began in enumerate((100.0, 200.0), start=1):
+        with monkeypatch.context() as outage:
+            outage.setattr(module, "_signature", lambda _: (errno.EACCES,))
+            fails = True
+            for now in (began, began + GRACE_S, began + 2 * GRACE_S):
+                file.look(now)
+            assert caplog.text.count("Permission denied") == number
+            fails = False
+        for now in (began + 20, began + 21):
+            file.look(now)
+        assert caplog.text.count("can be used again") == number
     assert file.owners == OWNERS
 
 

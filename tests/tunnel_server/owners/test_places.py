@@ -6,7 +6,7 @@ import pytest
 
 from protocol.program.private_files import UnsafePathError
 from tunnel_server.owners.auth_file import AuthFile, add_token
-from tunnel_server.owners.places import check_tokens, open_authenticator
+from tunnel_server.owners.places import check_tokens, open_authenticator, open_names
 from tunnel_server.owners.tokens import digest_of, make_token
 from tunnel_server.settings.config import ServerConfig
 
@@ -115,3 +115,16 @@ def test_a_token_is_written_where_it_is_believed(folder: Path) -> None:
     with pytest.raises(UnsafePathError):
         check_tokens(guarded(folder), folder / "tokens")
     check_tokens(guarded(folder, trust_state_dir=True), folder / "tokens")
+
+
+def test_at_any_free_port_of_this_machine_no_names_are_written_down(tmp_path: Path) -> None:
+    """Nobody would find them again: they go by the port there."""
+    assert open_names(ServerConfig(bind_port=0, state_dir=tmp_path)) is None
+    assert list(tmp_path.iterdir()) == []
+    for config in (
+        ServerConfig(bind_port=1, state_dir=tmp_path),
+        guarded(tmp_path, bind_port=0),  # these go by the domain
+    ):
+        store = open_names(config)
+        assert store is not None
+        store.close()
