@@ -6,6 +6,7 @@ All three have the same face:
     eof()       the peer has closed: HttpError(`truncated`) unless the body is complete by that.
     done        the body is complete
     rest        bytes that came after its end
+    pieces      how many parts of work the last call was: chunks, and runs of them
     trailers    those that may go on
 
 Wrong framing raises HttpError, and what the same call had found before it is lost with it: the
@@ -23,6 +24,8 @@ from protocol.http.framing import read_fields
 from protocol.http.limits import (
     CHUNK_FRAMING_FREE_BYTES,
     CHUNK_FRAMING_MAX_BYTES,
+    CHUNK_RUN_DATA_MAX_BYTES,
+    CHUNK_RUN_MIN,
     FIELDS_MAX,
     TRAILERS_MAX_BYTES,
 )
@@ -31,10 +34,11 @@ from protocol.http.limits import (
 class LengthBody:
     """A body of `length` bytes."""
 
-    __slots__ = ("_left", "done", "rest", "trailers")
+    __slots__ = ("_left", "done", "pieces", "rest", "trailers")
 
     def __init__(self, length: int) -> None:
         self._left = length
+        self.pieces = 1
         self.done = not length
         self.rest = b""
         self.trailers: Fields = ()
@@ -63,10 +67,11 @@ class LengthBody:
 class UntilCloseBody:
     """A body that ends with its connection."""
 
-    __slots__ = ("done", "rest", "trailers")
+    __slots__ = ("done", "pieces", "rest", "trailers")
 
     def __init__(self) -> None:
         self.done = False
+        self.pieces = 1
         self.rest = b""
         self.trailers: Fields = ()
 
@@ -97,6 +102,7 @@ class ChunkedBody:
         "_left",
         "_prefix",
         "done",
+        "pieces",
         "rest",
         "trailers",
     )
@@ -106,6 +112,7 @@ class ChunkedBody:
         self._prefix = grammar.FIRST_CHUNK_PREFIX
         self._held = b""  # a size line or trailer section that is not whole
         self._left = 0  # of the chunk under way
+        self.pieces = 0
         self._framing_allowed = CHUNK_FRAMING_MAX_BYTES  # what may still come
         self._in_trailers = False
         self.done = False
@@ -125,18 +132,16 @@ class ChunkedBody:
         if self._held:
             data = self._held + data
             self._held = b""
-        pieces = []
-        at, size = 0, len(data)
+        at = min(self._left, len(data))  # more of the chunk under way
+        pieces = [data[:at]] if at else []
+        self._left -= at
+        size = len(data)
         while at < size and not self.done:
-            if self._left:
-                piece = data[at : at + self._left]
-                pieces.append(piece)
-                self._left -= len(piece)
-                at += len(piece)
-            elif self._in_trailers:
+            if self._in_trailers:
                 at = self._read_trailers(data, at)
             else:
-                at = self._read_size(data, at)
+                at = self._read_chunks(data, at, pieces)
+        self.pieces = len(pieces) or 1
         if self.done:
             self.rest += data[at:]
         return b"".join(pieces)
@@ -146,24 +151,74 @@ class ChunkedBody:
         if not self.done:
             raise HttpError("truncated", "the chunked body ended without its last chunk")
 
-    def _read_size(self, data: bytes, at: int) -> int:
-        line = self._chunk.match(data, at)
-        if line is None:
-            self._hold(self._prefix, data, at, "the framing of a chunk is wrong")
-            self._count_framing(len(self._held), 0)
-            return len(data)
-        self._left = int(line[1], 16)
-        self._framing_allowed = self._count_framing(line.end() - at, self._left)
-        self._in_trailers = not self._left
-        self._chunk, self._prefix = grammar.NEXT_CHUNK, grammar.NEXT_CHUNK_PREFIX
-        return line.end()
+    def _read_chunks(self, data: bytes, at: int, pieces: list[bytes]) -> int:
+        """Read chunks up to the last one, or to the end of what is there; returns where that is.
 
-    def _count_framing(self, framing_bytes: int, body_bytes: int) -> int:
-        """Return what is allowed after this line; its chunk pays for later ones only."""
+        Chunks of a byte are the most work that a peer can make of its bytes: this is for them.
+        """
+        size = len(data)
+        framing_bytes = chunk_bytes = 0  # of the chunk before
+        while at < size:
+            line = self._chunk.match(data, at)
+            if line is None:
+                self._hold(self._prefix, data, at, "the framing of a chunk is wrong")
+                self._check_framing(len(self._held))
+                return size
+            begin = line.end()
+            before = framing_bytes, chunk_bytes
+            framing_bytes, chunk_bytes = begin - at, int(line[1], 16)
+            alike = before == (framing_bytes, chunk_bytes)
+            self._count_framing(framing_bytes, chunk_bytes)
+            self._chunk, self._prefix = grammar.NEXT_CHUNK, grammar.NEXT_CHUNK_PREFIX
+            if not chunk_bytes:
+                self._in_trailers = True
+                return begin
+            end = begin + chunk_bytes
+            pieces.append(data[begin:end])
+            if end > size:
+                self._left = end - size
+                return size
+            at = self._read_run(data, end, data[at:begin], chunk_bytes, pieces) if alike else end
+        return at
+
+    def _read_run(
+        self, data: bytes, at: int, framing: bytes, chunk_bytes: int, pieces: list[bytes]
+    ) -> int:
+        """Read whole chunks that are framed as the last one was; returns where they end.
+
+        All first bytes of their framing are one slice, and all second ones, and so on; likewise
+        their data. That is a hundredth of the work of reading them one by one. It looks at few to
+        begin with, and at more as long as they are alike.
+        """
+        if chunk_bytes > CHUNK_RUN_DATA_MAX_BYTES or len(framing) > CHUNK_FRAMING_FREE_BYTES:
+            return at
+        stride, most = len(framing) + chunk_bytes, CHUNK_RUN_MIN
+        while data.startswith(framing, at):
+            alike = min((len(data) - at) // stride, most)
+            for offset, byte in enumerate(framing):
+                column = data[at + offset : at + alike * stride : stride]
+                alike = len(column) - len(column.lstrip(bytes([byte])))
+            if not alike:
+                break  # the last one is not whole
+            end = at + alike * stride
+            body = bytearray(alike * chunk_bytes)
+            for offset in range(chunk_bytes):
+                body[offset::chunk_bytes] = data[at + len(framing) + offset : end : stride]
+            pieces.append(bytes(body))
+            self._framing_allowed += len(body)
+            at, most = end, 4 * most
+        return at
+
+    def _count_framing(self, framing_bytes: int, body_bytes: int) -> None:
+        """Count a line; its chunk pays for later ones only."""
+        self._framing_allowed += body_bytes - self._check_framing(framing_bytes)
+
+    def _check_framing(self, framing_bytes: int) -> int:
+        """Return how much of a line counts."""
         counted = max(0, framing_bytes - CHUNK_FRAMING_FREE_BYTES)
         if counted > self._framing_allowed or framing_bytes > CHUNK_FRAMING_MAX_BYTES:
             raise HttpError("bad-request", "too much chunk framing for so little body")
-        return self._framing_allowed - counted + body_bytes
+        return counted
 
     def _read_trailers(self, data: bytes, at: int) -> int:
         section = grammar.TRAILERS.match(data, at)

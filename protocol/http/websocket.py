@@ -102,9 +102,10 @@ class FrameCutter:
             shortest form or over 2**63 - 1.
         held: bytes kept back: a header that is not whole, or a control frame that is not; at most
             130 bytes.
+        pieces: how many frames began in what was fed last.
     """
 
-    __slots__ = ("_header_bytes", "_left", "_mask_bit", "closed", "held", "lost")
+    __slots__ = ("_header_bytes", "_left", "_mask_bit", "closed", "held", "lost", "pieces")
 
     def __init__(self, masked: bool) -> None:
         self._mask_bit = _MASK if masked else 0
@@ -113,6 +114,7 @@ class FrameCutter:
         self.closed = False
         self.lost = False
         self.held = b""
+        self.pieces = 0
 
     def __repr__(self) -> str:
         masked = bool(self._mask_bit)
@@ -138,14 +140,18 @@ class FrameCutter:
             self.held = b""
         size = len(data)
         at = self._left
+        pieces = 0
         while at < size:
+            pieces += 1
             end = self._end_of_frame(data, at, size)
             if end < 0:
                 self.held = data[at:]
                 self._left = 0
+                self.pieces = pieces
                 return data[:at]
             at = end
         self._left = at - size
+        self.pieces = pieces
         return data
 
     def _end_of_frame(self, data: bytes, at: int, size: int) -> int:

@@ -211,8 +211,7 @@ class Control:
         elif kind == FrameType.PONG:
             self.heartbeat.ponged(read_uint(body), now)
         elif kind == FrameType.GOAWAY:
-            self.peer_leaving = read_goaway(body)
-            return GoingAway(self.peer_leaving)
+            return self._going_away(read_goaway(body))
         elif kind == FrameType.RELEASE:
             return self._released(read_release(body))
         elif self.is_server and kind == FrameType.CLAIM:
@@ -251,6 +250,13 @@ class Control:
         if isinstance(answer, Claimed):
             self.claims.add(answer.claim)
         return ClaimAnswered(answer)
+
+    def _going_away(self, goaway: Goaway) -> Event | None:
+        """A client stops once; of a server the newest word holds, since one answers a client's."""
+        if self.is_server and self.peer_leaving is not None:
+            return None
+        self.peer_leaving = goaway
+        return GoingAway(goaway)
 
     def _released(self, release: Release) -> Event | None:
         if release.claim not in self.claims:

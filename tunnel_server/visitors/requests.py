@@ -17,6 +17,7 @@ from protocol.drivers.stream import TunnelStream
 from protocol.errors import HttpError, SessionClosed, StreamStopped
 from protocol.http.bodies import body_reader
 from protocol.http.heads import HeadBuffer, RequestHead, parse_request
+from protocol.http.read_size import ReadSize
 from protocol.names import APEX
 from tunnel_server.answers.refusal import Refusal, offline
 from tunnel_server.tunnels.control import ControlEndpoint
@@ -270,10 +271,11 @@ class RequestReader:
         self, exchange: Exchange, head: RequestHead, stream: TunnelStream
     ) -> None:
         connection = self._connection
-        reader = body_reader(head.body)
+        reader, size = body_reader(head.body), ReadSize()
         data = self._buffer.take_rest()
         while True:
             body = reader.feed(data)
+            size.learn(len(data), reader.pieces)
             if body:
                 if exchange.tap is not None:
                     exchange.tap.body_in(body)
@@ -281,7 +283,7 @@ class RequestReader:
             if reader.done:
                 break
             connection.deadlines.read = trio.current_time() + BODY_TIMEOUT_S
-            data = await connection.receive()
+            data = await connection.receive(size.next_bytes)
             connection.deadlines.read = math.inf
             if not data:
                 exchange.break_off(

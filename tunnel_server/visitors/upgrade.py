@@ -34,6 +34,8 @@ import trio
 from protocol.drivers.stream import TunnelStream
 from protocol.drivers.websocket_leg import WebSocketLeg
 from protocol.errors import LocalProtocolError, SessionClosed, StreamReset, StreamStopped
+from protocol.http.limits import READ_FIRST_BYTES
+from protocol.http.read_size import ReadSize
 from protocol.http.websocket import close_frame
 from tunnel_server.visitors.connection import Connection
 from tunnel_server.visitors.exchange import Exchange
@@ -207,10 +209,11 @@ class VisitorWebSocket:
 
         Once we close, that tells the app of the end.
         """
-        connection = self._connection
+        connection, size = self._connection, ReadSize()
         while True:
             if data and not await self._send_to_app(data):
                 return False
+            size.learn(len(data), self._to_app.pieces)
             if connection.half_closed:
                 return self.to_visitor is not _T.CLOSING
             if self._exchange.over and connection.source.secure:
@@ -218,7 +221,7 @@ class VisitorWebSocket:
             if self._exchange.over:
                 connection.deadlines.read = trio.current_time() + HALF_CLOSED_UPGRADE_S
             self.move_from_visitor(_FE.AWAIT)
-            data = await connection.receive()
+            data = await connection.receive(size.next_bytes)
             if not data:
                 return self.to_visitor is not _T.CLOSING
 
@@ -227,7 +230,7 @@ class VisitorWebSocket:
         while True:
             data: bytes | None = None
             with trio.move_on_after(TLS_PAUSE_S):
-                data = await self._connection.receive()
+                data = await self._connection.receive(READ_FIRST_BYTES)
             if not data:
                 return data is not None and self.to_visitor is not _T.CLOSING
             await self._send_to_app(data)
@@ -257,7 +260,7 @@ class VisitorWebSocket:
     async def _drop_from_visitor(self) -> None:
         """The app takes no more, but may still send; a visitor that leaves is noticed."""
         while not (self.to_visitor is _T.CLOSING and self._to_app.closed):
-            data = await self._connection.receive()
+            data = await self._connection.receive(READ_FIRST_BYTES)
             if not data:
                 self._leg.end_pings()
                 return

@@ -9,6 +9,7 @@ from protocol.http.fields import BodyForm, Fields
 from protocol.http.limits import (
     CHUNK_FRAMING_FREE_BYTES,
     CHUNK_FRAMING_MAX_BYTES,
+    CHUNK_RUN_DATA_MAX_BYTES,
     FIELDS_MAX,
     TRAILERS_MAX_BYTES,
 )
@@ -243,12 +244,54 @@ def test_trailers_that_belong_in_a_head_are_dropped() -> None:
     assert read([b"0\r\n" + lines + b"\r\n"]) == (b"", b"", ((b"X-Sum", b"1"),))
 
 
+@pytest.mark.parametrize("size", [1, 2, CHUNK_RUN_DATA_MAX_BYTES, CHUNK_RUN_DATA_MAX_BYTES + 1])
+@pytest.mark.parametrize("count", [1, 3, 4, 5, 6, 21, 22, 1000])
+def test_many_chunks_that_are_alike_are_read_in_any_split(size: int, count: int) -> None:
+    body = bytes(number % 251 for number in range(size * count))
+    chunks = b"".join(chunk(body[at : at + size]) for at in range(0, len(body), size))
+    others = chunk(b"abc") + b"1;x=y\r\nz\r\n"
+    whole = others + chunks + others + chunks + last_chunk() + b"rest"
+    expected = (b"abcz" + body + b"abcz" + body, b"rest", ())
+    assert read([whole]) == expected
+    for width in (1, 5, 7, 64, 1000):
+        assert read(split(whole, range(0, len(whole), width))) == expected
+
+
+@pytest.mark.parametrize("wrong", [b"2\r\nx\r\n", b"1\nx\r\n", b"1\r\nx\n", b"g\r\nx\r\n"])
+@pytest.mark.parametrize("before", [1, 4, 5, 20, 100])
+def test_one_chunk_that_is_not_alike_is_seen_in_a_run(wrong: bytes, before: int) -> None:
+    assert refused(chunk(b"x") * before + wrong + chunk(b"x") * 100) == "bad-request"
+
+
+def test_a_run_counts_as_framing_as_its_chunks_do() -> None:
+    extended = b"1;" + b"x" * (CHUNK_FRAMING_FREE_BYTES - 6) + b"\r\nx\r\n"
+    assert read([extended * 20_000 + last_chunk()]) == (b"x" * 20_000, b"", ())
+
+
+def test_pieces_tell_how_much_work_a_call_was() -> None:
+    body = ChunkedBody()
+    body.feed((chunk(b"x") + chunk(b"xy")) * 500)
+    assert body.pieces >= 1000
+    body.feed(chunk(b"x") * 10_000)
+    assert body.pieces < 30
+    assert LengthBody(5).pieces == UntilCloseBody().pieces == 1
+
+
 # --- any input -----------------------------------------------------------------------------------
 
 PARTS = st.lists(
     st.sampled_from(
         [
-            *(b"5\r\nhello\r\n", b"1;x=y\r\na\r\n", b"0\r\n", b"\r\n", b"A: b\r\n", b"1", b"f"),
+            *(
+                b"1\r\na\r\n" * 5,
+                b"5\r\nhello\r\n",
+                b"1;x=y\r\na\r\n",
+                b"0\r\n",
+                b"\r\n",
+                b"A: b\r\n",
+                b"1",
+                b"f",
+            ),
             *(b"\r", b"\n", b" ", b";", b"\x00", b"Host: a\r\n", b"0\r\n\r\n", b"GET /"),
         ]
     ),

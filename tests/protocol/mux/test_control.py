@@ -301,6 +301,19 @@ def test_claim_without_an_answer_is_asked_again_after_a_resume() -> None:
     assert carry(client, server) == carry(server, client) == []
 
 
+def test_a_second_goaway_of_a_client_does_nothing_and_of_a_server_the_newest_holds() -> None:
+    server, client = ends()
+    first, second = Goaway("x", "first", 1), Goaway("x", "second", 2)
+    for goaway, event in ((first, [GoingAway(first)]), (second, [None])):
+        client.goaway(goaway)
+        assert carry(client, server) == event
+    assert server.peer_leaving == first
+    for goaway in (first, second):
+        server.goaway(goaway)
+        assert carry(server, client) == [GoingAway(goaway)]
+    assert client.peer_leaving == second
+
+
 def test_releases_and_goaway_are_said_again_after_a_resume() -> None:
     server, client = ends()
     for number in range(CLAIMS_MAX + 1):
