@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, strategies as st
+
+from tunnel_server.owners.shares import Share
+
+
+def filled(most: int, *keys: str) -> Share:
+    """These keys take in turn all that each may have."""
+    share = Share(most)
+    while any(share.has_room(key) for key in keys):
+        for key in keys:
+            if share.has_room(key):
+                share.take(key)
+    return share
+
+
+@pytest.mark.parametrize(("most", "own"), [(4, 3), (8, 6), (100, 75), (1024, 768), (1, 1), (2, 2)])
+def test_alone_one_gets_three_quarters_and_not_one_more(most: int, own: int) -> None:
+    share = filled(most, "ann")
+    assert share.of("ann") == share.used == own
+    assert not share.has_room("ann")
+
+
+def test_two_that_want_all_get_three_sevenths_each() -> None:
+    share = filled(700, "ann", "bob")
+    assert (share.of("ann"), share.of("bob")) == (300, 300)
+    assert share.has_room("eve")
+
+
+def test_one_that_has_little_finds_room_beside_those_that_have_much() -> None:
+    share = filled(1024, "ann", "bob", "carol")
+    taken = 0
+    while share.has_room("eve"):
+        share.take("eve")
+        taken += 1
+    assert taken > 70
+
+
+def test_what_is_given_back_is_free_for_all() -> None:
+    share = filled(100, "ann")
+    share.give("ann")
+    assert share.has_room("ann")
+    for _ in range(74):
+        share.give("ann")
+    assert repr(share) == "<Share 0 of 100, 0 keys>"
+
+
+def test_each_key_of_a_taker_pays() -> None:
+    share = Share(100)
+    for number in range(75):
+        share.take(f"owner{number}", "192.0.2.1")
+    assert not share.has_room("another owner", "192.0.2.1")
+    assert share.has_room("another owner", "192.0.2.2")
+    share.give("owner0", "192.0.2.1")
+    assert share.has_room("another owner", "192.0.2.1")
+
+
+def test_nobody_in_particular_is_counted_among_all_alone() -> None:
+    share = Share(10)
+    for _ in range(10):
+        assert share.has_room(None)
+        share.take(None)
+    assert not share.has_room(None)
+    assert not share.has_room("ann")
+    share.give(None)
+    assert share.has_room("ann")
+
+
+def test_what_was_there_already_is_counted_beyond_the_most() -> None:
+    share = Share(2)
+    for _ in range(3):
+        share.take("ann")
+    assert not share.has_room("bob")
+    share.give("ann")
+    assert not share.has_room("bob")
+    share.give("ann")
+    assert share.has_room("bob")
+
+
+@given(
+    most=st.integers(1, 60),
+    steps=st.lists(st.tuples(st.booleans(), st.sampled_from("abcde")), max_size=200),
+)
+def test_no_key_passes_three_times_what_was_free_and_all_never_the_most(
+    most: int, steps: list[tuple[bool, str]]
+) -> None:
+    share = Share(most)
+    for takes, key in steps:
+        if takes and share.has_room(key):
+            assert share.of(key) < 3 * (most - share.used)
+            share.take(key)
+        elif not takes and share.of(key):
+            share.give(key)
+        assert 0 <= share.used <= most
+        assert share.used == sum(share.of(each) for each in "abcde")
