@@ -44,6 +44,18 @@ class Share:
         free = self.most - self.used
         return free > 0 and all(self._of[key] < _ALPHA * free for key in keys if key is not None)
 
+    def too_heavy(self, *keys: str | None) -> str | None:
+        """The key of which something has to go before one more is taken for these.
+
+        That is one of these that has its share, or where nothing is free the one that has most.
+        None: there is room, or nobody in particular has what is taken.
+        """
+        free = self.most - self.used
+        if free <= 0:
+            return max(self._of, key=self._of.__getitem__, default=None)
+        full = (key for key in keys if key is not None and self._of[key] >= _ALPHA * free)
+        return next(full, None)
+
     def take(self, *keys: str | None) -> None:
         """One more is taken, also where there was no room: what is there already is counted."""
         self.used += 1

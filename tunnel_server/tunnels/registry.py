@@ -163,6 +163,11 @@ class Registry:
         """The owner who alone may claim a name that nobody holds; None: it is not reserved."""
         return self._reserved.get(name)
 
+    def owner_of(self, name: str) -> str | None:
+        """The owner that holds a name, or alone may claim it."""
+        tunnel = self._tunnels.get(name)
+        return self._reserved.get(name) if tunnel is None else tunnel.owner
+
     def unreserve(self, name: str) -> None:
         """Nothing when it is not reserved."""
         self._reserved.pop(name, None)

@@ -20,6 +20,7 @@ from protocol.http.heads import HeadBuffer, RequestHead, parse_request
 from protocol.http.read_size import ReadSize
 from protocol.names import APEX
 from tunnel_server.answers.refusal import Refusal, offline
+from tunnel_server.observing.strangers import crowd_key
 from tunnel_server.tunnels.control import ControlEndpoint
 from tunnel_server.tunnels.directory import Directory, Login
 from tunnel_server.tunnels.parking import Waiter
@@ -48,11 +49,9 @@ def admission(directory: Directory, name: str) -> Tunnel | Refusal | None:
     tunnel = directory.registry.find(name)
     if tunnel is not None and not tunnel.carrier.away:
         return tunnel if tunnel.carrier.has_room else Refusal("overloaded")
-    if directory.is_away(name) and directory.parking.has_place(name):
+    if directory.is_away(name):
         return None
-    if tunnel is None:
-        return missing(directory, name)
-    return Refusal("overloaded", "Too many requests wait for its client.")
+    return missing(directory, name)
 
 
 def missing(directory: Directory, name: str) -> Refusal:
@@ -185,7 +184,7 @@ class RequestReader:
             return Exchange(head, answer=Refusal("unknown-host"))
         if name == APEX:
             return await self._serve_apex(head)
-        found: Tunnel | Exchange | Refusal = await self._admission(name)
+        found: Tunnel | Exchange | Refusal = await self._admission(name, self._visitor(head))
         if isinstance(found, Tunnel):
             found = self._open(head, found)
         return found if isinstance(found, Exchange) else Exchange(head, name=name, answer=found)
@@ -207,6 +206,12 @@ class RequestReader:
         visitor = visitor_of(connection.edge.config, connection.source, head.fields)
         return visitor or connection.source.address
 
+    def _visitor(self, head: RequestHead) -> str | None:
+        """The key by which the visitor's requests are counted."""
+        connection = self._connection
+        visitor = visitor_of(connection.edge.config, connection.source, head.fields)
+        return None if visitor is None else crowd_key(visitor)
+
     def _open(self, head: RequestHead, tunnel: Tunnel) -> Exchange | Refusal:
         try:
             return open_stream(self._connection, head, tunnel)
@@ -215,7 +220,7 @@ class RequestReader:
             directory.release(tunnel.carrier)  # it is just closing its connection
             return missing(directory, tunnel.name)
 
-    async def _admission(self, name: str) -> Tunnel | Refusal:
+    async def _admission(self, name: str, visitor: str | None) -> Tunnel | Refusal:
         """Wait until a request for this name may begin, or may not.
 
         It is asked anew after each wait: the name may have changed hands meanwhile.
@@ -226,20 +231,23 @@ class RequestReader:
             admitted = admission(directory, name)
             if admitted is not None:
                 return admitted
-            await self._park(name)
+            if not await self._park(name, visitor):
+                return Refusal("overloaded", "Too many requests wait for its client.")
 
-    async def _park(self, name: str) -> None:
-        """Wait until the client is back, or will not come.
+    async def _park(self, name: str, visitor: str | None) -> bool:
+        """Wait until the client is back, or will not come; whether it may look again.
 
         It goes on reading: what the visitor sends is read ahead, and its leaving is noticed.
         """
-        parking = self._connection.edge.directory.parking
-        waiter = parking.enter(name)
+        directory = self._connection.edge.directory
+        parking = directory.parking
+        waiter = parking.enter(name, directory.registry.owner_of(name), visitor)
         try:
             while not waiter.over:
                 await self._read_while_parked(waiter)
         finally:
-            parking.leave(name, waiter)
+            parking.leave(waiter)
+        return not waiter.refused
 
     async def _read_while_parked(self, waiter: Waiter) -> None:
         connection = self._connection

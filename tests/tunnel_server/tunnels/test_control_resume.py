@@ -31,7 +31,7 @@ from tests.tunnel_server.control_client import (
 from tunnel_server.owners.auth_file import add_token
 from tunnel_server.owners.tokens import make_token
 from tunnel_server.tunnels.directory import EXPECT_S
-from tunnel_server.tunnels.parking import PARKED_OF_ONE_NAME_MAX
+from tunnel_server.tunnels.parking import PARKED_MAX
 from tunnel_server.tunnels.resumes import HELD_MAX, NAMELESS_HOLD_S
 from tunnel_server.tunnels.totals import totals
 from tunnel_server.visitors.connection import IDLE_TIMEOUT_S
@@ -332,13 +332,19 @@ async def test_a_visitor_who_leaves_a_parked_request_is_noticed(world: World) ->
     assert world.directory.parking.count == 0
 
 
-async def test_so_many_requests_of_a_name_are_parked_and_the_next_is_told(world: World) -> None:
+async def test_the_longest_parked_of_a_full_share_is_told_and_the_newest_waits(
+    world: World,
+) -> None:
     await away(world)
-    for _ in range(PARKED_OF_ONE_NAME_MAX):
-        assert world.directory.parking.enter("app") is not None
-    visitor = world.visit()
-    await visitor.send(get())
-    assert await told(visitor) == "overloaded"
+    longest, newest = world.visit(), world.visit()
+    await longest.send(get())
+    await wait_all_tasks_blocked()
+    owner = world.directory.registry.owner_of("app")
+    while world.directory.parking.count < PARKED_MAX * 3 // 4:
+        world.directory.parking.enter("app", owner)
+    await newest.send(get())
+    assert await told(longest) == "overloaded"
+    assert world.directory.parking.count == PARKED_MAX * 3 // 4
 
 
 async def test_a_server_that_stops_answers_what_is_parked(world: World) -> None:

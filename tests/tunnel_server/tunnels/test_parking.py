@@ -3,31 +3,52 @@ from __future__ import annotations
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from tunnel_server.tunnels.parking import PARKED_MAX, PARKED_OF_ONE_NAME_MAX, Parking, Waiter
+from tunnel_server.tunnels.parking import PARKED_MAX, Parking, Waiter
 
 
-def test_places_are_bounded_for_a_name_and_in_all() -> None:
+def filled(parking: Parking, count: int, *keys: str | None) -> list[Waiter]:
+    return [parking.enter("app", *keys) for _ in range(count)]
+
+
+def waiting(waiters: list[Waiter]) -> int:
+    return sum(not waiter.over for waiter in waiters)
+
+
+def test_the_longest_parked_of_a_visitor_goes_beyond_its_share() -> None:
     parking = Parking()
-    names = [f"name{number // PARKED_OF_ONE_NAME_MAX}" for number in range(PARKED_MAX)]
-    waiters = []
-    for name in names:
-        assert parking.has_place(name)
-        waiters.append((name, parking.enter(name)))
-    assert not parking.has_place("another")
-    parking.leave(*waiters[0])
-    assert parking.has_place("another")
-    parking.enter("another")
-    assert not parking.has_place("name1")
+    own = filled(parking, 768, "ann", "192.0.2.1")
+    assert waiting(own) == 768
+    one_more = parking.enter("app", "ann", "192.0.2.1")
+    assert [own[0].refused, own[1].refused, one_more.refused] == [True, False, False]
+    assert parking.count == 768
+    other = parking.enter("app", "bob", "192.0.2.2")
+    assert (waiting(own), other.over) == (767, False)
+
+
+def test_an_owner_with_many_names_has_one_share() -> None:
+    parking = Parking()
+    for number in range(2_000):
+        parking.enter(f"name{number % 8}", "ann", f"192.0.2.{number % 200}")
+    assert parking.count == 768
+    assert not parking.enter("shop", "bob", "198.51.100.1").over
+
+
+def test_where_all_is_taken_the_heaviest_gives_way() -> None:
+    parking = Parking()
+    light, heavy = filled(parking, 4, "ann"), filled(parking, 20, "bob")
+    nobodys = filled(parking, 1_000, None)
     assert parking.count == PARKED_MAX
+    parking.enter("app", "eve")
+    assert (waiting(light), waiting(heavy), waiting(nobodys)) == (4, 19, 1_000)
 
 
-def test_one_name_cannot_take_all_places() -> None:
+def test_nobody_in_particular_is_counted_among_all_alone() -> None:
     parking = Parking()
-    for _ in range(PARKED_OF_ONE_NAME_MAX):
-        assert parking.has_place("app")
-        parking.enter("app")
-    assert not parking.has_place("app")
-    assert parking.has_place("other")
+    nobodys = filled(parking, PARKED_MAX, None)
+    assert waiting(nobodys) == PARKED_MAX
+    parking.enter("app", None)
+    assert (waiting(nobodys), nobodys[0].refused) == (PARKED_MAX - 1, True)
+    assert parking.count == PARKED_MAX
 
 
 def test_a_release_is_for_those_of_its_name() -> None:
@@ -35,17 +56,18 @@ def test_a_release_is_for_those_of_its_name() -> None:
     one, other = parking.enter("one"), parking.enter("other")
     parking.release("one")
     parking.release("nobody")
-    assert (one.over, other.over) == (True, False)
-    parking.leave("one", one)
+    assert (one.over, other.over, one.refused) == (True, False, False)
+    parking.leave(one)
+    parking.leave(one)
     parking.release_all()
     assert other.over
-    parking.leave("other", other)
-    assert repr(parking) == "<Parking 0 requests for 0 names>"
+    parking.leave(other)
+    assert repr(parking) == "<Parking <Share 0 of 1024, 0 keys> for 0 names>"
 
 
 async def test_an_end_lets_a_waiting_task_go_on_and_cancels_a_read() -> None:
-    waiter = Waiter()
-    assert repr(waiter) == "<Waiter waiting>"
+    waiter = Waiter("app", ())
+    assert repr(waiter) == "<Waiter for app, waiting>"
     done: list[str] = []
 
     async def wait() -> None:

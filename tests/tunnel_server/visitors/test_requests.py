@@ -20,8 +20,6 @@ from tests.edge_fakes import (
     tunnel_error,
 )
 from tunnel_server.answers.refusal import Refusal
-from tunnel_server.tunnels.parking import PARKED_OF_ONE_NAME_MAX
-from tunnel_server.tunnels.registry import Tunnel
 from tunnel_server.visitors.connection import Connection
 from tunnel_server.visitors.requests import admission, missing
 
@@ -542,25 +540,10 @@ async def test_a_reset_is_noticed_by_the_sweep_while_nobody_reads() -> None:
 # --- whether a request may wait or begin ---------------------------------------------------------
 
 
-async def test_admission_waits_for_a_name_that_should_come_back_and_while_there_is_a_place(
-    world: World,
-) -> None:
-    directory = world.directory
-
-    def code() -> str | None:
-        admitted = admission(directory, "app")
-        assert not isinstance(admitted, Tunnel)
-        return admitted.code if admitted is not None else None
-
-    assert code() == "tunnel-not-found"
-    directory.expect({"app": "alice"})
-    assert code() is None
-    waiters = [directory.parking.enter("app") for _ in range(PARKED_OF_ONE_NAME_MAX - 1)]
-    assert code() is None
-    waiters.append(directory.parking.enter("app"))
-    assert code() == "tunnel-not-found"
-    for waiter in waiters:
-        directory.parking.leave("app", waiter)
+async def test_admission_waits_for_a_name_that_should_come_back(world: World) -> None:
+    assert isinstance(admission(world.directory, "app"), Refusal)
+    world.directory.expect({"app": "alice"})
+    assert admission(world.directory, "app") is None
 
 
 async def test_admission_looks_at_the_carrier_that_holds_the_name_now(world: World) -> None:
@@ -574,12 +557,6 @@ async def test_admission_looks_at_the_carrier_that_holds_the_name_now(world: Wor
     assert refusal == Refusal("overloaded")
     client.server.detached_at = trio.current_time()
     assert admission(world.directory, "app") is None
-    waiters = [world.directory.parking.enter("app") for _ in range(PARKED_OF_ONE_NAME_MAX)]
-    refusal = admission(world.directory, "app")
-    assert isinstance(refusal, Refusal)
-    assert refusal.cause == "Too many requests wait for its client."
-    for waiter in waiters:
-        world.directory.parking.leave("app", waiter)
     client.server.detached_at = None
 
 
