@@ -5,8 +5,8 @@ receiver acknowledges the count of all it has received: an ack is cumulative, an
 counted nor acknowledged.
 
 Messages are kept, as they were sent and by reference, until they are acknowledged. What a message
-costs beside its bytes counts, too: a peer that acknowledges nothing, and has us send single bytes,
-would else have us keep a million messages.
+costs beside its bytes counts, too, and so does what else it carried: a peer that acknowledges
+nothing, and has us send single bytes, would else have us keep a million messages.
 
 After a resume the other end says how many frames it has, and the counted frames of the rest are
 retransmitted before anything new is packed, since their numbers are their order.
@@ -31,6 +31,11 @@ class _Kept(NamedTuple):
     size: int  # their bytes
     message: bytes
 
+    @property
+    def beside(self) -> int:
+        """The bytes of what is not counted in it."""
+        return max(len(self.message) - self.size, 0)
+
 
 class SentFrames:
     """Keeps what this end sent until the other acknowledges it.
@@ -44,6 +49,7 @@ class SentFrames:
     """
 
     __slots__ = (
+        "_beside_bytes",
         "_lost",
         "_messages",
         "acked",
@@ -56,6 +62,7 @@ class SentFrames:
     def __init__(self) -> None:
         self._messages: deque[_Kept] = deque()  # sent on this connection
         self._lost: deque[_Kept] = deque()  # sent on an earlier one
+        self._beside_bytes = 0  # of kept messages: what is not counted in them
         self.in_flight = InFlight()
         self.count = 0
         self.acked = 0
@@ -74,6 +81,7 @@ class SentFrames:
         self.unacked_bytes += size
         self.in_flight.sent(size, now)
         self._messages.append(_Kept(self.count, size, message))
+        self._beside_bytes += self._messages[-1].beside
 
     def acknowledge(self, count: int, now: float, *, alone: bool = True) -> None:
         """The peer has received `count` frames; `alone`: it said so without data of its own.
@@ -130,7 +138,9 @@ class SentFrames:
         if len(frames) > room:
             return b""
         self._lost.popleft()
-        self._messages.append(kept)
+        # What is not counted is said anew on each connection, and need not be kept.
+        self._messages.append(kept._replace(message=frames))
+        self._beside_bytes += self._messages[-1].beside - kept.beside
         self.in_flight.sent(kept.size, now)
         return frames
 
@@ -138,7 +148,7 @@ class SentFrames:
     def kept_bytes(self) -> int:
         """The memory that is kept for a resume."""
         messages = len(self._messages) + len(self._lost)
-        return self.unacked_bytes + MESSAGE_COST_BYTES * messages
+        return self.unacked_bytes + self._beside_bytes + MESSAGE_COST_BYTES * messages
 
     @property
     def _sent(self) -> int:
@@ -155,7 +165,9 @@ class SentFrames:
         """Let go of what has been received whole; returns its bytes."""
         size = 0
         while messages and messages[0].end <= self.acked:
-            size += messages.popleft().size
+            kept = messages.popleft()
+            size += kept.size
+            self._beside_bytes -= kept.beside
         self.unacked_bytes -= size
         return size
 

@@ -153,3 +153,18 @@ def test_a_resume_is_progress() -> None:
     sent = sent_three()
     sent.resume(0, 40.0)
     assert sent.stalled_s(41.0) == 1
+
+
+def test_what_a_message_carried_beside_is_kept_memory_until_it_goes_again() -> None:
+    """A thousand credits go with the first frame after each resume; nobody acknowledges them."""
+    data = frame(FrameType.DATA, 1, b"x")
+    sent = SentFrames()
+    sent.packed(1, len(data), frame(FrameType.CREDIT, 1, b"\1") * 1_000 + data, 0.0)
+    whole = sent.kept_bytes
+    assert whole > 4_000
+    for _ in range(3):
+        sent.resume(0, 0.0)
+        assert sent.retransmit(MESSAGE_MAX_BYTES, 0.0) == data
+        assert sent.kept_bytes < 400
+    sent.acknowledge(1, 0.0)
+    assert sent.kept_bytes == 0
