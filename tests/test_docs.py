@@ -20,7 +20,8 @@ CHECKLIST = ROOT / "docs" / "checklist.md"
 RELIABILITY = ROOT / "docs" / "reliability.md"
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 SECURITY = ROOT / "docs" / "security.md"
-NAMING = [CHECKLIST, RELIABILITY, CONTRIBUTING, SECURITY]
+LIMITS = ROOT / "docs" / "limits.md"
+NAMING = [CHECKLIST, RELIABILITY, CONTRIBUTING, SECURITY, LIMITS]
 
 # `tests/protocol/mux/test_core.py::test_name` in code marks; what follows in a cell is prose.
 NAME = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")

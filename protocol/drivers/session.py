@@ -156,6 +156,11 @@ class Session:
         return self.detached_at is not None
 
     @property
+    def streams_max(self) -> int:
+        """The number of streams that the peer takes at once."""
+        return self.core.max_streams
+
+    @property
     def has_room(self) -> bool:
         """Whether the peer takes one more stream now."""
         return len(self.core.streams) < self.core.max_streams

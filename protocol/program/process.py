@@ -47,6 +47,14 @@ def cannot_say(program: str, error: OSError | UnicodeEncodeError) -> int:
     return EXIT_FAILED
 
 
+def open_files_max() -> int:
+    """The number of descriptors that this process may have, by the limit that holds now."""
+    import resource  # of Unix; the client asks nobody
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1 << 30 if soft == resource.RLIM_INFINITY else soft
+
+
 def version() -> str:
     """The version that is installed."""
     from importlib import metadata  # it loads the parsers of e-mail, 10 ms

@@ -122,6 +122,7 @@ def test_serve_may_be_said_or_left_out(served: Callable[..., ServerConfig]) -> N
             ServerConfig(trusted_proxies=(ip_network("::1"),), proxy_protocol=True),
         ),
         (["--max-connections", "100"], ServerConfig(max_connections=100)),
+        (["--max-sessions", "100"], ServerConfig(max_sessions=100)),
         (["--drain-timeout", "0.5"], ServerConfig(drain_timeout_s=0.5)),
         (["--hold", "0"], ServerConfig(hold_s=0)),
         (["--heartbeat", "5,9"], ServerConfig(ping_interval_s=5, timeout_s=9)),
@@ -186,6 +187,7 @@ def test_bad_value_is_one_line_that_names_the_flag_and_what_it_takes(
         ("--tls-key", "FILE"),
         ("--trusted-proxies", "CIDR,..."),
         ("--max-connections", "N"),
+        ("--max-sessions", "N"),
         ("--drain-timeout", "SECONDS"),
         ("--hold", "SECONDS"),
         ("--heartbeat", "S,S"),
@@ -347,7 +349,8 @@ def test_help_shows_every_flag_and_the_other_command(
     flags = re.findall(r"^  (--[a-z-]+)", shown, re.MULTILINE)
     assert flags == [
         *("--bind", "--domain", "--public-url", "--auth-file", "--open", "--tls-cert", "--tls-key"),
-        *("--trusted-proxies", "--proxy-protocol", "--max-connections", "--wide-cookies"),
+        *("--trusted-proxies", "--proxy-protocol", "--max-connections", "--max-sessions"),
+        *("--wide-cookies",),
         *("--drain-timeout", "--hold", "--keep-names", "--heartbeat", "--replace", "--state-dir"),
         *("--trust-state-dir", "--config", "--json", "--log-level", "--version"),
     ]

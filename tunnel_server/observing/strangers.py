@@ -26,17 +26,20 @@ _Key = tuple[str, str, str | None]
 def crowd_key(address: str) -> str | None:
     """Return what an address is counted with: an IPv4 address or an IPv6 network of 64 bits.
 
-    None is this machine: a proxy on it that is not named in --trusted-proxies.
+    No owner is called so: names of tokens have no slash. None is this machine: a proxy on it that
+    is not named in --trusted-proxies.
     """
     try:
         parsed = ip_address(address)
     except ValueError:
-        return address
+        return f"{address}/"
     if isinstance(parsed, IPv6Address):
         parsed = parsed.ipv4_mapped or parsed
     if parsed.is_loopback:
         return None
-    return parsed.packed[:8].hex(":", 2) if isinstance(parsed, IPv6Address) else str(parsed)
+    if isinstance(parsed, IPv6Address):
+        return f"{parsed.packed[:8].hex(':', 2)}::/64"
+    return f"{parsed}/32"
 
 
 def by_stranger(address: str, kind: str = "") -> Mapping[str, object]:

@@ -4,14 +4,28 @@ One may take one more only while it has less than three times what is still free
 three quarters of all; two that want all they can get have three sevenths each; and something is
 free for one that has little, without a number that an honest user could meet. (Dynamic thresholds:
 Choudhury and Hahne, IEEE/ACM Transactions on Networking 6(2), 1998, with alpha = 3.)
+
+What is under way never ends to make room. So a request over its share waits for one of its own
+(`RoomShare`), and of things that only wait, the oldest of the heaviest goes (`HeldShare`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, Generic, TypeVar
+
+import trio
+
+from protocol.drivers.latch import Latch
+
+T = TypeVar("T")
 
 _ALPHA: Final = 3
+
+# A burst over a share is over sooner; whoever waits for longer gets no answer that it still wants.
+WAIT_S: Final = 2.0
 
 
 class Share:
@@ -33,7 +47,7 @@ class Share:
         self._of: Counter[str] = Counter()
 
     def __repr__(self) -> str:
-        return f"<Share {self.used} of {self.most}, {len(self._of)} keys>"
+        return f"<{type(self).__name__} {self.used} of {self.most}, {len(self._of)} keys>"
 
     def of(self, key: str) -> int:
         """The number that a key has."""
@@ -41,8 +55,15 @@ class Share:
 
     def has_room(self, *keys: str | None) -> bool:
         """Whether one more may be taken for these."""
-        free = self.most - self.used
-        return free > 0 and all(self._of[key] < _ALPHA * free for key in keys if key is not None)
+        return self.full_key(*keys) is None and self.used < self.most
+
+    def full_key(self, *keys: str | None) -> str | None:
+        """The first of these keys that has its share; None where none has."""
+        allowed = _ALPHA * (self.most - self.used)
+        for key in keys:
+            if key is not None and self._of[key] >= max(allowed, 1):
+                return key
+        return None
 
     def too_heavy(self, *keys: str | None) -> str | None:
         """The key of which something has to go before one more is taken for these.
@@ -50,16 +71,16 @@ class Share:
         That is one of these that has its share, or where nothing is free the one that has most.
         None: there is room, or nobody in particular has what is taken.
         """
-        free = self.most - self.used
-        if free <= 0:
+        if self.used >= self.most:
             return max(self._of, key=self._of.__getitem__, default=None)
-        full = (key for key in keys if key is not None and self._of[key] >= _ALPHA * free)
-        return next(full, None)
+        return self.full_key(*keys)
 
     def take(self, *keys: str | None) -> None:
         """One more is taken, also where there was no room: what is there already is counted."""
         self.used += 1
-        self._of.update(key for key in keys if key is not None)
+        for key in keys:
+            if key is not None:
+                self._of[key] += 1
 
     def give(self, *keys: str | None) -> None:
         """One that was taken for these is free again."""
@@ -70,3 +91,120 @@ class Share:
             self._of[key] -= 1
             if not self._of[key]:
                 del self._of[key]
+
+
+class RoomShare(Share):
+    """A share of what is under way: whoever is over it waits for one of its own to end.
+
+    Those of one key wait in their order, and a newcomer of the same key waits behind them.
+    """
+
+    __slots__ = ("_waiting",)
+
+    def __init__(self, most: int) -> None:
+        super().__init__(most)
+        self._waiting: dict[str | None, dict[Latch, None]] = {}
+
+    def is_open(self, key: str | None) -> bool:
+        """Whether one more may be taken for this key now, with nobody of it waiting."""
+        return self.has_room(key) and key not in self._waiting
+
+    def is_over(self, key: str | None) -> bool:
+        """Whether the newest that was taken for this key has had no room."""
+        if key is None:
+            return self.used > self.most
+        allowed = _ALPHA * (self.most - self.used + 1)
+        return self._of[key] > max(allowed, 1) or key in self._waiting
+
+    async def wait_for_room(self, key: str | None) -> bool:
+        """Wait until one more may be taken for this key; whether that is so within WAIT_S.
+
+        It is taken by the caller, before its next checkpoint. Cancelled, it has not waited.
+        """
+        with self._in_line(key) as turn, trio.move_on_after(WAIT_S):
+            while not self.has_room(key):
+                await turn.wait()
+            return True
+        return False
+
+    def give(self, *keys: str | None) -> None:
+        """See Share; whoever waits longest for these looks again, or else whoever does for any."""
+        super().give(*keys)
+        if self._waiting:
+            self._wake(
+                next((key for key in keys if key in self._waiting), next(iter(self._waiting)))
+            )
+
+    @contextmanager
+    def _in_line(self, key: str | None) -> Iterator[Latch]:
+        turn = Latch()
+        line = self._waiting.setdefault(key, {})
+        line[turn] = None
+        try:
+            yield turn
+        finally:
+            del line[turn]
+            if line:
+                self._wake(key)  # there may be room for the next one, too
+            else:
+                del self._waiting[key]
+
+    def _wake(self, key: str | None) -> None:
+        next(iter(self._waiting[key])).open()
+
+
+class HeldShare(Generic[T]):
+    """Things that wait, and the share of each key in them."""
+
+    def __init__(self, most: int) -> None:
+        self._share = Share(most)
+        self._keys: dict[T, tuple[str, ...]] = {}  # of each; the oldest first
+        self._of_key: dict[str, dict[T, None]] = {}  # likewise
+
+    def __repr__(self) -> str:
+        return f"<HeldShare {self._share!r}>"
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __iter__(self) -> Iterator[T]:
+        """All, the oldest first."""
+        return iter(self._keys)
+
+    def __contains__(self, thing: T) -> bool:
+        return thing in self._keys
+
+    def add(self, thing: T, *keys: str | None) -> list[T]:
+        """One more waits; returns those that have had to go for it, which are not here any more.
+
+        Args:
+            thing: one that is not here.
+            keys: by which it is counted. None is counted among all alone.
+        """
+        gone = []
+        while (oldest := self._oldest_too_heavy(keys)) is not None:
+            self.remove(oldest)
+            gone.append(oldest)
+        counted = tuple(key for key in keys if key is not None)
+        self._share.take(*counted)
+        self._keys[thing] = counted
+        for key in counted:
+            self._of_key.setdefault(key, {})[thing] = None
+        return gone
+
+    def remove(self, thing: T) -> None:
+        """It waits no more; nothing when that is known."""
+        if thing not in self._keys:
+            return
+        keys = self._keys.pop(thing)
+        self._share.give(*keys)
+        for key in keys:
+            del self._of_key[key][thing]
+            if not self._of_key[key]:
+                del self._of_key[key]
+
+    def _oldest_too_heavy(self, keys: tuple[str | None, ...]) -> T | None:
+        if self._share.has_room(*keys):
+            return None
+        heavy = self._share.too_heavy(*keys)
+        return next(iter(self._keys if heavy is None else self._of_key[heavy]))

@@ -35,8 +35,10 @@ from tunnel_server.settings.values import (
     HOLD,
     MAX_CONNECTIONS,
     MAX_DRAIN_TIMEOUT_S,
+    MAX_SESSIONS,
     MAX_WIRE_S,
     PUBLIC_URL,
+    SESSIONS,
     Network,
     PublicUrl,
     refuse,
@@ -69,6 +71,7 @@ class ServerConfig:
         trusted_proxies: whose forwarding fields are believed.
         proxy_protocol: every connection is one of theirs, and begins with a PROXY header.
         max_connections: of visitors; None: what descriptors there are.
+        max_sessions: of clients; None: an eighth of the descriptors, 1,024 at most.
         wide_cookies: let an app set cookies for the domain above its own host.
         drain_timeout_s: how long a stop waits for what is in flight.
         hold_s: how long a session is kept whose connection was lost.
@@ -96,6 +99,7 @@ class ServerConfig:
     trusted_proxies: tuple[Network, ...] = ()
     proxy_protocol: bool = False
     max_connections: int | None = None
+    max_sessions: int | None = None
     wide_cookies: bool = False
     drain_timeout_s: float = DEFAULT_DRAIN_TIMEOUT_S
     hold_s: int = HOLD_S
@@ -125,7 +129,8 @@ class ServerConfig:
         if self.replace and self.bind_port == 0:
             text = "needs the port of the server that it replaces in --bind"
             raise ConfigError("--replace", text, "--bind")
-        _check_max_connections(self.max_connections)
+        _check_most("--max-connections", self.max_connections, MAX_CONNECTIONS, CONNECTIONS)
+        _check_most("--max-sessions", self.max_sessions, MAX_SESSIONS, SESSIONS)
         if self.log_level not in LOG_LEVELS:
             refuse("--log-level", f"takes {' or '.join(LOG_LEVELS)}", self.log_level)
         self._check_times()
@@ -274,9 +279,9 @@ def _check_bind(host: str, port: int) -> None:
         refuse("--bind", f"{BIND}; a port is 0 to 65535", f"{host}:{port}")
 
 
-def _check_max_connections(most: int | None) -> None:
-    if most is not None and not 1 <= most <= MAX_CONNECTIONS:
-        refuse("--max-connections", CONNECTIONS, str(most))
+def _check_most(flag: str, most: int | None, limit: int, allowed: str) -> None:
+    if most is not None and not 1 <= most <= limit:
+        refuse(flag, allowed, str(most))
 
 
 def _check_public_url(url: PublicUrl, domain: str) -> None:

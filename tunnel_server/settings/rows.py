@@ -120,6 +120,13 @@ TABLE: Final = Table(
             commands=_SERVING,
         ),
         Setting(
+            name="max_sessions",
+            kind=WholeNumber("N", values.parse_max_sessions, _limits(values.SESSIONS)),
+            help="Of clients.",
+            unset="an eighth of the limit of open files, 1,024 at most",
+            commands=_SERVING,
+        ),
+        Setting(
             name="wide_cookies",
             kind=Switch(),
             help="Let apps set cookies for all tunnels.",

@@ -21,6 +21,7 @@ DEFAULT_KEEP_NAMES_S: Final = 30 * 86_400
 DEFAULT_DRAIN_TIMEOUT_S: Final = 8  # service managers kill after 10 s (Docker) or later
 
 MAX_CONNECTIONS: Final = 1_000_000  # more than a process can have
+MAX_SESSIONS: Final = 100_000  # the same
 MAX_DRAIN_TIMEOUT_S: Final = 86_400  # longer is a slip of the keyboard
 MAX_WIRE_S: Final = 86_400  # what the wire's welcome can say
 
@@ -34,6 +35,7 @@ DOMAIN: Final = f"takes a domain name of at most {MAX_DOMAIN_LENGTH} characters,
 HOLD: Final = f"takes whole seconds, 0 to {MAX_WIRE_S}"
 HEARTBEAT: Final = f"takes two whole numbers of seconds, INTERVAL,TIMEOUT, 1 to {MAX_WIRE_S}"
 CONNECTIONS: Final = f"takes a whole number, 1 to {MAX_CONNECTIONS:,}"
+SESSIONS: Final = f"takes a whole number, 1 to {MAX_SESSIONS:,}"
 DRAIN: Final = f"takes seconds, 0 to {MAX_DRAIN_TIMEOUT_S:.0f}"
 NETWORKS: Final = "takes networks with commas between, such as 10.0.0.0/8,192.0.2.7,fd00::/8"
 
@@ -98,8 +100,17 @@ def parse_networks(value: str, key: str) -> tuple[Network, ...]:
 
 def parse_max_connections(value: str, key: str) -> int:
     """A whole number; its range is ServerConfig's matter."""
+    return _whole_number(value, key, CONNECTIONS)
+
+
+def parse_max_sessions(value: str, key: str) -> int:
+    """Likewise."""
+    return _whole_number(value, key, SESSIONS)
+
+
+def _whole_number(value: str, key: str, allowed: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", value):
-        refuse(key, CONNECTIONS, value)
+        refuse(key, allowed, value)
     return int(value)
 
 

@@ -45,6 +45,11 @@ log = logging.getLogger(__name__)
 # A client whose resume was refused says hello next; more refusals are no client of ours.
 _RESUMES_MAX: Final = 3
 
+_SESSIONS_FULL: Final = (
+    "It is tried again by itself. Stop clients that nobody needs, or ask whoever runs the server"
+    " for more (--max-sessions)."
+)
+
 # RFC 6455, 4.2.1.
 _HANDSHAKE: Final = (
     f"GET {CONTROL_PATH} HTTP/1.1\r\n"
@@ -76,6 +81,8 @@ class ControlEndpoint:
             head: the handshake.
         """
         found = self._fault(head) or self._login(address, head) or Refusal("unauthorized")
+        if isinstance(found, Login):
+            found = self._fullness(found) or found
         if isinstance(found, Refusal):
             text, extra = "%s: control handshake refused: %s", by_stranger(address, found.code)
             log.info(text, address, found.code, extra=extra)
@@ -91,6 +98,17 @@ class ControlEndpoint:
         # than an install key, so that its names are not a stranger's neighbours.
         counted = login.is_strange and not self._directory.config.trusts(address)
         return login._replace(source=crowd_key(address) if counted else None)
+
+    def _fullness(self, login: Login) -> Refusal | None:
+        """The refusal where its owner, or its address, has its share of the sessions."""
+        clients = self._directory.clients
+        if clients.has_room(login.owner, login.source):
+            return None
+        whose = "Your address has" if clients.full_key(login.owner) is None else "This token has"
+        text = f"{whose} its share of the {clients.most} sessions of this server"
+        if clients.full_key(login.owner, login.source) is None:
+            text = f"This server has all of its {clients.most} sessions"
+        return Refusal("overloaded", f"{text}.", next_step=_SESSIONS_FULL)
 
     def _fault(self, head: RequestHead) -> Refusal | None:
         """Return what is wrong with the handshake (RFC 6455 4.2.1), or None."""
@@ -131,6 +149,8 @@ class ControlEndpoint:
         key = values_of(head.fields, b"sec-websocket-key")[0]
         first = b"%b%b\r\n\r\n%b" % (_HANDSHAKE, key, behind)
         caller, extra = _Caller(address, login), by_stranger(address)  # a session's log has its own
+        clients = self._directory.clients
+        clients.take(login.owner, login.source)
         try:
             async with trio.open_nursery() as nursery:
                 await self._run_session(nursery, caller, stream, first)
@@ -141,6 +161,8 @@ class ControlEndpoint:
             caller.log.info("%s: no session: %s", address, _first(group), extra=extra)
         except* Exception as group:  # noqa: BLE001  # the edge of one connection: the library's own
             caller.log.warning("%s: session failed: %r", address, _first(group), extra=extra)
+        finally:
+            clients.give(login.owner, login.source)
 
     async def _run_session(
         self, nursery: trio.Nursery, caller: _Caller, stream: trio.abc.Stream, first: bytes
@@ -157,7 +179,7 @@ class ControlEndpoint:
         try:
             reason = await session.run()
         finally:
-            self._end_if_idle(session)
+            self._hold_or_end(session)
         held = f"; held for {session.hold_s:g} s" if session.detached_at is not None else ""
         what = "connection lost" if session.closed_reason is None else "session ended"
         caller.log.info("%s: %s: %s%s", address, what, reason, held)
@@ -218,14 +240,18 @@ class ControlEndpoint:
         session.on_event = partial(self.on_event, session)
         session.on_closed = partial(directory.end_session, session)
         directory.sessions[session] = login
-        directory.resumes.add(session, login.owner, session_id, secret)
+        directory.resumes.add(session, login.owner, session_id, secret, login.source)
         return session
 
-    def _end_if_idle(self, session: Session) -> None:
+    def _hold_or_end(self, session: Session) -> None:
         """Without a connection, a name and something under way there is nothing to hold it for."""
         idle = session.core.is_quiet and not self._directory.registry.names_of(session)
-        if session.detached_at is not None and idle:
+        if session.detached_at is None:
+            return
+        if idle:
             session.close(session.detached_reason)
+        else:
+            self._directory.resumes.hold(session)
 
     def on_event(self, session: Session, event: SessionEvent) -> None:
         """Take what a client says beside its streams; called in the session's reader."""

@@ -18,15 +18,18 @@ from protocol.drivers.session import Session
 from protocol.mux.messages import Claim, Claimed, Refused
 from protocol.names import APEX, NAME_RULE, is_legal_name, tunnel_key
 from protocol.options import OptionError, read_options
+from protocol.program.process import open_files_max
 from tunnel_server.observing.strangers import by_stranger
 from tunnel_server.owners.names import KeptNames
 from tunnel_server.owners.ownership import Ownership
+from tunnel_server.owners.shares import Share
 from tunnel_server.owners.tokens import bearer_token, digest_of
 from tunnel_server.settings.config import ServerConfig
 from tunnel_server.tunnels.claim_gate import ClaimGate
 from tunnel_server.tunnels.parking import Parking
 from tunnel_server.tunnels.registry import Carrier, Registry
 from tunnel_server.tunnels.resumes import Resumes
+from tunnel_server.tunnels.stream_shares import StreamShares
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +50,17 @@ EXPECT_S: Final = LONGEST_SPAN_S + 5.0
 # It takes some milliseconds. Where names are kept for less than a day it is twice as often as one
 # is to be written down.
 SEE_NAMES_EVERY_S: Final = 3_600.0
+
+
+# Each session is a descriptor. A thousand are more clients than one process can serve.
+_SESSIONS_MAX: Final = 1024
+_SESSIONS_MIN: Final = 16
+_SESSIONS_SHARE: Final = 8  # of the descriptors
+
+
+def sessions_for(descriptors: int) -> int:
+    """The number of sessions that a process with so many descriptors may have."""
+    return max(_SESSIONS_MIN, min(_SESSIONS_MAX, descriptors // _SESSIONS_SHARE))
 
 
 class Login(NamedTuple):
@@ -82,6 +96,8 @@ class Directory:
         sessions: the live ones, those without a connection among them.
         resumes: which of them another connection may have.
         parking: requests that wait for a client to come back.
+        streams: the shares of visitors in the streams of each session.
+        clients: the shares of owners and addresses in the connections that carry sessions.
         gate: claims that wait while this server takes over from another, or gives way to it.
         draining: the server stops, takes nothing new, and closes a connection with its next answer.
     """
@@ -102,6 +118,8 @@ class Directory:
         self.sessions: dict[Session, Login] = {}
         self.resumes = Resumes()
         self.parking = Parking()
+        self.streams = StreamShares()
+        self.clients = Share(config.max_sessions or sessions_for(open_files_max()))
         self.gate = ClaimGate()
         self.draining = False
         self._ownership = ownership
@@ -156,10 +174,12 @@ class Directory:
         self.sessions.pop(session, None)
         self.gate.leave(session)
         self.resumes.remove(session)
+        self.streams.forget(session)
         self.release(session)
 
     def attached(self, session: Session) -> None:
         """A session has a connection again."""
+        self.resumes.attached(session)
         for name in self.registry.names_of(session):
             self.parking.release(name)
 

@@ -12,7 +12,7 @@ from typing import Final
 import trio
 
 from protocol.drivers.latch import Latch
-from tunnel_server.owners.shares import Share
+from tunnel_server.owners.shares import HeldShare
 
 # Each keeps a connection and what was read ahead of it, 32 KiB at most. A page of 300 modules that
 # is loaded in the gap comes by six connections of a browser.
@@ -24,16 +24,14 @@ class Waiter:
 
     Attributes:
         name: of its tunnel.
-        keys: by which it is counted.
         over: it need wait no more.
         refused: it was let go since others are waiting.
     """
 
-    __slots__ = ("_gate", "_scope", "keys", "name", "over", "refused")
+    __slots__ = ("_gate", "_scope", "name", "over", "refused")
 
-    def __init__(self, name: str, keys: tuple[str, ...]) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
-        self.keys = keys
         self.over = False
         self.refused = False
         self._gate = Latch()
@@ -71,18 +69,16 @@ class Parking:
     """
 
     def __init__(self) -> None:
-        self._share = Share(PARKED_MAX)
-        self._all: dict[Waiter, None] = {}
+        self._all: HeldShare[Waiter] = HeldShare(PARKED_MAX)
         self._of_name: dict[str, dict[Waiter, None]] = {}
-        self._of_key: dict[str, dict[Waiter, None]] = {}  # the longest parked first
 
     def __repr__(self) -> str:
-        return f"<Parking {self._share!r} for {len(self._of_name)} names>"
+        return f"<Parking {self._all!r} for {len(self._of_name)} names>"
 
     @property
     def count(self) -> int:
         """The number of those that are parked."""
-        return self._share.used
+        return len(self._all)
 
     def enter(self, name: str, *keys: str | None) -> Waiter:
         """Let a request of this name wait; it leaves by `leave`.
@@ -91,31 +87,19 @@ class Parking:
             name: of the tunnel.
             keys: by which it is counted. None is counted among all alone.
         """
-        while (longest := self._longest_too_heavy(keys)) is not None:
-            self._refuse(longest)
-        waiter = Waiter(name, tuple(key for key in keys if key is not None))
-        self._share.take(*waiter.keys)
-        self._all[waiter] = None
+        waiter = Waiter(name)
+        for longest in self._all.add(waiter, *keys):
+            self._forget(longest)
+            longest.refused = True
+            longest.end()
         self._of_name.setdefault(name, {})[waiter] = None
-        for key in waiter.keys:
-            self._of_key.setdefault(key, {})[waiter] = None
         return waiter
-
-    def _longest_too_heavy(self, keys: tuple[str | None, ...]) -> Waiter | None:
-        if self._share.has_room(*keys):
-            return None
-        heavy = self._share.too_heavy(*keys)
-        return next(iter(self._all if heavy is None else self._of_key[heavy]))
 
     def leave(self, waiter: Waiter) -> None:
         """The request waits no more, for whatever reason; nothing when that is known."""
-        if waiter not in self._all:
-            return
-        del self._all[waiter]
-        _take_out(self._of_name, waiter.name, waiter)
-        for key in waiter.keys:
-            _take_out(self._of_key, key, waiter)
-        self._share.give(*waiter.keys)
+        if waiter in self._all:
+            self._all.remove(waiter)
+            self._forget(waiter)
 
     def release(self, name: str) -> None:
         """Let the requests of this name look again."""
@@ -127,13 +111,8 @@ class Parking:
         for name in self._of_name:
             self.release(name)
 
-    def _refuse(self, waiter: Waiter) -> None:
-        self.leave(waiter)
-        waiter.refused = True
-        waiter.end()
-
-
-def _take_out(waiters_of: dict[str, dict[Waiter, None]], key: str, waiter: Waiter) -> None:
-    del waiters_of[key][waiter]
-    if not waiters_of[key]:
-        del waiters_of[key]
+    def _forget(self, waiter: Waiter) -> None:
+        waiters = self._of_name[waiter.name]
+        del waiters[waiter]
+        if not waiters:
+            del self._of_name[waiter.name]

@@ -57,6 +57,10 @@ class Carrier(Protocol):
         """Whether it takes one more request now."""
 
     @property
+    def streams_max(self) -> int:
+        """The number of streams that it takes at once."""
+
+    @property
     def batch_is_full(self) -> bool:
         """Whether a request should `wait_for_batch` before it begins."""
 

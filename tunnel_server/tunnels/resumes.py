@@ -17,9 +17,10 @@ from typing import Final
 
 from protocol.drivers.session import Session
 from protocol.mux.messages import Resume
+from tunnel_server.owners.shares import HeldShare
 
-# Sessions held without a connection, all together. Each may keep 16 MiB that were not acknowledged;
-# one whose client is idle keeps about 10 KiB.
+# Sessions held without a connection, shared between their owners. Each may keep 16 MiB that were
+# not acknowledged; one whose client is idle keeps about 10 KiB.
 HELD_MAX: Final = 1024
 
 # For a session without a name: another client has taken it, or its own client is stopping. Nobody
@@ -34,6 +35,7 @@ class _Entry:
 
     session: Session
     owner: str
+    address: str | None
     secret_hash: bytes
     attempt: int = -1
 
@@ -42,22 +44,46 @@ class _Entry:
 
 
 class Resumes:
-    """The sessions of one server that can be resumed, attached ones among them."""
+    """The sessions of one server that can be resumed, attached ones among them.
+
+    Those without a connection are counted for their owner, and for their client's address where
+    that is. One that is too much ends the longest held of the heaviest.
+    """
 
     def __init__(self) -> None:
         self._entries: dict[bytes, _Entry] = {}
         self._ids: dict[Session, bytes] = {}
+        self._held: HeldShare[Session] = HeldShare(HELD_MAX)
 
     def __repr__(self) -> str:
-        return f"<Resumes of {len(self._entries)} sessions, {len(self.held())} held>"
+        return f"<Resumes of {len(self._entries)} sessions, {len(self._held)} held>"
 
-    def add(self, session: Session, owner: str, session_id: bytes, secret: bytes) -> None:
-        """A new session; the secret is not kept."""
-        self._entries[session_id] = _Entry(session, owner, _hash(secret))
+    def add(
+        self,
+        session: Session,
+        owner: str,
+        session_id: bytes,
+        secret: bytes,
+        address: str | None = None,
+    ) -> None:
+        """A new session; the secret is not kept. With an address it is counted for that as well."""
+        self._entries[session_id] = _Entry(session, owner, address, _hash(secret))
         self._ids[session] = session_id
+
+    def hold(self, session: Session) -> None:
+        """A session has lost its connection, and waits for the next."""
+        entry = self._entries[self._ids[session]]
+        self._held.remove(session)  # it was lost, had another connection, and has lost that
+        for longest in self._held.add(session, entry.owner, entry.address):
+            longest.close("too many sessions wait for their clients")
+
+    def attached(self, session: Session) -> None:
+        """It has one again; nothing when it did not wait."""
+        self._held.remove(session)
 
     def remove(self, session: Session) -> None:
         """Nothing when it is not here."""
+        self._held.remove(session)
         session_id = self._ids.pop(session, None)
         if session_id is not None:
             del self._entries[session_id]
@@ -79,24 +105,21 @@ class Resumes:
 
     def held(self) -> list[Session]:
         """Those without a connection, the longest held first."""
-        waiting = [session for session in self._ids if session.detached_at is not None]
-        return sorted(waiting, key=lambda session: session.detached_at or 0.0)
+        return list(self._held)
 
     def sweep(self, now: float, named: Container[object]) -> None:
-        """Once a second: end what was held for its time, and the longest held beyond HELD_MAX.
+        """Once a second: end what was held for its time.
 
         Args:
             named: the sessions that hold a name.
         """
-        held = self.held()
-        for place, session in enumerate(held):
-            assert session.detached_at is not None
+        for session in self.held():
+            if session.detached_at is None:
+                continue  # it goes on, or has ended, just now
             longest_s = math.inf if session in named else NAMELESS_HOLD_S
             hold_s = min(session.hold_s, longest_s)
             if now - session.detached_at >= hold_s:
                 session.close(f"not resumed within {hold_s:g} s")
-            elif place < len(held) - HELD_MAX:
-                session.close("too many sessions wait for their clients")
 
 
 def _hash(secret: bytes) -> bytes:

@@ -2,13 +2,16 @@
 
 Each connection has a *place*. It is *pending* while the next bytes are the visitor's to send: a
 handshake, a request's head, more of its body, or the next request. That costs a visitor nothing, so
-two things are counted: all connections, and those of one address that are pending. One too many of
-these closes the one that has been pending for longest, and not the newest: a person who reloads a
-page must get in. Of all connections that is one of the newcomer's own address if it has any, so
-that a crowd of one address pays for itself; and where none is pending, the newcomer has to go.
+what is pending makes room: the longest pending of an address that has its share, and not the
+newest, since a person who reloads a page must get in. Where all places are taken that is one of the
+newcomer's own, or one whose request waits for its share, or whichever has been pending for longest;
+where none is, the newcomer has to go.
 
-Proxies that are trusted, and this machine, bring other people's connections: only all is counted
-there. Connections that carry a session have no place.
+What is under way never ends to make room. So requests that are served are a share of their own: one
+over it waits for another of its address to end, and is pending meanwhile.
+
+Proxies that are trusted, and this machine, bring other people's connections: what is known to be
+nobody's in particular is counted among all alone. Connections that carry a session have no place.
 
 Time limits alone would not do. They are for what is really slow; a thousand connections that say a
 byte now and then keep to all of them.
@@ -17,8 +20,10 @@ byte now and then keep to all of them.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
+
+from tunnel_server.owners.shares import RoomShare, Share
 
 # Descriptors that are no visitor's: sessions, listening sockets, files, the loop's own.
 _RESERVED_MIN: Final = 64
@@ -28,17 +33,17 @@ _RESERVED_SHARE: Final = 8  # of all; a thousand connections are served by a hun
 DEFAULT_MAX: Final = 16_384
 DEFAULT_MIN: Final = 64
 
-# A browser keeps six, and an office with many of them has one address; to close an idle one too
-# early costs it a handshake. A quarter of the streams that a session may have.
-PENDING_MAX: Final = 256
-_PENDING_SHARE: Final = 4  # no address may have more of all than this part
-
 NEWS_EVERY_S: Final = 60.0
 
 
-def connections_for(descriptors: int) -> int:
-    """Return how many connections a process with so many descriptors may have."""
-    reserved = max(_RESERVED_MIN, descriptors // _RESERVED_SHARE)
+def connections_for(descriptors: int, sessions: int = 0) -> int:
+    """The number of visitors' connections that a process with so many descriptors may have.
+
+    Args:
+        descriptors: of the process.
+        sessions: of clients, for which more than the usual share may be wanted.
+    """
+    reserved = max(_RESERVED_MIN, descriptors // _RESERVED_SHARE, sessions)
     return max(DEFAULT_MIN, min(DEFAULT_MAX, descriptors - reserved))
 
 
@@ -53,17 +58,22 @@ class Crowd:
     """
 
     def __init__(self, most: int) -> None:
-        self.most = most
-        self.most_pending = max(1, min(PENDING_MAX, most // _PENDING_SHARE))
-        self.count = 0
         self.closed = 0
+        self._places = Share(most)
+        self._served = RoomShare(most)
         self._pending: OrderedDict[Place, None] = OrderedDict()  # the longest first
         self._pending_of: dict[str, OrderedDict[Place, None]] = {}
+        self._over_share: OrderedDict[Place, None] = OrderedDict()  # pending, with a request
         self._told = 0
         self._told_at = 0.0
 
     def __repr__(self) -> str:
-        return f"<Crowd {self.count} of {self.most}, {len(self._pending)} pending>"
+        return f"<Crowd {self.count} of {self._places.most}, {len(self._pending)} pending>"
+
+    @property
+    def count(self) -> int:
+        """The number of connections."""
+        return self._places.used
 
     def enter(self, key: str | None, close: Callable[[], None]) -> Place | None:
         """A place for a new connection, which is pending; None: there is none, close it.
@@ -72,16 +82,25 @@ class Crowd:
             key: see `crowd_key`; None is not counted apart.
             close: closes the connection. It must neither raise nor block, nor use the crowd.
         """
-        if self.count >= self.most:
-            first = next(iter(self._pending_of.get(key or "", self._pending)), None)
-            if first is None:
-                self.closed += 1
-                return None
-            self._close(first)
+        if not self._places.has_room(key) and not self._make_room(key):
+            self.closed += 1
+            return None
         place = Place(self, key, close)
-        self.count += 1
+        self._places.take(key)
+        self._served.take(key)
         self.wait(place)
         return place
+
+    def _make_room(self, key: str | None) -> bool:
+        """Close one that is pending, if that has to be; whether there is a place."""
+        is_full = self.count >= self._places.most
+        queues: list[Mapping[Place, None]] = [self._pending_of.get(key or "", {})]
+        if is_full:
+            queues += [self._over_share, self._pending]
+        first = next((next(iter(queue)) for queue in queues if queue), None)
+        if first is not None:
+            self._close(first)
+        return first is not None or not is_full
 
     def news(self, now: float) -> str | None:
         """Return what to log, once a minute at most."""
@@ -91,10 +110,20 @@ class Crowd:
         return f"closed {count} connections that waited for longest: {self!r}"
 
     def move(self, place: Place, key: str | None) -> None:
-        """Count a connection elsewhere: a PROXY header has said where it is from."""
-        self.serve(place)
-        place.key = key
+        """Count a connection elsewhere: its request, or a PROXY header, has said whose it is."""
+        if place.gone or place.key == key:
+            return
+        is_pending = place in self._pending
         self.wait(place)
+        self._stop_waiting(place)
+        self._places.give(place.key)
+        if not self._places.has_room(key):
+            self._make_room(key)
+        self._places.take(key)
+        place.key = key
+        self._served.take(key)
+        if is_pending:
+            self.wait(place)
 
     # --- what places call ---
 
@@ -102,30 +131,49 @@ class Crowd:
         """See Place."""
         if place.gone or place in self._pending:
             return
+        self._served.give(place.key)
         self._pending[place] = None
         if place.key is not None:
-            own = self._pending_of.setdefault(place.key, OrderedDict())
-            own[place] = None
-            if len(own) > self.most_pending:
-                self._close(next(iter(own)))
+            self._pending_of.setdefault(place.key, OrderedDict())[place] = None
 
     def serve(self, place: Place) -> None:
         """See Place."""
-        if place not in self._pending:
-            return
+        if place in self._pending:
+            self._stop_waiting(place)
+            self._served.take(place.key)
+
+    def is_over_share(self, place: Place) -> bool:
+        """See Place."""
+        return not place.gone and self._served.is_over(place.key)
+
+    async def wait_for_share(self, place: Place) -> bool:
+        """See Place."""
+        self.wait(place)
+        self._over_share[place] = None
+        try:
+            has_room = await self._served.wait_for_room(place.key)
+        finally:
+            self._over_share.pop(place, None)
+        if has_room:
+            self.serve(place)
+        return has_room
+
+    def leave(self, place: Place) -> None:
+        """See Place."""
+        if not place.gone:
+            self.wait(place)
+            self._stop_waiting(place)
+            self._over_share.pop(place, None)
+            place.gone = True
+            self._places.give(place.key)
+
+    def _stop_waiting(self, place: Place) -> None:
         del self._pending[place]
         if place.key is not None:
             own = self._pending_of[place.key]
             del own[place]
             if not own:
                 del self._pending_of[place.key]
-
-    def leave(self, place: Place) -> None:
-        """See Place."""
-        if not place.gone:
-            place.gone = True
-            self.count -= 1
-            self.serve(place)
 
     def _close(self, place: Place) -> None:
         self.leave(place)
@@ -160,6 +208,22 @@ class Place:
     def serve(self) -> None:
         """It is pending no more: the next bytes are ours to send."""
         self._crowd.serve(self)
+
+    @property
+    def over_share(self) -> bool:
+        """Whether its address has as many requests under way as it may without this one."""
+        return self._crowd.is_over_share(self)
+
+    async def wait_for_share(self) -> bool:
+        """Wait until one of its address has ended; whether that was within WAIT_S.
+
+        It is pending meanwhile, and stays so where none has ended.
+        """
+        return await self._crowd.wait_for_share(self)
+
+    def move(self, key: str | None) -> None:
+        """It is another visitor's from now on, who has sent a request by the same proxy."""
+        self._crowd.move(self, key)
 
     def leave(self) -> None:
         """The connection has ended, or is no visitor's; nothing when that is known."""

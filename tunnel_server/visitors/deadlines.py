@@ -15,16 +15,17 @@ class Deadlines:
         place: the connection's in the crowd, which counts those that wait for their visitor.
 
     Attributes:
+        place: see the argument.
         write: until when the visitor must have taken some of what is being sent.
     """
 
-    __slots__ = ("_place", "_read", "_swept_at", "write")
+    __slots__ = ("_read", "_swept_at", "place", "write")
 
     def __init__(self, now: float, place: Place | None = None) -> None:
         self.write = math.inf
         self._read = math.inf
         self._swept_at = now
-        self._place = place
+        self.place = place
 
     def __repr__(self) -> str:
         return f"<Deadlines read {self._read:g} write {self.write:g}>"
@@ -37,11 +38,11 @@ class Deadlines:
     @read.setter
     def read(self, deadline: float) -> None:
         self._read = deadline
-        if self._place is not None:
+        if self.place is not None:
             if deadline < math.inf:
-                self._place.wait()
+                self.place.wait()
             else:
-                self._place.serve()
+                self.place.serve()
 
     def sweep(self, now: float, *, stand_still: bool) -> None:
         """Note that it is now; deadlines that stand still have moved on as far."""
@@ -52,5 +53,5 @@ class Deadlines:
 
     def leave_crowd(self) -> None:
         """The connection is no visitor's any more."""
-        if self._place is not None:
-            self._place.leave()
+        if self.place is not None:
+            self.place.leave()

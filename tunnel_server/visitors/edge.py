@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import resource
 from typing import Protocol
 
+from protocol.program.process import open_files_max
 from tunnel_server.tunnels.directory import Directory
 from tunnel_server.visitors.crowd import Crowd, connections_for
 
@@ -47,12 +47,10 @@ class Edge:
         self.port = port
         self.public_url = self.config.public_url_for("", port)
         self.connections: set[Swept] = set()
-        self.crowd = Crowd(self.config.max_connections or connections_for(_open_files_max()))
+        sessions = directory.clients.most
+        self.crowd = Crowd(
+            self.config.max_connections or connections_for(open_files_max(), sessions)
+        )
 
     def __repr__(self) -> str:
         return f"<Edge {len(self.connections)} connections {self.directory!r}>"
-
-
-def _open_files_max() -> int:
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return 1 << 30 if soft == resource.RLIM_INFINITY else soft

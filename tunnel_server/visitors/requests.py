@@ -20,7 +20,7 @@ from protocol.http.heads import HeadBuffer, RequestHead, parse_request
 from protocol.http.read_size import ReadSize
 from protocol.names import APEX
 from tunnel_server.answers.refusal import Refusal, offline
-from tunnel_server.observing.strangers import crowd_key
+from tunnel_server.owners.shares import WAIT_S, RoomShare
 from tunnel_server.tunnels.control import ControlEndpoint
 from tunnel_server.tunnels.directory import Directory, Login
 from tunnel_server.tunnels.parking import Waiter
@@ -31,7 +31,7 @@ from tunnel_server.visitors.phases import Phase
 from tunnel_server.visitors.routing import is_control, name_of, open_stream, wait_for_batch
 from tunnel_server.visitors.service import service_answer
 from tunnel_server.visitors.tap import Tap, log as tap_log
-from tunnel_server.visitors.visitor import visitor_of
+from tunnel_server.visitors.visitor import Visitor, visitor_of
 
 HEAD_TIMEOUT_S: Final = 30.0  # from its first byte
 BODY_TIMEOUT_S: Final = 300.0  # without a byte of a body that the visitor is to send
@@ -62,6 +62,11 @@ def missing(directory: Directory, name: str) -> Refusal:
     return offline(datetime.fromtimestamp(left_at, UTC), datetime.now(UTC))
 
 
+def _over_share(of: str) -> Refusal:
+    text = f"Your address has its share of what {of} serves at once, and none of it has ended in"
+    return Refusal("overloaded", f"{text} {WAIT_S:g} s.")
+
+
 class RequestReader:
     """Reads one connection's requests, one after the other, and begins an exchange for each."""
 
@@ -70,6 +75,8 @@ class RequestReader:
         self._control = control
         self._buffer = HeadBuffer()
         self._counts = tap_log.isEnabledFor(logging.DEBUG)
+        self._visitor: Visitor | None = None  # of every request, unless a proxy brings them
+        self._stream_of: tuple[RoomShare, str | None] | None = None  # what is taken
 
     def __repr__(self) -> str:
         return f"<RequestReader {self._buffer!r} of {self._connection!r}>"
@@ -80,8 +87,11 @@ class RequestReader:
         Raises:
             VisitorGone: the connection broke.
         """
-        with self._connection.reading:
-            await self._read_requests()
+        try:
+            with self._connection.reading:
+                await self._read_requests()
+        finally:
+            self._give_stream()
         if self._connection.phase in (Phase.EXPIRED, Phase.LATE):
             await self._give_up_waiting()
         if not self._connection.is_control:
@@ -125,11 +135,10 @@ class RequestReader:
             exchange.tap = tap
         return exchange
 
-    async def _serve_session(self, login: Login, head: RequestHead) -> None:
+    async def _serve_session(self, login: Login, head: RequestHead, address: str) -> None:
         connection = self._connection
         connection.become_control()
         behind = self._buffer.take_rest()
-        address = self._address_of(head)
         await self._control.serve(address, connection.stream, login, head, behind)
 
     # --- heads ---
@@ -179,46 +188,66 @@ class RequestReader:
 
     async def _begin(self, head: RequestHead) -> Exchange | None:
         """Begin what the request asks for, or settle its answer; None: a session was served."""
+        visitor = self._whose(head)
+        if not await self._has_place():
+            return Exchange(head, answer=_over_share("this server"), last=True)
         name = name_of(self._connection.edge, head)
         if name is None:
             return Exchange(head, answer=Refusal("unknown-host"))
         if name == APEX:
-            return await self._serve_apex(head)
-        found: Tunnel | Exchange | Refusal = await self._admission(name, self._visitor(head))
+            return await self._serve_apex(head, visitor)
+        found: Tunnel | Exchange | Refusal = await self._admission(name, visitor.key)
         if isinstance(found, Tunnel):
-            found = self._open(head, found)
+            found = self._open(head, found, visitor)
         return found if isinstance(found, Exchange) else Exchange(head, name=name, answer=found)
 
-    async def _serve_apex(self, head: RequestHead) -> Exchange | None:
+    async def _serve_apex(self, head: RequestHead, visitor: Visitor) -> Exchange | None:
         """Serve what is the service's own: a session, then None, or an answer."""
         connection = self._connection
         if not is_control(head):
             return Exchange(head, answer=service_answer(connection.edge, head))
-        login = self._control.check(self._address_of(head), head)
+        login = self._control.check(visitor.address, head)
         if isinstance(login, Refusal):
             return Exchange(head, answer=login, last=True)
-        await self._serve_session(login, head)
+        await self._serve_session(login, head, visitor.address)
         return None
 
-    def _address_of(self, head: RequestHead) -> str:
-        """The visitor's, or that of a proxy which names none."""
+    def _whose(self, head: RequestHead) -> Visitor:
+        """The visitor of a request; the connection's place is that visitor's from now on."""
         connection = self._connection
+        if self._visitor is not None:
+            return self._visitor
         visitor = visitor_of(connection.edge.config, connection.source, head.fields)
-        return visitor or connection.source.address
+        if not connection.source.trusted:
+            self._visitor = visitor  # no field says anything
+        if connection.deadlines.place is not None:
+            connection.deadlines.place.move(visitor.key)
+        return visitor
 
-    def _visitor(self, head: RequestHead) -> str | None:
-        """The key by which the visitor's requests are counted."""
-        connection = self._connection
-        visitor = visitor_of(connection.edge.config, connection.source, head.fields)
-        return None if visitor is None else crowd_key(visitor)
+    async def _has_place(self) -> bool:
+        """Whether the visitor may have one more request under way, now or in a moment."""
+        place = self._connection.deadlines.place
+        return place is None or not place.over_share or await place.wait_for_share()
 
-    def _open(self, head: RequestHead, tunnel: Tunnel) -> Exchange | Refusal:
+    def _open(self, head: RequestHead, tunnel: Tunnel, visitor: Visitor) -> Exchange | Refusal:
+        directory = self._connection.edge.directory
         try:
-            return open_stream(self._connection, head, tunnel)
+            exchange = open_stream(self._connection, head, tunnel, visitor)
         except SessionClosed:
-            directory = self._connection.edge.directory
             directory.release(tunnel.carrier)  # it is just closing its connection
             return missing(directory, tunnel.name)
+        if isinstance(exchange, Exchange):
+            share = directory.streams.of(tunnel.carrier)
+            share.take(visitor.key)
+            self._stream_of = share, visitor.key
+            exchange.on_over = self._give_stream
+        return exchange
+
+    def _give_stream(self) -> None:
+        if self._stream_of is not None:
+            share, key = self._stream_of
+            self._stream_of = None
+            share.give(key)
 
     async def _admission(self, name: str, visitor: str | None) -> Tunnel | Refusal:
         """Wait until a request for this name may begin, or may not.
@@ -226,9 +255,18 @@ class RequestReader:
         It is asked anew after each wait: the name may have changed hands meanwhile.
         """
         directory = self._connection.edge.directory
+        has_waited = False
         while True:
             await wait_for_batch(directory, name)
             admitted = admission(directory, name)
+            if isinstance(admitted, Tunnel):
+                share = directory.streams.of(admitted.carrier)
+                if share.is_open(visitor) or (has_waited and share.has_room(visitor)):
+                    return admitted
+                if has_waited or not await share.wait_for_room(visitor):
+                    return _over_share("this tunnel")
+                has_waited = True
+                continue  # its name may have changed hands
             if admitted is not None:
                 return admitted
             if not await self._park(name, visitor):

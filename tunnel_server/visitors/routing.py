@@ -17,7 +17,7 @@ from tunnel_server.tunnels.registry import Tunnel
 from tunnel_server.visitors.connection import Connection
 from tunnel_server.visitors.edge import Edge
 from tunnel_server.visitors.exchange import Exchange
-from tunnel_server.visitors.visitor import visitor_of
+from tunnel_server.visitors.visitor import Visitor
 
 _TE_TRAILERS: Final = (b"TE", b"trailers")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -34,19 +34,22 @@ def is_control(head: RequestHead) -> bool:
     return head.target.partition(b"?")[0] == _CONTROL
 
 
-def open_stream(connection: Connection, head: RequestHead, tunnel: Tunnel) -> Exchange | Refusal:
+def open_stream(
+    connection: Connection, head: RequestHead, tunnel: Tunnel, visitor: Visitor
+) -> Exchange | Refusal:
     """Open a stream for a request, right after it was admitted.
 
     Args:
         connection: the visitor's.
         head: the request.
         tunnel: where it goes.
+        visitor: whose it is.
 
     Raises:
         SessionClosed: what carries the tunnel is gone.
     """
     try:
-        opened = _opening(connection, head, tunnel.claim)
+        opened = _opening(connection, head, tunnel.claim, visitor.address)
         stream = tunnel.carrier.open(opened, connection.answer_ready)
     except HttpError as error:
         return Refusal(error.code, str(error))
@@ -66,9 +69,8 @@ async def wait_for_batch(directory: Directory, name: str) -> None:
         await tunnel.carrier.wait_for_batch()
 
 
-def _opening(connection: Connection, head: RequestHead, claim: int) -> Open:
+def _opening(connection: Connection, head: RequestHead, claim: int, visitor: str) -> Open:
     address, trusted, _ = connection.source
-    visitor = visitor_of(connection.edge.config, connection.source, head.fields)
     fields = end_to_end(head.fields)
     scheme, host, port = _public_origin(connection, head, trusted)
     fields = with_forwarding(
@@ -91,7 +93,7 @@ def _opening(connection: Connection, head: RequestHead, claim: int) -> Open:
         head.body,
         scheme,
         host,
-        visitor or address,
+        visitor,
         0,
     )
 

@@ -76,7 +76,7 @@ async def _serve_at(
             await trio.aclose_forcefully(stream)
             return
         if edge.config.proxy_protocol and not edge.config.trusts(source.address):
-            edge.crowd.move(place, crowd_key(source.address))
+            place.move(crowd_key(source.address))
         if tls is None:
             below: trio.abc.Stream = TcpStream(stream)
         else:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 from ipaddress import IPv6Address, ip_address
-from typing import Final
+from typing import Final, NamedTuple
 
 from protocol.http.fields import Fields, elements, values_of
+from tunnel_server.observing.strangers import crowd_key
 from tunnel_server.settings.config import ServerConfig
 from tunnel_server.visitors.connection import Source
 from tunnel_server.visitors.proxy_protocol import ProxyHeader
@@ -40,14 +41,34 @@ def source_of(config: ServerConfig, peer: str, header: ProxyHeader | None) -> So
     return Source(header.address, config.trusts(header.address))
 
 
-def visitor_of(config: ServerConfig, source: Source, fields: Fields) -> str | None:
-    """The address of the visitor; None: nobody in particular.
+class Visitor(NamedTuple):
+    """The visitor that a request is of.
+
+    Attributes:
+        address: of the visitor, or of the proxy where that names none.
+        key: by which it is counted; None: among all alone.
+    """
+
+    address: str
+    key: str | None
+
+
+def visitor_of(config: ServerConfig, source: Source, fields: Fields) -> Visitor:
+    """The visitor that has sent a request.
 
     Args:
         config: says which proxies are trusted.
         source: the other side of the connection, by its socket or its PROXY header.
         fields: of the request.
     """
+    address = _address_of_visitor(config, source, fields)
+    if address is None:
+        return Visitor(source.address, None)
+    return Visitor(address, crowd_key(address))
+
+
+def _address_of_visitor(config: ServerConfig, source: Source, fields: Fields) -> str | None:
+    """The address of the visitor; None: nobody in particular."""
     if not source.trusted:
         # A trusted one here names nobody, and does not see what passes.
         is_proxy = bool(config.trusted_proxies) and config.trusts(source.address)

@@ -67,6 +67,8 @@ def test_tokens_are_in_the_state_folder_or_where_the_flag_says() -> None:
         ({"tls_key": Path("k")}, "--tls-cert: is needed beside --tls-key"),
         ({"proxy_protocol": True}, "--trusted-proxies: is needed beside --proxy-protocol"),
         ({"max_connections": 0}, "--max-connections: takes a whole number, 1 to 1,000,000"),
+        ({"max_sessions": 0}, "--max-sessions: takes a whole number, 1 to 100,000"),
+        ({"max_sessions": 100_001}, "--max-sessions: takes a whole number"),
         ({"max_connections": 1_000_001}, "--max-connections: takes a whole number"),
         ({"drain_timeout_s": -0.1}, "--drain-timeout: takes seconds, 0 to 86400"),
         ({"drain_timeout_s": MAX_DRAIN_TIMEOUT_S + 1}, "--drain-timeout: takes seconds"),

@@ -29,10 +29,11 @@ from tests.tunnel_server.control_client import (
     welcomed,
 )
 from tunnel_server.owners.auth_file import add_token
+from tunnel_server.owners.shares import HeldShare
 from tunnel_server.owners.tokens import make_token
 from tunnel_server.tunnels.directory import EXPECT_S
 from tunnel_server.tunnels.parking import PARKED_MAX
-from tunnel_server.tunnels.resumes import HELD_MAX, NAMELESS_HOLD_S
+from tunnel_server.tunnels.resumes import NAMELESS_HOLD_S
 from tunnel_server.tunnels.totals import totals
 from tunnel_server.visitors.connection import IDLE_TIMEOUT_S
 
@@ -245,19 +246,18 @@ async def test_a_client_that_closes_its_websocket_is_not_waited_for(world: World
 
 
 async def test_of_too_many_held_sessions_the_longest_held_ends(
-    world: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+    world: World, autojump_clock: MockClock
 ) -> None:
-    assert HELD_MAX == 1024
-    monkeypatch.setattr("tunnel_server.tunnels.resumes.HELD_MAX", 2)
-    for name in ("one", "two", "three"):
+    world.directory.resumes._held = HeldShare(4)
+    names = ("one", "two", "three", "four")
+    for name in names:
         client = await connected(world, BEARER)
         await claim(client, APP._replace(name=name))
         await client.stream.aclose()
         await client.done.wait()
         await trio.sleep(0.1)
-    await trio.sleep(1)
-    held = [name for name in ("one", "two", "three") if world.directory.registry.find(name)]
-    assert held == ["two", "three"]
+    held = [name for name in names if world.directory.registry.find(name)]
+    assert held == ["two", "three", "four"]
 
 
 async def test_a_server_that_stops_holds_nothing(world: World) -> None:

@@ -62,11 +62,11 @@ def test_a_release_is_for_those_of_its_name() -> None:
     parking.release_all()
     assert other.over
     parking.leave(other)
-    assert repr(parking) == "<Parking <Share 0 of 1024, 0 keys> for 0 names>"
+    assert repr(parking) == "<Parking <HeldShare <Share 0 of 1024, 0 keys>> for 0 names>"
 
 
 async def test_an_end_lets_a_waiting_task_go_on_and_cancels_a_read() -> None:
-    waiter = Waiter("app", ())
+    waiter = Waiter("app")
     assert repr(waiter) == "<Waiter for app, waiting>"
     done: list[str] = []
 

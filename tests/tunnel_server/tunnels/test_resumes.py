@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from protocol.drivers.session import Session
@@ -16,12 +18,20 @@ LOST_AT = 1_000_000.0
 TICK_S = 1 / 1024  # exact in a float of that size
 
 
-def held(resumes: Resumes, number: int = 1, lost_at: float = LOST_AT) -> Session:
-    """A session of alice's whose connection was lost."""
+def held(
+    resumes: Resumes,
+    number: int = 1,
+    lost_at: float = LOST_AT,
+    owner: str = "alice",
+    address: str | None = None,
+) -> Session:
+    """A session, of alice's, whose connection was lost."""
     core = Core(is_server=True, heartbeat=Heartbeat(15, 30), now=lost_at)
     session = Session(core, MemoryTransport(1), hold_s=HOLD_S)
     session.detached_at = lost_at
-    resumes.add(session, "alice", number.to_bytes(16, "big"), bytes(32))
+    resumes.add(session, owner, number.to_bytes(16, "big"), bytes(32), address)
+    session.on_closed = partial(resumes.remove, session)
+    resumes.hold(session)
     return session
 
 
@@ -67,16 +77,55 @@ async def test_a_session_that_has_a_connection_never_ends_here() -> None:
     assert why_ended(session) is None
 
 
-async def test_so_many_are_held_and_of_one_more_the_longest_held_ends(
+def full(monkeypatch: pytest.MonkeyPatch, most: int) -> Resumes:
+    assert HELD_MAX == 1024
+    monkeypatch.setattr(resumes_module, "HELD_MAX", most)
+    return Resumes()
+
+
+FULL = "too many sessions wait for their clients"
+
+
+async def test_of_an_owner_so_many_are_held_and_of_one_more_the_longest_held_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert HELD_MAX == 1024
-    monkeypatch.setattr(resumes_module, "HELD_MAX", 2)
-    resumes = Resumes()
-    newest, oldest = held(resumes, 1, LOST_AT + 2), held(resumes, 2, LOST_AT)
-    resumes.sweep(LOST_AT + 3, {newest, oldest})
-    assert (newest.closed_reason, oldest.closed_reason) == (None, None)
-    between = held(resumes, 3, LOST_AT + 1)
-    resumes.sweep(LOST_AT + 3, {newest, oldest, between})
-    assert why_ended(oldest) == "too many sessions wait for their clients"
-    assert (newest.closed_reason, between.closed_reason) == (None, None)
+    resumes = full(monkeypatch, 8)
+    own = [held(resumes, number) for number in range(6)]
+    assert [why_ended(session) for session in own] == [None] * 6
+    newest = held(resumes, 7)
+    assert [why_ended(session) for session in own] == [FULL, *[None] * 5]
+    assert why_ended(newest) is None
+    assert len(resumes.held()) == 6
+
+
+async def test_another_owners_are_held_beside_them_and_where_all_are_the_heaviest_pays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    resumes = full(monkeypatch, 8)
+    own = [held(resumes, number) for number in range(6)]
+    others = [held(resumes, 10 + number, owner=f"o{number}") for number in range(3)]
+    assert [why_ended(session) for session in others] == [None] * 3
+    assert [why_ended(session) for session in own] == [FULL, *[None] * 5]
+
+
+async def test_owners_that_cost_nothing_are_counted_by_their_address(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    resumes = full(monkeypatch, 8)
+    first = held(resumes, 0, owner="key:0", address="192.0.2.1/32")
+    for number in range(1, 7):
+        held(resumes, number, owner=f"key:{number}", address="192.0.2.1/32")
+    assert why_ended(first) == FULL
+    assert why_ended(held(resumes, 8, owner="key:8", address="192.0.2.2/32")) is None
+
+
+async def test_one_that_has_a_connection_again_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    resumes = full(monkeypatch, 4)
+    first = held(resumes, 1)
+    first.detached_at = None
+    resumes.attached(first)
+    resumes.attached(first)
+    assert resumes.held() == []
+    for number in range(2, 6):
+        held(resumes, number)
+    assert why_ended(first) is None

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import pytest
+import trio
 from hypothesis import given, strategies as st
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tunnel_server.observing.strangers import crowd_key
+from tunnel_server.owners.shares import WAIT_S
 from tunnel_server.visitors.crowd import (
     DEFAULT_MAX,
     DEFAULT_MIN,
     NEWS_EVERY_S,
-    PENDING_MAX,
     Crowd,
     Place,
     connections_for,
@@ -35,21 +37,20 @@ class People:
 # --- who has to go -------------------------------------------------------------------------------
 
 
-def test_of_an_address_as_many_may_be_pending_as_there_may_and_one_more_closes_the_first() -> None:
+def test_an_address_has_its_share_of_the_places_and_one_more_closes_its_longest_pending() -> None:
     people = People(64)
-    assert people.crowd.most_pending == 16
-    for number in range(16):
+    for number in range(48):
         people.enter(f"{number}")
     assert people.closed == []
     assert people.enter("one more") is not None
     assert people.closed == ["0"]
     assert people.enter("of another address", "b") is not None
     assert people.closed == ["0"]
-    assert people.crowd.count == 17
+    assert people.crowd.count == 49
 
 
 def test_one_that_is_pending_once_more_is_the_last_to_go() -> None:
-    people = People(12)
+    people = People(4)
     first, second = people.enter("first"), people.enter("second")
     assert first is not None
     assert second is not None
@@ -61,7 +62,7 @@ def test_one_that_is_pending_once_more_is_the_last_to_go() -> None:
 
 
 def test_one_that_is_pending_already_keeps_its_turn() -> None:
-    people = People(12)
+    people = People(4)
     first = people.enter("first")
     people.enter("second")
     assert first is not None
@@ -71,13 +72,14 @@ def test_one_that_is_pending_already_keeps_its_turn() -> None:
     assert people.closed == ["first"]
 
 
-def test_one_that_is_served_is_not_counted_until_it_is_pending() -> None:
-    people = People(12)
-    served = [people.serve(f"{number}") for number in range(5)]
+def test_one_that_is_served_makes_no_room() -> None:
+    people = People(4)
+    served = [people.serve(f"{number}") for number in range(3)]
+    assert people.enter("over its share") is not None  # there is a place; its request will wait
     assert people.closed == []
-    for place in served:
-        place.wait()
-    assert people.closed == ["0", "1"]
+    served[0].wait()
+    assert people.enter("of another", "b") is not None
+    assert people.closed == ["over its share"]  # the longest pending
 
 
 def test_proxies_and_this_machine_are_not_counted_apart() -> None:
@@ -85,6 +87,8 @@ def test_proxies_and_this_machine_are_not_counted_apart() -> None:
     for number in range(12):
         assert people.enter(f"{number}", None) is not None
     assert people.closed == []
+    assert people.enter("one more", None) is not None
+    assert people.closed == ["0"]
 
 
 def test_of_all_as_many_come_in_as_may_and_then_the_first_that_is_pending_goes() -> None:
@@ -105,6 +109,8 @@ def test_an_address_pays_for_itself_when_all_places_are_taken() -> None:
         people.serve(f"{number}") if number < 6 else people.enter("own")
     people.enter("one more")
     assert people.closed == ["own"]
+    people.enter("of another address", "c")
+    assert people.closed == ["own", "somebody"]
 
 
 def test_where_none_is_pending_the_newcomer_has_to_go() -> None:
@@ -119,7 +125,7 @@ def test_where_none_is_pending_the_newcomer_has_to_go() -> None:
 
 
 def test_who_left_or_was_closed_is_counted_once() -> None:
-    people = People(4)
+    people = People(1)
     first = people.enter("first")
     people.enter("second")
     assert first is not None
@@ -131,13 +137,82 @@ def test_who_left_or_was_closed_is_counted_once() -> None:
     assert people.crowd.count == 1
 
 
-def test_whose_connection_it_is_may_turn_out_later() -> None:
+def test_whose_connection_it_is_may_turn_out_later_and_change_with_each_request() -> None:
     people = People(8)
-    for number in range(3):
-        place = people.enter(f"{number}", None)
-        assert place is not None
-        people.crowd.move(place, "a")
-    assert people.closed == ["0"]
+    places = [people.serve(f"{number}", None) for number in range(3)]
+    for place in places:
+        place.move("a")
+    assert (people.crowd._served.of("a"), people.crowd._places.of("a")) == (3, 3)
+    places[0].wait()
+    places[0].move("b")
+    assert (people.crowd._served.of("a"), people.crowd._places.of("b")) == (2, 1)
+    places[0].serve()
+    assert people.crowd._served.of("b") == 1
+    places[1].move(None)
+    for place in places:
+        place.leave()
+        place.move("c")
+    assert repr(people.crowd._served) == "<RoomShare 0 of 8, 0 keys>"
+    assert repr(people.crowd._places) == "<Share 0 of 8, 0 keys>"
+
+
+# --- requests over their share -------------------------------------------------------------------
+
+
+async def test_a_request_over_its_share_waits_for_one_of_its_own_and_is_then_served(
+    autojump_clock: MockClock,
+) -> None:
+    people = People(8)
+    served = [people.serve(f"{number}") for number in range(6)]
+    assert not any(place.over_share for place in served)
+    over = people.serve("over")
+    assert over.over_share
+    async with trio.open_nursery() as nursery:
+
+        async def wait() -> None:
+            assert await over.wait_for_share()
+
+        nursery.start_soon(wait)
+        await wait_all_tasks_blocked()
+        assert over in people.crowd._pending
+        other = people.serve("of another", "b")
+        assert not other.over_share
+        other.wait()  # which is none of its own
+        await wait_all_tasks_blocked()
+        assert over in people.crowd._pending
+        served[0].wait()
+    assert over not in people.crowd._pending
+    assert people.crowd._served.of("a") == 6
+
+
+async def test_after_two_seconds_it_has_waited_for_nothing(autojump_clock: MockClock) -> None:
+    people = People(8)
+    for number in range(6):
+        people.serve(f"{number}")
+    over = people.serve("over")
+    began = trio.current_time()
+    assert not await over.wait_for_share()
+    assert trio.current_time() - began == pytest.approx(WAIT_S)
+    assert over in people.crowd._pending
+    assert not people.crowd._over_share
+
+
+async def test_one_that_waits_for_its_share_goes_first_where_all_places_are_taken(
+    autojump_clock: MockClock,
+) -> None:
+    people = People(8)
+    people.enter("idle", "b")
+    for number in range(6):
+        people.serve(f"{number}")
+    over = people.serve("over")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(over.wait_for_share)
+        await wait_all_tasks_blocked()
+        assert people.enter("newcomer", "c") is not None
+        nursery.cancel_scope.cancel()  # as its connection's scope would be
+    assert people.closed == ["over"]
+    assert over.gone
+    assert not people.crowd._over_share
 
 
 steps = st.tuples(
@@ -162,7 +237,8 @@ def test_neither_bound_is_ever_passed(most: int, steps: list[tuple[str, int, str
         crowd = people.crowd
         assert set(crowd._pending) <= set(there)
         pending_of = {key: set(own) for key, own in crowd._pending_of.items()}
-        assert all(0 < len(own) <= crowd.most_pending for own in pending_of.values())
+        assert all(pending_of.values())
+        assert crowd._served.used == len(set(there) - set(crowd._pending))
         assert {p for own in pending_of.values() for p in own} == {
             place for place in crowd._pending if place.key is not None
         }
@@ -187,23 +263,23 @@ def test_connections_leave_descriptors_for_the_rest(descriptors: int, connection
     assert connections_for(descriptors) == connections
 
 
-@pytest.mark.parametrize(("most", "pending"), [(1, 1), (7, 1), (1024, 256), (16_384, PENDING_MAX)])
-def test_an_address_may_have_a_quarter_and_256_at_most(most: int, pending: int) -> None:
-    assert Crowd(most).most_pending == pending
+def test_sessions_that_somebody_asks_for_are_left_descriptors_too() -> None:
+    assert connections_for(1024, 128) == 896
+    assert connections_for(1024, 500) == 524
 
 
 @pytest.mark.parametrize(
     ("address", "key"),
     [
-        ("192.0.2.1", "192.0.2.1"),
-        ("::ffff:192.0.2.1", "192.0.2.1"),
-        ("2001:db8:1:2:3:4:5:6", "2001:0db8:0001:0002"),
-        ("2001:db8:1:2::1", "2001:0db8:0001:0002"),
-        ("fe80::1%eth0", "fe80:0000:0000:0000"),
+        ("192.0.2.1", "192.0.2.1/32"),
+        ("::ffff:192.0.2.1", "192.0.2.1/32"),
+        ("2001:db8:1:2:3:4:5:6", "2001:0db8:0001:0002::/64"),
+        ("2001:db8:1:2::1", "2001:0db8:0001:0002::/64"),
+        ("fe80::1%eth0", "fe80:0000:0000:0000::/64"),
         ("127.0.0.1", None),
         ("127.9.9.9", None),
         ("::1", None),
-        ("unknown", "unknown"),
+        ("unknown", "unknown/"),
     ],
 )
 def test_a_network_of_64_bits_is_one_address(address: str, key: str | None) -> None:

@@ -317,6 +317,7 @@ class Elsewhere:
         self.log = SessionLog(logging.getLogger(__name__), b"elsewhere")
         self.away = False
         self.has_room = has_room
+        self.streams_max = 4
         self.batch_is_full = True
         self.paced = 0
         self.opened: list[Open] = []

@@ -26,7 +26,7 @@ BODY_MISSING = b"POST / HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: 9\r\n
 
 
 class Crowded:
-    """A server of which one address may have two pending connections."""
+    """A server with few places."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -79,13 +79,13 @@ async def crowded(most: int = 8, app: Any = hello) -> AsyncIterator[Crowded]:
 async def test_too_many_heads_of_one_address_close_the_one_that_waited_longest(
     sent: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with crowded() as server:
+    async with crowded(5) as server:
         other = await server.visit(OTHER, FIRST_HALF)
-        first, second = [await server.visit(SLOW, sent) for _ in range(2)]
+        first, second, third = [await server.visit(SLOW, sent) for _ in range(3)]
         assert not await is_closed(first)
-        third = await server.visit(SLOW, sent)
+        fourth = await server.visit(SLOW, sent)
         assert await is_closed(first)
-        for stream in (second, third):
+        for stream in (second, third, fourth):
             await server.is_served(stream, SECOND_HALF if sent else get())
         await server.is_served(other, SECOND_HALF)
         await server.visit(OTHER)
@@ -94,24 +94,24 @@ async def test_too_many_heads_of_one_address_close_the_one_that_waited_longest(
 
 
 async def test_between_two_requests_a_connection_is_among_them() -> None:
-    async with crowded() as server:
+    async with crowded(4) as server:
         idle = await server.visit()
         await server.is_served(idle, get())
         await wait_all_tasks_blocked(0.01)
-        for _ in range(2):
+        for _ in range(3):
             await server.visit()
         assert await is_closed(idle)
 
 
 async def test_bodies_that_are_missing_are_among_them_and_the_app_is_told() -> None:
-    async with crowded(app=takes_a_body) as server:
-        first, second, _ = [await server.visit(SLOW, BODY_MISSING) for _ in range(3)]
+    async with crowded(4, app=takes_a_body) as server:
+        first, second, *_ = [await server.visit(SLOW, BODY_MISSING) for _ in range(4)]
         assert await is_closed(first)
         await second.send_all(b"nine more")
         assert await received(second, len(HELLO)) == HELLO
         await wait_all_tasks_blocked(0.01)
         session = next(iter(server.world.directory.sessions))
-        assert len(session.core.streams) == 1
+        assert len(session.core.streams) == 2
 
 
 async def takes_a_body(stream: Any) -> None:
@@ -130,6 +130,58 @@ async def test_one_that_gets_an_answer_is_not_pending() -> None:
 async def answers_never(stream: Any) -> None:
     await stream.receive_some()
     await trio.sleep_forever()
+
+
+async def test_a_request_over_the_share_of_its_address_waits_and_is_then_told_why(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with crowded(8, app=answers_never) as server:
+        asking = [await server.visit(SLOW, get()) for _ in range(7)]
+        others = await server.visit(OTHER, get())
+        answer = await received(asking[6], 1000)
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"\r\nRetry-After: 1\r\n" in answer
+        assert b"\r\nConnection: close\r\n" in answer
+        assert b"Your address has its share of what this server serves at once" in answer
+        assert not any([await is_closed(stream) for stream in (*asking[:6], others)])
+        drop(asking[0], reset=True)
+        await wait_all_tasks_blocked(0.01)
+        session = next(iter(server.world.directory.sessions))
+        before = len(session.core.streams)
+        await server.visit(SLOW, get())  # there is one again
+        assert len(session.core.streams) == before + 1
+
+
+async def test_a_visitors_streams_of_a_tunnel_are_a_share(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with crowded(64, app=answers_never) as server:
+        (carrier,) = server.world.directory.sessions
+        carrier.core.max_streams = 8
+        asking = [await server.visit(SLOW, get()) for _ in range(7)]
+        other = await server.visit(OTHER, get())
+        assert len(carrier.core.streams) == 7
+        assert b"its share of what this tunnel serves at once" in await received(asking[6], 1000)
+        drop(asking[0], reset=True)
+        drop(other, reset=True)
+        await wait_all_tasks_blocked(0.01)
+        late = await server.visit(SLOW, get())
+        drop(asking[1], reset=True)  # it waits for one of its own
+        await wait_all_tasks_blocked(0.01)
+        assert not await is_closed(late)
+        assert repr(server.world.directory.streams.of(carrier)) == "<RoomShare 5 of 8, 1 keys>"
+
+
+async def test_the_place_of_a_proxys_connection_is_that_of_each_requests_visitor() -> None:
+    async with crowded(8) as server:
+        stream = await server.visit(PROXY)
+        crowd = server.world.edge.crowd
+        for visitor in (SLOW, OTHER):
+            head = get(b"/", b"X-Forwarded-For: " + visitor.encode())
+            await server.is_served(stream, head)
+            assert [crowd._places.of(f"{each}/32") for each in (SLOW, OTHER)] == [
+                int(each == visitor) for each in (SLOW, OTHER)
+            ]
 
 
 async def test_a_trusted_proxy_has_as_many_as_it_likes() -> None:
