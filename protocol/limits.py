@@ -78,6 +78,8 @@ STREAM_WINDOW_MAX_BYTES: Final = BUDGET_BYTES // 4
 
 # Unsent bytes a stream holds before its writer waits: one message.
 STREAM_UNSENT_MAX_BYTES: Final = 64 * KIB
+# The same where memory is short: a writer that has its turn goes on.
+STREAM_UNSENT_MIN_BYTES: Final = 4 * KIB
 # Small pieces of data are joined up to this, waiting to leave and waiting to be taken: a byte a
 # piece would cost forty times its size in memory.
 JOINED_MAX_BYTES: Final = KIB
@@ -94,6 +96,13 @@ WAKING_TURNS_MAX: Final = 8
 # others get theirs. Of 32 requests that come together the other end would else see
 # nothing until the last is read, and then this end would wait for it: 3,700 GETs/s against 5,100.
 HEADS_A_BATCH_MAX: Final = 8
+
+# What all sessions of a server may hold together: what was sent and is not acknowledged, what waits
+# to be sent, and what was promised to be taken. Half of it is lent; the rest is what each session
+# and each stream has of its own, what is on its way to a visitor's socket, and what an allocator
+# wastes. Of 40 clients that all have downloads each has 0.8 MiB, which is 8 MB/s at 100 ms.
+MEMORY_BYTES: Final = 64 * MIB
+MEMORY_LENT_BYTES: Final = 32 * MIB
 
 # What was sent and is not acknowledged, which a resume would have to retransmit: counted bytes, and
 # the cost of each message. Bulk stops short of it, so that small frames of waking streams find

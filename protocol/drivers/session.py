@@ -311,6 +311,7 @@ class Session:
             if record.driver is not None:
                 record.driver.wake_reader()
                 record.driver.peer_stopped()
+        self.core.memory.close()
         self.quiet()
         if self.on_closed is not None:
             self.on_closed()

@@ -21,6 +21,7 @@ from typing import NamedTuple
 from protocol.errors import RemoteProtocolError
 from protocol.limits import ACK_AFTER_MESSAGES, ACK_DELAY_S, MESSAGE_COST_BYTES
 from protocol.mux.inflight import InFlight
+from protocol.mux.memory import Memory
 from protocol.mux.wire import COUNTED, frame, split_message
 
 
@@ -36,9 +37,17 @@ class _Kept(NamedTuple):
         """The bytes of what is not counted in it."""
         return max(len(self.message) - self.size, 0)
 
+    @property
+    def memory_bytes(self) -> int:
+        """All that it takes to keep it."""
+        return self.size + self.beside + MESSAGE_COST_BYTES
+
 
 class SentFrames:
     """Keeps what this end sent until the other acknowledges it.
+
+    Args:
+        memory: of the session, where what is kept counts.
 
     Attributes:
         in_flight: how much that may be; a new connection is a new line.
@@ -51,6 +60,7 @@ class SentFrames:
     __slots__ = (
         "_beside_bytes",
         "_lost",
+        "_memory",
         "_messages",
         "acked",
         "count",
@@ -59,7 +69,8 @@ class SentFrames:
         "unacked_bytes",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, memory: Memory | None = None) -> None:
+        self._memory = memory or Memory()
         self._messages: deque[_Kept] = deque()  # sent on this connection
         self._lost: deque[_Kept] = deque()  # sent on an earlier one
         self._beside_bytes = 0  # of kept messages: what is not counted in them
@@ -80,8 +91,10 @@ class SentFrames:
         self.count += frames
         self.unacked_bytes += size
         self.in_flight.sent(size, now)
-        self._messages.append(_Kept(self.count, size, message))
-        self._beside_bytes += self._messages[-1].beside
+        kept = _Kept(self.count, size, message)
+        self._messages.append(kept)
+        self._beside_bytes += kept.beside
+        self._memory.add(kept.memory_bytes)
 
     def acknowledge(self, count: int, now: float, *, alone: bool = True) -> None:
         """The peer has received `count` frames; `alone`: it said so without data of its own.
@@ -139,8 +152,10 @@ class SentFrames:
             return b""
         self._lost.popleft()
         # What is not counted is said anew on each connection, and need not be kept.
-        self._messages.append(kept._replace(message=frames))
-        self._beside_bytes += self._messages[-1].beside - kept.beside
+        sent = kept._replace(message=frames)
+        self._messages.append(sent)
+        self._beside_bytes += sent.beside - kept.beside
+        self._memory.add(sent.beside - kept.beside)
         self.in_flight.sent(kept.size, now)
         return frames
 
@@ -163,12 +178,14 @@ class SentFrames:
 
     def _forget(self, messages: deque[_Kept]) -> int:
         """Let go of what has been received whole; returns its bytes."""
-        size = 0
+        size = memory_bytes = 0
         while messages and messages[0].end <= self.acked:
             kept = messages.popleft()
             size += kept.size
             self._beside_bytes -= kept.beside
+            memory_bytes += kept.memory_bytes
         self.unacked_bytes -= size
+        self._memory.add(-memory_bytes)
         return size
 
 

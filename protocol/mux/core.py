@@ -19,7 +19,9 @@ from protocol.limits import (
     FIRST_CREDIT_BYTES,
     INFORMATIONAL_HEADS_MAX,
     MESSAGE_MAX_BYTES,
+    READ_BYTES,
     STREAM_UNSENT_MAX_BYTES,
+    STREAM_UNSENT_MIN_BYTES,
     STREAMS_MAX,
 )
 from protocol.mux.acks import ReceivedFrames
@@ -34,6 +36,7 @@ from protocol.mux.codec import (
 from protocol.mux.control import Control, Heartbeat
 from protocol.mux.events import Event
 from protocol.mux.incoming import Incoming, OpenLimits
+from protocol.mux.memory import Lender, Memory
 from protocol.mux.messages import Goaway, Head, Open
 from protocol.mux.outgoing import Outgoing
 from protocol.mux.sending import Parts
@@ -70,6 +73,7 @@ class Core:
         body_credit: the first credit of each request's body, as the client's hello said.
         heartbeat: with the interval and the timeout of the server's welcome.
         now: the time.
+        lender: of the memory that it may hold; None: no other session needs it.
 
     Raises:
         LocalProtocolError: a client that gives more first credit than is set aside for it.
@@ -83,6 +87,7 @@ class Core:
         max_streams: int = STREAMS_MAX,
         body_credit: int = FIRST_CREDIT_BYTES,
         now: float = 0.0,
+        lender: Lender | None = None,
     ) -> None:
         if not is_server and body_credit > FIRST_CREDIT_BYTES:
             raise LocalProtocolError(f"a first credit of {body_credit} for every request")
@@ -92,10 +97,11 @@ class Core:
         self.control = Control(heartbeat, is_server=is_server)
         self.streams: dict[int, Stream] = {}
         self.received = ReceivedFrames()
-        self.budget = Budget()
+        self.memory = Memory(lender)
+        self.budget = Budget(self.memory)
         self.failed = False
         self._started_at = now
-        self._outgoing = Outgoing(self.streams)
+        self._outgoing = Outgoing(self.streams, self.memory)
         self._incoming = Incoming(
             self.streams,
             self._outgoing,
@@ -205,15 +211,22 @@ class Core:
         return taken[0]
 
     def take_data(self, stream: Stream, now: float) -> bytes:
-        """Return up to 64 KiB of the data that came; empty when there is none."""
-        data = stream.receiving.take_data()
+        """Return up to 64 KiB of the data that came, less where memory is short; empty for none."""
+        data = stream.receiving.take_data(FIRST_CREDIT_BYTES if self._is_short else READ_BYTES)
         if data:
             self._consumed(stream, len(data), now)
         return data
 
     def room(self, stream: Stream) -> int:
         """Return how many bytes may be queued before the stream's writer should wait."""
-        return STREAM_UNSENT_MAX_BYTES - stream.sending.queue.unsent_bytes
+        unsent_bytes = stream.sending.queue.unsent_bytes
+        most = STREAM_UNSENT_MIN_BYTES if self._is_short else STREAM_UNSENT_MAX_BYTES
+        return most - unsent_bytes
+
+    @property
+    def _is_short(self) -> bool:
+        """Whether memory is: no stream should hold more than it needs to go on."""
+        return self.memory.free < STREAM_UNSENT_MAX_BYTES
 
     def take_made_room(self) -> list[Stream]:
         """Return the streams that have room again, and whose writers wait for it, once each."""

@@ -19,6 +19,7 @@ from protocol.limits import (
 )
 from protocol.mux.acks import SentFrames
 from protocol.mux.codec import pack, pack_code
+from protocol.mux.memory import Memory
 from protocol.mux.scheduler import Scheduler, Turn
 from protocol.mux.sending import Parts
 from protocol.mux.streams import ENDED, HalfState, Stream
@@ -33,10 +34,12 @@ class Outgoing:
 
     Args:
         streams: the session's, by id; one that has sent and received its last frame is taken out.
+        memory: of the session, where what waits to be sent counts.
     """
 
-    def __init__(self, streams: dict[int, Stream]) -> None:
-        self.sent = SentFrames()
+    def __init__(self, streams: dict[int, Stream], memory: Memory | None = None) -> None:
+        self._memory = memory or Memory()
+        self.sent = SentFrames(self._memory)
         self._streams = streams
         self._scheduler: Scheduler[Stream] = Scheduler()
         self._updates: dict[int, Stream] = {}
@@ -51,6 +54,7 @@ class Outgoing:
         """Put a frame at the end of its stream's queue."""
         queue = stream.sending.queue
         queue.put(kind, body)
+        self._memory.add(len(body))
         if stream.turn is Turn.IDLE or stream.turn is Turn.BLOCKED:
             self.wake(stream)
 
@@ -77,10 +81,12 @@ class Outgoing:
         sending = stream.sending
         if sending.finished:
             return
+        before = sending.queue.unsent_bytes
         sending.queue.drop()
         if sending.state is not HalfState.RESET:
             sending.state = HalfState.RESET
             sending.queue.put(FrameType.RESET, pack_code(code))
+        self._memory.add(sending.queue.unsent_bytes - before)
         self.wake(stream)
         self._note_room(stream)
 
@@ -157,7 +163,7 @@ class Outgoing:
         Bulk makes a message as long as the line likes it. The turns of waking streams are each no
         longer than that, but there may be more of them: they would go at once in any case.
         """
-        frames = size = 0
+        frames = size = left = 0
         line = self.sent.in_flight
         together = line.together_bytes
         waking_turn = min(line.waking_bytes, TURN_BYTES)
@@ -175,7 +181,9 @@ class Outgoing:
             turn = waking_turn if waking else bulk_turn
             if not waking and size < most:
                 turn = min(turn, most - size)
+            unsent = queue.unsent_bytes
             moved, moved_bytes = queue.take(parts, stream.id, allowed, turn)
+            left += unsent - queue.unsent_bytes
             if not moved and queue.ready:
                 break  # no room: it is the first of the next message
             frames += moved
@@ -183,6 +191,7 @@ class Outgoing:
             room -= moved_bytes
             unacked += moved_bytes
             self._end_turn(stream, served=moved > 0)
+        self._memory.add(-left)
         return frames, size
 
     def _end_turn(self, stream: Stream, *, served: bool) -> None:

@@ -207,15 +207,15 @@ class ReceiveHalf:
         """Return the next head and the bytes of credit that it took."""
         return self._heads.popleft() if self._heads else None
 
-    def take_data(self) -> bytes:
-        """Return up to 64 KiB of what is there, joined; a single piece is not copied."""
+    def take_data(self, most: int = READ_BYTES) -> bytes:
+        """Return up to `most` bytes of what is there, joined; a single piece is not copied."""
         chunks = self._chunks
         if not chunks:
             return b""
         data = chunks.popleft()
         if chunks:
             parts, size = [data], len(data)
-            while chunks and size + len(chunks[0]) <= READ_BYTES:
+            while chunks and size + len(chunks[0]) <= most:
                 size += len(chunks[0])
                 parts.append(chunks.popleft())
             data = b"".join(parts) if len(parts) > 1 else data

@@ -27,6 +27,7 @@ from protocol.limits import (
     START_WINDOW_BYTES,
     STREAMS_MAX,
 )
+from protocol.mux.memory import Memory
 from protocol.mux.window_size import WindowSize
 
 # More than any count on the wire.
@@ -69,15 +70,30 @@ class SendCredit:
 
 
 class Budget:
-    """The bytes that all streams of a session may borrow beyond their first credit."""
+    """The bytes that all streams of a session may borrow beyond their first credit.
 
-    __slots__ = ("free",)
+    Args:
+        memory: of the session, where what is lent counts as well.
+    """
 
-    def __init__(self) -> None:
-        self.free = BUDGET_BYTES - STREAMS_MAX * FIRST_CREDIT_BYTES
+    __slots__ = ("_memory", "_own")
+
+    def __init__(self, memory: Memory | None = None) -> None:
+        self._own = BUDGET_BYTES - STREAMS_MAX * FIRST_CREDIT_BYTES
+        self._memory = memory or Memory()
 
     def __repr__(self) -> str:
         return f"<Budget {self.free} free>"
+
+    @property
+    def free(self) -> int:
+        """The bytes that may be borrowed now."""
+        return min(self._own, self._memory.free)
+
+    def lend(self, size: int) -> None:
+        """So many bytes more are lent; fewer, if that is negative."""
+        self._own -= size
+        self._memory.add(size)
 
 
 class ReceiveWindow:
@@ -210,5 +226,5 @@ class ReceiveWindow:
         if lent < 0:
             lent = 0
         if lent != self.lent:
-            self._budget.free += self.lent - lent
+            self._budget.lend(lent - self.lent)
             self.lent = lent

@@ -93,6 +93,71 @@ class Share:
                 del self._of[key]
 
 
+class MemoryShare:
+    """Bytes, and how many each key has: one may have more while that is less than thrice the rest.
+
+    Attributes:
+        most: how many there are.
+        used: how many are taken.
+    """
+
+    __slots__ = ("_of", "most", "used")
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.used = 0
+        self._of: Counter[str] = Counter()
+
+    def __repr__(self) -> str:
+        return f"<MemoryShare {self.used} of {self.most}, {len(self._of)} keys>"
+
+    def of(self, key: str) -> int:
+        """The bytes that a key has."""
+        return self._of[key]
+
+    def lender(self, *keys: str | None) -> MemoryLender:
+        """What lends to a session of these keys."""
+        return MemoryLender(self, tuple(key for key in keys if key is not None))
+
+    def free_for(self, keys: tuple[str, ...]) -> int:
+        """The bytes that one of these keys may take at once, with what it has."""
+        free = self.most - self.used
+        for key in keys:
+            free = min(free, (_ALPHA * (self.most - self.used) - self._of[key]) // (_ALPHA + 1))
+        return max(free, 0)
+
+    def take(self, size: int, keys: tuple[str, ...]) -> None:
+        """So many bytes more are taken for these; fewer, if that is negative."""
+        self.used += size
+        of = self._of
+        for key in keys:
+            of[key] += size
+            if not of[key]:
+                del of[key]
+
+
+class MemoryLender:
+    """Lends to one session; see `protocol.mux.memory`."""
+
+    __slots__ = ("_keys", "_share")
+
+    def __init__(self, share: MemoryShare, keys: tuple[str, ...]) -> None:
+        self._share = share
+        self._keys = keys
+
+    def __repr__(self) -> str:
+        return f"<MemoryLender of {self._share!r}>"
+
+    @property
+    def free(self) -> int:
+        """See Lender."""
+        return self._share.free_for(self._keys)
+
+    def take(self, size: int) -> None:
+        """See Lender."""
+        self._share.take(size, self._keys)
+
+
 class RoomShare(Share):
     """A share of what is under way: whoever is over it waits for one of its own to end.
 

@@ -232,6 +232,7 @@ class ControlEndpoint:
             max_streams=hello.max_streams,
             body_credit=hello.body_credit,
             now=trio.current_time(),
+            lender=directory.memory.lender(login.owner, login.source),
         )
         session = Session(core, transport, session_id=session_id, hold_s=hold_s)
         if config.open_to_strangers and login.is_strange:

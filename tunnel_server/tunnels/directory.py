@@ -15,6 +15,7 @@ import trio
 
 from protocol.backoff import LONGEST_SPAN_S
 from protocol.drivers.session import Session
+from protocol.limits import MEMORY_LENT_BYTES
 from protocol.mux.messages import Claim, Claimed, Refused
 from protocol.names import APEX, NAME_RULE, is_legal_name, tunnel_key
 from protocol.options import OptionError, read_options
@@ -22,7 +23,7 @@ from protocol.program.process import open_files_max
 from tunnel_server.observing.strangers import by_stranger
 from tunnel_server.owners.names import KeptNames
 from tunnel_server.owners.ownership import Ownership
-from tunnel_server.owners.shares import Share
+from tunnel_server.owners.shares import MemoryShare, Share
 from tunnel_server.owners.tokens import bearer_token, digest_of
 from tunnel_server.settings.config import ServerConfig
 from tunnel_server.tunnels.claim_gate import ClaimGate
@@ -97,6 +98,7 @@ class Directory:
         resumes: which of them another connection may have.
         parking: requests that wait for a client to come back.
         streams: the shares of visitors in the streams of each session.
+        memory: the shares of owners, and addresses, in what all sessions hold.
         clients: the shares of owners and addresses in the connections that carry sessions.
         gate: claims that wait while this server takes over from another, or gives way to it.
         draining: the server stops, takes nothing new, and closes a connection with its next answer.
@@ -119,6 +121,7 @@ class Directory:
         self.resumes = Resumes()
         self.parking = Parking()
         self.streams = StreamShares()
+        self.memory = MemoryShare(MEMORY_LENT_BYTES)
         self.clients = Share(config.max_sessions or sessions_for(open_files_max()))
         self.gate = ClaimGate()
         self.draining = False

@@ -81,7 +81,7 @@ class World:
         self.pair = pair
         self.lendable = lendable
         for core in (pair.server, pair.client):
-            core.budget.free = lendable
+            core.budget._own = lendable
         self.ways = {
             True: (pair.server, pair.client, deque[bytes]()),
             False: (pair.client, pair.server, deque[bytes]()),
@@ -173,6 +173,8 @@ class World:
             assert core.budget.free + sum(lent) == self.lendable
             assert all(amount <= STREAM_WINDOW_MAX_BYTES for amount in lent)
             assert core.sent.unacked_bytes <= UNACKED_MAX_BYTES
+            unsent = [half.sent.sending.queue.unsent_bytes for half in ours.values()]
+            assert core.memory.held == sum(lent) + sum(unsent) + core.sent.kept_bytes
         for half in (*self.requests.values(), *self.answers.values()):
             credit = half.sent.sending.queue.credit
             assert credit.sent <= credit.limit + 48 * 1024

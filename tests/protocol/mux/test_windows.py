@@ -133,14 +133,14 @@ def test_window_that_has_shrunk_grants_nothing_until_half_of_it_is_left() -> Non
 
 def test_window_that_the_budget_kept_small_does_not_double() -> None:
     budget = Budget()
-    budget.free = 0
+    budget._own = 0
     window = opened(budget)
     assert window.granted == FIRST_CREDIT_BYTES
     for _ in range(10):
         assert not pass_through(window, FIRST_CREDIT_BYTES // 2 - 2 * KIB, 0.0)  # few frames
         assert pass_through(window, 2 * KIB, 0.0)
         assert FIRST_CREDIT_BYTES - KIB < promised(window) <= FIRST_CREDIT_BYTES
-    budget.free = LENDABLE
+    budget._own = LENDABLE
     pass_through(window, FIRST_CREDIT_BYTES // 2, 0.0)
     assert START_WINDOW_BYTES - KIB < promised(window) <= START_WINDOW_BYTES
 
@@ -185,7 +185,7 @@ def test_loan_comes_back_when_the_half_is_given_up_and_ends_later() -> None:
 
 def test_overdraft_that_is_left_at_the_end_is_not_lent() -> None:
     budget = Budget()
-    budget.free = 0
+    budget._own = 0
     window = opened(budget)
     window.receive(FIRST_CREDIT_BYTES - 1)
     window.receive(40_000, overdraw=True)
@@ -237,7 +237,7 @@ def test_no_life_of_a_window_promises_more_or_leaks(
     steps: list[tuple[int, str, int]], free: int
 ) -> None:
     budget = Budget()
-    budget.free = free
+    budget._own = free
     windows: dict[int, ReceiveWindow] = {}
     ended: set[int] = set()
     for place, step, size in steps:

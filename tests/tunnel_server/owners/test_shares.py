@@ -7,7 +7,7 @@ import trio
 from hypothesis import given, strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from tunnel_server.owners.shares import WAIT_S, HeldShare, RoomShare, Share
+from tunnel_server.owners.shares import WAIT_S, HeldShare, MemoryShare, RoomShare, Share
 
 
 def filled(most: int, *keys: str) -> Share:
@@ -110,6 +110,31 @@ def test_what_has_to_go_is_of_the_one_that_has_its_share_or_most() -> None:
     nobodys = Share(1)
     nobodys.take(None)
     assert (nobodys.too_heavy("ann"), nobodys.has_room("ann")) == (None, False)
+
+
+# --- bytes ---------------------------------------------------------------------------------------
+
+
+def test_of_memory_one_gets_three_quarters_and_two_get_three_sevenths_each() -> None:
+    share = MemoryShare(7 * 4000)
+    lenders = {key: share.lender(key) for key in ("ann", "bob")}
+    lenders["ann"].take(lenders["ann"].free)
+    assert share.of("ann") == 7 * 3000
+    assert lenders["ann"].free == 0
+    lenders["ann"].take(-9000)
+    while taken := lenders["bob"].free:
+        lenders["bob"].take(taken)
+    assert (share.of("ann"), share.of("bob")) == (12_000, 12_000)
+    assert 0 < share.lender("eve").free <= 3000
+
+
+def test_who_has_more_than_its_share_may_take_nothing_and_gives_it_back() -> None:
+    share = MemoryShare(1000)
+    lender = share.lender("ann", None, "192.0.2.1/32")
+    lender.take(2000)
+    assert (lender.free, share.lender("bob").free, share.used) == (0, 0, 2000)
+    lender.take(-2000)
+    assert repr(share) == "<MemoryShare 0 of 1000, 0 keys>"
 
 
 # --- those that wait for room --------------------------------------------------------------------

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, strategies as st
+
+from protocol.limits import (
+    FIRST_CREDIT_BYTES,
+    KIB,
+    STREAM_UNSENT_MAX_BYTES,
+    STREAM_UNSENT_MIN_BYTES,
+)
+from protocol.mux.control import Heartbeat
+from protocol.mux.core import Core
+from protocol.mux.memory import OWN_BYTES, Memory
+from tests.protocol.mux.pair import GET, post
+
+
+class Pool:
+    """A lender with so many bytes, and nobody else."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.taken = 0
+
+    @property
+    def free(self) -> int:
+        return max(self.size - self.taken, 0)
+
+    def take(self, size: int) -> None:
+        self.taken += size
+
+
+def test_what_is_its_own_is_asked_of_nobody() -> None:
+    pool = Pool(1000 * KIB)
+    memory = Memory(pool)
+    memory.add(OWN_BYTES)
+    assert pool.taken == 0
+    memory.add(1)
+    assert pool.taken == 64 * KIB
+    assert memory.free == 1000 * KIB - 1
+    memory.add(-1)
+    assert pool.taken == 64 * KIB  # one that comes and goes is not told each time
+
+
+def test_what_is_held_is_counted_though_there_was_no_room() -> None:
+    pool = Pool(0)
+    memory = Memory(pool)
+    memory.add(OWN_BYTES + 300 * KIB)
+    assert (memory.free, pool.taken) == (20 * KIB, 320 * KIB)  # what was rounded up
+    memory.close()
+    assert pool.taken == 0
+    memory.add(10**9)  # a stream that ends later tells nobody
+    assert pool.taken == 0
+
+
+def test_a_client_has_enough() -> None:
+    memory = Memory()
+    memory.add(10**9)
+    assert memory.free > 10**9
+    assert repr(memory) == "<Memory 1000000000 bytes, 0 of them lent>"
+
+
+@given(st.lists(st.integers(-300, 300), max_size=60))
+def test_what_is_taken_follows_what_is_held(changes: list[int]) -> None:
+    pool = Pool(10**9)
+    memory = Memory(pool)
+    for change in changes:
+        memory.add(max(change * KIB, -memory.held))
+        beyond = memory.held - OWN_BYTES
+        assert beyond <= pool.taken <= max(beyond, 0) + 3 * 64 * KIB
+        assert memory.free == pool.free + pool.taken + OWN_BYTES - memory.held
+    memory.add(-memory.held)
+    assert pool.taken <= 64 * KIB
+
+
+@pytest.mark.parametrize("size", [0, 10**9])
+def test_where_memory_is_short_windows_are_their_first_and_writers_wait_after_little(
+    size: int,
+) -> None:
+    core = Core(is_server=True, heartbeat=Heartbeat(15, 30), lender=Pool(size))
+    core.memory.add(OWN_BYTES)
+    stream = core.open(GET, 0.0)
+    upload = core.open(post("chunked"), 0.0)
+    if size:
+        assert stream.opened.credit > FIRST_CREDIT_BYTES
+        room = STREAM_UNSENT_MAX_BYTES
+    else:
+        assert stream.opened.credit == FIRST_CREDIT_BYTES
+        room = STREAM_UNSENT_MIN_BYTES
+    head = upload.sending.queue.unsent_bytes
+    assert core.room(upload) == room - head
+    core.send_data(upload, bytes(room - head))
+    assert core.room(upload) == 0
