@@ -49,6 +49,7 @@ _LINE: Final = CommandLine(
             SERVE,
             "Give web apps on other machines public URLs: what tunnel-client connects to.",
             epilog=f"Tokens for clients are made with: {PROGRAM} token create NAME\n\n"
+            f"How it is, and whose names are: {PROGRAM} status, name list, release and give\n\n"
             f"Settings are checked and shown with: {PROGRAM} config check, show and path\n\n"
             f"{showing.epilog(TABLE, 'server.toml')}",
         ),

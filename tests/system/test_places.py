@@ -45,8 +45,13 @@ async def test_sudo_makes_files_of_the_user_whose_folder_it_is(
             folder.chmod(0o711)  # pytest's own, which only root may pass
     arguments = ("token", "create", "ann", "--state-dir", str(state))
     assert (await ended(programs, "tunnel-server", *arguments))[0] == 0
-    status = (state / "tokens").stat()
-    assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (USER, 0o600)
+    server, _ = await programs.server(
+        "--state-dir", str(state), "--trust-state-dir", "--domain", "example.com"
+    )
+    await server.stop()
+    for name in ("tokens", "state.db"):
+        status = (state / name).stat()
+        assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (USER, 0o600)
 
 
 async def test_a_volume_of_another_user_is_refused_with_the_line_that_changes_it(

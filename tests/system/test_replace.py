@@ -78,7 +78,7 @@ async def test_after_a_crash_replace_finds_a_dead_socket_and_starts(programs: Pr
     crashed, port = await programs.server()
     await crashed.kill()
     place = place_of(programs, port)
-    left = [f"control-127.0.0.1:{port}.sock", place.name]
+    left = [f"control-127.0.0.1:{port}.sock", place.name, "state.db"]
     assert sorted(os.listdir(place.folder)) == left
     await programs.server("--replace", bind=f"127.0.0.1:{port}")
     again, _ = await programs.server("--replace", bind=f"127.0.0.1:{port}")

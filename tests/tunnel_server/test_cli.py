@@ -287,7 +287,7 @@ def test_names_are_listed_released_and_given_without_a_server(
     assert head.split() == ["NAME", "STATE", "LAST", "SEEN", "OWNER"]
     assert of_another == "(no server runs; this is of names under localhost:8080)"
     code, _, err = done("name", "release", "shop")
-    assert (code, err) == (1, "tunnel-server: shop is free\n")
+    assert (code, err) == (1, f"tunnel-server: shop is free {of_another}\n")
     released = (0, f"shop was kept for alice, and is anybody's now\n{of_store}", "")
     assert done("name", "release", "shop", *domain) == released
 

@@ -25,6 +25,7 @@ from tunnel_client.settings.config import ClientConfig
 from tunnel_client.uplink.attempts import Attempts
 from tunnel_client.uplink.claims import Claims
 from tunnel_client.uplink.connect import ConnectFailed, open_stream
+from tunnel_client.uplink.next_steps import while_trying
 from tunnel_client.uplink.opening import failure_of, open_transport
 from tunnel_client.uplink.resumption import ResumableSession
 
@@ -310,7 +311,7 @@ class Link:
         self.claims.answered(self.session, answer)
         if not self.claims.is_of_use:
             assert isinstance(answer, Refused)
-            self.reason = answer.message
+            self.reason = while_trying(answer.code, answer.message)
             self.session.close(answer.message)
 
     def _server_leaves(self, goaway: Goaway) -> None:

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from typing import Final
 
+_SEE: Final = "whoever runs the server can see whose it is"
 _STEPS: Final = {
-    "name-taken": "choose another with --subdomain; whoever runs the server can see whose it is",
+    "name-taken": f"choose another with --subdomain; {_SEE}",
     "name-reserved": "choose another with --subdomain",
 }
 _WITHOUT_ONE: Final = "no token was given: --token-file FILE"
 _UNKNOWN: Final = "the server does not know the token that was given, or not any more"
+
+
+def while_trying(code: str, message: str) -> str:
+    """The reason why a client tries again, and what may help meanwhile.
+
+    Args:
+        code: of the refusal.
+        message: of the server.
+    """
+    return f"{message}; {_SEE}" if code == "name-taken" else message
 
 
 def with_next_step(code: str, message: str, *, has_token: bool) -> str:

@@ -15,7 +15,7 @@ import trio
 
 from protocol.drivers.session import Session, SessionEvent
 from protocol.errors import HandshakeRefused, TunnelError
-from protocol.limits import HANDSHAKE_TIMEOUT_S
+from protocol.limits import CLOSE_TIMEOUT_S, HANDSHAKE_TIMEOUT_S
 from protocol.mux.control import Heartbeat
 from protocol.mux.core import Core
 from protocol.mux.events import ClaimAnswered, GoingAway
@@ -104,11 +104,19 @@ async def _release_on(
         on_event=partial(_pass_on, said),
         on_closed=said.close,
     )
-    nursery.start_soon(session.run)
+    ended = trio.Event()
+
+    async def run() -> None:
+        await session.run()
+        ended.set()
+
+    nursery.start_soon(run)
     session.claim(Claim(1, name, os.urandom(16), start=False, options=_OPTIONS, default=""))
     with trio.fail_after(HANDSHAKE_TIMEOUT_S):
         answer = await _answer(heard)
     session.close("all is said")
+    with trio.move_on_after(CLOSE_TIMEOUT_S):  # a Close, so that the server knows that this is all
+        await ended.wait()
     return answer
 
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from tunnel_server.admin.name_commands import Answer, NameCommands
+from tunnel_server.admin.name_commands import Answer, Holder, NameCommands
 from tunnel_server.observing.output import listening
 from tunnel_server.owners.store_writer import StoreWriter
 from tunnel_server.tunnels.directory import Directory
@@ -85,11 +85,7 @@ class Commands:
             return "none"
         return "failing" if self._writer.failing else "ok"
 
-    def _holders(self) -> dict[str, str]:
+    def _holders(self) -> dict[str, Holder]:
         """Each live name and whose it is."""
-        directory = self._directory
-        return {
-            name: login.owner
-            for session, login in directory.sessions.items()
-            for name in directory.registry.names_of(session)
-        }
+        live = self._directory.registry.live()
+        return {tunnel.name: Holder(tunnel.owner, tunnel.chosen) for tunnel in live}

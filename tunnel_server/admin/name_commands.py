@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from protocol.names import NAME_RULE, is_legal_name
 from tunnel_server.owners.auth_file import is_owner
 from tunnel_server.owners.names import Kept, KeptNames
 
 Answer = dict[str, object]
+
+
+class Holder(NamedTuple):
+    """The owner of a name that is live, and whether somebody has chosen it."""
+
+    owner: str
+    chosen: bool
 
 
 class NameCommands:
@@ -26,7 +33,7 @@ class NameCommands:
     def __init__(
         self,
         names: KeptNames,
-        holders: Callable[[], Mapping[str, str]],
+        holders: Callable[[], Mapping[str, Holder]],
         wall_time: Callable[[], float],
         knows: Callable[[str], bool | None],
     ) -> None:
@@ -52,19 +59,21 @@ class NameCommands:
         now = self._wall_time()
         for name, kept in kept_names.items():
             is_kept = not self._names.is_over(name, now)
-            yield _described(name, kept, holders.get(name), is_kept=is_kept)
-        for name, owner in holders.items():
+            yield _described(name, kept, _owner(holders.get(name)), is_kept=is_kept)
+        for name, holder in holders.items():
             if name not in kept_names:
-                yield _described(name, Kept(owner, False, now), owner, is_kept=False)
+                kept = Kept(holder.owner, holder.chosen, now)
+                yield _described(name, kept, holder.owner, is_kept=False)
 
     def _release(self, asked: Mapping[str, Any]) -> Answer:
         name, holders = _name(asked), self._holders()
         kept = self._names.get(name)
+        holder = _owner(holders.get(name))
         if kept is None:
-            held = f"is not kept; {holders[name]} holds it now" if name in holders else "is free"
+            held = "is free" if holder is None else f"is not kept; {holder} holds it now"
             raise ValueError(f"{name} {held}")
         self._names.release(name)
-        return {"owner": kept.owner, "held_by": holders.get(name)}
+        return {"owner": kept.owner, "held_by": holder}
 
     def _give(self, asked: Mapping[str, Any]) -> Answer:
         name, owner = _name(asked), asked.get("owner")
@@ -74,7 +83,11 @@ class NameCommands:
             raise ValueError("this server keeps no names (--keep-names 0)")
         self._names.give(name, owner, self._wall_time())
         known = self._knows(owner)
-        return {"owner": owner, "held_by": self._holders().get(name), "known": known}
+        return {"owner": owner, "held_by": _owner(self._holders().get(name)), "known": known}
+
+
+def _owner(holder: Holder | None) -> str | None:
+    return None if holder is None else holder.owner
 
 
 def _described(name: str, kept: Kept, holder: str | None, *, is_kept: bool) -> Answer:

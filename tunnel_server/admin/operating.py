@@ -10,7 +10,7 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from typing import Any
+from typing import Any, Final
 
 import trio
 
@@ -27,6 +27,8 @@ from tunnel_server.admin.showing import (
 from tunnel_server.listening.local import PlaceError, SocketPlace
 from tunnel_server.owners.store import FILE_NAME, open_store
 from tunnel_server.settings.config import ServerConfig
+
+_NO_SERVER: Final = "(no server runs; this is of names under {})"
 
 
 class Operator:
@@ -87,7 +89,7 @@ class Operator:
         if self._as_json:
             return json.dumps(answer)
         if "store_of" in answer:
-            text = [*text, f"(no server runs; this is of names under {answer['store_of']})"]
+            text = [*text, _NO_SERVER.format(answer["store_of"])]
         return safe(text)
 
     @property
@@ -126,7 +128,7 @@ class Operator:
             raise NotDoneError(f"{self._nobody}; --bind asks the one that runs on {where}")
 
     def _do_in_store(self, command: Mapping[str, Any]) -> Mapping[str, Any]:
-        path = self._config.state_dir / FILE_NAME
+        path, domain = self._config.state_dir / FILE_NAME, self._config.names_key
         if not os.path.lexists(path):
             text = f"{self._nobody}, and none has: start it once, and its names have a store"
             raise NotDoneError(text)
@@ -134,9 +136,10 @@ class Operator:
             check_place(path, links=False)
         try:
             with closing(open_store(path)) as store:
-                domain = self._config.names_key
                 answer = do_in_store(store, domain, self._config.keep_names_s, command)
                 return {**answer, "store_of": domain}
+        except NotDoneError as error:
+            raise NotDoneError(f"{error} {_NO_SERVER.format(domain)}") from None
         except sqlite3.Error as error:
             raise NotDoneError(f"{path} cannot be written: {error}") from None
 

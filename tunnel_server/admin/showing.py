@@ -66,7 +66,10 @@ def said_of_release(name: str, answer: Answer) -> list[str]:
     """The lines of `name release`: what was done, and what else there is to know."""
     said = [f"{name} was kept for {answer['owner']}, and is anybody's now"]
     if answer["held_by"] is not None:
-        said.append("it is live: the client that holds it serves on, and it is free when that goes")
+        said.append(
+            "it is live: the client that holds it serves on, and has it again if it claims it anew"
+            f" (`tunnel-server name give {name} OWNER` keeps it for somebody else)"
+        )
     return said + _of_store(answer)
 
 

@@ -161,8 +161,11 @@ def uid_of(stream: trio.SocketStream) -> int:
 
 
 def _check(folder: Path, descriptor: int) -> None:
+    status = os.fstat(descriptor)
+    if status.st_uid not in (0, os.geteuid()):
+        raise PlaceError(f"{folder} is another user's: do this as that user, or as root")
     try:
-        check_open(folder, os.fstat(descriptor))
+        check_open(folder, status)
     except UnsafePathError as error:
         raise PlaceError(str(error)) from None
 

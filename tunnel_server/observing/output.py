@@ -58,9 +58,11 @@ class Output:
         http = event.url.startswith("http:")
         elsewhere = is_unencrypted(event.url) or not is_loopback(self._config.bind_host)
         if self._config.authentication_required and http and elsewhere:
-            text = "tokens would go to %s unencrypted, so clients send none without %s: %s"
+            here = is_unencrypted(event.url)
+            others = "tokens of other machines would come unencrypted, so clients there"
+            those = f"tokens would go to {event.url} unencrypted, so clients" if here else others
             better = "serve https with --tls-cert, or by a proxy and --public-url https://..."
-            logger.warning(text, event.url, "--insecure-server", better)
+            logger.warning("%s send none without --insecure-server: %s", those, better)
 
     def _said(self, event: ServerEvent) -> str:
         match event:

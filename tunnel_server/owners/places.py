@@ -6,7 +6,8 @@ import logging
 from functools import partial
 from pathlib import Path
 
-from protocol.program.private_files import check_folder, check_place
+from protocol.errors import ConfigError
+from protocol.program.private_files import as_owner_of, check_folder, check_place
 from tunnel_server.owners.auth_file import AuthFile
 from tunnel_server.owners.authenticator import Authenticator
 from tunnel_server.owners.store import FILE_NAME, Store, StoreNotMadeError, check_store, open_store
@@ -25,7 +26,12 @@ def open_authenticator(config: ServerConfig) -> Authenticator:
     if not config.trust_state_dir:
         check_folder(config.state_dir)
     needed, path = config.authentication_required, config.tokens_file
-    file = AuthFile(path, partial(check_tokens, config), needed=needed)
+    try:
+        file = AuthFile(path, partial(check_tokens, config), needed=needed)
+    except ConfigError as error:
+        if config.auth_file is not None:
+            raise
+        raise ConfigError("--state-dir", error.message) from None  # which nobody has named
     return Authenticator(file, everybody=not needed)
 
 
@@ -36,13 +42,14 @@ def open_names(config: ServerConfig) -> Store | None:
         StoreUnusableError: there is one that may not be used.
         UnsafePathError: others may write it.
     """
-    if not config.stores_names:
+    if not config.keep_names_s:
         return None
     path = config.state_dir / FILE_NAME
     if not config.trust_state_dir:
         check_place(path, links=False)
     try:
-        return open_store(path)
+        with as_owner_of(path):  # what root makes there is that user's
+            return open_store(path)
     except StoreNotMadeError as error:
         log.warning("%s", error)
         return None
@@ -56,7 +63,7 @@ def check_names(config: ServerConfig) -> None:
         UnsafePathError: others may write it.
     """
     path = config.state_dir / FILE_NAME
-    if not config.stores_names:
+    if not config.keep_names_s:
         return
     if not config.trust_state_dir:
         check_place(path, links=False)

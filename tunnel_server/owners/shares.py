@@ -116,7 +116,7 @@ class MemoryShare:
         return self._of[key]
 
     def lender(self, *keys: str | None) -> MemoryLender:
-        """What lends to a session of these keys."""
+        """A lender for a session of these keys."""
         return MemoryLender(self, tuple(key for key in keys if key is not None))
 
     def free_for(self, keys: tuple[str, ...]) -> int:

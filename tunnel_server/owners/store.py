@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -188,8 +189,10 @@ def _open(path: Path) -> Store:
 
 
 def _remedy(path: Path) -> str:
-    backup = f"put a backup in its place ({path}.before-N is one, of an upgrade)"
-    return f"{backup}, and delete {path}-journal"
+    found = sorted(path.parent.glob(f"{path.name}.before-*"))
+    one = f" ({found[-1]} is one, of an upgrade)" if found else ""
+    backup = f"put a backup in its place{one}, and delete {path}-journal"
+    return f"{backup}; or delete both, and every kept name is free"
 
 
 def first_names(store: Store, domain: str) -> dict[str, Kept]:
@@ -204,6 +207,9 @@ def _unreadable(path: Path, error: sqlite3.Error) -> str:
     if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         text = f"{path} is locked by another program, for longer than {BUSY_S:g} s"
         return f"{text}: end it (fuser {path.name} names it), and try again"
+    if os.path.exists(path) and not os.access(path, os.R_OK | os.W_OK):
+        whose = f"{path} may not be read and written by this user"
+        return f"{whose}: chown {os.geteuid()} {shlex.quote(str(path))}, or run as its owner"
     return f"{path} cannot be read ({error}); {_remedy(path)}"
 
 

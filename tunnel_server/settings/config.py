@@ -185,16 +185,6 @@ class ServerConfig:
         return self.public_url.host if self.public_url is not None else self.domain
 
     @property
-    def stores_names(self) -> bool:
-        """Whether kept names outlive this process.
-
-        On this machine alone names go by the port (`names_key`): at any free port nobody would find
-        them again.
-        """
-        anywhere = self.public_by is None and not self.bind_port
-        return self.keep_names_s > 0 and not anywhere
-
-    @property
     def names_key(self) -> str:
         """The domain of this server's names in the store.
 

@@ -35,6 +35,7 @@ from protocol.mux.handshake import (
 )
 from protocol.mux.messages import Claim, Goaway, Hello, Refused, Resume, Welcome
 from protocol.mux.wire import FrameType, frame
+from protocol.names import is_legal_name
 from tunnel_server.answers.refusal import Refusal, browser_refused, version_refused
 from tunnel_server.observing.strangers import by_stranger, crowd_key
 from tunnel_server.owners.tokens import authorization_of
@@ -267,6 +268,11 @@ class ControlEndpoint:
         elif isinstance(event, Released):
             directory.release(session, event.release.claim)
 
+    def _told_of(self, claim: Claim) -> str:
+        """The owner of a name that was refused, for the log: the client is not told."""
+        owner = self._directory.owner_of(claim.name) if is_legal_name(claim.name) else None
+        return f" ({claim.name} is {short_owner(owner)}'s)" if owner is not None else ""
+
     def _claim(self, session: Session, claim: Claim) -> None:
         """Answer a claim, which may have waited at the gate: a resume meanwhile asks it again."""
         if not session.core.control.awaits_answer(claim):
@@ -281,7 +287,8 @@ class ControlEndpoint:
         if isinstance(answer, Refused) and answer.code == "name-released":
             said_of.info("%s, by %s", answer.message, short_owner(login.owner))
         elif isinstance(answer, Refused):
-            said_of.info("claim of %s refused: %s", short_owner(login.owner), answer.code)
+            what = self._told_of(claim)
+            said_of.info("claim of %s refused: %s%s", short_owner(login.owner), answer.code, what)
         else:
             said_of.info("%s is online, of %s", answer.name, short_owner(login.owner))
 

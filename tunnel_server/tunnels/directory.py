@@ -7,6 +7,7 @@ task waits.
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
@@ -25,7 +26,7 @@ from tunnel_server.owners.names import KeptNames
 from tunnel_server.owners.ownership import Ownership
 from tunnel_server.owners.shares import MemoryShare, Share
 from tunnel_server.owners.tokens import bearer_token, digest_of
-from tunnel_server.settings.config import ServerConfig
+from tunnel_server.settings.config import ServerConfig, default_state_dir
 from tunnel_server.tunnels.claim_gate import ClaimGate
 from tunnel_server.tunnels.parking import Parking
 from tunnel_server.tunnels.registry import Carrier, Registry
@@ -218,6 +219,11 @@ class Directory:
             self._expected[name] = until
             self.registry.reserve(name, owner)
 
+    def owner_of(self, name: str) -> str | None:
+        """The owner that a name is held by, or kept or expected for; None: it is nobody's."""
+        kept = self.names.get(name)
+        return self.registry.owner_of(name) or (None if kept is None else kept.owner)
+
     def changed_hands(self, name: str) -> None:
         """A name that is kept may be another owner's now, or nobody's: who was expected is not."""
         kept = self.names.get(name)
@@ -315,9 +321,16 @@ class Directory:
         if kept is None or self.registry.find(name) is not None:
             return
         since = datetime.fromtimestamp(kept.seen_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        text = "%s is kept for %s, away since %s; `tunnel-server name release %s` frees it"
+        text = "%s is kept for %s, away since %s; `%s` frees it"
         extra = by_stranger(owner, name)  # one may ask sixty times a minute, in many sessions
-        log.info(text, name, short_owner(kept.owner), since, name, extra=extra)
+        command = self._command(f"name release {name}")
+        log.info(text, name, short_owner(kept.owner), since, command, extra=extra)
+
+    def _command(self, words: str) -> str:
+        """A command that is about this server, and no other with another state folder."""
+        folder = self.config.state_dir
+        where = "" if folder == default_state_dir() else f" --state-dir {shlex.quote(str(folder))}"
+        return f"tunnel-server {words}{where}"
 
     def release(self, carrier: Carrier, claim: int | None = None) -> None:
         """Nobody holds the names of this carrier, or of one claim of it, any more."""

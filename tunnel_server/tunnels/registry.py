@@ -7,7 +7,7 @@ in this process's memory alone.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, KeysView
+from collections.abc import Callable, Iterable, KeysView
 from typing import Final, NamedTuple, Protocol
 
 from protocol.drivers.latch import Latch
@@ -150,6 +150,10 @@ class Registry:
     def find(self, name: str) -> Tunnel | None:
         """The tunnel that a request for this name goes to."""
         return self._tunnels.get(name)
+
+    def live(self) -> Iterable[Tunnel]:
+        """All that are held now."""
+        return self._tunnels.values()
 
     def left(self, name: str) -> Left | None:
         """The end of a name that nobody holds, on the clock given to `release`."""

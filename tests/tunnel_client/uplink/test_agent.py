@@ -282,7 +282,9 @@ async def test_a_name_that_is_taken_after_a_first_ready_is_asked_for_again_and_a
     await settled()
     assert client.events("refused") == []
     assert len(client.events("ready")) == 2
-    assert client.events("reconnecting")[-1][2] == "somebody has it"
+    assert client.events("reconnecting")[-1][2] == (
+        "somebody has it; whoever runs the server can see whose it is"
+    )
     nursery.cancel_scope.cancel()
 
 

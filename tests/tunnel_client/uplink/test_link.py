@@ -197,7 +197,7 @@ async def test_a_claim_that_is_refused_ends_the_link(
     await server.refuse("name-taken", "somebody has it")
     await client.link.ended.wait()
     assert client.link.refused == Refused(1, "name-taken", "somebody has it")
-    assert client.link.reason == "somebody has it"
+    assert client.link.reason == ("somebody has it; whoever runs the server can see whose it is")
 
 
 async def test_a_claim_that_is_refused_for_now_is_only_a_reason(

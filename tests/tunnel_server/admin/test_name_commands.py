@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tunnel_server.admin.name_commands import NameCommands
+from tunnel_server.admin.name_commands import Holder, NameCommands
 from tunnel_server.owners.names import Change, Kept, KeptNames
 
 DAY = 86_400.0
@@ -12,7 +12,7 @@ DAY = 86_400.0
 
 class World:
     def __init__(self, keep_s: float = 30 * DAY) -> None:
-        self.live: dict[str, str] = {}
+        self.live: dict[str, Holder] = {}
         self.written: dict[str, Change] = {}
         self.names = KeptNames(keep_s, self.live.__contains__, self.written.__setitem__)
         self.commands = NameCommands(
@@ -31,7 +31,7 @@ def world() -> World:
 def test_names_are_listed_with_their_owners_kept_or_held_alone(world: World) -> None:
     world.names.claimed("ann", "shop", DAY, chosen=True)
     world.names.claimed("bob", "k3", DAY, chosen=False)
-    world.live.update(shop="zoe", made="bob")
+    world.live.update(shop=Holder("zoe", True), made=Holder("bob", False), own=Holder("bob", True))
     assert world.do("names")["names"] == [
         {
             "name": "k3",
@@ -52,6 +52,15 @@ def test_names_are_listed_with_their_owners_kept_or_held_alone(world: World) -> 
             "seen": "1970-01-03T00:00:00+00:00",
         },
         {
+            "name": "own",
+            "owner": "bob",
+            "kept": False,
+            "chosen": True,
+            "live": True,
+            "held_by": "bob",
+            "seen": "1970-01-03T00:00:00+00:00",
+        },
+        {
             "name": "shop",
             "owner": "ann",
             "kept": True,
@@ -67,7 +76,7 @@ def test_a_name_that_was_away_for_too_long_is_told_to_be_kept_no_more(world: Wor
     world.names.claimed("ann", "shop", -28 * DAY, chosen=True)
     world.names.claimed("ann", "blog", -28 * DAY + 1, chosen=True)
     world.names.claimed("ann", "live", -99 * DAY, chosen=True)
-    world.live["live"] = "ann"
+    world.live["live"] = Holder("ann", True)
     kept = {str(each["name"]): each["kept"] for each in world.do("names")["names"]}
     assert kept == {"shop": False, "blog": True, "live": True}
 
@@ -81,7 +90,7 @@ def test_a_name_that_is_released_is_anybodys(world: World) -> None:
 
 def test_a_release_says_who_holds_the_name_still(world: World) -> None:
     world.names.claimed("ann", "shop", DAY, chosen=True)
-    world.live["shop"] = "ann"
+    world.live["shop"] = Holder("ann", True)
     assert world.do("release", name="shop") == {"owner": "ann", "held_by": "ann"}
 
 
@@ -94,7 +103,7 @@ def test_a_name_that_is_given_is_that_owners_whoevers_it_was(world: World) -> No
 
 
 def test_a_gift_of_a_live_name_says_who_holds_it(world: World) -> None:
-    world.live["shop"] = "ann"
+    world.live["shop"] = Holder("ann", True)
     assert world.do("give", name="shop", owner="bob")["held_by"] == "ann"
 
 
@@ -123,7 +132,7 @@ def test_a_gift_to_somebody_whom_no_token_is_for_is_made_and_told(world: World) 
 def test_what_cannot_be_done_is_told(
     world: World, word: str, asked: dict[str, object], said: str
 ) -> None:
-    world.live["live"] = "ann"
+    world.live["live"] = Holder("ann", True)
     with pytest.raises(ValueError, match=said):
         world.do(word, **asked)
     assert world.written == {}

@@ -125,7 +125,8 @@ def test_a_server_that_runs_is_asked_about_names_and_its_store_left_alone(
     with a_server(config, {"owner": "ann", "held_by": "ann", "store": "failing"}) as heard:
         assert Operator(config, None, as_json=False).release_name("shop") == (
             "shop was kept for ann, and is anybody's now\n"
-            "it is live: the client that holds it serves on, and it is free when that goes\n"
+            "it is live: the client that holds it serves on, and has it again if it claims it anew"
+            " (`tunnel-server name give shop OWNER` keeps it for somebody else)\n"
             "it is not written down yet, since the store fails: the server's log says why"
         )
         assert (

@@ -325,7 +325,7 @@ async def test_a_folder_of_another_user_is_no_place(
         monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     else:
         os.chown(place.folder, 1, -1)  # root's own is taken as it is
-    with pytest.raises(HandoverError, match="who may write what is believed"):
+    with pytest.raises(HandoverError, match="is another user's"):
         Offer(place, [listener], Told()).open()
 
 

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from protocol.errors import ConfigError
 from protocol.program.private_files import UnsafePathError
 from tunnel_server.owners.auth_file import AuthFile, add_token
-from tunnel_server.owners.places import check_tokens, open_authenticator, open_names
+from tunnel_server.owners.places import check_tokens, open_authenticator
 from tunnel_server.owners.tokens import digest_of, make_token
 from tunnel_server.settings.config import ServerConfig
 
@@ -117,14 +118,12 @@ def test_a_token_is_written_where_it_is_believed(folder: Path) -> None:
     check_tokens(guarded(folder, trust_state_dir=True), folder / "tokens")
 
 
-def test_at_any_free_port_of_this_machine_no_names_are_written_down(tmp_path: Path) -> None:
-    """Nobody would find them again: they go by the port there."""
-    assert open_names(ServerConfig(bind_port=0, state_dir=tmp_path)) is None
-    assert list(tmp_path.iterdir()) == []
-    for config in (
-        ServerConfig(bind_port=1, state_dir=tmp_path),
-        guarded(tmp_path, bind_port=0),  # these go by the domain
-    ):
-        store = open_names(config)
-        assert store is not None
-        store.close()
+def test_a_default_auth_file_that_cannot_be_used_is_the_state_folders_fault(tmp_path: Path) -> None:
+    """Nobody has named --auth-file."""
+    (tmp_path / "tokens").mkdir()
+    with pytest.raises(ConfigError) as bad:
+        open_authenticator(guarded(tmp_path))
+    assert bad.value.key == "--state-dir"
+    with pytest.raises(ConfigError) as bad:
+        open_authenticator(guarded(tmp_path, auth_file=tmp_path / "tokens"))
+    assert bad.value.key == "--auth-file"

@@ -26,6 +26,7 @@ from tunnel_server.owners.store import (
     Store,
     StoreNotMadeError,
     StoreUnusableError,
+    check_store,
     first_names,
     open_store,
 )
@@ -345,6 +346,30 @@ def test_one_that_is_locked_says_so_and_asks_for_no_backup(
     with pytest.raises(StoreUnusableError, match=r"is locked by another program.*try again") as bad:
         open_store(path)
     assert "backup" not in str(bad.value)
+
+
+def test_one_that_this_user_may_not_open_is_no_damaged_one(
+    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise sqlite3.OperationalError("unable to open database file")
+
+    monkeypatch.setattr(module, "_connect", refuse)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    for look in (open_store, check_store):
+        with pytest.raises(StoreUnusableError, match=r"may not be read and written .*chown") as bad:
+            look(path)
+        assert "backup" not in str(bad.value)
+
+
+def test_the_advice_names_a_backup_that_is_there(path: Path) -> None:
+    path.write_bytes(b"no store" * 100)
+    with pytest.raises(StoreUnusableError, match="put a backup in its place, and delete") as bad:
+        check_store(path)
+    assert "every kept name is free" in str(bad.value)
+    path.with_name("state.db.before-2").touch()
+    with pytest.raises(StoreUnusableError, match=r"state.db.before-2 is one, of an upgrade"):
+        check_store(path)
 
 
 def test_where_another_server_has_the_names_nothing_of_other_owners_is_written(

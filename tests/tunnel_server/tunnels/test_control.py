@@ -543,3 +543,15 @@ async def test_a_claim_that_waited_at_a_server_that_stops_is_refused_for_now(wor
     await wait_all_tasks_blocked()
     world.directory.drain()
     assert (await said(client, FrameType.REFUSED))["code"] == "draining"
+
+
+async def test_the_log_says_whose_a_name_is_and_the_client_is_told_that_it_is_taken(
+    guarded: World, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    caplog.set_level("INFO")
+    other = TOKEN[:-1] + "_"
+    add_token(tmp_path / "tokens", "bob", other)
+    await claim(await connected(guarded, bearer()), APP)
+    answer = await claim(await connected(guarded, bearer(other)), APP)
+    assert (answer["code"], answer["message"]) == ("name-taken", "app is another owner's")
+    assert "claim of bob refused: name-taken (app is alice's)" in caplog.text

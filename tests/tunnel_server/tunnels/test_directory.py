@@ -171,6 +171,12 @@ async def test_a_name_that_went_is_no_other_owners(caplog: pytest.LogCaptureFixt
         assert "shop is kept for ann, away since 20" in caplog.text
         assert "`tunnel-server name release shop` frees it" in caplog.text
         assert of.claim(ANN, "shop") == "shop"
+    async with clients(state_dir=Path("/var/lib/my tunnel")) as of:
+        of.claim(ANN, "shop")
+        of.leave()
+        of.claim(BOB, "shop")
+        command = "`tunnel-server name release shop --state-dir '/var/lib/my tunnel'`"
+        assert command in caplog.text
 
 
 async def test_where_names_are_not_kept_it_is_free_at_once() -> None:
