@@ -21,11 +21,11 @@ the line's rate for half a round trip and then not at all.
 
 `delivery` measures the rate, `round_trip` finds the smallest round trip and looks for it again;
 `slow_start` says until when there is no cap. The rate follows a cap that is too low down, and a cap
-is that where round trips are longer for reasons that are not our queue. So where the line is noisy,
-and where *bulk goes both ways* (acks then wait behind the peer's queue), the best rate since the
-last probe counts. With bulk both ways a probe sees the peer's queue, which by this very rule is up
-to a quarter of the round trip and 8 ms: that much is taken off before it may raise the minimum, and
-a round trip that is longer by no more than that is not late.
+is that where round trips are longer for reasons that are not our queue. The allowance is for the
+line's noise. Where *bulk goes both ways* (acks then wait behind the peer's queue), the best rate
+since the last probe counts. With bulk both ways a probe sees the peer's queue, which by this very
+rule is up to a quarter of the round trip and 8 ms: that much is taken off before it may raise the
+minimum, and a round trip that is longer by no more than that is not late.
 
 docs/flow-control.md has what was measured.
 """
@@ -213,8 +213,7 @@ class InFlight:
 
     @property
     def _line_rate(self) -> float:
-        best = self._is_noisy or self.jitter.two_ways
-        return self._delivery.best_rate if best else self.rate
+        return self._delivery.best_rate if self.jitter.two_ways else self.rate
 
     @property
     def _enough_s(self) -> float:
