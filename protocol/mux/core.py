@@ -212,7 +212,8 @@ class Core:
 
     def take_data(self, stream: Stream, now: float) -> bytes:
         """Return up to 64 KiB of the data that came, less where memory is short; empty for none."""
-        data = stream.receiving.take_data(FIRST_CREDIT_BYTES if self._is_short else READ_BYTES)
+        most = FIRST_CREDIT_BYTES if self.memory.is_short else READ_BYTES
+        data = stream.receiving.take_data(most)
         if data:
             self._consumed(stream, len(data), now)
         return data
@@ -220,13 +221,8 @@ class Core:
     def room(self, stream: Stream) -> int:
         """Return how many bytes may be queued before the stream's writer should wait."""
         unsent_bytes = stream.sending.queue.unsent_bytes
-        most = STREAM_UNSENT_MIN_BYTES if self._is_short else STREAM_UNSENT_MAX_BYTES
+        most = STREAM_UNSENT_MIN_BYTES if self.memory.is_short else STREAM_UNSENT_MAX_BYTES
         return most - unsent_bytes
-
-    @property
-    def _is_short(self) -> bool:
-        """Whether memory is: no stream should hold more than it needs to go on."""
-        return self.memory.free < STREAM_UNSENT_MAX_BYTES
 
     def take_made_room(self) -> list[Stream]:
         """Return the streams that have room again, and whose writers wait for it, once each."""

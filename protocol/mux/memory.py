@@ -6,7 +6,9 @@ thousand sessions at their bounds are gigabytes. So a server has one budget, of 
 has no more than the lender gives it. Where that is little, windows fall to their first credit and
 writers wait after a few KiB: everything goes on, slowly.
 
-What a session holds up to OWN_BYTES is its own, so that one with little to do asks nobody.
+What a session holds up to OWN_BYTES is its own. What is more is taken of the lender, in steps while
+there is plenty, and given back by `trim`, which the lender's owner calls once a second: a request
+that comes and goes tells nobody.
 """
 
 from __future__ import annotations
@@ -16,19 +18,30 @@ from typing import Final, Protocol
 from protocol.limits import KIB
 
 OWN_BYTES: Final = 64 * KIB
-_STEP_BYTES: Final = 64 * KIB  # it is counted in these
+SHORT_BYTES: Final = 64 * KIB  # less than what one stream may have unsent
+_STEP_BYTES: Final = 128 * KIB
 _ENOUGH: Final = 1 << 40  # what a client has, which serves one user
 
 
 class Lender(Protocol):
-    """The part of a server's budget that one session may have."""
+    """The part of a server's budget that one session may have.
+
+    Attributes:
+        plenty: the bytes that it may have at least while the budget is not tight.
+    """
+
+    plenty: int
+
+    @property
+    def is_tight(self) -> bool:
+        """Whether so much is taken that `free` must be asked."""
 
     @property
     def free(self) -> int:
         """The bytes that it may have beside what it has."""
 
-    def take(self, size: int) -> None:
-        """It has so many bytes more; fewer, if that is negative."""
+    def take(self, memory: Memory, size: int) -> None:
+        """It has so many bytes more; fewer, if that is negative. `memory` is to be trimmed."""
 
 
 class Memory:
@@ -57,26 +70,46 @@ class Memory:
         What is there is counted, whether there was room for it or not.
         """
         self.held += size
-        beyond = self.held - OWN_BYTES
-        if beyond > self._taken or (self._taken and beyond < self._taken - 2 * _STEP_BYTES):
-            self._settle(beyond)
+        if self.held - OWN_BYTES > self._taken:
+            self._settle()
 
     @property
     def free(self) -> int:
-        """The bytes that may be held beside these."""
-        if self._lender is None:
+        """The bytes that may be held beside these, or so many that nobody asks for more."""
+        lender = self._lender
+        if lender is None:
             return _ENOUGH
         own = OWN_BYTES + self._taken - self.held
-        return max(own + self._lender.free, 0)
+        return max(own + (lender.free if lender.is_tight else lender.plenty), 0)
+
+    @property
+    def is_short(self) -> bool:
+        """Whether no stream should hold more than it needs to go on."""
+        lender = self._lender
+        return lender is not None and lender.is_tight and self.free < SHORT_BYTES
+
+    @property
+    def is_lent(self) -> bool:
+        """Whether it has taken something."""
+        return self._taken > 0
+
+    def trim(self) -> None:
+        """Give back what is taken and not held."""
+        self._settle()
 
     def close(self) -> None:
         """The session is over: nothing is held, whatever is told from now on."""
-        if self._lender is not None:
-            self._lender.take(-self._taken)
-        self._lender, self._taken = None, 0
+        self.held = -_ENOUGH
+        self._settle()
+        self._lender = None
 
-    def _settle(self, beyond: int) -> None:
-        if self._lender is not None:
-            taken = max(-(-beyond // _STEP_BYTES), 0) * _STEP_BYTES
-            self._lender.take(taken - self._taken)
+    def _settle(self) -> None:
+        lender = self._lender
+        if lender is None:
+            return
+        taken = max(self.held - OWN_BYTES, 0)
+        if not lender.is_tight:
+            taken = -(-taken // _STEP_BYTES) * _STEP_BYTES
+        if taken != self._taken:
+            lender.take(self, taken - self._taken)
             self._taken = taken

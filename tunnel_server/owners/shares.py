@@ -19,6 +19,7 @@ from typing import Final, Generic, TypeVar
 import trio
 
 from protocol.drivers.latch import Latch
+from protocol.mux.memory import Memory
 
 T = TypeVar("T")
 
@@ -99,14 +100,17 @@ class MemoryShare:
     Attributes:
         most: how many there are.
         used: how many are taken.
+        is_tight: more than half are.
     """
 
-    __slots__ = ("_of", "most", "used")
+    __slots__ = ("_lax", "_of", "is_tight", "most", "used")
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.used = 0
+        self.is_tight = False
         self._of: Counter[str] = Counter()
+        self._lax: set[Memory] = set()  # those that have taken something since they were trimmed
 
     def __repr__(self) -> str:
         return f"<MemoryShare {self.used} of {self.most}, {len(self._of)} keys>"
@@ -126,60 +130,112 @@ class MemoryShare:
             free = min(free, (_ALPHA * (self.most - self.used) - self._of[key]) // (_ALPHA + 1))
         return max(free, 0)
 
-    def take(self, size: int, keys: tuple[str, ...]) -> None:
+    def take(self, memory: Memory, size: int, keys: tuple[str, ...]) -> None:
         """So many bytes more are taken for these; fewer, if that is negative."""
+        if size > 0:
+            self._lax.add(memory)
         self.used += size
+        self.is_tight = 2 * self.used > self.most
         of = self._of
         for key in keys:
             of[key] += size
             if not of[key]:
                 del of[key]
 
+    def trim(self) -> None:
+        """Once a second: what sessions have taken and do not hold any more is free again."""
+        lax, self._lax = self._lax, set()
+        for memory in lax:
+            memory.trim()
+            if memory.is_lent:
+                self._lax.add(memory)
+
 
 class MemoryLender:
     """Lends to one session; see `protocol.mux.memory`."""
 
-    __slots__ = ("_keys", "_share")
+    __slots__ = ("_keys", "_share", "plenty")
 
     def __init__(self, share: MemoryShare, keys: tuple[str, ...]) -> None:
         self._share = share
         self._keys = keys
+        self.plenty = share.most // 4  # of a half that is free, one that has the other half
 
     def __repr__(self) -> str:
         return f"<MemoryLender of {self._share!r}>"
+
+    @property
+    def is_tight(self) -> bool:
+        """See Lender."""
+        return self._share.is_tight
 
     @property
     def free(self) -> int:
         """See Lender."""
         return self._share.free_for(self._keys)
 
-    def take(self, size: int) -> None:
+    def take(self, memory: Memory, size: int) -> None:
         """See Lender."""
-        self._share.take(size, self._keys)
+        self._share.take(memory, size, self._keys)
 
 
-class RoomShare(Share):
+class RoomShare:
     """A share of what is under way: whoever is over it waits for one of its own to end.
 
-    Those of one key wait in their order, and a newcomer of the same key waits behind them.
+    Those of one key wait in their order, and a newcomer of the same key waits behind them. None is
+    a key of nobody, which is counted among all alone.
+
+    Attributes:
+        most: how many there are.
+        used: how many are taken.
     """
 
-    __slots__ = ("_waiting",)
+    __slots__ = ("_of", "_waiting", "most", "used")
 
     def __init__(self, most: int) -> None:
-        super().__init__(most)
+        self.most = most
+        self.used = 0
+        self._of: dict[str | None, int] = {}
         self._waiting: dict[str | None, dict[Latch, None]] = {}
+
+    def __repr__(self) -> str:
+        return f"<RoomShare {self.used} of {self.most}, {len(self._of)} keys>"
+
+    def of(self, key: str | None) -> int:
+        """The number that a key has."""
+        return self._of.get(key, 0)
+
+    def has_room(self, key: str | None) -> bool:
+        """Whether one more may be taken for this key."""
+        free = self.most - self.used
+        return free > 0 and (key is None or self._of.get(key, 0) < _ALPHA * free)
 
     def is_open(self, key: str | None) -> bool:
         """Whether one more may be taken for this key now, with nobody of it waiting."""
         return self.has_room(key) and key not in self._waiting
 
     def is_over(self, key: str | None) -> bool:
-        """Whether the newest that was taken for this key has had no room."""
-        if key is None:
-            return self.used > self.most
-        allowed = _ALPHA * (self.most - self.used + 1)
-        return self._of[key] > max(allowed, 1) or key in self._waiting
+        """Whether the newest that was taken for this key has had no room, or others wait."""
+        if key in self._waiting:
+            return True
+        free = self.most - self.used + 1
+        return free <= 0 or (key is not None and self._of.get(key, 0) > _ALPHA * free)
+
+    def take(self, key: str | None) -> None:
+        """One more is taken, also where there was no room: what is there already is counted."""
+        self.used += 1
+        self._of[key] = self._of.get(key, 0) + 1
+
+    def give(self, key: str | None) -> None:
+        """One is free again. Whoever waits longest for this key looks again, or else for any."""
+        self.used -= 1
+        left = self._of[key] - 1
+        if left:
+            self._of[key] = left
+        else:
+            del self._of[key]
+        if self._waiting:
+            self._wake(key if key in self._waiting else next(iter(self._waiting)))
 
     async def wait_for_room(self, key: str | None) -> bool:
         """Wait until one more may be taken for this key; whether that is so within WAIT_S.
@@ -191,14 +247,6 @@ class RoomShare(Share):
                 await turn.wait()
             return True
         return False
-
-    def give(self, *keys: str | None) -> None:
-        """See Share; whoever waits longest for these looks again, or else whoever does for any."""
-        super().give(*keys)
-        if self._waiting:
-            self._wake(
-                next((key for key in keys if key in self._waiting), next(iter(self._waiting)))
-            )
 
     @contextmanager
     def _in_line(self, key: str | None) -> Iterator[Latch]:

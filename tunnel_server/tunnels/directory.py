@@ -190,6 +190,7 @@ class Directory:
     def sweep(self, now: float) -> None:
         """Once a second: end what has waited for its time, and note which names are live."""
         self.resumes.sweep(now, self.registry.holders())
+        self.memory.trim()
         if now >= self._see_names_at:
             self._see_names_at = now + min(SEE_NAMES_EVERY_S, self.names.seen_every_s / 2)
             self.names.see(self.wall_time())

@@ -20,36 +20,45 @@ class Pool:
 
     def __init__(self, size: int) -> None:
         self.size = size
+        self.plenty = size // 2
         self.taken = 0
+
+    @property
+    def is_tight(self) -> bool:
+        return 2 * self.taken >= self.size
 
     @property
     def free(self) -> int:
         return max(self.size - self.taken, 0)
 
-    def take(self, size: int) -> None:
+    def take(self, memory: Memory, size: int) -> None:
         self.taken += size
 
 
-def test_what_is_its_own_is_asked_of_nobody() -> None:
+def test_what_is_its_own_is_asked_of_nobody_and_what_is_more_is_taken_until_it_is_trimmed() -> None:
     pool = Pool(1000 * KIB)
     memory = Memory(pool)
     memory.add(OWN_BYTES)
     assert pool.taken == 0
     memory.add(1)
-    assert pool.taken == 64 * KIB
-    assert memory.free == 1000 * KIB - 1
+    assert pool.taken == 128 * KIB
+    assert memory.free == 500 * KIB + 128 * KIB - 1
     memory.add(-1)
-    assert pool.taken == 64 * KIB  # one that comes and goes is not told each time
+    assert pool.taken == 128 * KIB  # one that comes and goes is not told each time
+    memory.trim()
+    assert (pool.taken, memory.is_lent) == (0, False)
 
 
 def test_what_is_held_is_counted_though_there_was_no_room() -> None:
     pool = Pool(0)
     memory = Memory(pool)
     memory.add(OWN_BYTES + 300 * KIB)
-    assert (memory.free, pool.taken) == (20 * KIB, 320 * KIB)  # what was rounded up
+    assert (memory.free, pool.taken) == (0, 300 * KIB)
+    assert memory.is_short
     memory.close()
     assert pool.taken == 0
     memory.add(10**9)  # a stream that ends later tells nobody
+    memory.trim()
     assert pool.taken == 0
 
 
@@ -64,13 +73,16 @@ def test_a_client_has_enough() -> None:
 def test_what_is_taken_follows_what_is_held(changes: list[int]) -> None:
     pool = Pool(10**9)
     memory = Memory(pool)
-    for change in changes:
+    for number, change in enumerate(changes):
         memory.add(max(change * KIB, -memory.held))
-        beyond = memory.held - OWN_BYTES
-        assert beyond <= pool.taken <= max(beyond, 0) + 3 * 64 * KIB
-        assert memory.free == pool.free + pool.taken + OWN_BYTES - memory.held
+        beyond = max(memory.held - OWN_BYTES, 0)
+        assert pool.taken >= beyond
+        if number % 3 == 0:
+            memory.trim()
+            assert pool.taken < beyond + 128 * KIB
     memory.add(-memory.held)
-    assert pool.taken <= 64 * KIB
+    memory.trim()
+    assert pool.taken == 0
 
 
 @pytest.mark.parametrize("size", [0, 10**9])

@@ -7,6 +7,7 @@ import trio
 from hypothesis import given, strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from protocol.mux.memory import OWN_BYTES, Memory
 from tunnel_server.owners.shares import WAIT_S, HeldShare, MemoryShare, RoomShare, Share
 
 
@@ -118,12 +119,16 @@ def test_what_has_to_go_is_of_the_one_that_has_its_share_or_most() -> None:
 def test_of_memory_one_gets_three_quarters_and_two_get_three_sevenths_each() -> None:
     share = MemoryShare(7 * 4000)
     lenders = {key: share.lender(key) for key in ("ann", "bob")}
-    lenders["ann"].take(lenders["ann"].free)
+    ann, bob = Memory(), Memory()
+    tight = [share.is_tight]
+    lenders["ann"].take(ann, lenders["ann"].free)
     assert share.of("ann") == 7 * 3000
     assert lenders["ann"].free == 0
-    lenders["ann"].take(-9000)
+    tight.append(share.is_tight)
+    assert tight == [False, True]
+    lenders["ann"].take(ann, -9000)
     while taken := lenders["bob"].free:
-        lenders["bob"].take(taken)
+        lenders["bob"].take(bob, taken)
     assert (share.of("ann"), share.of("bob")) == (12_000, 12_000)
     assert 0 < share.lender("eve").free <= 3000
 
@@ -131,10 +136,33 @@ def test_of_memory_one_gets_three_quarters_and_two_get_three_sevenths_each() -> 
 def test_who_has_more_than_its_share_may_take_nothing_and_gives_it_back() -> None:
     share = MemoryShare(1000)
     lender = share.lender("ann", None, "192.0.2.1/32")
-    lender.take(2000)
+    lender.take(Memory(), 2000)
     assert (lender.free, share.lender("bob").free, share.used) == (0, 0, 2000)
-    lender.take(-2000)
+    lender.take(Memory(), -2000)
     assert repr(share) == "<MemoryShare 0 of 1000, 0 keys>"
+
+
+def test_what_a_session_has_taken_and_does_not_hold_is_free_again_within_a_second() -> None:
+    share = MemoryShare(10**9)
+    memory = Memory(share.lender("ann"))
+    memory.add(10**6)
+    share.trim()
+    assert share.used >= 10**6 - OWN_BYTES
+    memory.add(-(10**6))
+    share.trim()
+    assert share.used == 0
+    share.trim()  # and it is looked at no more
+    assert not share._lax
+
+
+@given(used=st.integers(0, 1000), own=st.integers(0, 1000))
+def test_of_what_is_not_tight_there_is_plenty(used: int, own: int) -> None:
+    share = MemoryShare(1000)
+    share.lender("others").take(Memory(), max(used - own, 0))
+    lender = share.lender("ann")
+    lender.take(Memory(), min(own, used))
+    if not share.is_tight:
+        assert lender.free >= lender.plenty
 
 
 # --- those that wait for room --------------------------------------------------------------------
