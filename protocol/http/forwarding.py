@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Set
+from typing import Final
+
 from protocol.errors import HttpError
-from protocol.http.fields import Fields, folded, is_forwarding_name
+from protocol.http.fields import Fields, is_forwarding_name
+
+# What proxies say of a visitor by their own files of configuration, or by default. Any other that
+# begins so (X-Forwarded-User, -Email, -Client-Cert) most of them pass on as the visitor wrote it.
+KNOWN: Final = frozenset(
+    {
+        *(b"forwarded", b"x-real-ip", b"x-forwarded-for"),
+        *(b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-port"),
+    }
+)
 
 
 def with_forwarding(
-    fields: Fields, *, visitor: str, scheme: str, host: str, port: int, trusted: bool
+    fields: Fields,
+    *,
+    visitor: str,
+    scheme: str,
+    host: str,
+    port: int,
+    trusted: bool,
+    known: Set[bytes] = KNOWN,
+    dropped: Callable[[bytes], None] = lambda _: None,
 ) -> Fields:
     """The fields with X-Forwarded-For, -Host, -Proto and -Port at their end.
 
@@ -18,9 +38,10 @@ def with_forwarding(
         host: the value of Host.
         port: of the public origin.
         trusted: the visitor is a proxy of ours. Then what it said before stands: X-Forwarded-For
-            grows by its own address, and a -Host, -Proto or -Port is not said again. Spellings
-            with another byte than the dash are dropped all the same: no proxy sends them, and
-            many let a visitor's pass.
+            grows by its own address, and a -Host, -Proto or -Port is not said again.
+        known: the names that such a proxy sets itself, in lower case. Others, and spellings with
+            another byte than the dash, are dropped from it as well: many let a visitor's pass.
+        dropped: is told of each of those.
 
     Raises:
         HttpError: `bad-request`, if visitor, scheme or host is not ASCII.
@@ -34,12 +55,14 @@ def with_forwarding(
     names = b"\n".join([name for name, _ in fields]).lower()
     if b"forwarded" in names or b"real" in names:  # a part of every name in question
         if trusted:
-            return _extended(fields, ours)
+            return _extended(fields, ours, known, dropped)
         fields = tuple([field for field in fields if not is_forwarding_name(field[0])])
     return fields + ours
 
 
-def _extended(fields: Fields, ours: Fields) -> Fields:
+def _extended(
+    fields: Fields, ours: Fields, known: Set[bytes], dropped: Callable[[bytes], None]
+) -> Fields:
     """Return what a trusted proxy said, with its own address, and of ours what it did not say."""
     kept = []
     chain = []
@@ -47,8 +70,10 @@ def _extended(fields: Fields, ours: Fields) -> Fields:
         lower = field[0].lower()
         if lower == b"x-forwarded-for":
             chain.append(field[1])
-        elif lower == folded(lower) or not is_forwarding_name(lower):
+        elif lower in known or not is_forwarding_name(lower):
             kept.append(field)
+        else:
+            dropped(lower)
     given = {name.lower() for name, _ in kept}
     name, visitor = ours[0]
     visitors = (name, b", ".join([*chain, visitor]))

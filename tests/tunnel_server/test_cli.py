@@ -121,6 +121,10 @@ def test_serve_may_be_said_or_left_out(served: Callable[..., ServerConfig]) -> N
             ["--trusted-proxies", "::1", "--proxy-protocol"],
             ServerConfig(trusted_proxies=(ip_network("::1"),), proxy_protocol=True),
         ),
+        (
+            ["--trusted-fields", "X-Forwarded-User, x-forwarded-email"],
+            ServerConfig(trusted_fields=frozenset((b"x-forwarded-user", b"x-forwarded-email"))),
+        ),
         (["--max-connections", "100"], ServerConfig(max_connections=100)),
         (["--max-sessions", "100"], ServerConfig(max_sessions=100)),
         (["--drain-timeout", "0.5"], ServerConfig(drain_timeout_s=0.5)),
@@ -157,6 +161,8 @@ def test_each_flag_has_its_setting(
         (["--tls-key", "/k"], "--tls-cert: is needed beside --tls-key"),
         (["--tls-cert", "", "--tls-key", "/k"], "--tls-cert: takes a path"),
         (["--trusted-proxies", "proxy"], "--trusted-proxies: takes networks"),
+        (["--trusted-fields", "Cookie"], "--trusted-fields: takes names of forwarding fields"),
+        (["--trusted-fields", "X_Forwarded_User"], "--trusted-fields: takes names of forwarding"),
         (["--proxy-protocol"], "--trusted-proxies: is needed beside --proxy-protocol"),
         (["--max-connections", "1e3"], "--max-connections: takes a whole number, 1 to 1,000,000"),
         (["--drain-timeout", "-1"], "--drain-timeout: takes seconds, 0 to 86400, not '-1'"),
@@ -186,6 +192,7 @@ def test_bad_value_is_one_line_that_names_the_flag_and_what_it_takes(
         ("--tls-cert", "FILE"),
         ("--tls-key", "FILE"),
         ("--trusted-proxies", "CIDR,..."),
+        ("--trusted-fields", "NAME,..."),
         ("--max-connections", "N"),
         ("--max-sessions", "N"),
         ("--drain-timeout", "SECONDS"),
@@ -349,7 +356,13 @@ def test_help_shows_every_flag_and_the_other_command(
     flags = re.findall(r"^  (--[a-z-]+)", shown, re.MULTILINE)
     assert flags == [
         *("--bind", "--domain", "--public-url", "--auth-file", "--open", "--tls-cert", "--tls-key"),
-        *("--trusted-proxies", "--proxy-protocol", "--max-connections", "--max-sessions"),
+        *(
+            "--trusted-proxies",
+            "--trusted-fields",
+            "--proxy-protocol",
+            "--max-connections",
+            "--max-sessions",
+        ),
         *("--wide-cookies",),
         *("--drain-timeout", "--hold", "--keep-names", "--heartbeat", "--replace", "--state-dir"),
         *("--trust-state-dir", "--config", "--json", "--log-level", "--version"),

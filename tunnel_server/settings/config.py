@@ -69,6 +69,7 @@ class ServerConfig:
         tls_cert: PEM with the certificate and its chain; None: plain HTTP.
         tls_key: PEM with its key.
         trusted_proxies: whose forwarding fields are believed.
+        trusted_fields: forwarding fields beside those that every proxy sets; in lower case.
         proxy_protocol: every connection is one of theirs, and begins with a PROXY header.
         max_connections: of visitors; None: what descriptors there are.
         max_sessions: of clients; None: an eighth of the descriptors, 1,024 at most.
@@ -97,6 +98,7 @@ class ServerConfig:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     trusted_proxies: tuple[Network, ...] = ()
+    trusted_fields: frozenset[bytes] = frozenset()
     proxy_protocol: bool = False
     max_connections: int | None = None
     max_sessions: int | None = None

@@ -107,6 +107,12 @@ TABLE: Final = Table(
             commands=_SERVING,
         ),
         Setting(
+            name="trusted_fields",
+            kind=Commas("NAME,...", values.parse_fields, _limits(values.FIELDS)),
+            help="Which others of theirs are believed.",
+            commands=_SERVING,
+        ),
+        Setting(
             name="proxy_protocol",
             kind=Switch(),
             help="Take connections with a PROXY header only.",

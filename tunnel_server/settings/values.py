@@ -11,6 +11,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final, NamedTuple, NoReturn
 
 from protocol.errors import ConfigError
+from protocol.http.fields import is_forwarding_name
 from protocol.names import APEX, MAX_DOMAIN_LENGTH, is_legal_domain
 
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -37,6 +38,7 @@ HEARTBEAT: Final = f"takes two whole numbers of seconds, INTERVAL,TIMEOUT, 1 to 
 CONNECTIONS: Final = f"takes a whole number, 1 to {MAX_CONNECTIONS:,}"
 SESSIONS: Final = f"takes a whole number, 1 to {MAX_SESSIONS:,}"
 DRAIN: Final = f"takes seconds, 0 to {MAX_DRAIN_TIMEOUT_S:.0f}"
+FIELDS: Final = "takes names of forwarding fields with commas between, such as X-Forwarded-User"
 NETWORKS: Final = "takes networks with commas between, such as 10.0.0.0/8,192.0.2.7,fd00::/8"
 
 Network = IPv4Network | IPv6Network
@@ -96,6 +98,16 @@ def parse_networks(value: str, key: str) -> tuple[Network, ...]:
         return tuple(ip_network(entry.strip()) for entry in value.split(","))
     except ValueError as error:
         raise ConfigError(key, f"{NETWORKS} ({error})") from None
+
+
+def parse_fields(value: str, key: str) -> frozenset[bytes]:
+    """`NAME,...` of fields that would be dropped, in lower case."""
+    names = [entry.strip().lower() for entry in value.split(",")]
+    for name in names:
+        sane = re.fullmatch("[a-z0-9-]+", name)
+        if not sane or not is_forwarding_name(name.encode()):
+            refuse(key, f"{FIELDS} (others pass by themselves)", name)
+    return frozenset(name.encode() for name in names)
 
 
 def parse_max_connections(value: str, key: str) -> int:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import logging
+from typing import Final, Protocol
 
+from protocol.http.forwarding import KNOWN
 from protocol.program.process import open_files_max
 from tunnel_server.tunnels.directory import Directory
 from tunnel_server.visitors.crowd import Crowd, connections_for
+
+log = logging.getLogger(__name__)
+
+# Names of fields that are told: a visitor may write as many as it likes.
+_TOLD_MAX: Final = 16
 
 
 class Swept(Protocol):
@@ -39,6 +46,7 @@ class Edge:
         public_url: the apex, as visitors see it.
         connections: those that are open.
         crowd: the places of visitors' connections.
+        known_fields: the forwarding fields that a trusted proxy sets itself, in lower case.
     """
 
     def __init__(self, directory: Directory, *, port: int) -> None:
@@ -47,10 +55,24 @@ class Edge:
         self.port = port
         self.public_url = self.config.public_url_for("", port)
         self.connections: set[Swept] = set()
+        self.known_fields = KNOWN | self.config.trusted_fields
+        self._told: set[bytes] = set()
         sessions = directory.clients.most
         self.crowd = Crowd(
             self.config.max_connections or connections_for(open_files_max(), sessions)
         )
+
+    def dropped_field(self, name: bytes) -> None:
+        """A trusted proxy has sent a forwarding field that it may not: say so once."""
+        if name in self._told or len(self._told) >= _TOLD_MAX:
+            return
+        self._told.add(name)
+        text = (
+            "a trusted proxy has sent %s, which may be what a visitor wrote, and is dropped;"
+            " if the proxy sets or clears it, --trusted-fields %s lets it pass"
+        )
+        shown = name.decode("latin-1")
+        log.warning(text, shown, shown)
 
     def __repr__(self) -> str:
         return f"<Edge {len(self.connections)} connections {self.directory!r}>"

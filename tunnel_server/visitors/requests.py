@@ -189,7 +189,8 @@ class RequestReader:
     async def _begin(self, head: RequestHead) -> Exchange | None:
         """Begin what the request asks for, or settle its answer; None: a session was served."""
         visitor = self._whose(head)
-        if not await self._has_place():
+        place = self._connection.deadlines.place
+        if place is not None and place.over_share and not await place.wait_for_share():
             return Exchange(head, answer=_over_share("this server"), last=True)
         name = name_of(self._connection.edge, head)
         if name is None:
@@ -223,11 +224,6 @@ class RequestReader:
         if connection.deadlines.place is not None:
             connection.deadlines.place.move(visitor.key)
         return visitor
-
-    async def _has_place(self) -> bool:
-        """Whether the visitor may have one more request under way, now or in a moment."""
-        place = self._connection.deadlines.place
-        return place is None or not place.over_share or await place.wait_for_share()
 
     def _open(self, head: RequestHead, tunnel: Tunnel, visitor: Visitor) -> Exchange | Refusal:
         directory = self._connection.edge.directory

@@ -80,6 +80,8 @@ def _opening(connection: Connection, head: RequestHead, claim: int, visitor: str
         host=host,
         port=port,
         trusted=trusted,
+        known=connection.edge.known_fields,
+        dropped=connection.edge.dropped_field,
     )
     if head.te_trailers:
         fields = (*fields, _TE_TRAILERS)  # of this hop, but the client writes it for the next

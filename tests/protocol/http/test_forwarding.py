@@ -4,7 +4,7 @@ import pytest
 
 from protocol.errors import HttpError
 from protocol.http.fields import Fields
-from protocol.http.forwarding import with_forwarding, without_tunnel_error
+from protocol.http.forwarding import KNOWN, with_forwarding, without_tunnel_error
 
 OURS = (
     (b"X-Forwarded-For", b"203.0.113.5"),
@@ -79,6 +79,24 @@ def test_what_else_a_trusted_proxy_says_stands_and_is_not_said_twice() -> None:
     assert forwarded(said, trusted=True) == (*said, OURS[0], OURS[2])
     proto = ((b"X-Forwarded-Proto", b"http"),)
     assert forwarded(proto, trusted=True) == (*proto, OURS[0], OURS[1], OURS[3])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [b"X-Forwarded-User", b"x-forwarded-EMAIL", b"X-Forwarded-Prefix", b"X-Forwarded"],
+)
+def test_what_proxies_pass_on_as_a_visitor_wrote_it_is_dropped_unless_it_is_asked_for(
+    name: bytes,
+) -> None:
+    fields = (KEPT[0], (name, b"ann"), *KEPT[1:])
+    dropped: list[bytes] = []
+    facts = {"visitor": "203.0.113.5", "scheme": "https", "host": "name.example.com:8443"}
+    for known, kept in ((KNOWN, KEPT), (KNOWN | {name.lower()}, fields)):
+        told = with_forwarding(
+            fields, **facts, port=8443, trusted=True, known=known, dropped=dropped.append
+        )
+        assert told == kept + OURS
+    assert dropped == [name.lower()]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from protocol.drivers.latch import Latch
 from protocol.drivers.session_log import SessionLog
 from protocol.drivers.stream import TunnelStream
 from protocol.errors import SessionClosed
+from protocol.http.fields import Fields
 from protocol.http.heads import parse_request
 from protocol.mux.messages import Claim, Open
 from protocol.names import APEX
@@ -19,6 +20,7 @@ from tests.edge_fakes import (
     World,
     get,
     hello,
+    logged,
     make_edge,
     open_world,
     tunnel_error,
@@ -351,3 +353,29 @@ async def test_a_request_begins_at_whatever_carries_the_name(
     assert carrier.paced == 1
     assert [opened.claim for opened in carrier.opened] == [7] * has_room
     assert (world.directory.registry.find("app") is None) is has_room
+
+
+async def test_what_a_trusted_proxy_may_not_say_is_told_once_with_the_flag(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    proxies = parse_networks(VISITOR, "")
+    fields = b"X-Forwarded-User: ann", b"X-Forwarded-Email: a@example.com"
+    passed = frozenset((b"x-forwarded-email",))
+    got: list[Fields] = []
+
+    async def app(stream: TunnelStream) -> None:
+        got.append(stream.opened.fields)
+        await hello(stream)
+
+    async with open_world(trusted_proxies=proxies, trusted_fields=passed) as world:
+        await world.client(app)
+        for _ in range(2):
+            assert await status(world, get(b"/", *fields)) == (200, None)
+        for number in range(40):  # as many as a visitor likes
+            await status(world, get(b"/", b"X-Forwarded-%d: x" % number))
+    names = [name.lower() for name, _ in got[0]]
+    assert b"x-forwarded-email" in names
+    assert b"x-forwarded-user" not in names
+    lines = [line for line in logged(caplog.records) if "--trusted-fields" in line]
+    assert len(lines) == 16
+    assert lines[0].endswith("--trusted-fields x-forwarded-user lets it pass")
