@@ -55,6 +55,7 @@ FORWARDING: Fields = (
     (b"X-Forwarded-Host", b"app.localhost"),
     (b"X-Forwarded-Proto", b"http"),
     (b"X-Forwarded-Port", b"80"),
+    (b"Tunnel-Hops", b"1"),
 )
 
 

@@ -18,6 +18,12 @@ KNOWN: Final = frozenset(
 )
 
 
+# Servers that a request has been through. A tunnel may lead to another tunnel's server, and that
+# to a third; one that leads to itself would take all of its streams for one request.
+HOPS_MAX: Final = 3
+_HOPS: Final = b"Tunnel-Hops"
+
+
 def with_forwarding(
     fields: Fields,
     *,
@@ -29,7 +35,7 @@ def with_forwarding(
     known: Set[bytes] = KNOWN,
     dropped: Callable[[bytes], None] = lambda _: None,
 ) -> Fields:
-    """The fields with X-Forwarded-For, -Host, -Proto and -Port at their end.
+    """The fields with X-Forwarded-For, -Host, -Proto and -Port, and Tunnel-Hops, at their end.
 
     Args:
         fields: end-to-end ones, so that `Connection: X-Forwarded-For` cannot take ours away.
@@ -44,7 +50,8 @@ def with_forwarding(
         dropped: is told of each of those.
 
     Raises:
-        HttpError: `bad-request`, if visitor, scheme or host is not ASCII.
+        HttpError: `bad-request`, if visitor, scheme or host is not ASCII; `loop-detected`, if the
+            request has been through HOPS_MAX servers.
     """
     ours = (
         (b"X-Forwarded-For", _ascii(visitor)),
@@ -53,11 +60,31 @@ def with_forwarding(
         (b"X-Forwarded-Port", b"%d" % port),
     )
     names = b"\n".join([name for name, _ in fields]).lower()
+    hops = 1
+    if b"tunnel-hops" in names:
+        hops, fields = _one_more_hop(fields)
+    hop = ((_HOPS, b"%d" % hops),)
     if b"forwarded" in names or b"real" in names:  # a part of every name in question
         if trusted:
-            return _extended(fields, ours, known, dropped)
+            return _extended(fields, ours, known, dropped) + hop
         fields = tuple([field for field in fields if not is_forwarding_name(field[0])])
-    return fields + ours
+    return fields + ours + hop
+
+
+def _one_more_hop(fields: Fields) -> tuple[int, Fields]:
+    """The servers that a request has been through, this one among them, and what else it has.
+
+    Whatever is no number is anybody's word, and none.
+    """
+    kept, hops = [], 0
+    for field in fields:
+        if field[0].lower() != b"tunnel-hops":
+            kept.append(field)
+        elif field[1].isdigit() and len(field[1]) < 4:
+            hops = max(hops, int(field[1]))
+    if hops >= HOPS_MAX:
+        raise HttpError("loop-detected", f"It has been through {hops} tunnel-servers already.")
+    return hops + 1, tuple(kept)
 
 
 def _extended(

@@ -131,6 +131,7 @@ def to_visitor(data: bytes, piece_bytes: int = 0) -> Script:
 FORWARDED: Final = (
     b"X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Host: app.localhost\r\n"
     b"X-Forwarded-Proto: http\r\nX-Forwarded-Port: 80\r\n"
+    b"Tunnel-Hops: 1\r\n"
     b'Forwarded: for=127.0.0.1;host="app.localhost";proto=http\r\n'
 )
 UPGRADED: Final = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"

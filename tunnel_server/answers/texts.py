@@ -184,6 +184,14 @@ ERRORS: Final[dict[str, ErrorText]] = {
         retry_after_s=10,
         passes=True,
     ),
+    "loop-detected": ErrorText(
+        HTTPStatus.LOOP_DETECTED,
+        Side.APP,
+        "This tunnel leads back to itself",
+        "Each tunnel leads to another tunnel's server, or to the same one again.",
+        "Tell the person who shares this page.",
+        "TARGET of tunnel-client should be the app; this one is a tunnel-server.",
+    ),
     "overloaded": ErrorText(
         HTTPStatus.SERVICE_UNAVAILABLE,
         Side.TUNNEL,

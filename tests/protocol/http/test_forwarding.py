@@ -11,6 +11,7 @@ OURS = (
     (b"X-Forwarded-Host", b"name.example.com:8443"),
     (b"X-Forwarded-Proto", b"https"),
     (b"X-Forwarded-Port", b"8443"),
+    (b"Tunnel-Hops", b"1"),
 )
 KEPT = ((b"Host", b"a"), (b"x-Forward", b"1"), (b"X-Realm", b"2"), (b"From", b"3"))
 
@@ -76,9 +77,9 @@ def test_what_else_a_trusted_proxy_says_stands_and_is_not_said_twice() -> None:
         (b"X-Forwarded-Port", b"1"),
         (b"X-Real-IP", b"198.51.100.1"),
     )
-    assert forwarded(said, trusted=True) == (*said, OURS[0], OURS[2])
+    assert forwarded(said, trusted=True) == (*said, OURS[0], OURS[2], OURS[4])
     proto = ((b"X-Forwarded-Proto", b"http"),)
-    assert forwarded(proto, trusted=True) == (*proto, OURS[0], OURS[1], OURS[3])
+    assert forwarded(proto, trusted=True) == (*proto, OURS[0], OURS[1], *OURS[3:])
 
 
 @pytest.mark.parametrize(
@@ -105,6 +106,29 @@ def test_what_proxies_pass_on_as_a_visitor_wrote_it_is_dropped_unless_it_is_aske
 )
 def test_spelling_with_another_byte_is_dropped_even_behind_a_trusted_proxy(name: bytes) -> None:
     assert forwarded((KEPT[0], (name, b"evil"), *KEPT[1:]), trusted=True) == KEPT + OURS
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_each_server_counts_one_hop_and_the_fourth_sees_a_loop(trusted: bool) -> None:
+    before: Fields = ()
+    for hops in (1, 2, 3):
+        fields = forwarded((*KEPT, *before), trusted=trusted)
+        before = fields[-1:]
+        assert before == ((b"Tunnel-Hops", b"%d" % hops),)
+        assert fields[:-1] == (*KEPT, *OURS[:4])
+    with pytest.raises(HttpError, match="through 3 tunnel-servers") as loop:
+        forwarded((*KEPT, *before), trusted=trusted)
+    assert loop.value.code == "loop-detected"
+
+
+@pytest.mark.parametrize("value", [b"", b"-1", b"x", b"1000", b"1 ", b"\xb9", b"0"])
+def test_a_number_of_hops_that_is_none_is_none(value: bytes) -> None:
+    assert forwarded((*KEPT, (b"tunnel-hops", value))) == KEPT + OURS
+
+
+def test_of_several_numbers_of_hops_the_largest_counts() -> None:
+    hops = ((b"Tunnel-Hops", b"1"), (b"TUNNEL-HOPS", b"2"), (b"Tunnel-Hops", b"0"))
+    assert forwarded((*hops, *KEPT))[-1] == (b"Tunnel-Hops", b"3")
 
 
 def test_address_that_is_not_ascii_is_refused() -> None:

@@ -22,6 +22,7 @@ STATUSES = {
     "origin-protocol-error": 502,
     "tunnel-lost": 502,
     "tunnel-offline": 503,
+    "loop-detected": 508,
     "overloaded": 503,
     "draining": 503,
     "origin-timeout": 504,

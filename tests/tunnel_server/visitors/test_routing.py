@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 
 import pytest
@@ -18,7 +19,9 @@ from tests.edge_fakes import (
     FORWARDING,
     VISITOR,
     World,
+    answer,
     get,
+    head,
     hello,
     logged,
     make_edge,
@@ -126,7 +129,31 @@ async def test_a_trusted_proxy_can() -> None:
             (b"X-Forwarded-For", b"198.51.100.7, " + VISITOR.encode()),
             (b"X-Forwarded-Host", b"app.localhost"),
             (b"X-Forwarded-Port", b"443"),
+            (b"Tunnel-Hops", b"1"),
         )
+
+
+async def test_a_tunnel_that_leads_to_its_own_server_is_told_after_three_rounds(
+    world: World,
+) -> None:
+    """Else one GET would take every stream that there is."""
+    seen: list[bytes] = []
+
+    async def app(stream: TunnelStream) -> None:
+        hops = dict(stream.opened.fields)[b"Tunnel-Hops"]
+        seen.append(hops)
+        again = world.visit()
+        await again.send(get(b"/", b"Tunnel-Hops: " + hops))
+        code, error = tunnel_error(await again.head())
+        said = json.dumps([code, error]).encode() if error else b"deeper"
+        await answer(stream, head(body=len(said)), said)
+
+    await world.client(app)
+    visitor = world.visit()
+    await visitor.send(get())
+    assert (await visitor.head()).startswith(b"HTTP/1.1 200 ")
+    assert seen == [b"1", b"2", b"3"]
+    assert await status(world, get(b"/", b"Tunnel-Hops: 3")) == (508, "loop-detected")
 
 
 @pytest.mark.parametrize("said", [b"ftp", b"https, http", b"https\r\nX-Forwarded-Proto: http"])
@@ -149,7 +176,7 @@ async def test_the_public_origin_is_the_listeners_scheme_and_the_port_of_host(
 ) -> None:
     told = await opened(world, get(b"/", host=host), secure=secure)
     assert told.scheme == scheme
-    assert told.fields[-2:] == (
+    assert told.fields[-3:-1] == (
         (b"X-Forwarded-Proto", scheme.encode()),
         (b"X-Forwarded-Port", port),
     )
@@ -159,7 +186,7 @@ async def test_a_public_url_says_it_for_all() -> None:
     async with open_world(public_url=parse_public_url("https://example.com:8443", "")) as world:
         told = await opened(world, get(b"/", host=b"app.example.com"))
         assert (told.scheme, told.host) == ("https", "app.example.com:8443")
-        assert told.fields[-1] == (b"X-Forwarded-Port", b"8443")
+        assert told.fields[-2] == (b"X-Forwarded-Port", b"8443")
 
 
 @pytest.mark.parametrize(
