@@ -197,4 +197,5 @@ async def test_an_app_that_does_not_run_is_a_502_that_says_so(
         await client.event("ready")
         answer = await fetch(Address(port, "odd.localhost"))
     assert (answer.status, answer.error) == (502, "origin-refused")
-    assert str(nobody).encode() in answer.body
+    assert str(nobody).encode() not in answer.body
+    assert f":{nobody}" in (await client.event("request"))["error"]

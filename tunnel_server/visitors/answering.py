@@ -82,8 +82,7 @@ class AnswerWriter:
         if exchange.failure is not None:
             refusal = exchange.failure
         if refusal.code not in ERRORS:
-            cause = refusal.cause or f"The tunnel's client said: {refusal.code}."
-            refusal = Refusal("tunnel-lost", cause)
+            refusal = Refusal("tunnel-lost", f"The tunnel's client said: {refusal.code}.")
         exchange.ended_by(_blamed(exchange, refusal))
         await self._send_own(exchange, refusal)
 
@@ -119,11 +118,13 @@ class AnswerWriter:
             fields, closes = self._crossing(exchange, head), beginning is not AnswerEvent.KEEP
             raw = _serialise(exchange, head, fields, close=closes)
         except StreamReset as error:
-            await self._send_error(exchange, Refusal(error.code, error.message))
+            # The client's words are for its own terminal: the target, its path, or what a service
+            # inside has said, are no visitor's.
+            await self._send_error(exchange, Refusal(error.code))
         except SessionClosed:
             await self._send_error(exchange, Refusal("tunnel-lost"))
-        except HttpError as error:
-            await self._send_error(exchange, Refusal("origin-protocol-error", str(error)))
+        except HttpError:
+            await self._send_error(exchange, Refusal("origin-protocol-error"))
         else:
             exchange.begin_answer(beginning)
             if exchange.tap is not None:

@@ -580,14 +580,15 @@ def fails(code: str, message: str = "") -> App:
 async def test_a_stream_that_is_reset_becomes_an_error_of_its_code(
     world: World, code: str, status: int, expected: str
 ) -> None:
-    await world.client(fails(code, "why <b>"))
+    await world.client(fails(code, "the app at 10.1.2.3"))
     visitor = world.visit()
     for _ in range(2):  # and the connection lives on
         await visitor.send(get(b"/", b"Accept: application/json"))
         raw = await visitor.head()
         assert tunnel_error(raw) == (status, expected)
         length = int(raw.partition(b"Content-Length: ")[2].partition(b"\r\n")[0])
-        assert b'"cause": "why <b>"' in await visitor.receive(length)
+        # The client's words are for its own terminal: they may name what is inside.
+        assert b"10.1.2.3" not in await visitor.receive(length)
 
 
 async def test_an_error_after_informational_answers_is_an_error(world: World) -> None:
