@@ -127,7 +127,7 @@ class Core:
         if not self.is_server or leaving or len(self.streams) >= self.max_streams:
             raise LocalProtocolError("no stream may be opened now")
         round_trip_s = self.control.heartbeat.round_trip_s
-        size = start_window(opened, round_trip_s, self.budget.free)
+        size = start_window(opened, round_trip_s, self.budget)
         window = ReceiveWindow(self.budget, 0, now, size)
         window.grow_credit(now)
         opened = Open._make((*opened[:-1], window.granted))

@@ -97,7 +97,7 @@ class Incoming:
         opened = read_open(body)
         self.last_id = stream_id
         budget = opening.budget
-        size = start_window(opened, opening.heartbeat.round_trip_s, budget.free)
+        size = start_window(opened, opening.heartbeat.round_trip_s, budget)
         window = ReceiveWindow(budget, opening.body_credit, now, size)
         sending = SendHalf(HalfState.HEADS, opened.credit, None)
         receiving = ReceiveHalf(first_state(opened), window, opened.body)

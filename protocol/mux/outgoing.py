@@ -19,7 +19,7 @@ from protocol.limits import (
 )
 from protocol.mux.acks import SentFrames
 from protocol.mux.codec import pack, pack_code
-from protocol.mux.memory import Memory
+from protocol.mux.memory import OWN_BYTES, Memory
 from protocol.mux.scheduler import Scheduler, Turn
 from protocol.mux.sending import Parts
 from protocol.mux.streams import ENDED, HalfState, Stream
@@ -165,18 +165,21 @@ class Outgoing:
         """
         frames = size = left = 0
         line = self.sent.in_flight
+        # Where memory is short, what a peer does not acknowledge stays what is the session's own.
+        most_kept = OWN_BYTES if self._memory.is_short else UNACKED_MAX_BYTES
+        most_bulk = min(most_kept, UNACKED_BULK_MAX_BYTES)
         together = line.together_bytes
         waking_turn = min(line.waking_bytes, TURN_BYTES)
         bulk_turn = max(line.message_bytes // TURNS_A_MESSAGE, TURN_MIN_BYTES)
         while room > HEADER_BYTES and size < together:
             # Where those that wake fill the line alone, the cap is never open to the others.
             may_go = size < most or self._scheduler.owes
-            bulk = may_go and unacked < UNACKED_BULK_MAX_BYTES
+            bulk = may_go and unacked < most_bulk
             stream = self._scheduler.next(bulk=bulk)
             if stream is None:
                 break
             queue = stream.sending.queue
-            allowed = min(room, UNACKED_MAX_BYTES - unacked)
+            allowed = min(room, most_kept - unacked)
             waking = stream.turn is Turn.WAKING
             turn = waking_turn if waking else bulk_turn
             if not waking and size < most:

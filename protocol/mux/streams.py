@@ -29,7 +29,7 @@ from protocol.limits import (
 from protocol.mux.messages import Head, Open
 from protocol.mux.scheduler import Turn
 from protocol.mux.sending import SendQueue
-from protocol.mux.windows import ReceiveWindow
+from protocol.mux.windows import Budget, ReceiveWindow
 
 
 class HalfState(IntEnum):
@@ -111,21 +111,23 @@ def first_state(opened: Open) -> HalfState:
     return HalfState.HELD if opened.kind == WEBSOCKET else HalfState.BODY
 
 
-def start_window(opened: Open, round_trip_s: float, lendable_bytes: int) -> int:
+def start_window(opened: Open, round_trip_s: float, budget: Budget) -> int:
     """Return the first window: small for a WebSocket, since many stay open and carry little.
 
     Args:
         opened: what is asked for.
         round_trip_s: of the session. On a long line the window is larger: where TCP's own start is
             faster than a window grows, credit releases bursts that routers drop.
-        lendable_bytes: what the budget has; one stream takes a part of it.
+        budget: which lends it; one stream takes a part of what there is.
     """
     if opened.kind == WEBSOCKET:
         return FIRST_CREDIT_BYTES
     if round_trip_s == math.inf:
         return START_WINDOW_BYTES
     wanted = int(min(START_BYTES_PER_S * round_trip_s, START_WINDOW_LONG_BYTES))
-    return max(min(wanted, lendable_bytes // START_PARTS), START_WINDOW_BYTES)
+    if wanted <= START_WINDOW_BYTES:
+        return START_WINDOW_BYTES
+    return max(min(wanted, budget.free // START_PARTS), START_WINDOW_BYTES)
 
 
 def length_after(head: Head) -> BodyLength:

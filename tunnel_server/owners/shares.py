@@ -27,6 +27,7 @@ _ALPHA: Final = 3
 
 # A burst over a share is over sooner; whoever waits for longer gets no answer that it still wants.
 WAIT_S: Final = 2.0
+_LOOKED_AT: Final = 64  # keys that wait, when something is given back
 
 
 class Share:
@@ -182,8 +183,7 @@ class MemoryLender:
 class RoomShare:
     """A share of what is under way: whoever is over it waits for one of its own to end.
 
-    Those of one key wait in their order, and a newcomer of the same key waits behind them. None is
-    a key of nobody, which is counted among all alone.
+    Those of one key wait in their order. None is a key of nobody, which is counted among all alone.
 
     Attributes:
         most: how many there are.
@@ -227,7 +227,7 @@ class RoomShare:
         self._of[key] = self._of.get(key, 0) + 1
 
     def give(self, key: str | None) -> None:
-        """One is free again. Whoever waits longest for this key looks again, or else for any."""
+        """One is free again: whoever waits longest for this key has it, or else for another."""
         self.used -= 1
         left = self._of[key] - 1
         if left:
@@ -235,16 +235,17 @@ class RoomShare:
         else:
             del self._of[key]
         if self._waiting:
-            self._wake(key if key in self._waiting else next(iter(self._waiting)))
+            self._wake_one(key)
 
-    async def wait_for_room(self, key: str | None) -> bool:
-        """Wait until one more may be taken for this key; whether that is so within WAIT_S.
+    async def take_when_open(self, key: str | None) -> bool:
+        """Wait until one more may be taken for this key, and take it; whether within WAIT_S.
 
-        It is taken by the caller, before its next checkpoint. Cancelled, it has not waited.
+        Cancelled, it has taken nothing.
         """
         with self._in_line(key) as turn, trio.move_on_after(WAIT_S):
             while not self.has_room(key):
                 await turn.wait()
+            self.take(key)
             return True
         return False
 
@@ -257,13 +258,23 @@ class RoomShare:
             yield turn
         finally:
             del line[turn]
-            if line:
-                self._wake(key)  # there may be room for the next one, too
-            else:
+            if not line:
                 del self._waiting[key]
+            if self._waiting:
+                self._wake_one(key)  # there may be room for the next one, too
 
-    def _wake(self, key: str | None) -> None:
-        next(iter(self._waiting[key])).open()
+    def _wake_one(self, key: str | None) -> None:
+        """Wake the first that has room: of this key, or of others in turn."""
+        waiting = self._waiting
+        if key in waiting and self.has_room(key):
+            next(iter(waiting[key])).open()
+            return
+        for _ in range(min(len(waiting), _LOOKED_AT)):
+            key = next(iter(waiting))
+            waiting[key] = waiting.pop(key)  # the last to be looked at the next time
+            if self.has_room(key):
+                next(iter(waiting[key])).open()
+                return
 
 
 class HeldShare(Generic[T]):
@@ -292,7 +303,8 @@ class HeldShare(Generic[T]):
 
         Args:
             thing: one that is not here.
-            keys: by which it is counted. None is counted among all alone.
+            keys: by which it is counted, such as an owner and then an address. Of those of an owner
+                that has its share the ones go whose address has most. None is counted among all.
         """
         gone = []
         while (oldest := self._oldest_too_heavy(keys)) is not None:
@@ -320,4 +332,10 @@ class HeldShare(Generic[T]):
         if self._share.has_room(*keys):
             return None
         heavy = self._share.too_heavy(*keys)
-        return next(iter(self._keys if heavy is None else self._of_key[heavy]))
+        if heavy is None:
+            return next(iter(self._keys))
+        return max(self._of_key[heavy], key=self._weight)  # the first of several that are alike
+
+    def _weight(self, thing: T) -> int:
+        """Those of an owner go first whose address, the last of their keys, has most."""
+        return self._share.of(self._keys[thing][-1])

@@ -105,7 +105,8 @@ class ControlEndpoint:
         clients = self._directory.clients
         if clients.has_room(login.owner, login.source):
             return None
-        whose = "Your address has" if clients.full_key(login.owner) is None else "This token has"
+        owner = "This client" if login.is_strange else "This token"
+        whose = f"{owner} has" if clients.full_key(login.owner) else "Your address has"
         text = f"{whose} its share of the {clients.most} sessions of this server"
         if clients.full_key(login.owner, login.source) is None:
             text = f"This server has all of its {clients.most} sessions"

@@ -264,6 +264,7 @@ class Connection:
     async def linger(self) -> None:
         """End our direction after a last answer, and drop what still comes: 1 MiB or 2 s of it."""
         self.move(PhaseEvent.LINGER)
+        self.deadlines.owe()
         broken = (trio.BrokenResourceError, trio.ClosedResourceError)
         with trio.move_on_after(LINGER_S), contextlib.suppress(*broken):
             await self._end_writing()

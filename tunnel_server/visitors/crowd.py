@@ -25,9 +25,8 @@ from typing import Final
 
 from tunnel_server.owners.shares import RoomShare, Share
 
-# Descriptors that are no visitor's: sessions, listening sockets, files, the loop's own.
+# Descriptors that are nobody's: listening sockets, files, commands, the loop's own.
 _RESERVED_MIN: Final = 64
-_RESERVED_SHARE: Final = 8  # of all; a thousand connections are served by a hundred sessions
 # What is not asked for with --max-connections: more is a matter of memory, and with fewer
 # descriptors than that it is they that run out.
 DEFAULT_MAX: Final = 16_384
@@ -36,14 +35,14 @@ DEFAULT_MIN: Final = 64
 NEWS_EVERY_S: Final = 60.0
 
 
-def connections_for(descriptors: int, sessions: int = 0) -> int:
+def connections_for(descriptors: int, sessions: int) -> int:
     """The number of visitors' connections that a process with so many descriptors may have.
 
     Args:
         descriptors: of the process.
-        sessions: of clients, for which more than the usual share may be wanted.
+        sessions: of clients, each with one.
     """
-    reserved = max(_RESERVED_MIN, descriptors // _RESERVED_SHARE, sessions)
+    reserved = sessions + _RESERVED_MIN
     return max(DEFAULT_MIN, min(DEFAULT_MAX, descriptors - reserved))
 
 
@@ -151,12 +150,12 @@ class Crowd:
         self.wait(place)
         self._over_share[place] = None
         try:
-            has_room = await self._served.wait_for_room(place.key)
+            has_taken = await self._served.take_when_open(place.key)
         finally:
             self._over_share.pop(place, None)
-        if has_room:
-            self.serve(place)
-        return has_room
+        if has_taken:
+            self._stop_waiting(place)
+        return has_taken
 
     def leave(self, place: Place) -> None:
         """See Place."""

@@ -47,9 +47,14 @@ class Deadlines:
     def sweep(self, now: float, *, stand_still: bool) -> None:
         """Note that it is now; deadlines that stand still have moved on as far."""
         if stand_still:
-            self.read += now - self._swept_at
+            self._read += now - self._swept_at  # the place stays what it is
             self.write += now - self._swept_at
         self._swept_at = now
+
+    def owe(self) -> None:
+        """Nothing of worth is under way: its place may be taken."""
+        if self.place is not None:
+            self.place.wait()
 
     def leave_crowd(self) -> None:
         """The connection is no visitor's any more."""

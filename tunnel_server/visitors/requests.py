@@ -20,6 +20,7 @@ from protocol.http.heads import HeadBuffer, RequestHead, parse_request
 from protocol.http.read_size import ReadSize
 from protocol.names import APEX
 from tunnel_server.answers.refusal import Refusal, offline
+from tunnel_server.observing.strangers import by_stranger
 from tunnel_server.owners.shares import WAIT_S, RoomShare
 from tunnel_server.tunnels.control import ControlEndpoint
 from tunnel_server.tunnels.directory import Directory, Login
@@ -32,6 +33,8 @@ from tunnel_server.visitors.routing import is_control, name_of, open_stream, wai
 from tunnel_server.visitors.service import service_answer
 from tunnel_server.visitors.tap import Tap, log as tap_log
 from tunnel_server.visitors.visitor import Visitor, visitor_of
+
+log = logging.getLogger(__name__)
 
 HEAD_TIMEOUT_S: Final = 30.0  # from its first byte
 BODY_TIMEOUT_S: Final = 300.0  # without a byte of a body that the visitor is to send
@@ -62,8 +65,11 @@ def missing(directory: Directory, name: str) -> Refusal:
     return offline(datetime.fromtimestamp(left_at, UTC), datetime.now(UTC))
 
 
-def _over_share(of: str) -> Refusal:
-    text = f"Your address has its share of what {of} serves at once, and none of it has ended in"
+def _over_share(of: str, visitor: Visitor) -> Refusal:
+    extra = by_stranger(visitor.address, of)
+    log.info("%s: a request over its share of %s is refused", visitor.address, of, extra=extra)
+    whose = "Your address has its share" if visitor.key else "All is taken"
+    text = f"{whose} of what {of} serves at once, and none of it has ended in"
     return Refusal("overloaded", f"{text} {WAIT_S:g} s.")
 
 
@@ -171,6 +177,7 @@ class RequestReader:
             exchange.tap = Tap(trio.current_time())
         self._connection.hand_over(exchange)
         self._connection.deadlines.read = math.inf
+        self._connection.deadlines.owe()  # it has had no share, and ends
         await exchange.wait_over()
 
     async def _give_up_waiting(self) -> None:
@@ -191,13 +198,13 @@ class RequestReader:
         visitor = self._whose(head)
         place = self._connection.deadlines.place
         if place is not None and place.over_share and not await place.wait_for_share():
-            return Exchange(head, answer=_over_share("this server"), last=True)
+            return Exchange(head, answer=_over_share("this server", visitor), last=True)
         name = name_of(self._connection.edge, head)
         if name is None:
             return Exchange(head, answer=Refusal("unknown-host"))
         if name == APEX:
             return await self._serve_apex(head, visitor)
-        found: Tunnel | Exchange | Refusal = await self._admission(name, visitor.key)
+        found: Tunnel | Exchange | Refusal = await self._admission(name, visitor)
         if isinstance(found, Tunnel):
             found = self._open(head, found, visitor)
         return found if isinstance(found, Exchange) else Exchange(head, name=name, answer=found)
@@ -231,12 +238,11 @@ class RequestReader:
             exchange = open_stream(self._connection, head, tunnel, visitor)
         except SessionClosed:
             directory.release(tunnel.carrier)  # it is just closing its connection
-            return missing(directory, tunnel.name)
+            exchange = missing(directory, tunnel.name)
         if isinstance(exchange, Exchange):
-            share = directory.streams.of(tunnel.carrier)
-            share.take(visitor.key)
-            self._stream_of = share, visitor.key
             exchange.on_over = self._give_stream
+        else:
+            self._give_stream()
         return exchange
 
     def _give_stream(self) -> None:
@@ -245,7 +251,7 @@ class RequestReader:
             self._stream_of = None
             share.give(key)
 
-    async def _admission(self, name: str, visitor: str | None) -> Tunnel | Refusal:
+    async def _admission(self, name: str, visitor: Visitor) -> Tunnel | Refusal:
         """Wait until a request for this name may begin, or may not.
 
         It is asked anew after each wait: the name may have changed hands meanwhile.
@@ -257,15 +263,21 @@ class RequestReader:
             admitted = admission(directory, name)
             if isinstance(admitted, Tunnel):
                 share = directory.streams.of(admitted.carrier)
-                if share.is_open(visitor) or (has_waited and share.has_room(visitor)):
+                if self._stream_of is not None and self._stream_of[0] is not share:
+                    self._give_stream()  # its name has changed hands
+                if self._stream_of is None and share.is_open(visitor.key):
+                    share.take(visitor.key)
+                    self._stream_of = share, visitor.key
+                if self._stream_of is not None:
                     return admitted
-                if has_waited or not await share.wait_for_room(visitor):
-                    return _over_share("this tunnel")
-                has_waited = True
-                continue  # its name may have changed hands
+                if has_waited or not await share.take_when_open(visitor.key):
+                    return _over_share("this tunnel", visitor)
+                self._stream_of, has_waited = (share, visitor.key), True
+                continue
+            self._give_stream()
             if admitted is not None:
                 return admitted
-            if not await self._park(name, visitor):
+            if not await self._park(name, visitor.key):
                 return Refusal("overloaded", "Too many requests wait for its client.")
 
     async def _park(self, name: str, visitor: str | None) -> bool:
@@ -314,8 +326,9 @@ class RequestReader:
     ) -> None:
         connection = self._connection
         reader, size = body_reader(head.body), ReadSize()
-        data = self._buffer.take_rest()
+        rest = self._buffer.take_rest()
         while True:
+            data, rest = rest[: size.next_bytes], rest[size.next_bytes :]
             body = reader.feed(data)
             size.learn(len(data), reader.pieces)
             if body:
@@ -324,10 +337,13 @@ class RequestReader:
                 await stream.send_all(body)
             if reader.done:
                 break
+            if rest:
+                await trio.lowlevel.checkpoint()  # chunks of a byte are much work
+                continue
             connection.deadlines.read = trio.current_time() + BODY_TIMEOUT_S
-            data = await connection.receive(size.next_bytes)
+            rest = await connection.receive(size.next_bytes)
             connection.deadlines.read = math.inf
-            if not data:
+            if not rest:
                 exchange.break_off(
                     Refusal("bad-request", "The request ended in the middle of its body.")
                 )
@@ -336,8 +352,8 @@ class RequestReader:
                 return
         stream.send_eof(reader.trailers)
         exchange.end_request()
-        if reader.rest:
-            self._buffer.feed(reader.rest)
+        if reader.rest or rest:
+            self._buffer.feed(reader.rest + rest)
 
     async def _read_ahead(self, exchange: Exchange) -> None:
         """Keep reading until the answer is over, so that a visitor that leaves is noticed."""

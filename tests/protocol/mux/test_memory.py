@@ -103,3 +103,19 @@ def test_where_memory_is_short_windows_are_their_first_and_writers_wait_after_li
     assert core.room(upload) == room - head
     core.send_data(upload, bytes(room - head))
     assert core.room(upload) == 0
+
+
+def test_where_memory_is_short_what_is_not_acknowledged_stays_the_sessions_own() -> None:
+    core = Core(
+        is_server=True, heartbeat=Heartbeat(15, 30), body_credit=2**40, lender=Pool(100 * KIB)
+    )
+    streams = [core.open(post("chunked"), 0.0) for _ in range(20)]
+    for _ in range(200):
+        for stream in streams:
+            if (room := core.room(stream)) > 0:
+                core.send_data(stream, bytes(min(room, 1000)))
+        while core.next_message(0.0):
+            pass
+    assert core.memory.is_short
+    assert core.sent.kept_bytes <= OWN_BYTES + 128 * KIB
+    assert core.memory.held <= OWN_BYTES + 300 * KIB

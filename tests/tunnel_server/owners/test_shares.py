@@ -177,8 +177,7 @@ async def test_who_waits_for_room_gets_it_in_order_before_newcomers_of_the_same_
     got = []
 
     async def wait(number: int) -> None:
-        assert await share.wait_for_room("ann")
-        share.take("ann")
+        assert await share.take_when_open("ann")
         got.append(number)
 
     async with trio.open_nursery() as nursery:
@@ -208,21 +207,56 @@ async def test_room_that_others_give_is_room_too(autojump_clock: MockClock) -> N
 
     async with trio.open_nursery() as nursery:
         began = trio.current_time()
-        nursery.start_soon(share.wait_for_room, "ann")
+        nursery.start_soon(share.take_when_open, "ann")
         await wait_all_tasks_blocked()
         for _ in range(3):
             share.give("bob")
     assert trio.current_time() == began
 
 
+async def test_what_is_given_back_goes_to_one_that_may_have_it(autojump_clock: MockClock) -> None:
+    """The first that waits has its share already: it must not eat the others' turns."""
+    share = RoomShare(4)
+    for key in ("ann", "ann", "ann", "bob"):
+        share.take(key)
+    async with trio.open_nursery() as nursery:
+        began = trio.current_time()
+        nursery.start_soon(share.take_when_open, "ann")
+        await wait_all_tasks_blocked()
+        nursery.start_soon(share.take_when_open, "eve")
+        await wait_all_tasks_blocked()
+        share.give("bob")
+        await wait_all_tasks_blocked()
+        assert (share.of("eve"), share.of("ann")) == (1, 3)
+        assert trio.current_time() == began
+        nursery.cancel_scope.cancel()
+
+
+async def test_of_many_that_wait_each_that_is_given_something_has_it(
+    autojump_clock: MockClock,
+) -> None:
+    share = RoomShare(4)
+    for _ in range(3):
+        share.take("ann")
+    async with trio.open_nursery() as nursery:
+        for _ in range(5):
+            nursery.start_soon(share.take_when_open, "ann")
+        await wait_all_tasks_blocked()
+        share.give("ann")
+        await wait_all_tasks_blocked()
+        assert share.of("ann") == 3
+        nursery.cancel_scope.cancel()
+    assert share.of("ann") == 3
+
+
 async def test_who_gives_up_or_is_cancelled_has_not_waited(autojump_clock: MockClock) -> None:
     share = RoomShare(1)
     share.take(None)
     began = trio.current_time()
-    assert not await share.wait_for_room("ann")
+    assert not await share.take_when_open("ann")
     assert trio.current_time() - began == pytest.approx(WAIT_S)
     with trio.move_on_after(0.5):
-        await share.wait_for_room(None)
+        await share.take_when_open(None)
     share.give(None)
     assert share.is_open("ann")
     assert share.is_open(None)

@@ -14,7 +14,17 @@ from protocol.mux.codec import pack_head, pack_map
 from protocol.mux.handshake import resume_message
 from protocol.mux.messages import Goaway, Head, Release, Resume, Resumed, Welcome
 from protocol.mux.wire import FrameType, frame, split_message
-from tests.edge_fakes import HELLO, Visitor, World, echo, get, hello, open_world, tunnel_error
+from tests.edge_fakes import (
+    HELLO,
+    VISITOR,
+    Visitor,
+    World,
+    echo,
+    get,
+    hello,
+    open_world,
+    tunnel_error,
+)
 from tests.tunnel_server.control_client import (
     APP,
     TOKEN,
@@ -341,7 +351,7 @@ async def test_the_longest_parked_of_a_full_share_is_told_and_the_newest_waits(
     await wait_all_tasks_blocked()
     owner = world.directory.registry.owner_of("app")
     while world.directory.parking.count < PARKED_MAX * 3 // 4:
-        world.directory.parking.enter("app", owner)
+        world.directory.parking.enter("app", owner, f"{VISITOR}/32")
     await newest.send(get())
     assert await told(longest) == "overloaded"
     assert world.directory.parking.count == PARKED_MAX * 3 // 4

@@ -25,6 +25,15 @@ def test_the_longest_parked_of_a_visitor_goes_beyond_its_share() -> None:
     assert (waiting(own), other.over) == (767, False)
 
 
+def test_of_an_owner_that_has_its_share_the_visitor_with_most_gives_way() -> None:
+    """One address would else flush everybody else's requests of a tunnel."""
+    parking = Parking()
+    honest = [parking.enter("app", "ann", f"198.51.100.{number}") for number in range(20)]
+    flood = filled(parking, 900, "ann", "192.0.2.1")
+    assert waiting(honest) == 20
+    assert waiting(flood) == 748
+
+
 def test_an_owner_with_many_names_has_one_share() -> None:
     parking = Parking()
     for number in range(2_000):

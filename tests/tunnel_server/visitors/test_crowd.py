@@ -248,24 +248,22 @@ def test_neither_bound_is_ever_passed(most: int, steps: list[tuple[str, int, str
 
 
 @pytest.mark.parametrize(
-    ("descriptors", "connections"),
+    ("descriptors", "sessions", "connections"),
     [
-        (40, DEFAULT_MIN),
-        (128, 64),
-        (129, 65),
-        (1024, 896),
-        (4096, 3584),
-        (65_536, DEFAULT_MAX),
-        (1 << 30, DEFAULT_MAX),
+        (40, 16, DEFAULT_MIN),
+        (144, 16, 64),
+        (145, 16, 65),
+        (1024, 128, 832),
+        (1024, 500, 460),
+        (8192, 1024, 7104),
+        (65_536, 1024, DEFAULT_MAX),
+        (1 << 30, 1024, DEFAULT_MAX),
     ],
 )
-def test_connections_leave_descriptors_for_the_rest(descriptors: int, connections: int) -> None:
-    assert connections_for(descriptors) == connections
-
-
-def test_sessions_that_somebody_asks_for_are_left_descriptors_too() -> None:
-    assert connections_for(1024, 128) == 896
-    assert connections_for(1024, 500) == 524
+def test_connections_leave_descriptors_for_sessions_and_the_rest(
+    descriptors: int, sessions: int, connections: int
+) -> None:
+    assert connections_for(descriptors, sessions) == connections
 
 
 @pytest.mark.parametrize(

@@ -133,8 +133,9 @@ async def answers_never(stream: Any) -> None:
 
 
 async def test_a_request_over_the_share_of_its_address_waits_and_is_then_told_why(
-    autojump_clock: trio.testing.MockClock,
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     async with crowded(8, app=answers_never) as server:
         asking = [await server.visit(SLOW, get()) for _ in range(7)]
         others = await server.visit(OTHER, get())
@@ -143,6 +144,7 @@ async def test_a_request_over_the_share_of_its_address_waits_and_is_then_told_wh
         assert b"\r\nRetry-After: 1\r\n" in answer
         assert b"\r\nConnection: close\r\n" in answer
         assert b"Your address has its share of what this server serves at once" in answer
+        assert f"{SLOW}: a request over its share of this server is refused" in caplog.text
         assert not any([await is_closed(stream) for stream in (*asking[:6], others)])
         drop(asking[0], reset=True)
         await wait_all_tasks_blocked(0.01)
@@ -150,6 +152,18 @@ async def test_a_request_over_the_share_of_its_address_waits_and_is_then_told_wh
         before = len(session.core.streams)
         await server.visit(SLOW, get())  # there is one again
         assert len(session.core.streams) == before + 1
+
+
+async def test_what_is_no_request_makes_room_while_it_lingers() -> None:
+    async with crowded(4, app=answers_never) as server:
+        for _ in range(4):
+            await server.visit(SLOW, b"garbage\r\n\r\n")
+        assert server.world.edge.crowd.count == 3
+        await server.visit(PROXY)
+        other = await server.visit(OTHER, get())
+        assert not await is_closed(other)
+        session = next(iter(server.world.directory.sessions))
+        assert len(session.core.streams) == 1
 
 
 async def test_a_visitors_streams_of_a_tunnel_are_a_share(
