@@ -18,6 +18,7 @@ STEP_S: Final = 10.0 * PATIENCE  # a step on loopback takes milliseconds
 # What each proxy adds for itself, or may. (Caddy guesses a Content-Type where the app says none.)
 _OWN_NAMES: Final = frozenset(
     {b"via", b"date", b"server", b"forwarded", b"x-real-ip", b"alt-svc", b"content-type"}
+    | {b"tunnel-hops"}
 )
 
 
