@@ -29,6 +29,7 @@ async def test_by_default_the_app_is_asked_as_itself(programs: Programs, origin:
         "origin": f"http://{own}",
         "referer": f"http://{own}/form",
         "x-forwarded-for": "127.0.0.1",
+        "tunnel-hops": "1",
     }
     assert answer.fields["location"] == f"{public}/next"
     assert answer.fields["set-cookie"] == "a=b; Domain=app.localhost"
@@ -47,6 +48,7 @@ async def test_in_public_it_is_asked_as_visitors_ask(programs: Programs, origin:
         "x-forwarded-proto": "http",
         "x-forwarded-port": host.rpartition(":")[2],
         "forwarded": f'for=127.0.0.1;host="{host}";proto=http',
+        "tunnel-hops": "1",
     }
     assert answer.fields["location"] == f"http://localhost:{origin.port}/next"
     assert answer.fields["set-cookie"] == "a=b"  # the server's: it would be every tunnel's cookie
@@ -66,6 +68,7 @@ async def test_flags_have_the_last_word(programs: Programs, origin: Origin) -> N
         "origin": "http://shop.test",
         "referer": "http://shop.test/form",
         "x-key": "secret",
+        "tunnel-hops": "1",
     }
     assert answer.fields["location"] == "/"
     assert "set-cookie" not in answer.fields
