@@ -79,11 +79,12 @@ def _chunk_ends() -> list[Case]:
                 CLOSED,
             )
             cases.append(Case(f"chunk ends: {name}{how}", "9112 7.1", steps))
-    once = b"1;" + b"a" * 1000 + b"\r\nx\r\n"
+    # In one line: of forty short ones the app may have had the first, as they were read.
+    line = b"1;" + b"a" * 40_000
     steps = script(
         visitor_sends(ask(CHUNKED, POST)),
         app_gets_head(asked_chunked()),
-        visitor_sends(once * 40 + NEXT_ASK),
+        visitor_sends(line + NEXT_ASK),
         visitor_gets_error(400, "bad-request"),
         CLOSED,
     )
