@@ -153,7 +153,9 @@ class Crowd:
             has_taken = await self._served.take_when_open(place.key)
         finally:
             self._over_share.pop(place, None)
-        if has_taken:
+        if has_taken and place.gone:  # it was closed when its turn had come
+            self._served.give(place.key)
+        elif has_taken:
             self._stop_waiting(place)
         return has_taken
 

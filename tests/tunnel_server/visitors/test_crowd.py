@@ -185,6 +185,21 @@ async def test_a_request_over_its_share_waits_for_one_of_its_own_and_is_then_ser
     assert people.crowd._served.of("a") == 6
 
 
+async def test_one_that_is_closed_as_its_turn_comes_takes_nothing(
+    autojump_clock: MockClock,
+) -> None:
+    people = People(8)
+    served = [people.serve(f"{number}") for number in range(6)]
+    over = people.serve("over")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(over.wait_for_share)
+        await wait_all_tasks_blocked()
+        served[0].leave()  # its turn has come, and its task has not run yet
+        over.leave()
+    assert people.crowd._served.of("a") == 5
+    assert people.crowd.count == 5
+
+
 async def test_after_two_seconds_it_has_waited_for_nothing(autojump_clock: MockClock) -> None:
     people = People(8)
     for number in range(6):
