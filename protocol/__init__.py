@@ -10,11 +10,37 @@ Beside the wings stand what several of them need: `errors`, `limits` (every numb
 again). ARCHITECTURE.md has the picture.
 """
 
-VERSION = 1
-"""The version of the wire, the number in the subprotocol's name."""
+from __future__ import annotations
 
-SUBPROTOCOL = f"trio-tunnel.{VERSION}"
-CONTROL_PATH = "/_tunnel/control"
+from collections.abc import Iterable
+from typing import Final
 
-FRAMES = 5
+VERSIONS: Final = (2, 1)
+"""The versions of the wire that both programs speak, newest first."""
+
+VERSION: Final = VERSIONS[0]
+
+_SUBPROTOCOLS: Final = {f"trio-tunnel.{version}": version for version in VERSIONS}
+
+SUBPROTOCOLS: Final = tuple(_SUBPROTOCOLS)
+"""The names of the versions in the WebSocket's handshake, newest first."""
+
+CONTROL_PATH: Final = "/_tunnel/control"
+
+FRAMES: Final = 5
 """The level of logging, below DEBUG, at which each frame of a session is a line."""
+
+
+def subprotocol_of(version: int) -> str:
+    """Return the name of a version of ours."""
+    return f"trio-tunnel.{version}"
+
+
+def version_of(subprotocol: str | None) -> int | None:
+    """Return the version of the wire that a subprotocol names; None: it is none of ours."""
+    return _SUBPROTOCOLS.get(subprotocol or "")
+
+
+def best_version(offered: Iterable[str]) -> int | None:
+    """Return the newest version of ours among those that a client offers; None: there is none."""
+    return max((_SUBPROTOCOLS[name] for name in offered if name in _SUBPROTOCOLS), default=None)

@@ -123,6 +123,9 @@ PING_INTERVAL_S: Final = 15
 TIMEOUT_S: Final = 30  # two pings
 # A peer needs one ping in 15 s; more than this many in one second are a flood.
 PINGS_PER_SECOND_MAX: Final = 10
+# Ended connections of visitors of which a client that does not read is told later: a burst of a few
+# browsers. It lets go of all others by itself.
+GONE_UNSENT_MAX: Final = 64
 # How long a server keeps a session without a connection (announced). A router that restarts and a
 # laptop that changes its network are back within a minute; visitors hardly wait any longer.
 HOLD_S: Final = 60

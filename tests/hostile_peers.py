@@ -9,7 +9,9 @@ from typing import TypeVar
 import trio
 
 from protocol.limits import MESSAGE_MAX_BYTES, PINGS_PER_SECOND_MAX, TIMEOUT_S
-from protocol.mux.codec import pack, pack_code, pack_head, pack_map
+from protocol.mux.codec import pack, pack_code
+from protocol.mux.head_bodies import pack_head
+from protocol.mux.map_bodies import pack_map
 from protocol.mux.messages import Claim, Claimed, Goaway, Head, Release
 from protocol.mux.wire import FrameType, frame, split_message
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import trio
 import trio.testing
 
+from protocol import SUBPROTOCOLS, VERSION, subprotocol_of
 from protocol.drivers.session import Session, SessionEvent
 from protocol.drivers.stream import TunnelStream
 from protocol.drivers.transport import WebSocketTransport, accept_websocket
@@ -74,10 +75,18 @@ class Server:
         await self.stream.send_all(raw)
 
     async def open(
-        self, nursery: trio.Nursery, *, welcome: bytes | None = None, hold_s: int = 0
+        self,
+        nursery: trio.Nursery,
+        *,
+        welcome: bytes | None = None,
+        hold_s: int = 0,
+        version: int = VERSION,
     ) -> None:
         """The opening handshake and a session, whose tasks run in the nursery."""
-        self.transport = await accept_websocket(nursery, self.stream, b"")
+        offered = b", ".join(name.encode() for name in SUBPROTOCOLS)
+        spoken = subprotocol_of(version).encode()
+        head = (await self.head()).replace(offered, spoken)
+        self.transport = await accept_websocket(nursery, self.stream, head)
         await self.welcome(nursery, welcome=welcome, hold_s=hold_s)
 
     async def welcome(
@@ -97,6 +106,7 @@ class Server:
                 max_streams=first.max_streams,
                 body_credit=first.body_credit,
                 now=trio.current_time(),
+                version=self.transport.version,
             )
             self.session = Session(core, self.transport, hold_s=hold_s, on_event=self._on_event)
             nursery.start_soon(self._run, self.session)

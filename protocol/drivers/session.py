@@ -23,6 +23,7 @@ from protocol.mux.core import Core
 from protocol.mux.events import (
     ClaimAnswered,
     ClaimAsked,
+    ConnectionGone,
     Event,
     GoingAway,
     Opened,
@@ -34,7 +35,7 @@ from protocol.mux.messages import Claim, Claimed, Goaway, Open, Refused
 
 log = logging.getLogger(__name__)
 
-SessionEvent = ClaimAsked | ClaimAnswered | Released | GoingAway
+SessionEvent = ClaimAsked | ClaimAnswered | Released | GoingAway | ConnectionGone
 
 
 class Session:
@@ -134,6 +135,14 @@ class Session:
     def release(self, claim: int, code: str, message: str) -> None:
         """End a claim."""
         self.core.control.release(claim, code, message)
+        self.flush()
+
+    def gone(self, connection: int) -> None:
+        """Say that a visitor's connection has ended, to which the client has bound one of its own.
+
+        Server only, from version 2 on.
+        """
+        self.core.control.gone(connection)
         self.flush()
 
     def goaway(self, code: str, message: str, deadline_s: int) -> None:

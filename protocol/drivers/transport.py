@@ -16,7 +16,7 @@ from typing import Final, Protocol
 import trio
 import trio_websocket
 
-from protocol import CONTROL_PATH, SUBPROTOCOL
+from protocol import CONTROL_PATH, SUBPROTOCOLS, best_version, subprotocol_of, version_of
 from protocol.errors import TunnelError
 from protocol.limits import CLOSE_TIMEOUT_S, MESSAGE_MAX_BYTES, READ_BYTES
 from protocol.mux.pieces import pieces_of
@@ -121,11 +121,16 @@ class CountingStream(trio.abc.Stream):
 
 
 class WebSocketTransport:
-    """Messages over a WebSocket whose opening handshake is done."""
+    """Messages over a WebSocket whose opening handshake is done.
+
+    Attributes:
+        version: of the wire, on which the handshake has settled.
+    """
 
     def __init__(
-        self, connection: trio_websocket.WebSocketConnection, stream: CountingStream
+        self, connection: trio_websocket.WebSocketConnection, stream: CountingStream, version: int
     ) -> None:
+        self.version = version
         self._connection = connection
         self._stream = stream
         self._sending = False
@@ -197,6 +202,9 @@ async def accept_websocket(
         first: the request's head, and all else that was read.
 
     The caller sets the deadline: on a fault the library may never return.
+
+    Raises:
+        TransportClosed: the client offers no version of ours.
     """
     counting = CountingStream(stream, first, masked=True)
     request = await trio_websocket.wrap_server_stream(
@@ -206,8 +214,11 @@ async def accept_websocket(
         max_message_size=MESSAGE_MAX_BYTES,
         receive_buffer_size=READ_BYTES,
     )
-    connection = await request.accept(subprotocol=SUBPROTOCOL)
-    return WebSocketTransport(connection, counting)
+    version = best_version(request.proposed_subprotocols)
+    if version is None:
+        raise TransportClosed("the client does not speak our subprotocol")
+    connection = await request.accept(subprotocol=subprotocol_of(version))
+    return WebSocketTransport(connection, counting, version)
 
 
 async def open_websocket(
@@ -230,7 +241,7 @@ async def open_websocket(
         counting,  # type: ignore[arg-type]  # any trio.abc.Stream does; the annotation is narrower
         host,
         CONTROL_PATH,
-        subprotocols=[SUBPROTOCOL],
+        subprotocols=SUBPROTOCOLS,
         extra_headers=[
             (b"Authorization", authorization.encode("ascii")),
             (b"Accept", b"application/json"),  # for the reason of a refusal
@@ -239,6 +250,7 @@ async def open_websocket(
         max_message_size=MESSAGE_MAX_BYTES,
         receive_buffer_size=READ_BYTES,
     )
-    if connection.subprotocol != SUBPROTOCOL:
+    version = version_of(connection.subprotocol)
+    if version is None:
         raise TransportClosed("the server does not speak our subprotocol")
-    return WebSocketTransport(connection, counting)
+    return WebSocketTransport(connection, counting, version)

@@ -4,7 +4,8 @@ What is to be sent is state and not a queue: one slot for each thing that can be
 newest replaces the older. A peer that floods and does not read fills nothing.
 
 None of it is acknowledged. So what a lost connection may have swallowed is repeated after a
-resume: a claim without an answer, every release that the peer may have missed, the goaway.
+resume: a claim without an answer, every release that the peer may have missed, the goaway. A `gone`
+is not, since a client lets go by itself of what nobody has used for long.
 """
 
 from __future__ import annotations
@@ -12,20 +13,33 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 
+from protocol import VERSION
 from protocol.errors import LocalProtocolError, RemoteProtocolError
-from protocol.limits import CLAIMS_MAX, CLAIMS_PER_MINUTE_MAX, PINGS_PER_SECOND_MAX
-from protocol.mux.codec import (
-    pack,
+from protocol.limits import (
+    CLAIMS_MAX,
+    CLAIMS_PER_MINUTE_MAX,
+    GONE_UNSENT_MAX,
+    PINGS_PER_SECOND_MAX,
+)
+from protocol.mux.codec import pack, read_uint
+from protocol.mux.events import (
+    ClaimAnswered,
+    ClaimAsked,
+    ConnectionGone,
+    Event,
+    GoingAway,
+    Released,
+)
+from protocol.mux.map_bodies import (
     pack_map,
     read_claim,
     read_claimed,
     read_goaway,
+    read_gone,
     read_refused,
     read_release,
-    read_uint,
 )
-from protocol.mux.events import ClaimAnswered, ClaimAsked, Event, GoingAway, Released
-from protocol.mux.messages import Claim, Claimed, Goaway, Refused, Release
+from protocol.mux.messages import Claim, Claimed, Goaway, Gone, Refused, Release
 from protocol.mux.sending import Parts
 from protocol.mux.wire import FrameType, frame
 
@@ -83,8 +97,9 @@ class Heartbeat:
 class Control:
     """The state of a session beside its streams."""
 
-    def __init__(self, heartbeat: Heartbeat, *, is_server: bool) -> None:
+    def __init__(self, heartbeat: Heartbeat, *, is_server: bool, version: int = VERSION) -> None:
         self.heartbeat = heartbeat
+        self._version = version
         self.is_server = is_server
         self.peer_leaving: Goaway | None = None
         self.claims: set[int] = set()
@@ -180,6 +195,15 @@ class Control:
             self._releases.popitem(last=False)
         self._say(FrameType.RELEASE, pack_map(release), release.claim)
 
+    def gone(self, connection: int) -> None:
+        """Tell the client that a visitor's connection has ended (server only, from version 2 on).
+
+        Where a client does not read, the first GONE_UNSENT_MAX are kept for it.
+        """
+        unsent = sum(kind is FrameType.GONE for kind, _ in self._slots)
+        if unsent < GONE_UNSENT_MAX:
+            self._say(FrameType.GONE, pack_map(Gone(connection)), connection)
+
     def goaway(self, goaway: Goaway) -> None:
         """Say that this end stops."""
         self._leaving = goaway
@@ -220,6 +244,8 @@ class Control:
             return self._claim_answered(read_claimed(body))
         elif not self.is_server and kind == FrameType.REFUSED:
             return self._claim_answered(read_refused(body))
+        elif not self.is_server and kind == FrameType.GONE and self._version > 1:
+            return ConnectionGone(read_gone(body).connection)
         else:
             raise RemoteProtocolError(f"a frame of type {kind} where none belongs")
         return None

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from protocol import VERSION
 from protocol.errors import LocalProtocolError
 from protocol.http.fields import Fields
 from protocol.limits import (
@@ -25,16 +26,10 @@ from protocol.limits import (
     STREAMS_MAX,
 )
 from protocol.mux.acks import ReceivedFrames
-from protocol.mux.codec import (
-    pack,
-    pack_code,
-    pack_head,
-    pack_open,
-    pack_trailers,
-    read_uint,
-)
+from protocol.mux.codec import pack, pack_code, pack_trailers, read_uint
 from protocol.mux.control import Control, Heartbeat
 from protocol.mux.events import Event
+from protocol.mux.head_bodies import pack_head, pack_open
 from protocol.mux.incoming import Incoming, OpenLimits
 from protocol.mux.memory import Lender, Memory
 from protocol.mux.messages import Goaway, Head, Open
@@ -60,6 +55,7 @@ from protocol.mux.windows import Budget, ReceiveWindow
 from protocol.mux.wire import COUNTED, HEADER_BYTES, FrameType, frame, split_message
 
 _ACK: Final = int(FrameType.ACK)
+_CREDIT: Final = Open._fields.index("credit")
 # An ack of the largest count: what every message keeps free for it.
 _ACK_ROOM_BYTES: Final = HEADER_BYTES + 9
 
@@ -74,6 +70,7 @@ class Core:
         heartbeat: with the interval and the timeout of the server's welcome.
         now: the time.
         lender: of the memory that it may hold; None: no other session needs it.
+        version: of the wire, which the WebSocket's handshake has settled for the whole session.
 
     Raises:
         LocalProtocolError: a client that gives more first credit than is set aside for it.
@@ -88,24 +85,28 @@ class Core:
         body_credit: int = FIRST_CREDIT_BYTES,
         now: float = 0.0,
         lender: Lender | None = None,
+        version: int = VERSION,
     ) -> None:
         if not is_server and body_credit > FIRST_CREDIT_BYTES:
             raise LocalProtocolError(f"a first credit of {body_credit} for every request")
         self.is_server = is_server
+        self.version = version
         self.max_streams = max_streams
         self.body_credit = body_credit
-        self.control = Control(heartbeat, is_server=is_server)
+        self.control = Control(heartbeat, is_server=is_server, version=version)
         self.streams: dict[int, Stream] = {}
         self.received = ReceivedFrames()
         self.memory = Memory(lender)
         self.budget = Budget(self.memory)
         self.failed = False
+        self._connections = 0
         self._started_at = now
         self._outgoing = Outgoing(self.streams, self.memory)
         self._incoming = Incoming(
             self.streams,
             self._outgoing,
             None if is_server else OpenLimits(self.budget, max_streams, body_credit, heartbeat),
+            version,
         )
         self.sent = self._outgoing.sent
 
@@ -115,6 +116,13 @@ class Core:
         return f"<Core {side}, {len(self.streams)} streams, {self._outgoing!r}, {state}>"
 
     # --- what the program does -------------------------------------------------------------------
+
+    def number_connection(self) -> int | None:
+        """Return a number for a visitor's connection, new in this session; None in version 1."""
+        if self.version == 1:
+            return None
+        self._connections += 1
+        return self._connections
 
     def open(self, opened: Open, now: float) -> Stream:
         """Open a stream; its `credit` is filled in here.
@@ -130,9 +138,9 @@ class Core:
         size = start_window(opened, round_trip_s, self.budget)
         window = ReceiveWindow(self.budget, 0, now, size)
         window.grow_credit(now)
-        opened = Open._make((*opened[:-1], window.granted))
+        opened = Open._make((*opened[:_CREDIT], window.granted, *opened[_CREDIT + 1 :]))
         try:
-            body = pack_open(opened)
+            body = pack_open(opened, self.version)
         except LocalProtocolError:
             window.close()
             raise
@@ -160,7 +168,7 @@ class Core:
             sending.informational += 1
         elif head.status == SWITCHING_PROTOCOLS and stream.opened.kind != WEBSOCKET:
             raise LocalProtocolError("a 101 that nobody asked for")
-        body = pack_head(head)
+        body = pack_head(head, self.version)
         sending.state = state
         if item is Item.FINAL:
             sending.length = length_after(head)

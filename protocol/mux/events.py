@@ -50,4 +50,12 @@ class GoingAway(NamedTuple):
     goaway: Goaway
 
 
-Event = Opened | Readable | Stopped | ClaimAsked | ClaimAnswered | Released | GoingAway
+class ConnectionGone(NamedTuple):
+    """A visitor's connection has ended to which the client has bound one of its own."""
+
+    connection: int
+
+
+Event = (
+    Opened | Readable | Stopped | ClaimAsked | ClaimAnswered | Released | GoingAway | ConnectionGone
+)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from protocol.errors import HandshakeRefused, RemoteProtocolError
-from protocol.mux.codec import (
+from protocol.mux.map_bodies import (
     pack_map,
     read_goaway,
     read_hello,

@@ -7,9 +7,10 @@ from typing import Final, NamedTuple
 
 from protocol.errors import RemoteProtocolError
 from protocol.limits import INFORMATIONAL_HEADS_MAX
-from protocol.mux.codec import read_code, read_head, read_open, read_trailers, read_uint
+from protocol.mux.codec import read_code, read_trailers, read_uint
 from protocol.mux.control import Heartbeat
 from protocol.mux.events import Event, Opened, Readable, Stopped
+from protocol.mux.head_bodies import read_head, read_open
 from protocol.mux.outgoing import Outgoing
 from protocol.mux.streams import (
     SWITCHING_PROTOCOLS,
@@ -48,18 +49,24 @@ class Incoming:
         streams: the session's, by id.
         outgoing: where answers to what comes are put.
         opening: None at the server, where nobody may open streams.
+        version: of the wire.
 
     Attributes:
         last_id: the newest stream's.
     """
 
     def __init__(
-        self, streams: dict[int, Stream], outgoing: Outgoing, opening: OpenLimits | None
+        self,
+        streams: dict[int, Stream],
+        outgoing: Outgoing,
+        opening: OpenLimits | None,
+        version: int,
     ) -> None:
         self.last_id = 0
         self._streams = streams
         self._outgoing = outgoing
         self._opening = opening
+        self._version = version
         self._handlers: dict[int, Callable[[Stream, bytes], Event | None]] = {
             FrameType.HEAD: self._on_head,
             FrameType.DATA: self._on_data,
@@ -94,7 +101,7 @@ class Incoming:
             raise RemoteProtocolError(f"stream {stream_id} is opened out of turn")
         if len(self._streams) >= opening.max_streams:
             raise RemoteProtocolError("more streams than were announced")
-        opened = read_open(body)
+        opened = read_open(body, self._version)
         self.last_id = stream_id
         budget = opening.budget
         size = start_window(opened, opening.heartbeat.round_trip_s, budget)
@@ -118,7 +125,7 @@ class Incoming:
         receiving.state = state
 
     def _on_head(self, stream: Stream, body: bytes) -> Event | None:
-        head = read_head(body)
+        head = read_head(body, self._version)
         receiving = stream.receiving
         item = item_of(head)
         self._receive_item(stream, item)

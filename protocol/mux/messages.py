@@ -1,4 +1,4 @@
-"""The contents of all frames but data. `codec` puts them in msgpack and back."""
+"""The contents of all frames but data; `head_bodies` and `map_bodies` pack and read them."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ class Open(NamedTuple):
     host: str
     visitor: str  # an address
     credit: int  # bytes of answer that may come before the first `credit`
+    # From version 2 on, in a map; None where the server does not say.
+    connection: int | None = None  # the number of the visitor's connection, unique in the session
+    request: int | None = None  # how many requests came by that connection before
 
 
 class Head(NamedTuple):
@@ -31,6 +34,15 @@ class Head(NamedTuple):
     reason: bytes
     fields: Fields
     body: BodyForm
+    # From version 2 on, in a map.
+    closes: bool = False  # the app's connection ends with this answer
+    bound: bool = False  # the app's connection is now for the visitor's connection alone
+
+
+class Gone(NamedTuple):
+    """A visitor's connection has ended to which the client has bound one of its own."""
+
+    connection: int
 
 
 class Hello(NamedTuple):

@@ -15,12 +15,14 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from protocol import VERSIONS
 from protocol.errors import RemoteProtocolError
 from protocol.limits import MESSAGE_MAX_BYTES
-from protocol.mux.codec import read_head, read_open
+from protocol.mux.head_bodies import read_head, read_open
 from protocol.mux.wire import Frame, FrameType, split_message
 
 SENT: Final = "->"
@@ -56,18 +58,18 @@ def message_lines(direction: str, message: bytes) -> Iterator[str]:
 
 
 def _method(body: bytes) -> str:
-    try:
-        method = read_open(body).method
-    except RemoteProtocolError:
-        return "?"
-    return method.decode("ascii") if _METHOD.fullmatch(method) else "?"
+    for version in VERSIONS:
+        with suppress(RemoteProtocolError):
+            method = read_open(body, version).method
+            return method.decode("ascii") if _METHOD.fullmatch(method) else "?"
+    return "?"
 
 
 def _status(body: bytes) -> str:
-    try:
-        return str(read_head(body).status)
-    except RemoteProtocolError:
-        return "?"
+    for version in VERSIONS:
+        with suppress(RemoteProtocolError):
+            return str(read_head(body, version).status)
+    return "?"
 
 
 def main(files: list[str]) -> int:

@@ -43,6 +43,7 @@ class FrameType(IntEnum):
     REFUSED = 38
     RELEASE = 39
     GOAWAY = 40
+    GONE = 41  # from version 2 on
 
 
 COUNTED: Final = frozenset(range(FrameType.OPEN, FrameType.STOP_SENDING + 1))

@@ -12,7 +12,7 @@ from tests.e2e.dev_servers import dev_server
 from tests.programs import Address, Tunnel, open_programs
 
 _OPEN = """(url) => new Promise((resolve) => {
-    const socket = new WebSocket(url, 'trio-tunnel.1')
+    const socket = new WebSocket(url, 'trio-tunnel.2')
     socket.onopen = () => resolve('open')
     socket.onerror = () => resolve('refused')
 })"""

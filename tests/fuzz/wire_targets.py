@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
 from protocol.errors import HandshakeRefused, NoHttpError, RemoteProtocolError
 from protocol.http.framing import read_fields
 from protocol.http.keepalive import Keepalive
 from protocol.http.websocket import FrameCutter
-from protocol.mux import codec
+from protocol.mux import codec, head_bodies, map_bodies
 from protocol.mux.control import Heartbeat
 from protocol.mux.core import Core
 from protocol.mux.handshake import read_answer_to_hello, read_answer_to_resume, read_first
@@ -63,19 +64,22 @@ def keepalive(data: bytes) -> None:
 
 READERS: Final[tuple[Callable[[bytes], object], ...]] = (
     codec.read_uint,
-    codec.read_open,
-    codec.read_head,
+    head_bodies.read_open,
+    head_bodies.read_head,
+    partial(head_bodies.read_open, version=1),
+    partial(head_bodies.read_head, version=1),
     codec.read_trailers,
     codec.read_code,
-    codec.read_hello,
-    codec.read_welcome,
-    codec.read_resume,
-    codec.read_resumed,
-    codec.read_claim,
-    codec.read_claimed,
-    codec.read_refused,
-    codec.read_release,
-    codec.read_goaway,
+    map_bodies.read_hello,
+    map_bodies.read_welcome,
+    map_bodies.read_resume,
+    map_bodies.read_resumed,
+    map_bodies.read_claim,
+    map_bodies.read_claimed,
+    map_bodies.read_refused,
+    map_bodies.read_release,
+    map_bodies.read_goaway,
+    map_bodies.read_gone,
 )
 
 
@@ -94,9 +98,9 @@ def frame_bodies(data: bytes) -> None:
             if error.code not in ("unknown-option", "option-invalid"):
                 raise
     if isinstance(said, Open):
-        assert codec.read_open(codec.pack(said)) == said
+        assert head_bodies.read_open(head_bodies.pack_open(said)) == said
     if isinstance(said, Head):
-        assert codec.read_head(codec.pack(said)) == said
+        assert head_bodies.read_head(head_bodies.pack_head(said)) == said
 
 
 def messages(data: bytes) -> None:

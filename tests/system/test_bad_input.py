@@ -144,7 +144,7 @@ def masked(first_byte: int, payload: bytes) -> bytes:
 async def test_garbage_on_the_control_endpoint_ends_that_connection_alone(
     tunnel: Tunnel, frames: bytes
 ) -> None:
-    head = HANDSHAKE + TOKEN + b"Sec-WebSocket-Protocol: trio-tunnel.1\r\n\r\n"
+    head = HANDSHAKE + TOKEN + b"Sec-WebSocket-Protocol: trio-tunnel.2\r\n\r\n"
     answer = await exchange(tunnel.address.port, head, frames)
     assert answer.startswith(b"HTTP/1.1 101 "), answer
 

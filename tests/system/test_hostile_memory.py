@@ -23,7 +23,7 @@ HANDSHAKE = (
     b"GET /_tunnel/control HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
     b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-    b"Sec-WebSocket-Protocol: trio-tunnel.1\r\n\r\n"
+    b"Sec-WebSocket-Protocol: trio-tunnel.2\r\n\r\n"
 )
 # As in tests/memory.py: a heap that is busy in other ways than before.
 SLACK_BYTES = 16 * MIB

@@ -25,8 +25,8 @@ from protocol.limits import (
     STREAMS_MAX,
     TIMEOUT_S,
 )
-from protocol.mux.codec import pack_open
 from protocol.mux.handshake import welcome_message
+from protocol.mux.head_bodies import pack_open
 from protocol.mux.messages import Head, Open
 from protocol.mux.pieces import pieces_of
 from protocol.mux.wire import FrameType, frame
@@ -84,7 +84,7 @@ class Hostile(RawPeer):
         assert key is not None
         return (
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Protocol: trio-tunnel.1\r\nSec-WebSocket-Accept: %b\r\n\r\n"
+            b"Sec-WebSocket-Protocol: trio-tunnel.2\r\nSec-WebSocket-Accept: %b\r\n\r\n"
         ) % accept_for(key[1])
 
     async def begin(self) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import msgpack
 
-from protocol.mux.codec import pack_map
 from protocol.mux.handshake import (
     hello_message,
     read_answer_to_hello,
     read_answer_to_resume,
     resume_message,
 )
+from protocol.mux.map_bodies import pack_map
 from protocol.mux.messages import Claim, Hello, Resume, Resumed, Welcome
 from protocol.mux.wire import FrameType, frame, split_message
 from tests.edge_fakes import Visitor, World, get
@@ -26,7 +26,7 @@ def handshake(*more: bytes, version: bytes = b"13", key: bytes = KEY, **replaced
         "upgrade": b"Upgrade: websocket",
         "version": b"Sec-WebSocket-Version: " + version,
         "key": b"Sec-WebSocket-Key: " + key,
-        "protocol": b"Sec-WebSocket-Protocol: trio-tunnel.1",
+        "protocol": b"Sec-WebSocket-Protocol: trio-tunnel.2",
     } | replaced
     lines = [field for field in fields.values() if field]
     return get(b"/_tunnel/control", *lines, *more, host=b"localhost:8080")
@@ -54,7 +54,7 @@ async def received(visitor: Visitor) -> tuple[int, bytes]:
     return header[0] & 0x0F, await visitor.receive(size)
 
 
-NEWER = b"Sec-WebSocket-Protocol: trio-tunnel.2, trio-tunnel.10"
+NEWER = b"Sec-WebSocket-Protocol: trio-tunnel.3, trio-tunnel.10"
 HELLO_MESSAGE = hello_message(Hello((), "test/1", 100, 16384))
 
 

@@ -57,7 +57,7 @@ HANDSHAKE = get(
     b"Upgrade: websocket",
     b"Sec-WebSocket-Version: 13",
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-    b"Sec-WebSocket-Protocol: trio-tunnel.1",
+    b"Sec-WebSocket-Protocol: trio-tunnel.2",
     host=b"localhost:8080",
 )
 HELLO_MESSAGE = hello_message(Hello((), "hostile/1", STREAMS_MAX, 16384))

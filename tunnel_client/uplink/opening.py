@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
 import trio
 import trio_websocket
@@ -40,6 +40,19 @@ LONGEST_ANSWER_BYTES: Final = 64 * 1024
 
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([0-9]{3})")
 _LONGEST_SHOWN_CHARS: Final = 500
+
+
+class Wanted(NamedTuple):
+    """A session that is wanted back.
+
+    Attributes:
+        resume: how it is asked for.
+        wire_version: in which it began, and goes on; a server that was changed meanwhile has it no
+            more.
+    """
+
+    resume: Resume
+    wire_version: int
 
 
 class OpeningStream(trio.abc.Stream):
@@ -109,7 +122,7 @@ async def open_transport(
     stream: trio.abc.Stream,
     config: ClientConfig,
     version: str,
-    resume: Resume | None = None,
+    wanted: Wanted | None = None,
 ) -> tuple[WebSocketTransport, Welcome | Resumed]:
     """The WebSocket's handshake, then resume, if it is to be and the server agrees, or hello.
 
@@ -117,7 +130,7 @@ async def open_transport(
         nursery: the connection's own: also exceptions of the library end up there.
         stream: the way to the server.
         version: of this program.
-        resume: the session that is wanted back.
+        wanted: the session that is wanted back.
 
     What goes wrong is raised, here or out of the nursery, and for `failure_of` to read.
     """
@@ -130,8 +143,8 @@ async def open_transport(
             authorization=f"Bearer {config.token}",
         )
         opening.opened = True
-        if resume is not None:
-            await transport.send(resume_message(resume))
+        if wanted is not None and wanted.wire_version == transport.version:
+            await transport.send(resume_message(wanted.resume))
             resumed = read_answer_to_resume(await transport.receive())
             if resumed is not None:
                 return transport, resumed

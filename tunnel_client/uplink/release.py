@@ -98,6 +98,7 @@ async def _release_on(
             is_server=False,
             heartbeat=Heartbeat(welcome.ping_interval_s, welcome.timeout_s),
             now=trio.current_time(),
+            version=transport.version,
         ),
         transport,
         session_id=welcome.session,

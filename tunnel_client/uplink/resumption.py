@@ -14,6 +14,7 @@ from protocol.errors import RemoteProtocolError
 from protocol.mux.control import Heartbeat
 from protocol.mux.core import Core
 from protocol.mux.messages import Resume, Resumed, Welcome
+from tunnel_client.uplink.opening import Wanted
 
 
 class ResumableSession:
@@ -44,7 +45,7 @@ class ResumableSession:
     def __repr__(self) -> str:
         return f"<ResumableSession attempt {self._attempt} {self.session!r}>"
 
-    def resume(self) -> Resume | None:
+    def resume(self) -> Wanted | None:
         """Return the request for the session; None without one that a server may give back.
 
         Nothing may come by an older connection any more: the count in it would be wrong.
@@ -52,8 +53,9 @@ class ResumableSession:
         if self.session is None or self._welcome is None or not self.session.resumable:
             return None
         self._attempt += 1
-        received = self.session.core.received.count
-        return Resume(self._welcome.session, self._welcome.secret, self._attempt, received)
+        core, welcome = self.session.core, self._welcome
+        asked = Resume(welcome.session, welcome.secret, self._attempt, core.received.count)
+        return Wanted(asked, core.version)
 
     def begin(self, transport: WebSocketTransport, welcome: Welcome) -> Session:
         """A new session; one that is still kept ends, since the server has it no more."""
@@ -61,7 +63,12 @@ class ResumableSession:
             self.session.close("the server does not have the session any more")
         heartbeat = Heartbeat(welcome.ping_interval_s, welcome.timeout_s)
         session = Session(
-            Core(is_server=False, heartbeat=heartbeat, now=trio.current_time()),
+            Core(
+                is_server=False,
+                heartbeat=heartbeat,
+                now=trio.current_time(),
+                version=transport.version,
+            ),
             transport,
             session_id=welcome.session,
             hold_s=welcome.hold_s,

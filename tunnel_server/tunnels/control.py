@@ -14,7 +14,7 @@ from typing import Final
 
 import trio
 
-from protocol import CONTROL_PATH, SUBPROTOCOL
+from protocol import CONTROL_PATH, SUBPROTOCOLS, best_version, subprotocol_of
 from protocol.drivers.session import Session, SessionEvent
 from protocol.drivers.session_log import SessionLog
 from protocol.drivers.transport import TransportClosed, WebSocketTransport, accept_websocket
@@ -23,7 +23,6 @@ from protocol.http.fields import elements, values_of
 from protocol.http.heads import RequestHead
 from protocol.http.websocket import valid_key
 from protocol.limits import ACCEPT_TIMEOUT_S
-from protocol.mux.codec import pack_map
 from protocol.mux.control import Heartbeat
 from protocol.mux.core import Core
 from protocol.mux.events import ClaimAsked, GoingAway, Released
@@ -33,6 +32,7 @@ from protocol.mux.handshake import (
     unknown_session_message,
     welcome_message,
 )
+from protocol.mux.map_bodies import pack_map
 from protocol.mux.messages import Claim, Goaway, Hello, Refused, Resume, Welcome
 from protocol.mux.wire import FrameType, frame
 from protocol.names import is_legal_name
@@ -58,9 +58,9 @@ _HANDSHAKE: Final = (
     "Connection: Upgrade\r\n"
     "Upgrade: websocket\r\n"
     "Sec-WebSocket-Version: 13\r\n"
-    f"Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n"
-    "Sec-WebSocket-Key: "
-).encode()
+    "Sec-WebSocket-Protocol: %s\r\n"
+    "Sec-WebSocket-Key: %s\r\n\r\n"
+)
 
 
 class ControlEndpoint:
@@ -127,9 +127,8 @@ class ControlEndpoint:
         key = values_of(head.fields, b"sec-websocket-key")
         if len(key) != 1 or not valid_key(key[0]):
             return Refusal("bad-request", "Sec-WebSocket-Key is not one key.")
-        offers = values_of(head.fields, b"sec-websocket-protocol")
-        if SUBPROTOCOL.encode() not in elements(b",".join(offers)):
-            return version_refused([SUBPROTOCOL])
+        if _best_version(head) is None:
+            return version_refused(SUBPROTOCOLS)
         if self._directory.draining:
             return Refusal("draining")
         return None
@@ -148,8 +147,7 @@ class ControlEndpoint:
             head: the handshake, which was checked.
             behind: what came behind it.
         """
-        key = values_of(head.fields, b"sec-websocket-key")[0]
-        first = b"%b%b\r\n\r\n%b" % (_HANDSHAKE, key, behind)
+        first = _own_handshake(head) + behind
         caller, extra = _Caller(address, login), by_stranger(address)  # a session's log has its own
         clients = self._directory.clients
         clients.take(login.owner, login.source)
@@ -203,7 +201,7 @@ class ControlEndpoint:
     ) -> Session | None:
         """Attach the session that was asked for; None if this client may not have it."""
         directory = self._directory
-        session = directory.resumes.find(asked, caller.login.owner)
+        session = directory.resumes.find(asked, caller.login.owner, transport.version)
         if session is None:
             return None
         caller.log = session.log.by(log)
@@ -235,6 +233,7 @@ class ControlEndpoint:
             body_credit=hello.body_credit,
             now=trio.current_time(),
             lender=directory.memory.lender(login.owner, login.source),
+            version=transport.version,
         )
         session = Session(core, transport, session_id=session_id, hold_s=hold_s)
         if config.open_to_strangers and login.is_strange:
@@ -312,6 +311,20 @@ class _Caller:
 
     def __repr__(self) -> str:
         return f"<_Caller {self.address} of {short_owner(self.login.owner)}>"
+
+
+def _best_version(head: RequestHead) -> int | None:
+    """The newest version that both ends speak."""
+    offers = elements(b",".join(values_of(head.fields, b"sec-websocket-protocol")))
+    return best_version(offer.decode("ascii") for offer in offers)
+
+
+def _own_handshake(head: RequestHead) -> bytes:
+    """A handshake that was checked, in our own words for the WebSocket library."""
+    version = _best_version(head)
+    assert version is not None
+    key = values_of(head.fields, b"sec-websocket-key")[0].decode("ascii")
+    return (_HANDSHAKE % (subprotocol_of(version), key)).encode("ascii")
 
 
 async def _say_goodbye(transport: WebSocketTransport, error: ProtocolError) -> None:

@@ -88,8 +88,11 @@ class Resumes:
         if session_id is not None:
             del self._entries[session_id]
 
-    def find(self, asked: Resume, owner: str) -> Session | None:
+    def find(self, asked: Resume, owner: str, version: int) -> Session | None:
         """The session that this owner may have with what was shown; then the attempt is counted.
+
+        It goes on in the version of the wire that it began in: frames that wait to be sent again
+        are packed for that.
 
         An attempt not above the last that was accepted is a message that was late: the connection
         that it came by is not the client's newest.
@@ -99,6 +102,8 @@ class Resumes:
         if entry is None or not right or owner != entry.owner:
             return None
         if asked.attempt <= entry.attempt or not entry.session.resumable:
+            return None
+        if entry.session.core.version != version:
             return None
         entry.attempt = asked.attempt
         return entry.session

@@ -10,7 +10,7 @@ import pytest
 import trio
 from trio.testing import MemoryReceiveStream, MemorySendStream, memory_stream_pair
 
-from protocol import CONTROL_PATH, SUBPROTOCOL
+from protocol import CONTROL_PATH, SUBPROTOCOLS
 from protocol.drivers.transport import (
     CountingStream,
     TransportClosed,
@@ -80,7 +80,7 @@ async def raw_peer() -> AsyncIterator[tuple[WebSocketTransport, Raw]]:
     head = (
         f"GET {CONTROL_PATH} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-        f"Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n\r\n"
+        f"Sec-WebSocket-Protocol: {SUBPROTOCOLS[0]}\r\n\r\n"
     )
     async with trio.open_nursery() as nursery:
         transport = await accept_websocket(nursery, server_stream, head.encode())

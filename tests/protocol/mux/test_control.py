@@ -5,11 +5,19 @@ import math
 import pytest
 
 from protocol.errors import LocalProtocolError, RemoteProtocolError
-from protocol.limits import CLAIMS_MAX, CLAIMS_PER_MINUTE_MAX, PINGS_PER_SECOND_MAX
-from protocol.mux.codec import pack, pack_map
+from protocol.limits import CLAIMS_MAX, CLAIMS_PER_MINUTE_MAX, GONE_UNSENT_MAX, PINGS_PER_SECOND_MAX
+from protocol.mux.codec import pack
 from protocol.mux.control import Control, Heartbeat
-from protocol.mux.events import ClaimAnswered, ClaimAsked, Event, GoingAway, Released
-from protocol.mux.messages import Claimed, Goaway, Refused, Release
+from protocol.mux.events import (
+    ClaimAnswered,
+    ClaimAsked,
+    ConnectionGone,
+    Event,
+    GoingAway,
+    Released,
+)
+from protocol.mux.map_bodies import pack_map
+from protocol.mux.messages import Claimed, Goaway, Gone, Refused, Release
 from protocol.mux.sending import Parts
 from protocol.mux.wire import FrameType, frame, split_message
 from tests.protocol.mux.pair import CLAIM, kinds_of
@@ -397,3 +405,39 @@ def test_claims_at_the_limit_and_one_more_in_a_minute() -> None:
             ask(minute)
     with pytest.raises(RemoteProtocolError, match="too many claims"):
         ask(119.9)
+
+
+# --- visitors that have gone ---------------------------------------------------------------------
+
+
+def test_the_client_hears_which_connections_of_visitors_have_ended() -> None:
+    server, client = ends()
+    server.gone(3)
+    server.gone(2**40)
+    assert carry(server, client) == [ConnectionGone(3), ConnectionGone(2**40)]
+    assert carry(server, client) == []
+
+
+def test_of_a_client_that_does_not_read_only_so_many_are_kept() -> None:
+    server, client = ends()
+    for number in range(GONE_UNSENT_MAX + 1):
+        server.gone(number)
+    told = carry(server, client)
+    assert told == [ConnectionGone(number) for number in range(GONE_UNSENT_MAX)]
+    server.gone(1000)
+    assert carry(server, client) == [ConnectionGone(1000)]
+
+
+def test_on_a_new_connection_they_are_not_repeated() -> None:
+    server, _ = ends()
+    server.gone(3)
+    server.resume()
+    assert kinds(server) == []
+
+
+def test_only_a_server_of_version_2_may_say_it() -> None:
+    gone = pack_map(Gone(3))
+    older = Control(Heartbeat(15, 30), is_server=False, version=1)
+    for control in (end(is_server=True), older):
+        with pytest.raises(RemoteProtocolError, match="type 41"):
+            control.receive(FrameType.GONE, gone, 0.0)

@@ -16,11 +16,13 @@ from protocol.limits import (
     MESSAGE_MAX_BYTES,
     START_WINDOW_BYTES,
 )
-from protocol.mux.codec import pack, pack_code, pack_head, pack_map, pack_open
+from protocol.mux.codec import pack, pack_code
 from protocol.mux.control import Heartbeat
 from protocol.mux.core import Core
 from protocol.mux.events import ClaimAsked, GoingAway, Readable
+from protocol.mux.head_bodies import pack_head, pack_open
 from protocol.mux.inflight import InFlight
+from protocol.mux.map_bodies import pack_map
 from protocol.mux.messages import Goaway
 from protocol.mux.streams import TRANSITIONS, HalfState, Item, Stream
 from protocol.mux.wire import FrameType, frame, split_message

@@ -5,7 +5,7 @@ from hypothesis import given, strategies as st
 
 from protocol.errors import HandshakeRefused, RemoteProtocolError
 from protocol.mux import handshake
-from protocol.mux.codec import pack_map
+from protocol.mux.map_bodies import pack_map
 from protocol.mux.messages import Goaway, Hello, Refused, Resume, Resumed, Welcome
 from protocol.mux.wire import FrameType, frame
 

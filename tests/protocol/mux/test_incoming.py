@@ -9,9 +9,10 @@ import pytest
 
 from protocol.errors import RemoteProtocolError
 from protocol.limits import FIRST_CREDIT_BYTES, INFORMATIONAL_HEADS_MAX, KIB, START_WINDOW_BYTES
-from protocol.mux.codec import pack, pack_code, pack_head, pack_open, pack_trailers
+from protocol.mux.codec import pack, pack_code, pack_trailers
 from protocol.mux.core import Core
 from protocol.mux.events import Opened, Readable, Stopped
+from protocol.mux.head_bodies import pack_head, pack_open
 from protocol.mux.streams import TRANSITIONS, HalfState, Item, Stream
 from protocol.mux.wire import FrameType, frame
 from tests.protocol.mux.pair import (

@@ -9,11 +9,12 @@ from hypothesis import given, strategies as st
 
 from protocol.errors import RemoteProtocolError
 from protocol.limits import MESSAGE_MAX_BYTES
-from protocol.mux import codec
+from protocol.mux import codec, head_bodies, map_bodies
 from protocol.mux.messages import (
     Claim,
     Claimed,
     Goaway,
+    Gone,
     Head,
     Hello,
     Open,
@@ -36,11 +37,11 @@ RAW = SECRET.encode()
 def opened(method: bytes = b"GET") -> bytes:
     fields = ((b"Authorization", RAW), (RAW, b"x"))
     said = Open("http", 1, method, b"/" + RAW, b"1.1", fields, 5, "https", SECRET, SECRET, 16_384)
-    return codec.pack_open(said)
+    return head_bodies.pack_open(said)
 
 
 def head(status: int) -> bytes:
-    return codec.pack_head(Head(status, RAW, ((b"Set-Cookie", RAW),), "chunked"))
+    return head_bodies.pack_head(Head(status, RAW, ((b"Set-Cookie", RAW),), "chunked"))
 
 
 BODIES = {
@@ -54,15 +55,16 @@ BODIES = {
     FrameType.ACK: codec.pack(2),
     FrameType.PING: codec.pack(1),
     FrameType.PONG: codec.pack(1),
-    FrameType.HELLO: codec.pack_map(Hello((SECRET,), SECRET, 8, 8)),
-    FrameType.WELCOME: codec.pack_map(Welcome((SECRET,), SECRET, RAW[:16], RAW, 15, 30, 60)),
-    FrameType.RESUME: codec.pack_map(Resume(RAW[:16], RAW, 1, 7)),
+    FrameType.HELLO: map_bodies.pack_map(Hello((SECRET,), SECRET, 8, 8)),
+    FrameType.WELCOME: map_bodies.pack_map(Welcome((SECRET,), SECRET, RAW[:16], RAW, 15, 30, 60)),
+    FrameType.RESUME: map_bodies.pack_map(Resume(RAW[:16], RAW, 1, 7)),
     FrameType.RESUMED: codec.pack({"received": 7}),
-    FrameType.CLAIM: codec.pack_map(Claim(1, SECRET, RAW[:16], True, {SECRET: SECRET})),
-    FrameType.CLAIMED: codec.pack_map(Claimed(1, SECRET, SECRET)),
-    FrameType.REFUSED: codec.pack_map(Refused(1, SECRET, SECRET)),
-    FrameType.RELEASE: codec.pack_map(Release(1, SECRET, SECRET)),
-    FrameType.GOAWAY: codec.pack_map(Goaway(SECRET, SECRET, 1)),
+    FrameType.CLAIM: map_bodies.pack_map(Claim(1, SECRET, RAW[:16], True, {SECRET: SECRET})),
+    FrameType.CLAIMED: map_bodies.pack_map(Claimed(1, SECRET, SECRET)),
+    FrameType.REFUSED: map_bodies.pack_map(Refused(1, SECRET, SECRET)),
+    FrameType.RELEASE: map_bodies.pack_map(Release(1, SECRET, SECRET)),
+    FrameType.GOAWAY: map_bodies.pack_map(Goaway(SECRET, SECRET, 1)),
+    FrameType.GONE: map_bodies.pack_map(Gone(7)),
 }
 
 

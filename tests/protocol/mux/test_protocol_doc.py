@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from protocol import CONTROL_PATH, SUBPROTOCOL, limits
+from protocol import CONTROL_PATH, SUBPROTOCOLS, limits
 from protocol.mux.control import Heartbeat
 from protocol.mux.core import Core
 from protocol.mux.handshake import hello_message, welcome_message
@@ -60,7 +60,7 @@ def test_table_of_limits_is_the_code() -> None:
 
 def test_connection_is_named_as_in_the_code() -> None:
     assert f"`{CONTROL_PATH}`" in DOC
-    assert f"`{SUBPROTOCOL}`" in DOC
+    assert f"`{', '.join(SUBPROTOCOLS)}`" in DOC
 
 
 def messages_of_the_example() -> list[bytes]:
@@ -82,7 +82,8 @@ def messages_of_the_example() -> list[bytes]:
     pass_on(server, client, 0.0)
     fields = ((b"Host", b"app.localhost:8080"),)
     get = ("http", 1, b"GET", b"/", b"1.1", fields, None, "http", "app.localhost:8080", "::1", 0)
-    stream = server.open(Open(*get), 0.0)
+    opened = Open(*get, connection=server.number_connection(), request=0)
+    stream = server.open(opened, 0.0)
     server.send_end(stream)
     pass_on(server, client, 0.0)
     answering = client.streams[stream.id]

@@ -15,11 +15,11 @@ from protocol.drivers.session import Session, SessionEvent
 from protocol.drivers.stream import TunnelStream
 from protocol.errors import RemoteProtocolError, SessionClosed
 from protocol.limits import CLOSE_TIMEOUT_S, PING_INTERVAL_S, TIMEOUT_S
-from protocol.mux.codec import pack_map
 from protocol.mux.control import Heartbeat
 from protocol.mux.core import Core
 from protocol.mux.events import GoingAway
 from protocol.mux.inflight import InFlight
+from protocol.mux.map_bodies import pack_map
 from protocol.mux.messages import Goaway
 from protocol.mux.wire import FrameType, frame
 from tests.fakes import transport_pair

@@ -6,6 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from protocol import VERSION
 from protocol.drivers.session import Session
 from protocol.drivers.stream import TunnelStream
 from protocol.errors import SessionClosed
@@ -42,11 +43,13 @@ class Held:
         self.client.go_on.set()
 
 
-async def held(network: Network, nursery: trio.Nursery, silent_s: float = 0) -> Held:
+async def held(
+    network: Network, nursery: trio.Nursery, silent_s: float = 0, version: int = VERSION
+) -> Held:
     """A session that is kept; the line ends, or says nothing for so long and is then given up."""
     client = Client(nursery)
     server = await network.accept()
-    await server.open(nursery, hold_s=HOLD_S)
+    await server.open(nursery, hold_s=HOLD_S, version=version)
     await server.claimed("app")
     stream = server.request()
     await settled()
@@ -88,6 +91,38 @@ async def test_a_lost_session_is_asked_for_and_its_streams_go_on(
     assert lost.at_server.is_readable
     assert len(lost.client.resumed) == 1
     assert len(lost.client.claimed) == 1
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_server_of_version_1_is_spoken_to_in_that(
+    network: Network, nursery: trio.Nursery
+) -> None:
+    client = Client(nursery)
+    server = await network.accept()
+    await server.open(nursery, version=1)
+    await server.claimed("app")
+    stream = server.request()
+    await settled()
+    [asked] = client.streams
+    assert (asked.opened.target, asked.opened.connection) == (b"/", None)
+    await asked.send_head(Head(204, b"No Content", (), None, closes=True))
+    asked.send_eof()
+    assert await stream.receive_head() == Head(204, b"No Content", (), None)
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_session_is_not_asked_of_a_server_that_speaks_another_version_now(
+    network: Network, nursery: trio.Nursery
+) -> None:
+    lost = await held(network, nursery, version=1)
+    lost.go_on()
+    server = await network.accept()
+    await server.open(nursery)  # it is greeted as a new one
+    await server.claimed("app")
+    await settled()
+    assert lost.client.resumed == []
+    with pytest.raises(SessionClosed):
+        await lost.at_client.send_all(b"x")
     nursery.cancel_scope.cancel()
 
 

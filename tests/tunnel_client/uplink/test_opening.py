@@ -9,7 +9,7 @@ import trio.testing
 from protocol.errors import HandshakeRefused
 from protocol.http.websocket import accept_for
 from protocol.limits import FIRST_CREDIT_BYTES, HANDSHAKE_TIMEOUT_S, STREAMS_MAX
-from protocol.mux.codec import pack_map
+from protocol.mux.map_bodies import pack_map
 from protocol.mux.messages import Goaway, Refused
 from protocol.mux.wire import FrameType, frame
 from tests.clocks import elapsed_s
@@ -71,7 +71,7 @@ async def test_the_handshake_names_host_subprotocol_and_token(
     head = (await Handshake(nursery, host).server.head()).lower()
     assert head.startswith(b"get /_tunnel/control http/1.1\r\n")
     assert b"\r\nhost: " + in_head + b"\r\n" in head
-    assert b"\r\nsec-websocket-protocol: trio-tunnel.1\r\n" in head
+    assert b"\r\nsec-websocket-protocol: trio-tunnel.2, trio-tunnel.1\r\n" in head
     assert b"\r\nauthorization: bearer secret-token\r\n" in head
     nursery.cancel_scope.cancel()
 

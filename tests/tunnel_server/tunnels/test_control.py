@@ -12,9 +12,9 @@ from protocol.drivers.session import Session
 from protocol.drivers.transport import TransportClosed
 from protocol.http.websocket import accept_for
 from protocol.limits import STREAMS_MAX
-from protocol.mux.codec import pack_map
 from protocol.mux.events import ClaimAsked, GoingAway
 from protocol.mux.handshake import hello_message
+from protocol.mux.map_bodies import pack_map
 from protocol.mux.messages import Claim, Claimed, Goaway, Hello, Release, Resume
 from protocol.mux.wire import FrameType, frame, split_message
 from tests.edge_fakes import (
@@ -66,7 +66,28 @@ async def test_a_good_handshake_gets_its_101(world: World) -> None:
     assert b"sec-websocket-accept: " + accept_for(KEY) in head.replace(
         b"Sec-WebSocket-A", b"sec-websocket-a"
     )
-    assert b"trio-tunnel.1" in head
+    assert b"trio-tunnel.2" in head
+
+
+@pytest.mark.parametrize(
+    ("offered", "taken", "version"),
+    [
+        (b"trio-tunnel.2, trio-tunnel.1", b"trio-tunnel.2", 2),
+        (b"trio-tunnel.1, trio-tunnel.2", b"trio-tunnel.2", 2),
+        (b"trio-tunnel.3, trio-tunnel.1", b"trio-tunnel.1", 1),
+        (b"trio-tunnel.1", b"trio-tunnel.1", 1),
+    ],
+)
+async def test_the_newest_version_that_both_speak_is_taken(
+    world: World, offered: bytes, taken: bytes, version: int
+) -> None:
+    client = world.visit()
+    await client.send(handshake(protocol=b"Sec-WebSocket-Protocol: " + offered))
+    assert b"Protocol: " + taken + b"\r\n" in await client.head()
+    await client.send(message(HELLO_MESSAGE))
+    assert (await received(client))[0] == 2
+    [session] = world.directory.sessions
+    assert session.core.version == version
 
 
 @pytest.mark.parametrize(
@@ -148,8 +169,8 @@ async def test_a_version_that_is_not_spoken_gets_the_list(world: World) -> None:
     client = world.visit()
     await client.send(handshake(b"Accept: application/json", protocol=b""))
     raw = await client.rest()
-    assert b"\r\nSec-WebSocket-Protocol: trio-tunnel.1\r\n" in raw
-    assert b'"versions": ["trio-tunnel.1"]' in raw
+    assert b"\r\nSec-WebSocket-Protocol: trio-tunnel.2, trio-tunnel.1\r\n" in raw
+    assert b'"versions": ["trio-tunnel.2", "trio-tunnel.1"]' in raw
 
 
 @pytest.mark.parametrize(

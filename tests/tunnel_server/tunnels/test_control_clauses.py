@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import msgpack
 from trio.testing import wait_all_tasks_blocked
 
-from protocol.mux.codec import pack_map
 from protocol.mux.handshake import hello_message, read_answer_to_hello
+from protocol.mux.map_bodies import pack_map
 from protocol.mux.messages import Claim, Hello, Welcome
 from protocol.mux.wire import FrameType, frame, split_message
 from tests.edge_fakes import Visitor, World, get
@@ -19,7 +19,7 @@ HANDSHAKE = get(
     b"Upgrade: websocket",
     b"Sec-WebSocket-Version: 13",
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-    b"Sec-WebSocket-Protocol: trio-tunnel.1",
+    b"Sec-WebSocket-Protocol: trio-tunnel.2",
     host=b"localhost",
 )
 

@@ -10,8 +10,9 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from protocol.drivers.session import Session
-from protocol.mux.codec import pack_head, pack_map
-from protocol.mux.handshake import resume_message
+from protocol.mux.handshake import read_answer_to_resume, resume_message
+from protocol.mux.head_bodies import pack_head
+from protocol.mux.map_bodies import pack_map
 from protocol.mux.messages import Goaway, Head, Release, Resume, Resumed, Welcome
 from protocol.mux.wire import FrameType, frame, split_message
 from tests.edge_fakes import (
@@ -31,6 +32,7 @@ from tests.tunnel_server.control_client import (
     bearer,
     claim,
     connected,
+    handshake,
     message,
     opened,
     received,
@@ -108,6 +110,19 @@ async def test_after_the_hold_the_name_is_free_and_the_session_unknown(
     assert not world.directory.sessions
     _, answer = await resumed(world, asking(welcome), BEARER)
     assert answer is None
+
+
+async def test_a_session_goes_on_in_its_own_version_alone(world: World) -> None:
+    welcome = await away(world)
+    older = world.visit()
+    await older.send(handshake(BEARER, protocol=b"Sec-WebSocket-Protocol: trio-tunnel.1"))
+    await older.head()
+    await older.send(message(resume_message(asking(welcome, attempt=7))))
+    _, payload = await received(older)
+    assert read_answer_to_resume(payload) is None
+    client, answer = await resumed(world, asking(welcome), BEARER)  # nothing has changed
+    assert answer == Resumed(0)
+    await client.stream.aclose()
 
 
 @pytest.mark.parametrize("wrong", ["session", "secret", "owner", "no owner", "attempt", "draining"])

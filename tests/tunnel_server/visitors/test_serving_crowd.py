@@ -222,7 +222,7 @@ async def test_a_session_takes_no_place() -> None:
             b"Upgrade: websocket",
             b"Sec-WebSocket-Version: 13",
             b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-            b"Sec-WebSocket-Protocol: trio-tunnel.1",
+            b"Sec-WebSocket-Protocol: trio-tunnel.2",
             host=b"localhost",
         )
         for _ in range(3):
