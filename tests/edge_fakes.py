@@ -18,6 +18,7 @@ import trio
 import trio.testing
 import trustme
 
+from protocol import VERSION
 from protocol.drivers.session import Session, SessionEvent
 from protocol.drivers.sockets import drop
 from protocol.drivers.stream import TunnelStream
@@ -269,6 +270,7 @@ class World:
         max_streams: int = 1024,
         body_credit: int = 16384,
         options: dict[str, object] | None = None,
+        version: int = VERSION,
     ) -> FakeClient:
         """A client that holds this name."""
         here, there = transport_pair()
@@ -281,6 +283,7 @@ class World:
                 max_streams=max_streams,
                 body_credit=body_credit,
                 now=now,
+                version=version,
             ),
             here,
             session_id=SESSION,
@@ -288,7 +291,7 @@ class World:
         server.on_event = partial(self.control.on_event, server)
         client = FakeClient(
             server,
-            Session(Core(is_server=False, heartbeat=heartbeat(), now=now), there),
+            Session(Core(is_server=False, heartbeat=heartbeat(), now=now, version=version), there),
             self.tasks,
             app,
         )

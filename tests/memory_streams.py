@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import trio
 
+from protocol.drivers.bonds import VisitorConnection
 from protocol.drivers.latch import Latch
 from protocol.errors import StreamStopped
 from protocol.http.fields import BodyForm, Fields
@@ -35,6 +36,7 @@ class MemoryStream:
     def __init__(self, opened: Open, *pieces: bytes, ended: bool = True) -> None:
         self.opened = opened
         self.id = 7
+        self.visitor_connection: VisitorConnection | None = None
         self.on_stopped: Callable[[], None] | None = None
         self.stopped: str | None = None
         self.detached = False

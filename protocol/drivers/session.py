@@ -13,6 +13,7 @@ from collections.abc import Callable
 import trio
 
 from protocol.drivers.attachment import Attachment
+from protocol.drivers.bonds import Bonds
 from protocol.drivers.latch import Latch
 from protocol.drivers.session_log import SessionLog
 from protocol.drivers.stream import TunnelStream
@@ -35,7 +36,7 @@ from protocol.mux.messages import Claim, Claimed, Goaway, Open, Refused
 
 log = logging.getLogger(__name__)
 
-SessionEvent = ClaimAsked | ClaimAnswered | Released | GoingAway | ConnectionGone
+SessionEvent = ClaimAsked | ClaimAnswered | Released | GoingAway
 
 
 class Session:
@@ -57,6 +58,7 @@ class Session:
         detached_at: since when it waits for a connection, in trio's time; None while it has one,
             and when it has ended.
         log: writes records that carry its id.
+        bonds: what is kept for connections of visitors (client only).
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Session:
         self.core = core
         self.log = SessionLog(log, session_id)
         self.hold_s = hold_s
+        self.bonds = Bonds()
         self.closed_reason: str | None = None
         self.detached_at: float | None = None
         self.detached_reason = ""
@@ -142,8 +145,13 @@ class Session:
 
         Server only, from version 2 on.
         """
-        self.core.control.gone(connection)
-        self.flush()
+        if self.closed_reason is None:
+            self.core.control.gone(connection)
+            self.flush()
+
+    def number_connection(self) -> int | None:
+        """Return a number for a visitor's connection; see Core."""
+        return self.core.number_connection()
 
     def goaway(self, code: str, message: str, deadline_s: int) -> None:
         """Say that this end stops."""
@@ -268,9 +276,15 @@ class Session:
             stream = TunnelStream(self, event.stream)
             if self._on_stream is not None:
                 self._on_stream(stream)
-        elif isinstance(event, ClaimAsked) and not self.core.control.awaits_answer(event.claim):
+        elif isinstance(event, ConnectionGone):
+            self.bonds.gone(event.connection)
+        else:
+            self._tell(event)
+
+    def _tell(self, event: SessionEvent) -> None:
+        if isinstance(event, ClaimAsked) and not self.core.control.awaits_answer(event.claim):
             return  # the session was resumed before this was told
-        elif self.on_event is not None:
+        if self.on_event is not None:
             self.on_event(event)
 
     def packed(self) -> None:
@@ -321,6 +335,7 @@ class Session:
                 record.driver.wake_reader()
                 record.driver.peer_stopped()
         self.core.memory.close()
+        self.bonds.end()
         self.quiet()
         if self.on_closed is not None:
             self.on_closed()

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import trio
 
+from protocol.drivers.bonds import Bonds, VisitorConnection
 from protocol.drivers.latch import Latch
 from protocol.drivers.session_log import SessionLog
 from protocol.errors import SessionClosed, StreamReset, StreamStopped
@@ -26,6 +27,7 @@ class StreamSession(Protocol):
     """The part of a session that a stream uses."""
 
     core: Core
+    bonds: Bonds
     closed_reason: str | None
     detached_at: float | None
     log: SessionLog
@@ -66,6 +68,12 @@ class TunnelStream:
     @property
     def id(self) -> int:
         return self._record.id
+
+    @property
+    def visitor_connection(self) -> VisitorConnection | None:
+        """The visitor's connection that the request came by; None: not known (client only)."""
+        number = self.opened.connection
+        return None if number is None else VisitorConnection(self._owner.bonds, number)
 
     @property
     def trailers(self) -> Fields:

@@ -16,6 +16,7 @@ import trio
 from protocol.program.observing import Sink
 from tunnel_client.identity.rewriting import Identity
 from tunnel_client.observing.events import RequestEnded
+from tunnel_client.origin.binding import BoundWorkers
 from tunnel_client.origin.dial import Dialer
 from tunnel_client.origin.replay import Replay, ReplayConfig
 from tunnel_client.origin.tap import OriginTap, PlainTap
@@ -61,6 +62,7 @@ class Dispatcher:
         self._tap_for = tap_for
         self._sink = sink
         self._idle: list[Worker] = []  # the one that was parked last stands last
+        self._bound = BoundWorkers()
         self._busy: set[Replay] = set()
         self._quiet: trio.Event | None = None
 
@@ -83,7 +85,8 @@ class Dispatcher:
             )
             self.ended(replay)
             return
-        worker = self._idle_worker(repeatable=replay.is_repeatable)
+        worker = self._bound.take(stream.visitor_connection) if self._bound else None
+        worker = worker or self._idle_worker(repeatable=replay.is_repeatable)
         if worker is not None:
             worker.assign(replay)
         else:
@@ -106,6 +109,7 @@ class Dispatcher:
                 if worker.is_stale or now - worker.idle_since > IDLE_TIMEOUT_S:
                     self._idle.remove(worker)
                     worker.assign(None)
+            self._bound.sweep(now)
 
     def _idle_worker(self, *, repeatable: bool) -> Worker | None:
         """The worker that was parked last, if its connection is good for this request."""
@@ -124,6 +128,9 @@ class Dispatcher:
     def park(self, worker: Worker) -> None:
         """See WorkerPool."""
         worker.idle_since = trio.current_time()
+        if worker.bound_to is not None:
+            self._bound.put(worker.bound_to, worker)
+            return
         self._idle.append(worker)
         if len(self._idle) > IDLE_MAX:
             self._idle.pop(0).assign(None)

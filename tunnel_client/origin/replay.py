@@ -15,6 +15,7 @@ import trio
 
 from protocol.errors import HttpError, LocalProtocolError
 from protocol.http.bodies import body_reader
+from protocol.http.connection_auth import CREDENTIALS, challenges_connection, is_for_connection
 from protocol.http.fields import values_of
 from protocol.http.forwarding import without_tunnel_error
 from protocol.http.heads import ResponseHead, end_to_end, parse_response
@@ -29,6 +30,10 @@ from tunnel_client.origin.visitor_stream import VisitorStream
 
 # RFC 9110 9.2.2: what may be sent again, when the connection was closed before an answer.
 IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
+
+
+# What is looked at of a request, in lower case.
+_LOOKED_AT: Final = CREDENTIALS | {b"te"}
 
 
 class ReplayState(IntEnum):
@@ -104,11 +109,13 @@ class Replay:
         state: changed by `TRANSITIONS` alone.
         deadline: when the app's next byte is overdue; infinite while the app is waiting itself.
         dialling: the making of a connection, while it lasts.
+        bound: its connection is for this visitor's connection alone, since one of both ends has
+            begun to authenticate it.
     """
 
     __slots__ = (
         *("_connection", "_upgrade", "_visited"),
-        *("config", "deadline", "dialling", "state", "stream", "tap"),
+        *("bound", "config", "deadline", "dialling", "state", "stream", "tap"),
     )
 
     def __init__(self, stream: VisitorStream, config: ReplayConfig, tap: PlainTap) -> None:
@@ -118,6 +125,7 @@ class Replay:
         self.state: ReplayState = _ASKED
         self.deadline = math.inf
         self.dialling: trio.CancelScope | None = None
+        self.bound = False
         self._visited = Visited(b"")  # once the head is made
         self._connection: OriginConnection | None = None
         self._upgrade: OriginWebSocket | None = None
@@ -159,12 +167,18 @@ class Replay:
         """
         opened = self.stream.opened
         fields, self._visited = self.config.identity.asked(opened, end_to_end(opened.fields))
+        te_trailers = False
+        for name, value in [field for field in opened.fields if field[0].lower() in _LOOKED_AT]:
+            if name.lower() == b"te":
+                te_trailers = True
+            elif is_for_connection(value):
+                self.bound = True
         return request_head(
             opened.method,
             opened.target,
             fields,
             body=opened.body,
-            te_trailers=bool(values_of(opened.fields, b"te")),
+            te_trailers=te_trailers,
             upgrade=opened.kind == "websocket",
         )
 
@@ -251,7 +265,9 @@ class Replay:
             final = answer.status >= 200 or answer.upgrade
             fields = without_tunnel_error(end_to_end(answer.fields))
             fields = self.config.identity.answered(fields, self._visited, final=final)
-            head = Head(answer.status, answer.reason, fields, answer.body)
+            self.bound = self.bound or challenges_connection(answer.status, answer.fields)
+            closes = final and not answer.keep_alive and not answer.upgrade
+            head = Head(answer.status, answer.reason, fields, answer.body, closes, self.bound)
             if final:
                 self._happened(_FINAL_HEAD)
                 self.deadline = math.inf

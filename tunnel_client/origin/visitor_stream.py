@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
+from protocol.drivers.bonds import VisitorConnection
 from protocol.drivers.websocket_leg import FrameSource
 from protocol.http.fields import Fields
 from protocol.mux.messages import Head, Open
@@ -33,6 +34,10 @@ class VisitorStream(FrameSource, Protocol):
     @property
     def opened(self) -> Open:
         """The head of the request."""
+
+    @property
+    def visitor_connection(self) -> VisitorConnection | None:
+        """The visitor's connection that it came by; None: that is not known, or there is none."""
 
     @property
     def stopped(self) -> str | None:

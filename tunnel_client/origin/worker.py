@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 import trio
 
+from protocol.drivers.bonds import VisitorConnection
 from protocol.drivers.latch import Latch
 from protocol.errors import HttpError, NoHttpError, SessionClosed, StreamStopped
 from tunnel_client.origin.connection import OriginClosed, OriginConnection
@@ -42,10 +43,12 @@ class Worker:
 
     Attributes:
         idle_since: when it was parked, in trio's time.
+        bound_to: the visitor's connection that alone may use its connection; None: any may.
     """
 
     def __init__(self, owner: WorkerPool) -> None:
         self.idle_since = math.inf
+        self.bound_to: VisitorConnection | None = None
         self._owner = owner
         self._connection: OriginConnection | None = None
         self._assigned = Latch()
@@ -81,7 +84,7 @@ class Worker:
                     raise
                 finally:
                     self._owner.ended(replay)
-                if not reusable:
+                if not (reusable and self._may_keep(replay)):
                     return
                 self._owner.park(self)
                 await self._assigned.wait()
@@ -90,8 +93,14 @@ class Worker:
             with trio.move_on_after(CLOSE_S, shield=True):
                 await self._close()
 
+    def _may_keep(self, replay: Replay) -> bool:
+        """Whether what may use the connection next is known, also if this request has bound it."""
+        if replay.bound:
+            self.bound_to = replay.stream.visitor_connection
+        return not replay.bound or self.bound_to is not None
+
     async def _close(self) -> None:
-        connection, self._connection = self._connection, None
+        connection, self._connection, self.bound_to = self._connection, None, None
         if connection is not None:
             await connection.aclose(CLOSE_S)
 

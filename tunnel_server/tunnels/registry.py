@@ -70,6 +70,12 @@ class Carrier(Protocol):
     def open(self, opened: Open, readable: Latch | None = None) -> TunnelStream:
         """Begin a request; see `Session.open` for the errors."""
 
+    def number_connection(self) -> int | None:
+        """A number for a visitor's connection; None: its client could do nothing with one."""
+
+    def gone(self, connection: int) -> None:
+        """Say that a visitor's connection has ended, to which something was bound."""
+
     def release(self, claim: int, code: str, message: str) -> None:
         """Say that a claim has ended."""
 

@@ -32,6 +32,7 @@ from tunnel_server.answers.refusal import Refusal
 from tunnel_server.answers.texts import ERRORS, Side
 from tunnel_server.visitors.connection import IDLE_TIMEOUT_S, Connection
 from tunnel_server.visitors.exchange import AnswerEvent, Exchange
+from tunnel_server.visitors.same_connection import SameConnection
 from tunnel_server.visitors.tap import EndedBy
 from tunnel_server.visitors.upgrade import VisitorWebSocket
 
@@ -42,8 +43,9 @@ _KEEP_ALIVE: Final = (b"Connection", b"keep-alive")
 class AnswerWriter:
     """Writes one connection's answers."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, same: SameConnection) -> None:
         self._connection = connection
+        self._same = same
 
     def __repr__(self) -> str:
         return f"<AnswerWriter of {self._connection!r}>"
@@ -109,6 +111,8 @@ class AnswerWriter:
     async def _relay(self, exchange: Exchange, stream: TunnelStream) -> None:
         try:
             head = await self._final_head(exchange, stream)
+            if head.bound:
+                self._same.bind()
             framing = _framing(exchange, head)
             beginning = exchange.beginning(
                 own=False,

@@ -30,6 +30,7 @@ from tunnel_server.visitors.connection import IDLE_TIMEOUT_S, Connection, Visito
 from tunnel_server.visitors.exchange import Exchange, RequestState
 from tunnel_server.visitors.phases import Phase
 from tunnel_server.visitors.routing import is_control, name_of, open_stream, wait_for_batch
+from tunnel_server.visitors.same_connection import SameConnection
 from tunnel_server.visitors.service import service_answer
 from tunnel_server.visitors.tap import Tap, log as tap_log
 from tunnel_server.visitors.visitor import Visitor, visitor_of
@@ -76,8 +77,11 @@ def _over_share(of: str, visitor: Visitor) -> Refusal:
 class RequestReader:
     """Reads one connection's requests, one after the other, and begins an exchange for each."""
 
-    def __init__(self, connection: Connection, control: ControlEndpoint) -> None:
+    def __init__(
+        self, connection: Connection, control: ControlEndpoint, same: SameConnection
+    ) -> None:
         self._connection = connection
+        self._same = same
         self._control = control
         self._buffer = HeadBuffer()
         self._counts = tap_log.isEnabledFor(logging.DEBUG)
@@ -235,7 +239,7 @@ class RequestReader:
     def _open(self, head: RequestHead, tunnel: Tunnel, visitor: Visitor) -> Exchange | Refusal:
         directory = self._connection.edge.directory
         try:
-            exchange = open_stream(self._connection, head, tunnel, visitor)
+            exchange = open_stream(self._connection, head, tunnel, visitor, self._same)
         except SessionClosed:
             directory.release(tunnel.carrier)  # it is just closing its connection
             exchange = missing(directory, tunnel.name)

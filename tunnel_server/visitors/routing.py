@@ -17,6 +17,7 @@ from tunnel_server.tunnels.registry import Tunnel
 from tunnel_server.visitors.connection import Connection
 from tunnel_server.visitors.edge import Edge
 from tunnel_server.visitors.exchange import Exchange
+from tunnel_server.visitors.same_connection import SameConnection
 from tunnel_server.visitors.visitor import Visitor
 
 _TE_TRAILERS: Final = (b"TE", b"trailers")
@@ -35,7 +36,11 @@ def is_control(head: RequestHead) -> bool:
 
 
 def open_stream(
-    connection: Connection, head: RequestHead, tunnel: Tunnel, visitor: Visitor
+    connection: Connection,
+    head: RequestHead,
+    tunnel: Tunnel,
+    visitor: Visitor,
+    same: SameConnection,
 ) -> Exchange | Refusal:
     """Open a stream for a request, right after it was admitted.
 
@@ -44,12 +49,14 @@ def open_stream(
         head: the request.
         tunnel: where it goes.
         visitor: whose it is.
+        same: knows which requests came by this connection; a proxy's is of many visitors.
 
     Raises:
         SessionClosed: what carries the tunnel is gone.
     """
     try:
-        opened = _opening(connection, head, tunnel.claim, visitor.address)
+        numbers = same.next_request(tunnel.carrier) if visitor.connected else (None, None)
+        opened = _opening(connection, head, tunnel.claim, visitor.address, numbers)
         stream = tunnel.carrier.open(opened, connection.answer_ready)
     except HttpError as error:
         return Refusal(error.code, str(error))
@@ -69,7 +76,13 @@ async def wait_for_batch(directory: Directory, name: str) -> None:
         await tunnel.carrier.wait_for_batch()
 
 
-def _opening(connection: Connection, head: RequestHead, claim: int, visitor: str) -> Open:
+def _opening(
+    connection: Connection,
+    head: RequestHead,
+    claim: int,
+    visitor: str,
+    numbers: tuple[int | None, int | None],
+) -> Open:
     address, trusted, _ = connection.source
     fields = end_to_end(head.fields)
     scheme, host, port = _public_origin(connection, head, trusted)
@@ -97,6 +110,7 @@ def _opening(connection: Connection, head: RequestHead, claim: int, visitor: str
         host,
         visitor,
         0,
+        *numbers,
     )
 
 

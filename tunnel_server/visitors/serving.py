@@ -25,6 +25,7 @@ from tunnel_server.visitors.proxy_protocol import (
     parse_header,
 )
 from tunnel_server.visitors.requests import RequestReader
+from tunnel_server.visitors.same_connection import SameConnection
 from tunnel_server.visitors.visitor import source_of
 
 log = logging.getLogger(__name__)
@@ -99,13 +100,13 @@ async def serve_stream(
     place: Place | None = None,
 ) -> None:
     """Serve HTTP on a stream, to its end. Only Cancelled leaves this function."""
-    connection = Connection(edge, stream, source, place)
+    connection, same = Connection(edge, stream, source, place), SameConnection()
     edge.connections.add(connection)
     try:
         with connection.scope:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(AnswerWriter(connection).run)
-                await RequestReader(connection, control).run()
+                nursery.start_soon(AnswerWriter(connection, same).run)
+                await RequestReader(connection, control, same).run()
                 nursery.cancel_scope.cancel()
     except* VisitorGone:
         connection.abort()
@@ -117,6 +118,7 @@ async def serve_stream(
         connection.abort()
     finally:
         edge.connections.discard(connection)
+        same.end()
         exchange = connection.exchange
         if exchange is not None and exchange.stream is not None:
             exchange.stream.cancel("visitor-gone")

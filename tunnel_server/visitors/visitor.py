@@ -47,10 +47,12 @@ class Visitor(NamedTuple):
     Attributes:
         address: of the visitor, or of the proxy where that names none.
         key: by which it is counted; None: among all alone.
+        connected: the connection is its own, and brings no other visitor's requests.
     """
 
     address: str
     key: str | None
+    connected: bool
 
 
 def visitor_of(config: ServerConfig, source: Source, fields: Fields) -> Visitor:
@@ -63,8 +65,8 @@ def visitor_of(config: ServerConfig, source: Source, fields: Fields) -> Visitor:
     """
     address = _address_of_visitor(config, source, fields)
     if address is None:
-        return Visitor(source.address, None)
-    return Visitor(address, crowd_key(address))
+        return Visitor(source.address, None, connected=False)
+    return Visitor(address, crowd_key(address), connected=not source.trusted)
 
 
 def _address_of_visitor(config: ServerConfig, source: Source, fields: Fields) -> str | None:

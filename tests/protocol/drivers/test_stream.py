@@ -9,6 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from protocol.drivers.bonds import Bonds
 from protocol.drivers.session_log import SessionLog
 from protocol.drivers.stream import TunnelStream
 from protocol.errors import SessionClosed, StreamReset, StreamStopped
@@ -22,6 +23,7 @@ class Owner:
 
     def __init__(self, core: Core) -> None:
         self.core = core
+        self.bonds = Bonds()
         self.closed_reason: str | None = None
         self.detached_at: float | None = None
         self.log = SessionLog(logging.getLogger(__name__), bytes.fromhex("4f1c9a03"))

@@ -57,7 +57,7 @@ async def test_hop_by_hop_fields_and_tunnel_error_do_not_cross() -> None:
             b"Keep-Alive: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nTunnel-Error: c\r\n\r\n"
         )
         assert await stream.receive_head() == Head(103, b"Early Hints", ((b"Link", b"x"),), None)
-        assert await stream.receive_head() == Head(200, b"OK", (), "chunked")
+        assert await stream.receive_head() == Head(200, b"OK", (), "chunked", closes=True)
         assert await whole(stream) == b""
         assert stream.trailers == ()
 

@@ -76,6 +76,8 @@ async def test_a_request_crosses_as_it_came(world: World) -> None:
         "app.localhost",
         VISITOR,
         told.credit,
+        connection=1,
+        request=0,
     )
 
 
@@ -361,6 +363,12 @@ class Elsewhere:
     def open(self, opened: Open, readable: Latch | None = None) -> TunnelStream:
         self.opened.append(opened)
         raise SessionClosed("gone")
+
+    def number_connection(self) -> int | None:
+        return 3
+
+    def gone(self, connection: int) -> None:
+        raise NotImplementedError
 
     def release(self, claim: int, code: str, message: str) -> None:
         raise NotImplementedError

@@ -58,6 +58,25 @@ def test_each_row_of_the_docs_holds(peer: str, header: str, said: str, visitor: 
     assert (whose(source, fields) or _NOBODY) == visitor
 
 
+@pytest.mark.parametrize(
+    ("peer", "header", "own"),
+    [
+        ("203.0.113.9", None, True),
+        ("127.0.0.1", None, True),  # it is not counted, and yet its own
+        ("10.0.0.1", None, False),
+        ("10.0.0.1", ProxyHeader("203.0.113.9", 0), True),
+        ("10.0.0.1", ProxyHeader("10.0.0.2", 0), False),
+        ("10.0.0.1", ProxyHeader(None, 0), False),
+    ],
+)
+def test_a_connection_is_the_visitors_own_where_no_proxy_speaks_http(
+    peer: str, header: ProxyHeader | None, own: bool
+) -> None:
+    source = source_of(CONFIG, peer, header)
+    fields: Fields = ((b"X-Forwarded-For", b"198.51.100.7"),)
+    assert visitor_of(CONFIG, source, fields).connected is own
+
+
 def test_of_a_chain_without_an_end_the_last_entries_are_looked_at() -> None:
     """Each costs time, and the visitor may have written it."""
     source = source_of(CONFIG, "10.0.0.1", None)
