@@ -1,0 +1,254 @@
+"""Whatever a visitor or a client sends, no turn of the server's loop takes 20 ms (docs/limits.md).
+
+Each case is as much of one thing as fits a buffer, from somebody who wants the loop for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from protocol.drivers.stream import TunnelStream
+from protocol.limits import CLAIMS_MAX, FIELDS_MAX, MESSAGE_MAX_BYTES, STREAMS_MAX
+from protocol.mux.messages import Head
+from protocol.mux.wire import HEADER_BYTES
+from tests.edge_fakes import (
+    VISITOR,
+    Visitor,
+    World,
+    answer,
+    echo,
+    get,
+    head,
+    hello,
+    open_world,
+)
+from tests.hostile_peers import CLOSED, ack, claim, credit, data, goaway, release, websocket_frame
+from tests.tunnel_server.test_hostile_clients import Hostile, hostile
+from tests.turns import short_turns
+from tunnel_server.settings.values import parse_networks
+from tunnel_server.tunnels.parking import PARKED_MAX
+
+LOT_BYTES = 1 << 20  # sixteen reads
+
+
+async def swallow(stream: TunnelStream) -> None:
+    """An app that reads all, and then answers."""
+    while await stream.receive_some():
+        pass
+    await hello(stream)
+
+
+async def answered(visitor: Visitor, heads: int = 1) -> bytes:
+    """So many heads, and what has come behind them."""
+    data = b""
+    while data.count(b"\r\n\r\n") < heads:
+        more = await visitor.stream.receive_some(65_536)
+        assert more, data
+        data += more
+    return data
+
+
+# --- visitors ------------------------------------------------------------------------------------
+
+CHUNKED = get(b"/", b"Transfer-Encoding: chunked").replace(b"GET", b"POST")
+UPGRADE = get(
+    b"/",
+    b"Connection: Upgrade",
+    b"Upgrade: websocket",
+    b"Sec-WebSocket-Version: 13",
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+)
+
+
+def repeated(piece: bytes, total_bytes: int = LOT_BYTES) -> bytes:
+    return piece * (total_bytes // len(piece))
+
+
+MANY_FIELDS = [b"a: b"] * (FIELDS_MAX - 20)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(CHUNKED + repeated(b"1\r\nx\r\n"), id="chunks of one byte"),
+        pytest.param(CHUNKED + repeated(b"1;a=b\r\nx\r\n"), id="chunks with extensions"),
+        pytest.param(CHUNKED + repeated(b"0001\r\nx\r\n"), id="chunks of one byte, with zeros"),
+        pytest.param(
+            CHUNKED + b"0\r\n" + repeated(b"a: b\r\n", 1_500) + b"\r\n", id="a trailer of fields"
+        ),
+        pytest.param(repeated(get(b"/", *MANY_FIELDS), 60_000), id="requests of many fields"),
+        pytest.param(repeated(get(b"/" + b"x" * 8_000), 100_000), id="requests with long targets"),
+        pytest.param(get(b"/", b"Cookie: " + b"; " * 10_000), id="one field of separators"),
+        pytest.param(get(b"/", b"Connection: " + b"a," * 10_000), id="Connection lists names"),
+        pytest.param(get(b"/", b"X-Forwarded-For: " + b"1.2.3.4," * 3_000), id="addresses"),
+        pytest.param(get(b"/", b"Accept: " + b"text/html;q=0.1," * 1_500), id="Accept"),
+        pytest.param(repeated(b"\r\n"), id="empty lines"),
+        pytest.param(repeated(get(), 40_000), id="pipelined"),
+    ],
+)
+async def test_a_visitor_takes_no_long_turn(world: World, sent: bytes) -> None:
+    await world.client(swallow)
+    visitor = world.visit()
+    with short_turns():
+        await visitor.send(sent)
+        await visitor.end()
+        await visitor.rest()
+        await visitor.done.wait()
+
+
+async def test_behind_a_proxy_that_is_trusted_neither() -> None:
+    async with open_world(trusted_proxies=parse_networks(f"{VISITOR},10.0.0.0/8", "")) as world:
+        await world.client(hello)
+        visitor = world.visit()
+        said = (b"X-Forwarded-For: " + b"10.0.0.1," * 2_500, b"Forwarded: " + b"for=x," * 1_000)
+        with short_turns():
+            await visitor.send(get(b"/", *said))
+            assert (await answered(visitor)).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("piece", [b"", b"x", b"x" * 100], ids=["0 bytes", "1 byte", "100 bytes"])
+@pytest.mark.parametrize("keepalive", [{}, {"ws-keepalive": 20}], ids=["plain", "with pings"])
+async def test_neither_do_frames_of_a_websocket(
+    world: World, piece: bytes, keepalive: dict[str, object]
+) -> None:
+    switched = (
+        *(b"Connection: Upgrade", b"Upgrade: websocket"),
+        b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
+    )
+
+    async def app(stream: TunnelStream) -> None:
+        await stream.send_head(head(101, b"Switching Protocols", *switched, body=None))
+        while await stream.receive_some():
+            pass
+        stream.send_eof()
+
+    await world.client(app, options=keepalive)
+    visitor = world.visit()
+    await visitor.send(UPGRADE)
+    await visitor.head()
+    with short_turns():
+        await visitor.send(repeated(websocket_frame(piece, masked=True)))
+        await visitor.end()
+        await visitor.rest()
+        await visitor.done.wait()
+
+
+async def test_a_head_byte_by_byte_is_as_cheap(world: World) -> None:
+    await world.client(hello)
+    visitor = world.visit()
+    with short_turns() as turns:
+        for byte in get(b"/", b"X: " + b"x" * 4_000):
+            await visitor.send(bytes([byte]))
+            await trio.lowlevel.checkpoint()
+        await visitor.head()
+    assert turns.count > 4_000
+
+
+@pytest.mark.parametrize(
+    "field", [b"Set-Cookie: a=b; Domain=localhost", b"Set-Cookie: a=b" + b"; x=y" * 30]
+)
+async def test_an_apps_answer_takes_no_long_turn(world: World, field: bytes) -> None:
+    fields = tuple((b"Set-Cookie", field[12:]) for _ in range(FIELDS_MAX - 10))
+
+    async def app(stream: TunnelStream) -> None:
+        for _ in range(30):
+            await stream.send_head(Head(103, b"Early Hints", fields, None))
+        await answer(stream, Head(200, b"OK", fields, 0))
+
+    await world.client(app)
+    visitor = world.visit()
+    with short_turns():
+        await visitor.send(get())
+        await answered(visitor, 31)
+
+
+# --- clients -------------------------------------------------------------------------------------
+
+Attack = Callable[[Hostile], Awaitable[None]]
+
+
+def a_message_of(piece: bytes) -> Attack:
+    """As many of these frames as fit a message, thirty times."""
+
+    async def attack(peer: Hostile) -> None:
+        frames = MESSAGE_MAX_BYTES // len(piece)
+        for _ in range(30):
+            await peer.message(*[piece] * frames)
+
+    return attack
+
+
+async def claims(peer: Hostile) -> None:
+    for number in range(2, CLAIMS_MAX + 1):
+        await peer.message(claim(number, f"name-{number}"))
+    for number in range(2, CLAIMS_MAX + 1):
+        await peer.message(release(number))
+
+
+async def goaways(peer: Hostile) -> None:
+    await peer.message(*[goaway()] * (MESSAGE_MAX_BYTES // len(goaway())))
+
+
+async def data_of_one_byte(peer: Hostile) -> None:
+    stream_id = await peer.opened()
+    frames = MESSAGE_MAX_BYTES // (HEADER_BYTES + 1)
+    await peer.message(*[data(stream_id, b"x")] * frames)
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        pytest.param(a_message_of(ack(0)), id="acks"),
+        pytest.param(a_message_of(credit(1, 1)), id="credit for a stream that is not open"),
+        pytest.param(claims, id="claims"),
+        pytest.param(goaways, id="goaways"),
+        pytest.param(data_of_one_byte, id="data of one byte"),
+    ],
+)
+async def test_a_client_takes_no_long_turn(world: World, attack: Attack) -> None:
+    peer = await hostile(world, world.visit())
+    with short_turns():
+        with suppress(*CLOSED):
+            await attack(peer)
+        await peer.stream.aclose()
+        await peer.done.wait()
+
+
+async def test_a_session_with_all_its_streams_ends_in_short_turns(world: World) -> None:
+    async def never(stream: TunnelStream) -> None:
+        await trio.sleep_forever()
+
+    client = await world.client(never)
+    share = world.directory.streams.of(client.server)
+    visitors = []
+    for number in range(STREAMS_MAX):
+        address = f"198.51.{number // 250}.{number % 250}"
+        if not share.is_open(address):
+            break
+        visitors.append(world.visit(address=address))
+        await visitors[-1].send(get())
+    await wait_all_tasks_blocked()
+    assert len(client.streams) > STREAMS_MAX // 2
+    with short_turns():
+        client.server.close("as the test wants")
+        for visitor in visitors:
+            assert b"\r\nTunnel-Error: tunnel-lost\r\n" in await answered(visitor)
+
+
+async def test_requests_that_wait_are_woken_in_short_turns(world: World) -> None:
+    client = await world.client(echo)
+    client.server.drop_connection()
+    await wait_all_tasks_blocked()
+    visitors = [world.visit(address=f"198.51.{n // 250}.{n % 250}") for n in range(PARKED_MAX)]
+    with short_turns():
+        for visitor in visitors:
+            await visitor.send(get())
+        await wait_all_tasks_blocked()
+        client.server.close("it will not come back")
+        for visitor in visitors:
+            assert (await answered(visitor)).startswith(b"HTTP/1.1 503 ")
