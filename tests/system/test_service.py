@@ -19,7 +19,7 @@ import trio
 from benchmarks.programs import free_port
 from tests.needs import needs
 from tests.programs import SCRIPTS, Address, Programs, isolated
-from tests.system.fronts import DEPLOY, deployed
+from tests.system.deploy_files import DEPLOY, deployed
 from tests.system.origin import Origin
 from tests.system.visitor import SMALL_S, Answer, fetch, visit
 
