@@ -38,7 +38,6 @@ class Kind:
     server_flags: tuple[str, ...] = ()
     reads_http: bool = True  # else it passes bytes, and tells of the visitor before them
     full_duplex: bool = False  # an answer may come before the end of its request
-    early_hints: bool = True  # what comes before the answer is not taken for it
     ca_file: str = "ca.pem"  # in the folder
 
     @property
@@ -208,7 +207,7 @@ TLS = ("--tls-cert", "fullchain.pem", "--tls-key", "privkey.pem")
 PROXY_HEADERS = ("--proxy-protocol",)
 
 FRONTS: dict[str, Kind] = {
-    "nginx": Kind("nginx", nginx, early_hints=False),
+    "nginx": Kind("nginx", nginx),
     "caddy": Kind("caddy", caddy),
     "apache": Kind("apache2", apache),
     "haproxy, PROXY v2": Kind(

@@ -157,7 +157,7 @@ class AnswerWriter:
         """Relay informational heads, and return the final one."""
         head = await stream.receive_head()
         while head.status < 200 and head.status != SWITCHING_PROTOCOLS:
-            if exchange.version != b"1.0":
+            if self._bears(exchange, head.status):
                 fields = self._crossing(exchange, head)
                 raw = informational_head(head.status, head.reason, fields)
                 await self._connection.send(raw)
@@ -165,6 +165,19 @@ class AnswerWriter:
         if exchange.asks_upgrade and head.status != SWITCHING_PROTOCOLS:
             stream.send_eof()  # what follows the request is the next one
         return head
+
+    def _bears(self, exchange: Exchange, status: int) -> bool:
+        """Whether an informational answer may go to the other side.
+
+        HTTP/1.0 has none. And nginx before 1.29 takes one that it did not ask for as the answer, so
+        that the next request on the visitor's connection waits until ours has ended.
+        """
+        if exchange.version == b"1.0":
+            return False
+        if not self._connection.source.trusted:
+            return True
+        expects = exchange.head is not None and values_of(exchange.head.fields, b"expect")
+        return bool(expects) and status == 100
 
     def _crossing(self, exchange: Exchange, head: Head) -> Fields:
         """The fields of an app's answer that the visitor gets."""

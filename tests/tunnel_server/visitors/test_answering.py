@@ -12,6 +12,7 @@ from protocol.mux.messages import Head
 from tests.edge_fakes import (
     HELLO,
     HELLO_AND_CLOSE,
+    VISITOR,
     App,
     World,
     answer,
@@ -22,7 +23,7 @@ from tests.edge_fakes import (
     open_world,
     tunnel_error,
 )
-from tunnel_server.settings.values import PublicUrl
+from tunnel_server.settings.values import PublicUrl, parse_networks
 
 POST = b"POST / HTTP/1.1\r\nHost: app.localhost\r\n"
 OLD = b"GET / HTTP/1.0\r\nHost: app.localhost\r\n"
@@ -384,6 +385,22 @@ async def test_32_informational_answers_cross(world: World) -> None:
 async def test_none_crosses_to_http_1_0(world: World) -> None:
     app = informs(head(100, b"Continue"), head(103, b"Early Hints"))
     assert await asked(world, app, OLD + b"\r\n") == HELLO_AND_CLOSE
+
+
+@pytest.mark.parametrize(
+    ("fields", "passed"),
+    [
+        (b"", b""),
+        (b"Expect: 100-continue\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    ],
+)
+async def test_to_a_trusted_proxy_goes_what_it_has_asked_for(fields: bytes, passed: bytes) -> None:
+    app = informs(head(100, b"Continue"), head(103, b"Early Hints", b"Link: </a>"))
+    async with open_world(trusted_proxies=parse_networks(VISITOR, "")) as world:
+        await world.client(app)
+        visitor = world.visit()
+        await visitor.send(POST + fields + b"Content-Length: 0\r\n\r\n")
+        await visitor.expect(passed + HELLO)
 
 
 async def test_100_is_the_apps_and_expect_passes(world: World) -> None:
