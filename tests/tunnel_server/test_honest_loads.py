@@ -8,7 +8,8 @@ from __future__ import annotations
 import pytest
 
 from protocol.limits import STREAMS_MAX
-from tunnel_server.owners.shares import RoomShare, Share
+from tunnel_server.owners.shares import Share
+from tunnel_server.owners.waiting import RoomShare
 from tunnel_server.tunnels.directory import sessions_for
 from tunnel_server.visitors.crowd import Crowd, Place, connections_for
 

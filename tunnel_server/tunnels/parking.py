@@ -12,7 +12,7 @@ from typing import Final
 import trio
 
 from protocol.drivers.latch import Latch
-from tunnel_server.owners.shares import HeldShare
+from tunnel_server.owners.waiting import HeldShare
 
 # Each keeps a connection and what was read ahead of it, 32 KiB at most. A page of 300 modules that
 # is loaded in the gap comes by six connections of a browser.

@@ -17,7 +17,7 @@ from typing import Final
 
 from protocol.drivers.session import Session
 from protocol.mux.messages import Resume
-from tunnel_server.owners.shares import HeldShare
+from tunnel_server.owners.waiting import HeldShare
 
 # Sessions held without a connection, shared between their owners. Each may keep 16 MiB that were
 # not acknowledged; one whose client is idle keeps about 10 KiB.

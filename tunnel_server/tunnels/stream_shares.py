@@ -6,7 +6,7 @@ other visitor of the tunnel would be told that it is busy.
 
 from __future__ import annotations
 
-from tunnel_server.owners.shares import RoomShare
+from tunnel_server.owners.waiting import RoomShare
 from tunnel_server.tunnels.registry import Carrier
 
 

@@ -23,7 +23,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from tunnel_server.owners.shares import RoomShare, Share
+from tunnel_server.owners.shares import Share
+from tunnel_server.owners.waiting import RoomShare
 
 # Descriptors that are nobody's: listening sockets, files, commands, the loop's own.
 _RESERVED_MIN: Final = 64

@@ -21,7 +21,7 @@ from protocol.http.read_size import ReadSize
 from protocol.names import APEX
 from tunnel_server.answers.refusal import Refusal, offline
 from tunnel_server.observing.strangers import by_stranger
-from tunnel_server.owners.shares import WAIT_S, RoomShare
+from tunnel_server.owners.waiting import WAIT_S, RoomShare
 from tunnel_server.tunnels.control import ControlEndpoint
 from tunnel_server.tunnels.directory import Directory, Login
 from tunnel_server.tunnels.parking import Waiter

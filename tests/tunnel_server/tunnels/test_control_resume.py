@@ -41,8 +41,8 @@ from tests.tunnel_server.control_client import (
     welcomed,
 )
 from tunnel_server.owners.auth_file import add_token
-from tunnel_server.owners.shares import HeldShare
 from tunnel_server.owners.tokens import make_token
+from tunnel_server.owners.waiting import HeldShare
 from tunnel_server.tunnels.directory import EXPECT_S
 from tunnel_server.tunnels.parking import PARKED_MAX
 from tunnel_server.tunnels.resumes import NAMELESS_HOLD_S

@@ -6,7 +6,7 @@ from hypothesis import given, strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tunnel_server.observing.strangers import crowd_key
-from tunnel_server.owners.shares import WAIT_S
+from tunnel_server.owners.waiting import WAIT_S
 from tunnel_server.visitors.crowd import (
     DEFAULT_MAX,
     DEFAULT_MIN,

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+import trio
+from hypothesis import given, strategies as st
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from tunnel_server.owners.waiting import WAIT_S, HeldShare, RoomShare
+
+# --- those that wait for room --------------------------------------------------------------------
+
+
+async def test_who_waits_for_room_gets_it_in_order_before_newcomers_of_the_same_key(
+    autojump_clock: MockClock,
+) -> None:
+    share = RoomShare(4)
+    for _ in range(3):
+        share.take("ann")
+    got = []
+
+    async def wait(number: int) -> None:
+        assert await share.take_when_open("ann")
+        got.append(number)
+
+    async with trio.open_nursery() as nursery:
+        for number in (1, 2):
+            nursery.start_soon(wait, number)
+            await wait_all_tasks_blocked()
+        assert not share.is_open("ann")
+        assert share.is_open("bob")
+        share.give("ann")
+        assert not share.is_open("ann")
+        await wait_all_tasks_blocked()
+        assert got == [1]
+        share.give("ann")
+    assert got == [1, 2]
+    assert share.of("ann") == 3
+
+
+async def test_room_that_others_give_is_room_too(autojump_clock: MockClock) -> None:
+    share = RoomShare(8)
+    for key in ("ann", "ann", "ann", "bob", "bob", "bob"):
+        share.take(key)
+    share.take("ann")
+    assert share.is_over("ann") is False
+    share.take("ann")
+    assert share.is_over("ann")
+    share.give("ann")
+
+    async with trio.open_nursery() as nursery:
+        began = trio.current_time()
+        nursery.start_soon(share.take_when_open, "ann")
+        await wait_all_tasks_blocked()
+        for _ in range(3):
+            share.give("bob")
+    assert trio.current_time() == began
+
+
+async def test_what_is_given_back_goes_to_one_that_may_have_it(autojump_clock: MockClock) -> None:
+    """The first that waits has its share already: it must not eat the others' turns."""
+    share = RoomShare(4)
+    for key in ("ann", "ann", "ann", "bob"):
+        share.take(key)
+    async with trio.open_nursery() as nursery:
+        began = trio.current_time()
+        nursery.start_soon(share.take_when_open, "ann")
+        await wait_all_tasks_blocked()
+        nursery.start_soon(share.take_when_open, "eve")
+        await wait_all_tasks_blocked()
+        share.give("bob")
+        await wait_all_tasks_blocked()
+        assert (share.of("eve"), share.of("ann")) == (1, 3)
+        assert trio.current_time() == began
+        nursery.cancel_scope.cancel()
+
+
+async def test_of_many_that_wait_each_that_is_given_something_has_it(
+    autojump_clock: MockClock,
+) -> None:
+    share = RoomShare(4)
+    for _ in range(3):
+        share.take("ann")
+    async with trio.open_nursery() as nursery:
+        for _ in range(5):
+            nursery.start_soon(share.take_when_open, "ann")
+        await wait_all_tasks_blocked()
+        share.give("ann")
+        await wait_all_tasks_blocked()
+        assert share.of("ann") == 3
+        nursery.cancel_scope.cancel()
+    assert share.of("ann") == 3
+
+
+async def test_who_gives_up_or_is_cancelled_has_not_waited(autojump_clock: MockClock) -> None:
+    share = RoomShare(1)
+    share.take(None)
+    began = trio.current_time()
+    assert not await share.take_when_open("ann")
+    assert trio.current_time() - began == pytest.approx(WAIT_S)
+    with trio.move_on_after(0.5):
+        await share.take_when_open(None)
+    share.give(None)
+    assert share.is_open("ann")
+    assert share.is_open(None)
+    assert repr(share) == "<RoomShare 0 of 1, 0 keys>"
+
+
+@given(
+    most=st.integers(1, 12),
+    steps=st.lists(st.tuples(st.booleans(), st.sampled_from("abc")), max_size=80),
+)
+def test_what_waits_is_counted_and_the_oldest_of_the_heaviest_goes(
+    most: int, steps: list[tuple[bool, str]]
+) -> None:
+    held: HeldShare[int] = HeldShare(most)
+    keys: dict[int, str] = {}
+    for number, (adds, key) in enumerate(steps):
+        if adds:
+            counts = Counter(keys.values())
+            for gone in held.add(number, key):
+                heavy = keys[gone]
+                assert heavy == key or counts[heavy] == max(counts.values())
+                assert gone == min(each for each in keys if keys[each] == heavy)
+                del keys[gone]
+            keys[number] = key
+        elif keys:
+            first = next(iter(keys))
+            held.remove(first)
+            held.remove(first)
+            del keys[first]
+        assert list(held) == list(keys)
+        assert len(held) <= most
