@@ -6,8 +6,8 @@ What is under way never ends to make room. So a request over its share waits for
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Final, Generic, TypeVar
 
 import trio
@@ -20,6 +20,46 @@ T = TypeVar("T")
 # A burst over a share is over sooner; whoever waits for longer gets no answer that it still wants.
 WAIT_S: Final = 2.0
 _LOOKED_AT: Final = 64  # keys that wait, when something is given back
+
+
+class Pause:
+    """A pause of a request, whose connection is read meanwhile all the same.
+
+    Attributes:
+        over: it need wait no more.
+    """
+
+    __slots__ = ("_gate", "_scope", "over")
+
+    def __init__(self) -> None:
+        self.over = False
+        self._gate = Latch()
+        self._scope: trio.CancelScope | None = None
+
+    def __repr__(self) -> str:
+        return f"<Pause {'over' if self.over else 'waiting'}>"
+
+    def end(self) -> None:
+        """Let the request go on."""
+        self.over = True
+        self._gate.open()
+        if self._scope is not None:
+            self._scope.cancel()
+
+    async def wait(self) -> None:
+        """Wait for `end`."""
+        while not self.over:
+            await self._gate.wait()
+
+    def until_over(self) -> trio.CancelScope:
+        """A scope for one read, which `end` cancels."""
+        self._scope = trio.CancelScope()
+        if self.over:
+            self._scope.cancel()
+        return self._scope
+
+
+PassTime = Callable[[Pause], Awaitable[None]]
 
 
 class RoomShare:
@@ -38,7 +78,7 @@ class RoomShare:
         self.most = most
         self.used = 0
         self._of: dict[str | None, int] = {}
-        self._waiting: dict[str | None, dict[Latch, None]] = {}
+        self._waiting: OrderedDict[str | None, OrderedDict[Pause, None]] = OrderedDict()
 
     def __repr__(self) -> str:
         return f"<RoomShare {self.used} of {self.most}, {len(self._of)} keys>"
@@ -77,46 +117,65 @@ class RoomShare:
         else:
             del self._of[key]
         if self._waiting:
-            self._wake_one(key)
+            self._hand_on(key)
 
-    async def take_when_open(self, key: str | None) -> bool:
+    async def take_when_open(self, key: str | None, pass_time: PassTime = Pause.wait) -> bool:
         """Wait until one more may be taken for this key, and take it; whether within WAIT_S.
 
         Cancelled, it has taken nothing.
+
+        Args:
+            key: see above.
+            pass_time: waits until the turn is over. Nobody wants the turn any more where this
+                raises, or returns before.
         """
-        with self._in_line(key) as turn, trio.move_on_after(WAIT_S):
-            while not self.has_room(key):
-                await turn.wait()
+        if self.is_open(key):
             self.take(key)
             return True
-        return False
-
-    @contextmanager
-    def _in_line(self, key: str | None) -> Iterator[Latch]:
-        turn = Latch()
-        line = self._waiting.setdefault(key, {})
-        line[turn] = None
+        turn, has_taken = self._join_line(key), False
         try:
-            yield turn
+            with trio.move_on_after(WAIT_S):
+                await pass_time(turn)
+            has_taken = turn.over
         finally:
-            del line[turn]
-            if not line:
-                del self._waiting[key]
-            if self._waiting:
-                self._wake_one(key)  # there may be room for the next one, too
+            if not has_taken:
+                self._leave_line(key, turn)
+        return has_taken
 
-    def _wake_one(self, key: str | None) -> None:
-        """Wake the first that has room: of this key, or of others in turn."""
+    def _join_line(self, key: str | None) -> Pause:
+        turn = Pause()
+        self._waiting.setdefault(key, OrderedDict())[turn] = None
+        return turn
+
+    def _leave_line(self, key: str | None, turn: Pause) -> None:
+        if turn.over:  # it has come, and is another's now
+            self.give(key)
+            return
+        line = self._waiting[key]
+        del line[turn]
+        if not line:
+            del self._waiting[key]
+
+    def _hand_on(self, key: str | None) -> None:
+        """Take one for the first that has room: of this key, or of others in turn."""
         waiting = self._waiting
         if key in waiting and self.has_room(key):
-            next(iter(waiting[key])).open()
+            self._call_first(key)
             return
         for _ in range(min(len(waiting), _LOOKED_AT)):
             key = next(iter(waiting))
-            waiting[key] = waiting.pop(key)  # the last to be looked at the next time
+            waiting.move_to_end(key)  # the last to be looked at the next time
             if self.has_room(key):
-                next(iter(waiting[key])).open()
+                self._call_first(key)
                 return
+
+    def _call_first(self, key: str | None) -> None:
+        line = self._waiting[key]
+        turn, _ = line.popitem(last=False)
+        if not line:
+            del self._waiting[key]
+        self.take(key)
+        turn.end()
 
 
 class HeldShare(Generic[T]):

@@ -9,56 +9,31 @@ from __future__ import annotations
 
 from typing import Final
 
-import trio
-
-from protocol.drivers.latch import Latch
-from tunnel_server.owners.waiting import HeldShare
+from tunnel_server.owners.waiting import HeldShare, Pause
 
 # Each keeps a connection and what was read ahead of it, 32 KiB at most. A page of 300 modules that
 # is loaded in the gap comes by six connections of a browser.
 PARKED_MAX: Final = 1024
 
 
-class Waiter:
-    """One request that waits. Its reading task goes on reading meanwhile.
+class Waiter(Pause):
+    """One request that waits.
 
     Attributes:
         name: of its tunnel.
-        over: it need wait no more.
         refused: it was let go since others are waiting.
     """
 
-    __slots__ = ("_gate", "_scope", "name", "over", "refused")
+    __slots__ = ("name", "refused")
 
     def __init__(self, name: str) -> None:
+        super().__init__()
         self.name = name
-        self.over = False
         self.refused = False
-        self._gate = Latch()
-        self._scope: trio.CancelScope | None = None
 
     def __repr__(self) -> str:
         state = "refused" if self.refused else "over" if self.over else "waiting"
         return f"<Waiter for {self.name}, {state}>"
-
-    def end(self) -> None:
-        """Let the request go on."""
-        self.over = True
-        self._gate.open()
-        if self._scope is not None:
-            self._scope.cancel()
-
-    async def wait(self) -> None:
-        """Wait for `end`."""
-        while not self.over:
-            await self._gate.wait()
-
-    def until_over(self) -> trio.CancelScope:
-        """A scope for one read, which `end` cancels."""
-        self._scope = trio.CancelScope()
-        if self.over:
-            self._scope.cancel()
-        return self._scope
 
 
 class Parking:

@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from tunnel_server.owners.shares import Share
-from tunnel_server.owners.waiting import RoomShare
+from tunnel_server.owners.waiting import PassTime, Pause, RoomShare
 
 # Descriptors that are nobody's: listening sockets, files, commands, the loop's own.
 _RESERVED_MIN: Final = 64
@@ -146,12 +146,12 @@ class Crowd:
         """See Place."""
         return not place.gone and self._served.is_over(place.key)
 
-    async def wait_for_share(self, place: Place) -> bool:
+    async def wait_for_share(self, place: Place, pass_time: PassTime) -> bool:
         """See Place."""
         self.wait(place)
         self._over_share[place] = None
         try:
-            has_taken = await self._served.take_when_open(place.key)
+            has_taken = await self._served.take_when_open(place.key, pass_time)
         finally:
             self._over_share.pop(place, None)
         if has_taken and place.gone:  # it was closed when its turn had come
@@ -216,12 +216,15 @@ class Place:
         """Whether its address has as many requests under way as it may without this one."""
         return self._crowd.is_over_share(self)
 
-    async def wait_for_share(self) -> bool:
+    async def wait_for_share(self, pass_time: PassTime = Pause.wait) -> bool:
         """Wait until one of its address has ended; whether that was within WAIT_S.
 
         It is pending meanwhile, and stays so where none has ended.
+
+        Args:
+            pass_time: see `RoomShare.take_when_open`.
         """
-        return await self._crowd.wait_for_share(self)
+        return await self._crowd.wait_for_share(self, pass_time)
 
     def move(self, key: str | None) -> None:
         """It is another visitor's from now on, who has sent a request by the same proxy."""

@@ -21,10 +21,9 @@ from protocol.http.read_size import ReadSize
 from protocol.names import APEX
 from tunnel_server.answers.refusal import Refusal, offline
 from tunnel_server.observing.strangers import by_stranger
-from tunnel_server.owners.waiting import WAIT_S, RoomShare
+from tunnel_server.owners.waiting import WAIT_S, Pause, RoomShare
 from tunnel_server.tunnels.control import ControlEndpoint
 from tunnel_server.tunnels.directory import Directory, Login
-from tunnel_server.tunnels.parking import Waiter
 from tunnel_server.tunnels.registry import Tunnel
 from tunnel_server.visitors.connection import IDLE_TIMEOUT_S, Connection, VisitorGone
 from tunnel_server.visitors.exchange import Exchange, RequestState
@@ -70,8 +69,8 @@ def _over_share(of: str, visitor: Visitor) -> Refusal:
     extra = by_stranger(visitor.address, of)
     log.info("%s: a request over its share of %s is refused", visitor.address, of, extra=extra)
     whose = "Your address has its share" if visitor.key else "All is taken"
-    text = f"{whose} of what {of} serves at once, and none of it has ended in"
-    return Refusal("overloaded", f"{text} {WAIT_S:g} s.")
+    text = f"{whose} of what {of} serves at once, and none of it ended while this request waited"
+    return Refusal("overloaded", f"{text}, for {WAIT_S:g} s at most.")
 
 
 class RequestReader:
@@ -200,8 +199,7 @@ class RequestReader:
     async def _begin(self, head: RequestHead) -> Exchange | None:
         """Begin what the request asks for, or settle its answer; None: a session was served."""
         visitor = self._whose(head)
-        place = self._connection.deadlines.place
-        if place is not None and place.over_share and not await place.wait_for_share():
+        if not await self._has_share():
             return Exchange(head, answer=_over_share("this server", visitor), last=True)
         name = name_of(self._connection.edge, head)
         if name is None:
@@ -212,6 +210,13 @@ class RequestReader:
         if isinstance(found, Tunnel):
             found = self._open(head, found, visitor)
         return found if isinstance(found, Exchange) else Exchange(head, name=name, answer=found)
+
+    async def _has_share(self) -> bool:
+        """Whether the visitor may have one more request served here; it may wait for another."""
+        place = self._connection.deadlines.place
+        if place is None or not place.over_share:
+            return True
+        return await place.wait_for_share(self._await_turn)
 
     async def _serve_apex(self, head: RequestHead, visitor: Visitor) -> Exchange | None:
         """Serve what is the service's own: a session, then None, or an answer."""
@@ -274,7 +279,7 @@ class RequestReader:
                     self._stream_of = share, visitor.key
                 if self._stream_of is not None:
                     return admitted
-                if has_waited or not await share.take_when_open(visitor.key):
+                if has_waited or not await share.take_when_open(visitor.key, self._await_turn):
                     return _over_share("this tunnel", visitor)
                 self._stream_of, has_waited = (share, visitor.key), True
                 continue
@@ -287,26 +292,35 @@ class RequestReader:
     async def _park(self, name: str, visitor: str | None) -> bool:
         """Wait until the client is back, or will not come; whether it may look again.
 
-        It goes on reading: what the visitor sends is read ahead, and its leaving is noticed.
+        It goes on reading: what the visitor sends is read ahead, and a reset is noticed.
         """
         directory = self._connection.edge.directory
         parking = directory.parking
         waiter = parking.enter(name, directory.registry.owner_of(name), visitor)
         try:
             while not waiter.over:
-                await self._read_while_parked(waiter)
+                await self._read_meanwhile(waiter)
         finally:
             parking.leave(waiter)
         return not waiter.refused
 
-    async def _read_while_parked(self, waiter: Waiter) -> None:
+    async def _await_turn(self, turn: Pause) -> None:
+        """Wait for a turn of its share, and go on reading.
+
+        A visitor that ends its direction may be gone, as most that end it are. It loses its turn,
+        since others are waiting who are not.
+        """
+        while not turn.over and not self._connection.half_closed:
+            await self._read_meanwhile(turn)
+
+    async def _read_meanwhile(self, turn: Pause) -> None:
         connection = self._connection
         held = len(self._buffer)
         if connection.half_closed or held >= READ_AHEAD_MAX_BYTES:
-            await waiter.wait()
+            await turn.wait()
             return
         data: bytes | None = None
-        with waiter.until_over():
+        with turn.until_over():
             data = await connection.receive(READ_AHEAD_MAX_BYTES - held)
         if data:
             self._buffer.feed(data)

@@ -7,7 +7,7 @@ import trio
 from hypothesis import given, strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from tunnel_server.owners.waiting import WAIT_S, HeldShare, RoomShare
+from tunnel_server.owners.waiting import WAIT_S, HeldShare, Pause, RoomShare
 
 # --- those that wait for room --------------------------------------------------------------------
 
@@ -91,6 +91,58 @@ async def test_of_many_that_wait_each_that_is_given_something_has_it(
         assert share.of("ann") == 3
         nursery.cancel_scope.cancel()
     assert share.of("ann") == 3
+
+
+async def test_a_turn_that_comes_to_one_that_is_cancelled_or_gone_is_the_nexts(
+    autojump_clock: MockClock,
+) -> None:
+    share = RoomShare(4)
+    for _ in range(3):
+        share.take("ann")
+    began = trio.current_time()
+
+    async def is_cancelled(turn: Pause) -> None:
+        await turn.wait()
+        await trio.sleep_forever()
+
+    async def is_gone(turn: Pause) -> None:
+        await turn.wait()
+        raise trio.BrokenResourceError
+
+    async def leave() -> None:
+        with pytest.raises(trio.BrokenResourceError):
+            await share.take_when_open("ann", is_gone)
+
+    async with trio.open_nursery() as nursery:
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as cancelled:
+                cancelled.start_soon(share.take_when_open, "ann", is_cancelled)
+                await wait_all_tasks_blocked()
+                nursery.start_soon(leave)
+                await wait_all_tasks_blocked()
+                nursery.start_soon(share.take_when_open, "ann")
+                await wait_all_tasks_blocked()
+                share.give("ann")
+                scope.cancel()
+    assert trio.current_time() == began
+    assert share.of("ann") == share.used == 3
+    assert share.is_open("ann") is False
+    share.give("ann")
+    assert share.is_open("ann")
+
+
+async def test_one_that_does_not_want_its_turn_any_more_has_taken_nothing(
+    autojump_clock: MockClock,
+) -> None:
+    share = RoomShare(1)
+    share.take("ann")
+
+    async def wants_no_more(turn: Pause) -> None:
+        assert repr(turn) == "<Pause waiting>"
+
+    assert not await share.take_when_open("bob", wants_no_more)
+    share.give("ann")
+    assert repr(share) == "<RoomShare 0 of 1, 0 keys>"
 
 
 async def test_who_gives_up_or_is_cancelled_has_not_waited(autojump_clock: MockClock) -> None:

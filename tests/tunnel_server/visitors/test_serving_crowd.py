@@ -154,6 +154,52 @@ async def test_a_request_over_the_share_of_its_address_waits_and_is_then_told_wh
         assert len(session.core.streams) == before + 1
 
 
+@pytest.mark.parametrize("reset", [True, False], ids=["RST", "FIN"])
+@pytest.mark.parametrize(("places", "streams"), [(8, 1024), (64, 8)], ids=["server", "tunnel"])
+async def test_a_visitor_that_leaves_while_its_request_waits_for_a_share_takes_nothing(
+    autojump_clock: trio.testing.MockClock, places: int, streams: int, reset: bool
+) -> None:
+    served: list[bytes] = []
+
+    async def app(stream: Any) -> None:
+        served.append(stream.opened.target)
+        await answers_never(stream)
+
+    async with crowded(places, app=app) as server:
+        (carrier,) = server.world.directory.sessions
+        carrier.core.max_streams = streams
+        asking = [await server.visit(SLOW, get(b"/%d" % number)) for number in range(7)]
+        drop(asking[6], reset=reset)
+        await wait_all_tasks_blocked(0.01)
+        drop(asking[0], reset=True)  # there is one of its own again
+        await wait_all_tasks_blocked(0.01)
+        assert served == [b"/%d" % number for number in range(6)]
+        await server.visit(SLOW, get(b"/next"))
+        assert served[6:] == [b"/next"]
+
+
+async def test_what_a_visitor_sends_while_its_request_waits_for_a_share_is_read_ahead(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    bodies: list[bytes] = []
+
+    async def app(stream: Any) -> None:
+        body = b""
+        while data := await stream.receive_some():
+            body += data
+        bodies.append(body)
+        await trio.sleep_forever()
+
+    async with crowded(8, app=app) as server:
+        asking = [await server.visit(SLOW, get()) for _ in range(6)]
+        late = await server.visit(SLOW, BODY_MISSING + b"four")
+        await late.send_all(b" more")
+        await wait_all_tasks_blocked(0.01)
+        drop(asking[0], reset=True)
+        await wait_all_tasks_blocked(0.01)
+        assert bodies == [b""] * 6 + [b"four more"]
+
+
 async def test_what_is_no_request_makes_room_while_it_lingers() -> None:
     async with crowded(4, app=answers_never) as server:
         for _ in range(4):
