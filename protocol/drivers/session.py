@@ -334,6 +334,7 @@ class Session:
             if record.driver is not None:
                 record.driver.wake_reader()
                 record.driver.peer_stopped()
+                record.driver.gone()
         self.core.memory.close()
         self.bonds.end()
         self.quiet()

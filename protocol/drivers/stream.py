@@ -49,9 +49,12 @@ class TunnelStream:
         opened: the request, as the server sent it.
         on_stopped: called, in the session's reader, when the peer wants no more of the half that
             we write, or when the session is lost. It must not raise or block.
+        on_gone: called once, in the session's reader or writer, when no frame can come or go any
+            more: both halves have ended and their ends have crossed, or the session is lost.
+            Likewise.
     """
 
-    __slots__ = ("_owner", "_readable", "_record", "_writable", "on_stopped", "opened")
+    __slots__ = ("_owner", "_readable", "_record", "_writable", "on_gone", "on_stopped", "opened")
 
     def __init__(self, owner: StreamSession, record: Stream, readable: Latch | None = None) -> None:
         self._owner = owner
@@ -60,6 +63,7 @@ class TunnelStream:
         self._writable = Latch()
         self.opened: Open = record.opened
         self.on_stopped: Callable[[], None] | None = None
+        self.on_gone: Callable[[], None] | None = None
         record.driver = self
 
     def __repr__(self) -> str:
@@ -240,6 +244,12 @@ class TunnelStream:
         self._writable.open()
         if self.on_stopped is not None:
             self.on_stopped()
+
+    def gone(self) -> None:
+        """No frame of it can come or go any more."""
+        on_gone, self.on_gone = self.on_gone, None
+        if on_gone is not None:
+            on_gone()
 
     def _raise_if_over(self) -> None:
         receiving = self._record.receiving

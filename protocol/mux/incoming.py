@@ -184,6 +184,8 @@ class Incoming:
         stream.receiving.window.finish()
         if stream.finished:
             del self._streams[stream.id]
+            if stream.driver is not None:
+                stream.driver.gone()
         return Readable(stream)
 
     def _on_stop_sending(self, stream: Stream, body: bytes) -> Event | None:

@@ -207,6 +207,8 @@ class Outgoing:
         self._scheduler.leave(stream)
         if stream.finished:
             self._streams.pop(stream.id, None)
+            if stream.driver is not None:
+                stream.driver.gone()
 
     def _note_room(self, stream: Stream) -> None:
         sending = stream.sending

@@ -257,6 +257,9 @@ class StreamDriver(Protocol):
     def peer_stopped(self) -> None:
         """The peer wants no more of our half, or the session is gone."""
 
+    def gone(self) -> None:
+        """No frame of it can come or go any more: the peer takes another one in its place."""
+
 
 class Stream:
     """One request and its answer, as the core keeps it. The driver's own record hangs on it."""

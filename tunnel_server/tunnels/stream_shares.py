@@ -2,6 +2,9 @@
 
 A client serves so many streams at once. One visitor's event streams could take them all, and every
 other visitor of the tunnel would be told that it is busy.
+
+A stream counts from before it is opened until no frame of it can come or go any more. That is a
+round trip longer than its visitor has it: until then the client counts it as well.
 """
 
 from __future__ import annotations

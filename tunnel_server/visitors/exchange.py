@@ -15,7 +15,6 @@ ours. The reading task moves the request, the writing task the answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import IntEnum
 from typing import Final, Protocol
 
@@ -123,12 +122,10 @@ class Exchange:
         upgrade: what runs after a 101.
         ws_keepalive_s: when a visitor that gets nothing is pinged after a 101; 0 for never.
         tap: counts what passes; None: nobody wants to know.
-        on_over: called when the answer is over.
     """
 
     __slots__ = (
         *("_last", "_meeting", "_read_ahead", "answer", "answered", "failure", "head", "name"),
-        "on_over",
         *("request", "stream", "tap", "upgrade", "ws_keepalive_s"),
     )
 
@@ -151,7 +148,6 @@ class Exchange:
         self.upgrade: Relay | None = None
         self.ws_keepalive_s = 0
         self.tap: Tap | None = None
-        self.on_over: Callable[[], None] | None = None
         self._last = last or head is None or not head.keep_alive
         self._meeting = Latch()
         self._read_ahead: trio.CancelScope | None = None
@@ -237,8 +233,6 @@ class Exchange:
     def finish(self) -> None:
         """The answer is over, well or badly."""
         self._move_answer(_AE.FINISH)
-        if self.on_over is not None:
-            self.on_over()
         self._meet()
 
     def _move_answer(self, event: AnswerEvent) -> None:

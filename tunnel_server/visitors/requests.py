@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 import trio
@@ -44,14 +45,15 @@ READ_AHEAD_MAX_BYTES: Final = 32 * 1024  # one head
 def admission(directory: Directory, name: str) -> Tunnel | Refusal | None:
     """Whether a request for this name may begin now, or wait for the tunnel's client.
 
-    It is asked before a request waits, and once more right before it begins.
+    It is asked before a request waits, and once more right before it begins. Whether there is a
+    stream for it is asked afterwards: that is a share.
 
     Returns:
         The tunnel where it may begin; None where it may wait; else why it may do neither.
     """
     tunnel = directory.registry.find(name)
     if tunnel is not None and not tunnel.carrier.away:
-        return tunnel if tunnel.carrier.has_room else Refusal("overloaded")
+        return tunnel
     if directory.is_away(name):
         return None
     return missing(directory, name)
@@ -85,7 +87,7 @@ class RequestReader:
         self._buffer = HeadBuffer()
         self._counts = tap_log.isEnabledFor(logging.DEBUG)
         self._visitor: Visitor | None = None  # of every request, unless a proxy brings them
-        self._stream_of: tuple[RoomShare, str | None] | None = None  # what is taken
+        self._stream_of: tuple[RoomShare, str | None] | None = None  # taken, and not opened yet
 
     def __repr__(self) -> str:
         return f"<RequestReader {self._buffer!r} of {self._connection!r}>"
@@ -248,11 +250,22 @@ class RequestReader:
         except SessionClosed:
             directory.release(tunnel.carrier)  # it is just closing its connection
             exchange = missing(directory, tunnel.name)
-        if isinstance(exchange, Exchange):
-            exchange.on_over = self._give_stream
+        if isinstance(exchange, Exchange) and exchange.stream is not None and self._stream_of:
+            share, key = self._stream_of
+            self._stream_of = None
+            exchange.stream.on_gone = partial(share.give, key)
         else:
             self._give_stream()
         return exchange
+
+    def _take_stream(self, share: RoomShare, key: str | None) -> bool:
+        """Take one of these, if there is one and none is taken; whether one is."""
+        if self._stream_of is not None and self._stream_of[0] is not share:
+            self._give_stream()  # its name has changed hands
+        if self._stream_of is None and share.is_open(key):
+            share.take(key)
+            self._stream_of = share, key
+        return self._stream_of is not None
 
     def _give_stream(self) -> None:
         if self._stream_of is not None:
@@ -272,13 +285,11 @@ class RequestReader:
             admitted = admission(directory, name)
             if isinstance(admitted, Tunnel):
                 share = directory.streams.of(admitted.carrier)
-                if self._stream_of is not None and self._stream_of[0] is not share:
-                    self._give_stream()  # its name has changed hands
-                if self._stream_of is None and share.is_open(visitor.key):
-                    share.take(visitor.key)
-                    self._stream_of = share, visitor.key
-                if self._stream_of is not None:
-                    return admitted
+                if self._take_stream(share, visitor.key):
+                    if admitted.carrier.has_room:
+                        return admitted
+                    self._give_stream()
+                    return Refusal("overloaded")
                 if has_waited or not await share.take_when_open(visitor.key, self._await_turn):
                     return _over_share("this tunnel", visitor)
                 self._stream_of, has_waited = (share, visitor.key), True

@@ -302,6 +302,43 @@ async def test_end_carries_its_trailers() -> None:
     assert ends.other.receiving.trailers == ((b"T", b"1"),)
 
 
+@pytest.mark.parametrize("ours_first", [True, False])
+async def test_it_is_gone_when_both_ends_have_crossed(ours_first: bool) -> None:
+    ends = Ends()
+    calls: list[str] = []
+    ends.stream.on_gone = lambda: calls.append("gone")
+
+    def ours() -> None:
+        ends.stream.send_eof()
+        ends.pair.to_client()
+
+    def theirs() -> None:
+        ends.answer(b"all")
+        ends.pair.client.send_end(ends.other)
+        ends.arrive()
+
+    first, second = (ours, theirs) if ours_first else (theirs, ours)
+    first()
+    assert calls == []
+    second()
+    assert calls == ["gone"]
+    assert not ends.pair.server.streams
+    ends.stream.gone()
+    assert calls == ["gone"]
+
+
+async def test_one_that_is_cancelled_is_gone_when_the_peer_has_agreed() -> None:
+    ends = Ends()
+    calls: list[str] = []
+    ends.stream.on_gone = lambda: calls.append("gone")
+    ends.stream.cancel("cancelled")
+    ends.pair.to_client()
+    assert calls == []
+    ends.pair.client.cancel(ends.other, "cancelled")
+    ends.arrive()
+    assert calls == ["gone"]
+
+
 async def test_on_stopped_is_called() -> None:
     ends = Ends()
     calls: list[str] = []

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 import trio
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from protocol.drivers.latch import Latch
 from protocol.drivers.session_log import SessionLog
@@ -28,6 +28,7 @@ from tests.edge_fakes import (
     open_world,
     tunnel_error,
 )
+from tunnel_server.owners.waiting import WAIT_S
 from tunnel_server.settings.values import parse_networks, parse_public_url
 from tunnel_server.visitors.routing import is_control, name_of
 
@@ -285,7 +286,9 @@ async def test_a_session_that_is_just_closing_is_offline_already(world: World) -
     assert world.directory.registry.find("app") is None
 
 
-async def test_visitors_beyond_what_the_client_serves_at_once_are_told_so(world: World) -> None:
+async def test_visitors_beyond_what_the_client_serves_at_once_are_told_so(
+    world: World, autojump_clock: MockClock
+) -> None:
     go = trio.Event()
 
     async def app(stream: TunnelStream) -> None:
@@ -297,7 +300,9 @@ async def test_visitors_beyond_what_the_client_serves_at_once_are_told_so(world:
     for visitor in visitors:
         await visitor.send(get())
         await wait_all_tasks_blocked()
+    began = trio.current_time()
     assert tunnel_error(await visitors[2].head()) == (503, "overloaded")
+    assert trio.current_time() - began == pytest.approx(WAIT_S)
     go.set()
     for visitor in visitors[:2]:
         await visitor.expect(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")

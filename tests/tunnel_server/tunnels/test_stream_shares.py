@@ -1,0 +1,84 @@
+"""A stream counts until the client has let it go; whoever finds none free waits for it."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from protocol.mux.codec import pack_code
+from protocol.mux.wire import FrameType, frame, split_message
+from tests.edge_fakes import Visitor, World, get, tunnel_error
+from tests.tunnel_server.control_client import APP, bearer, claim, connected, message, received
+from tunnel_server.owners.waiting import WAIT_S
+
+RESET = frame(FrameType.RESET, 1, pack_code("cancelled"))
+
+
+async def opened(client: Visitor) -> int:
+    """The id of the stream that is opened next."""
+    while True:
+        _, payload = await received(client)
+        for kind, stream_id, _ in split_message(payload):
+            if kind == FrameType.OPEN:
+                return stream_id
+
+
+@pytest.fixture
+async def client(world: World) -> Visitor:
+    """A client that takes two streams at once, and says nothing by itself."""
+    client = await connected(world, bearer("ti_alice"))
+    assert (await claim(client, APP))["name"] == "app"
+    [session] = world.directory.sessions
+    session.core.max_streams = 2
+    return client
+
+
+async def asking(world: World) -> Visitor:
+    visitor = await world.visit_by_tcp()
+    await visitor.send(get())
+    await wait_all_tasks_blocked(0.01)
+    return visitor
+
+
+async def test_a_request_waits_until_the_client_has_let_go_of_another(
+    world: World, client: Visitor, autojump_clock: MockClock
+) -> None:
+    visitors = [await asking(world) for _ in range(2)]
+    assert [await opened(client) for _ in visitors] == [1, 2]
+    await visitors[0].reset()
+    await wait_all_tasks_blocked(0.01)
+    late = await asking(world)
+    [session] = world.directory.sessions
+    assert list(session.core.streams) == [1, 2]  # of the first the client knows nothing yet
+    began = trio.current_time()
+    await client.send(message(RESET))
+    assert await opened(client) == 3
+    assert trio.current_time() == began
+    await late.nothing_comes()
+    assert repr(world.directory.streams.of(session)) == "<RoomShare 2 of 2, 1 keys>"
+
+
+async def test_where_the_client_lets_go_of_none_it_is_told_after_two_seconds(
+    world: World, client: Visitor, autojump_clock: MockClock
+) -> None:
+    visitors = [await asking(world) for _ in range(2)]
+    await visitors[0].reset()
+    began = trio.current_time()
+    late = await asking(world)
+    assert tunnel_error(await late.head()) == (503, "overloaded")
+    assert trio.current_time() - began == pytest.approx(WAIT_S)
+
+
+async def test_where_the_session_ends_it_is_told_at_once(
+    world: World, client: Visitor, autojump_clock: MockClock
+) -> None:
+    for _ in range(2):
+        await asking(world)
+    late = await asking(world)
+    began = trio.current_time()
+    [session] = world.directory.sessions
+    session.close("its client has stopped")
+    assert tunnel_error(await late.head()) == (503, "tunnel-offline")
+    assert trio.current_time() == began
+    assert repr(world.directory.streams) == "<StreamShares of 0 carriers>"
