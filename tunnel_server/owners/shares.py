@@ -5,8 +5,8 @@ three quarters of all; two that want all they can get have three sevenths each; 
 free for one that has little, without a number that an honest user could meet. (Dynamic thresholds:
 Choudhury and Hahne, IEEE/ACM Transactions on Networking 6(2), 1998, with alpha = 3.)
 
-What is under way never ends to make room. What a taker over its share does instead, is in
-`waiting.py`.
+What is under way never ends to make room. A taker over its share waits (`waiting.py`), and of
+things that only wait for somebody another goes (`held.py`).
 """
 
 from __future__ import annotations
@@ -55,16 +55,6 @@ class Share:
             if key is not None and self._of[key] >= max(allowed, 1):
                 return key
         return None
-
-    def too_heavy(self, *keys: str | None) -> str | None:
-        """The key of which something has to go before one more is taken for these.
-
-        That is one of these that has its share, or where nothing is free the one that has most.
-        None: there is room, or nobody in particular has what is taken.
-        """
-        if self.used >= self.most:
-            return max(self._of, key=self._of.__getitem__, default=None)
-        return self.full_key(*keys)
 
     def take(self, *keys: str | None) -> None:
         """One more is taken, also where there was no room: what is there already is counted."""

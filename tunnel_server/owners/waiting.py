@@ -1,21 +1,19 @@
-"""Shares of which somebody waits: for room in what is under way, or for something else altogether.
+"""A share of what is under way, and the turns of those that wait for one of their own to end.
 
-What is under way never ends to make room. So a request over its share waits for one of its own
-(`RoomShare`), and of things that only wait, the oldest of the heaviest goes (`HeldShare`).
+What is under way never ends to make room. So a request over its share waits. Of things that only
+wait for somebody, in `held.py`, the oldest of the heaviest goes.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Final, Generic, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Final
 
 import trio
 
 from protocol.drivers.latch import Latch
-from tunnel_server.owners.shares import ALPHA, Share
-
-T = TypeVar("T")
+from tunnel_server.owners.shares import ALPHA
 
 # A burst over a share is over sooner; whoever waits for longer gets no answer that it still wants.
 WAIT_S: Final = 2.0
@@ -176,67 +174,3 @@ class RoomShare:
             del self._waiting[key]
         self.take(key)
         turn.end()
-
-
-class HeldShare(Generic[T]):
-    """Things that wait, and the share of each key in them."""
-
-    def __init__(self, most: int) -> None:
-        self._share = Share(most)
-        self._keys: dict[T, tuple[str, ...]] = {}  # of each; the oldest first
-        self._of_key: dict[str, dict[T, None]] = {}  # likewise
-
-    def __repr__(self) -> str:
-        return f"<HeldShare {self._share!r}>"
-
-    def __len__(self) -> int:
-        return len(self._keys)
-
-    def __iter__(self) -> Iterator[T]:
-        """All, the oldest first."""
-        return iter(self._keys)
-
-    def __contains__(self, thing: T) -> bool:
-        return thing in self._keys
-
-    def add(self, thing: T, *keys: str | None) -> list[T]:
-        """One more waits; returns those that have had to go for it, which are not here any more.
-
-        Args:
-            thing: one that is not here.
-            keys: by which it is counted, such as an owner and then an address. Of those of an owner
-                that has its share the ones go whose address has most. None is counted among all.
-        """
-        gone = []
-        while (oldest := self._oldest_too_heavy(keys)) is not None:
-            self.remove(oldest)
-            gone.append(oldest)
-        counted = tuple(key for key in keys if key is not None)
-        self._share.take(*counted)
-        self._keys[thing] = counted
-        for key in counted:
-            self._of_key.setdefault(key, {})[thing] = None
-        return gone
-
-    def remove(self, thing: T) -> None:
-        """It waits no more; nothing when that is known."""
-        if thing not in self._keys:
-            return
-        keys = self._keys.pop(thing)
-        self._share.give(*keys)
-        for key in keys:
-            del self._of_key[key][thing]
-            if not self._of_key[key]:
-                del self._of_key[key]
-
-    def _oldest_too_heavy(self, keys: tuple[str | None, ...]) -> T | None:
-        if self._share.has_room(*keys):
-            return None
-        heavy = self._share.too_heavy(*keys)
-        if heavy is None:
-            return next(iter(self._keys))
-        return max(self._of_key[heavy], key=self._weight)  # the first of several that are alike
-
-    def _weight(self, thing: T) -> int:
-        """Those of an owner go first whose address, the last of their keys, has most."""
-        return self._share.of(self._keys[thing][-1])

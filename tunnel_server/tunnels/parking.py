@@ -7,33 +7,55 @@ the session is held, or until the server ceases to expect the name.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
-from tunnel_server.owners.waiting import HeldShare, Pause
+from tunnel_server.owners.held import HeldShare
+from tunnel_server.owners.waiting import Pause
 
 # Each keeps a connection and what was read ahead of it, 32 KiB at most. A page of 300 modules that
 # is loaded in the gap comes by six connections of a browser.
 PARKED_MAX: Final = 1024
 
 
+Whose = Literal["owner", "visitor", "all"]
+"""The one that has its share, or most, of what is parked: the tunnel's owner, the visitor, or all
+together."""
+
+
 class Waiter(Pause):
     """One request that waits.
 
+    Args:
+        visitor: the key by which its visitor is counted.
+
     Attributes:
         name: of its tunnel.
-        refused: it was let go since others are waiting.
+        refused_for: it was let go since others are waiting, and this had too many; None: it was
+            not.
     """
 
-    __slots__ = ("name", "refused")
+    __slots__ = ("_visitor", "name", "refused_for")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, visitor: str | None = None) -> None:
         super().__init__()
         self.name = name
-        self.refused = False
+        self.refused_for: Whose | None = None
+        self._visitor = visitor
 
     def __repr__(self) -> str:
         state = "refused" if self.refused else "over" if self.over else "waiting"
         return f"<Waiter for {self.name}, {state}>"
+
+    @property
+    def refused(self) -> bool:
+        """Whether it was let go since others are waiting."""
+        return self.refused_for is not None
+
+    def refuse(self, heavy: str | None) -> None:
+        """Let the request go, since this key has too many; None: all together have."""
+        of_visitor: Whose = "visitor" if heavy == self._visitor else "owner"
+        self.refused_for = "all" if heavy is None else of_visitor
+        self.end()
 
 
 class Parking:
@@ -55,18 +77,18 @@ class Parking:
         """The number of those that are parked."""
         return len(self._all)
 
-    def enter(self, name: str, *keys: str | None) -> Waiter:
+    def enter(self, name: str, owner: str | None = None, visitor: str | None = None) -> Waiter:
         """Let a request of this name wait; it leaves by `leave`.
 
         Args:
             name: of the tunnel.
-            keys: by which it is counted. None is counted among all alone.
+            owner: of the tunnel, by which it is counted. None is counted among all alone.
+            visitor: the key of the visitor, likewise.
         """
-        waiter = Waiter(name)
-        for longest in self._all.add(waiter, *keys):
+        waiter = Waiter(name, visitor)
+        for longest, heavy in self._all.add(waiter, owner, visitor):
             self._forget(longest)
-            longest.refused = True
-            longest.end()
+            longest.refuse(heavy)
         self._of_name.setdefault(name, {})[waiter] = None
         return waiter
 

@@ -17,7 +17,7 @@ from typing import Final
 
 from protocol.drivers.session import Session
 from protocol.mux.messages import Resume
-from tunnel_server.owners.waiting import HeldShare
+from tunnel_server.owners.held import HeldShare
 
 # Sessions held without a connection, shared between their owners. Each may keep 16 MiB that were
 # not acknowledged; one whose client is idle keeps about 10 KiB.
@@ -74,7 +74,7 @@ class Resumes:
         """A session has lost its connection, and waits for the next."""
         entry = self._entries[self._ids[session]]
         self._held.remove(session)  # it was lost, had another connection, and has lost that
-        for longest in self._held.add(session, entry.owner, entry.address):
+        for longest, _ in self._held.add(session, entry.owner, entry.address):
             longest.close("too many sessions wait for their clients")
 
     def attached(self, session: Session) -> None:

@@ -25,6 +25,7 @@ from tunnel_server.observing.strangers import by_stranger
 from tunnel_server.owners.waiting import WAIT_S, Pause, RoomShare
 from tunnel_server.tunnels.control import ControlEndpoint
 from tunnel_server.tunnels.directory import Directory, Login
+from tunnel_server.tunnels.parking import Whose
 from tunnel_server.tunnels.registry import Tunnel
 from tunnel_server.visitors.connection import IDLE_TIMEOUT_S, Connection, VisitorGone
 from tunnel_server.visitors.exchange import Exchange, RequestState
@@ -40,6 +41,12 @@ log = logging.getLogger(__name__)
 HEAD_TIMEOUT_S: Final = 30.0  # from its first byte
 BODY_TIMEOUT_S: Final = 300.0  # without a byte of a body that the visitor is to send
 READ_AHEAD_MAX_BYTES: Final = 32 * 1024  # one head
+
+_SHARES_OF_PARKED: Final[dict[Whose, str]] = {
+    "owner": "This tunnel's owner has its share",
+    "visitor": "Your address has its share",
+    "all": "There are as many as may be",
+}
 
 
 def admission(directory: Directory, name: str) -> Tunnel | Refusal | None:
@@ -73,6 +80,15 @@ def _over_share(of: str, visitor: Visitor) -> Refusal:
     whose = "Your address has its share" if visitor.key else "All is taken"
     text = f"{whose} of what {of} serves at once, and none of it ended while this request waited"
     return Refusal("overloaded", f"{text}, for {WAIT_S:g} s at most.")
+
+
+def _over_parking(whose: Whose, visitor: Visitor) -> Refusal:
+    extra = by_stranger(visitor.address, whose)
+    log.info(
+        "%s: a request that waits for a client is refused: %s", visitor.address, whose, extra=extra
+    )
+    text = f"{_SHARES_OF_PARKED[whose]} of the requests that wait for a client to come back"
+    return Refusal("overloaded", f"{text}, and of those this one has waited for longest.")
 
 
 class RequestReader:
@@ -297,11 +313,14 @@ class RequestReader:
             self._give_stream()
             if admitted is not None:
                 return admitted
-            if not await self._park(name, visitor.key):
-                return Refusal("overloaded", "Too many requests wait for its client.")
+            whose = await self._park(name, visitor.key)
+            if whose is not None:
+                return _over_parking(whose, visitor)
 
-    async def _park(self, name: str, visitor: str | None) -> bool:
-        """Wait until the client is back, or will not come; whether it may look again.
+    async def _park(self, name: str, visitor: str | None) -> Whose | None:
+        """Wait until the client is back, or will not come, and it may look again.
+
+        Returns the one that has its share of all that wait, where this is to wait no longer.
 
         It goes on reading: what the visitor sends is read ahead, and a reset is noticed.
         """
@@ -313,7 +332,7 @@ class RequestReader:
                 await self._read_meanwhile(waiter)
         finally:
             parking.leave(waiter)
-        return not waiter.refused
+        return waiter.refused_for
 
     async def _await_turn(self, turn: Pause) -> None:
         """Wait for a turn of its share, and go on reading.

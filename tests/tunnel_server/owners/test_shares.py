@@ -98,17 +98,6 @@ def test_no_key_passes_three_times_what_was_free_and_all_never_the_most(
         assert share.used == sum(share.of(each) for each in "abcde")
 
 
-def test_what_has_to_go_is_of_the_one_that_has_its_share_or_most() -> None:
-    share = filled(100, "ann")
-    assert (share.too_heavy("bob"), share.too_heavy("bob", "ann")) == (None, "ann")
-    for _ in range(25):
-        share.take("bob")
-    assert share.too_heavy("bob") == "ann"
-    nobodys = Share(1)
-    nobodys.take(None)
-    assert (nobodys.too_heavy("ann"), nobodys.has_room("ann")) == (None, False)
-
-
 # --- bytes ---------------------------------------------------------------------------------------
 
 

@@ -1,15 +1,10 @@
 from __future__ import annotations
 
-from collections import Counter
-
 import pytest
 import trio
-from hypothesis import given, strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from tunnel_server.owners.waiting import WAIT_S, HeldShare, Pause, RoomShare
-
-# --- those that wait for room --------------------------------------------------------------------
+from tunnel_server.owners.waiting import WAIT_S, Pause, RoomShare
 
 
 async def test_who_waits_for_room_gets_it_in_order_before_newcomers_of_the_same_key(
@@ -157,30 +152,3 @@ async def test_who_gives_up_or_is_cancelled_has_not_waited(autojump_clock: MockC
     assert share.is_open("ann")
     assert share.is_open(None)
     assert repr(share) == "<RoomShare 0 of 1, 0 keys>"
-
-
-@given(
-    most=st.integers(1, 12),
-    steps=st.lists(st.tuples(st.booleans(), st.sampled_from("abc")), max_size=80),
-)
-def test_what_waits_is_counted_and_the_oldest_of_the_heaviest_goes(
-    most: int, steps: list[tuple[bool, str]]
-) -> None:
-    held: HeldShare[int] = HeldShare(most)
-    keys: dict[int, str] = {}
-    for number, (adds, key) in enumerate(steps):
-        if adds:
-            counts = Counter(keys.values())
-            for gone in held.add(number, key):
-                heavy = keys[gone]
-                assert heavy == key or counts[heavy] == max(counts.values())
-                assert gone == min(each for each in keys if keys[each] == heavy)
-                del keys[gone]
-            keys[number] = key
-        elif keys:
-            first = next(iter(keys))
-            held.remove(first)
-            held.remove(first)
-            del keys[first]
-        assert list(held) == list(keys)
-        assert len(held) <= most

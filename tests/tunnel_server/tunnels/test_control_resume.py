@@ -23,6 +23,7 @@ from tests.edge_fakes import (
     echo,
     get,
     hello,
+    logged,
     open_world,
     tunnel_error,
 )
@@ -41,8 +42,8 @@ from tests.tunnel_server.control_client import (
     welcomed,
 )
 from tunnel_server.owners.auth_file import add_token
+from tunnel_server.owners.held import HeldShare
 from tunnel_server.owners.tokens import make_token
-from tunnel_server.owners.waiting import HeldShare
 from tunnel_server.tunnels.directory import EXPECT_S
 from tunnel_server.tunnels.parking import PARKED_MAX
 from tunnel_server.tunnels.resumes import NAMELESS_HOLD_S
@@ -358,8 +359,9 @@ async def test_a_visitor_who_leaves_a_parked_request_is_noticed(world: World) ->
 
 
 async def test_the_longest_parked_of_a_full_share_is_told_and_the_newest_waits(
-    world: World,
+    world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     await away(world)
     longest, newest = world.visit(), world.visit()
     await longest.send(get())
@@ -368,7 +370,13 @@ async def test_the_longest_parked_of_a_full_share_is_told_and_the_newest_waits(
     while world.directory.parking.count < PARKED_MAX * 3 // 4:
         world.directory.parking.enter("app", owner, f"{VISITOR}/32")
     await newest.send(get())
-    assert await told(longest) == "overloaded"
+    raw = await longest.head()
+    assert tunnel_error(raw) == (503, "overloaded")
+    assert b"\r\nRetry-After: 1\r\n" in raw
+    said = await longest.receive(int(raw.partition(b"Content-Length: ")[2].partition(b"\r\n")[0]))
+    assert b"owner has its share of the requests that wait for a client to come back" in said
+    line = f"{VISITOR}: a request that waits for a client is refused: owner"
+    assert line in logged(caplog.records)
     assert world.directory.parking.count == PARKED_MAX * 3 // 4
 
 

@@ -20,6 +20,7 @@ def test_the_longest_parked_of_a_visitor_goes_beyond_its_share() -> None:
     assert waiting(own) == 768
     one_more = parking.enter("app", "ann", "192.0.2.1")
     assert [own[0].refused, own[1].refused, one_more.refused] == [True, False, False]
+    assert own[0].refused_for == "owner"
     assert parking.count == 768
     other = parking.enter("app", "bob", "192.0.2.2")
     assert (waiting(own), other.over) == (767, False)
@@ -32,6 +33,13 @@ def test_of_an_owner_that_has_its_share_the_visitor_with_most_gives_way() -> Non
     flood = filled(parking, 900, "ann", "192.0.2.1")
     assert waiting(honest) == 20
     assert waiting(flood) == 748
+    assert {each.refused_for for each in flood if each.refused} == {"owner"}
+
+
+def test_a_visitor_of_many_owners_has_one_share() -> None:
+    parking = Parking()
+    own = [parking.enter("app", f"owner{number}", "192.0.2.1") for number in range(769)]
+    assert [each.refused_for for each in own[:2]] == ["visitor", None]
 
 
 def test_an_owner_with_many_names_has_one_share() -> None:
@@ -56,7 +64,7 @@ def test_nobody_in_particular_is_counted_among_all_alone() -> None:
     nobodys = filled(parking, PARKED_MAX, None)
     assert waiting(nobodys) == PARKED_MAX
     parking.enter("app", None)
-    assert (waiting(nobodys), nobodys[0].refused) == (PARKED_MAX - 1, True)
+    assert (waiting(nobodys), nobodys[0].refused_for) == (PARKED_MAX - 1, "all")
     assert parking.count == PARKED_MAX
 
 
