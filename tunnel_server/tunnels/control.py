@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -83,10 +84,11 @@ class ControlEndpoint:
         """
         found = self._fault(head) or self._login(address, head) or Refusal("unauthorized")
         if isinstance(found, Login):
-            found = self._fullness(found) or found
+            # Whoever has a session here may have come for that, which takes nothing more.
+            comes_back = self._directory.resumes.has_one_of(found.owner)
+            found = (None if comes_back else self._fullness(found)) or found
         if isinstance(found, Refusal):
-            text, extra = "%s: control handshake refused: %s", by_stranger(address, found.code)
-            log.info(text, address, found.code, extra=extra)
+            _log_refused(address, found)
         return found
 
     def _login(self, address: str, head: RequestHead) -> Login | None:
@@ -102,8 +104,8 @@ class ControlEndpoint:
 
     def _fullness(self, login: Login) -> Refusal | None:
         """The refusal where its owner, or its address, has its share of the sessions."""
-        clients = self._directory.clients
-        if clients.has_room(login.owner, login.source):
+        clients, connected = self._directory.clients, self._directory.connected
+        if connected.make_room(trio.current_time(), login.owner, login.source):
             return None
         owner = "This client" if login.is_strange else "This token"
         whose = f"{owner} has" if clients.full_key(login.owner) else "Your address has"
@@ -136,7 +138,13 @@ class ControlEndpoint:
     # --- a session ---
 
     async def serve(
-        self, address: str, stream: trio.abc.Stream, login: Login, head: RequestHead, behind: bytes
+        self,
+        address: str,
+        stream: trio.abc.Stream,
+        login: Login,
+        head: RequestHead,
+        behind: bytes,
+        begins: Callable[[], None],
     ) -> None:
         """Run one session on this connection; what goes wrong ends it alone, with one log line.
 
@@ -146,11 +154,10 @@ class ControlEndpoint:
             login: what `check` returned.
             head: the handshake, which was checked.
             behind: what came behind it.
+            begins: called when it carries a session. Until then it is a stranger's, like any other.
         """
         first = _own_handshake(head) + behind
-        caller, extra = _Caller(address, login), by_stranger(address)  # a session's log has its own
-        clients = self._directory.clients
-        clients.take(login.owner, login.source)
+        caller, extra = _Caller(address, login, begins), by_stranger(address)
         try:
             async with trio.open_nursery() as nursery:
                 await self._run_session(nursery, caller, stream, first)
@@ -161,8 +168,6 @@ class ControlEndpoint:
             caller.log.info("%s: no session: %s", address, _first(group), extra=extra)
         except* Exception as group:  # noqa: BLE001  # the edge of one connection: the library's own
             caller.log.warning("%s: session failed: %r", address, _first(group), extra=extra)
-        finally:
-            clients.give(login.owner, login.source)
 
     async def _run_session(
         self, nursery: trio.Nursery, caller: _Caller, stream: trio.abc.Stream, first: bytes
@@ -174,36 +179,54 @@ class ControlEndpoint:
             except RemoteProtocolError as error:
                 await _say_goodbye(transport, error)
                 raise
+            if session is None:
+                return
         address, owner = caller.address, short_owner(caller.login.owner)
         caller.log.info("%s: session of %s (%s)", address, owner, said)
         try:
             reason = await session.run()
         finally:
+            if not session.attached:  # else it has another connection
+                self._directory.connected.remove(session)
             self._hold_or_end(session)
         held = f"; held for {session.hold_s:g} s" if session.detached_at is not None else ""
         what = "connection lost" if session.closed_reason is None else "session ended"
         caller.log.info("%s: %s: %s%s", address, what, reason, held)
 
-    async def _begin(self, transport: WebSocketTransport, caller: _Caller) -> tuple[Session, str]:
-        """The session that the client resumes or begins, and what to say of it."""
+    async def _begin(
+        self, transport: WebSocketTransport, caller: _Caller
+    ) -> tuple[Session | None, str]:
+        """The session that the client resumes or begins, and what to say of it; None: it is full.
+
+        One that waits for its client needs room as a new one does; another has its connection.
+        """
+        directory, login = self._directory, caller.login
         for _ in range(_RESUMES_MAX):
             first = read_first(await transport.receive())
+            await trio.lowlevel.checkpoint_if_cancelled()  # its place was taken just now
+            asked = None
+            if isinstance(first, Resume):
+                asked = directory.resumes.find(first, login.owner, transport.version)
+            if asked is None and isinstance(first, Resume):
+                await transport.send(unknown_session_message())
+                continue
+            has_one = asked is not None and asked in directory.connected
+            full = None if has_one else self._fullness(login)
+            if full is not None:
+                await _refuse(transport, caller.address, full)
+                return None, ""
             if isinstance(first, Hello):
                 return await self._welcome(transport, first, caller), first.agent
-            session = self._resume(transport, first, caller)
-            if session is not None:
-                return session, f"resumed, attempt {first.attempt}"
-            await transport.send(unknown_session_message())
+            assert asked is not None
+            self._resume(transport, asked, first, caller)
+            return asked, f"resumed, attempt {first.attempt}"
         raise RemoteProtocolError("resume was refused, and asked for once more")
 
     def _resume(
-        self, transport: WebSocketTransport, asked: Resume, caller: _Caller
-    ) -> Session | None:
-        """Attach the session that was asked for; None if this client may not have it."""
-        directory = self._directory
-        session = directory.resumes.find(asked, caller.login.owner, transport.version)
-        if session is None:
-            return None
+        self, transport: WebSocketTransport, session: Session, asked: Resume, caller: _Caller
+    ) -> None:
+        """Attach the session that was asked for."""
+        directory, login = self._directory, caller.login
         caller.log = session.log.by(log)
         try:
             answer = resumed_message(session.core.received.count)
@@ -211,9 +234,10 @@ class ControlEndpoint:
         except RemoteProtocolError as error:
             session.close(f"the peer broke the protocol: {error}")
             raise
-        directory.sessions[session] = caller.login
+        directory.sessions[session] = login
+        directory.connected.add(session, login.owner, login.source)
+        caller.begins()
         directory.attached(session)
-        return session
 
     async def _welcome(
         self, transport: WebSocketTransport, hello: Hello, caller: _Caller
@@ -225,7 +249,6 @@ class ControlEndpoint:
         hold_s = config.hold_s if login.digest is not None else 0
         agent = f"trio-tunnel/{directory.version}"
         beat = (config.ping_interval_s, config.timeout_s)
-        await transport.send(welcome_message(Welcome((), agent, session_id, secret, *beat, hold_s)))
         core = Core(
             is_server=True,
             heartbeat=Heartbeat(*beat),
@@ -241,6 +264,14 @@ class ControlEndpoint:
         caller.log = session.log.by(log)
         session.on_event = partial(self.on_event, session)
         session.on_closed = partial(directory.end_session, session)
+        directory.connected.add(session, login.owner, login.source)
+        caller.begins()
+        try:
+            welcome = Welcome((), agent, session_id, secret, *beat, hold_s)
+            await transport.send(welcome_message(welcome))
+        except BaseException:
+            directory.connected.remove(session)
+            raise
         directory.sessions[session] = login
         directory.resumes.add(session, login.owner, session_id, secret, login.source)
         return session
@@ -299,14 +330,16 @@ class _Caller:
     Attributes:
         address: for the log.
         login: what it has shown.
+        begins: to be called when its session begins.
         log: that of its session, once it has one.
     """
 
-    __slots__ = ("address", "log", "login")
+    __slots__ = ("address", "begins", "log", "login")
 
-    def __init__(self, address: str, login: Login) -> None:
+    def __init__(self, address: str, login: Login, begins: Callable[[], None]) -> None:
         self.address = address
         self.login = login
+        self.begins = begins
         self.log: logging.Logger | SessionLog = log
 
     def __repr__(self) -> str:
@@ -325,6 +358,19 @@ def _own_handshake(head: RequestHead) -> bytes:
     assert version is not None
     key = values_of(head.fields, b"sec-websocket-key")[0].decode("ascii")
     return (_HANDSHAKE % (subprotocol_of(version), key)).encode("ascii")
+
+
+def _log_refused(address: str, refusal: Refusal) -> None:
+    text, extra = "%s: control handshake refused: %s", by_stranger(address, refusal.code)
+    log.info(text, address, refusal.code, extra=extra)
+
+
+async def _refuse(transport: WebSocketTransport, address: str, refusal: Refusal) -> None:
+    """Answer a first message with a refusal."""
+    _log_refused(address, refusal)
+    refused = Refused(0, refusal.code, refusal.cause)
+    await transport.send(frame(FrameType.REFUSED, 0, pack_map(refused)))
+    await transport.aclose()
 
 
 async def _say_goodbye(transport: WebSocketTransport, error: ProtocolError) -> None:

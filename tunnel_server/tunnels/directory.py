@@ -28,6 +28,7 @@ from tunnel_server.owners.shares import MemoryShare, Share
 from tunnel_server.owners.tokens import bearer_token, digest_of
 from tunnel_server.settings.config import ServerConfig, default_state_dir
 from tunnel_server.tunnels.claim_gate import ClaimGate
+from tunnel_server.tunnels.connected import Connected
 from tunnel_server.tunnels.parking import Parking
 from tunnel_server.tunnels.registry import Carrier, Registry
 from tunnel_server.tunnels.resumes import Resumes
@@ -101,6 +102,7 @@ class Directory:
         streams: the shares of visitors in the streams of each session.
         memory: the shares of owners, and addresses, in what all sessions hold.
         clients: the shares of owners and addresses in the connections that carry sessions.
+        connected: the sessions that have one.
         gate: claims that wait while this server takes over from another, or gives way to it.
         draining: the server stops, takes nothing new, and closes a connection with its next answer.
     """
@@ -124,6 +126,7 @@ class Directory:
         self.streams = StreamShares()
         self.memory = MemoryShare(MEMORY_LENT_BYTES)
         self.clients = Share(config.max_sessions or sessions_for(open_files_max()))
+        self.connected = Connected(self.clients)
         self.gate = ClaimGate()
         self.draining = False
         self._ownership = ownership

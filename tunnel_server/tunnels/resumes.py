@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import math
+from collections import Counter
 from collections.abc import Container
 from dataclasses import dataclass
 from typing import Final
@@ -53,6 +54,7 @@ class Resumes:
     def __init__(self) -> None:
         self._entries: dict[bytes, _Entry] = {}
         self._ids: dict[Session, bytes] = {}
+        self._of_owner: Counter[str] = Counter()
         self._held: HeldShare[Session] = HeldShare(HELD_MAX)
 
     def __repr__(self) -> str:
@@ -69,6 +71,7 @@ class Resumes:
         """A new session; the secret is not kept. With an address it is counted for that as well."""
         self._entries[session_id] = _Entry(session, owner, address, _hash(secret))
         self._ids[session] = session_id
+        self._of_owner[owner] += 1
 
     def hold(self, session: Session) -> None:
         """A session has lost its connection, and waits for the next."""
@@ -86,7 +89,14 @@ class Resumes:
         self._held.remove(session)
         session_id = self._ids.pop(session, None)
         if session_id is not None:
-            del self._entries[session_id]
+            owner = self._entries.pop(session_id).owner
+            self._of_owner[owner] -= 1
+            if not self._of_owner[owner]:
+                del self._of_owner[owner]
+
+    def has_one_of(self, owner: str) -> bool:
+        """Whether there is a session that a client of this owner may come back for."""
+        return owner in self._of_owner
 
     def find(self, asked: Resume, owner: str, version: int) -> Session | None:
         """The session that this owner may have with what was shown; then the attempt is counted.

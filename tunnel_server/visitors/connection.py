@@ -110,9 +110,9 @@ class Connection:
         return self.phase is Phase.CONTROL
 
     def become_control(self) -> None:
-        """It carries a session from now on."""
+        """It carries a session, or will; until that begins it owes us what says which."""
         self.move(PhaseEvent.CONTROL)
-        self.deadlines.leave_crowd()
+        self.deadlines.owe()
 
     def begin_head(self) -> None:
         """A part of a request's head is there."""

@@ -165,8 +165,9 @@ class RequestReader:
     async def _serve_session(self, login: Login, head: RequestHead, address: str) -> None:
         connection = self._connection
         connection.become_control()
-        behind = self._buffer.take_rest()
-        await self._control.serve(address, connection.stream, login, head, behind)
+        stream, behind = connection.stream, self._buffer.take_rest()
+        begins = connection.deadlines.leave_crowd
+        await self._control.serve(address, stream, login, head, behind, begins)
 
     # --- heads ---
 

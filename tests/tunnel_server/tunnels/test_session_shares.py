@@ -6,21 +6,32 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from trio.testing import wait_all_tasks_blocked
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
 
-from protocol.mux.messages import Resume, Resumed
+from protocol.errors import HandshakeRefused
+from protocol.limits import PING_INTERVAL_S
+from protocol.mux.codec import pack
+from protocol.mux.handshake import read_answer_to_hello
+from protocol.mux.messages import Resume, Resumed, Welcome
+from protocol.mux.wire import FrameType, frame
 from tests.edge_fakes import Visitor, World, logged, open_world, tunnel_error
 from tests.tunnel_server.control_client import (
     APP,
+    HELLO_MESSAGE,
     bearer,
     claim,
     connected,
     handshake,
+    message,
+    opened,
+    received,
     resumed,
     welcomed,
 )
 from tunnel_server.owners.auth_file import add_token
 from tunnel_server.owners.tokens import make_token
+from tunnel_server.tunnels.connected import LATE_S
 from tunnel_server.tunnels.directory import sessions_for
 
 ALICE, BOB = make_token(b"a" * 32), make_token(b"b" * 32)
@@ -41,6 +52,16 @@ async def refused(world: World, *fields: bytes) -> bytes:
     return await visitor.rest()
 
 
+async def answer_to_hello(world: World, *fields: bytes) -> str:
+    """The refusal of somebody that has come for a new session."""
+    client = await opened(world, *fields)
+    await client.send(message(HELLO_MESSAGE))
+    with pytest.raises(HandshakeRefused) as caught:
+        read_answer_to_hello((await received(client))[1])
+    assert await received(client) == (8, b"\x03\xe8")  # and a Close
+    return f"{caught.value.code}: {caught.value.message}"
+
+
 async def six(world: World, *fields: bytes) -> list[Visitor]:
     return [await connected(world, *fields) for _ in range(6)]
 
@@ -50,11 +71,8 @@ async def test_an_owner_has_its_share_of_the_sessions_and_one_more_is_told_whose
 ) -> None:
     caplog.set_level("INFO")
     clients = await six(guarded, bearer(ALICE))
-    raw = await refused(guarded, bearer(ALICE), b"Accept: application/json")
-    assert tunnel_error(raw) == (503, "overloaded")
-    assert b"\r\nRetry-After: 1\r\n" in raw
-    assert b"This token has its share of the 8 sessions of this server." in raw
-    assert b"--max-sessions" in raw
+    answer = await answer_to_hello(guarded, bearer(ALICE))
+    assert answer == "overloaded: This token has its share of the 8 sessions of this server."
     assert any("handshake refused: overloaded" in line for line in logged(caplog.records))
     await connected(guarded, bearer(BOB))  # who is unharmed
     await clients[0].stream.aclose()
@@ -78,7 +96,9 @@ async def test_where_no_token_is_needed_an_address_has_a_share_as_well() -> None
             await connected(world, bearer(f"ti_{number}"))
         raw = await refused(world, bearer("ti_7"), b"Accept: application/json")
         assert tunnel_error(raw) == (503, "overloaded")
-        assert b"Your address has its share" in raw
+        assert b"\r\nRetry-After: 1\r\n" in raw
+        assert b"Your address has its share of the 8 sessions of this server." in raw
+        assert b"--max-sessions" in raw
         other = world.visit(address="198.51.100.7")
         await other.send(handshake(bearer("ti_8")))
         assert (await other.head()).startswith(b"HTTP/1.1 101 ")
@@ -94,6 +114,94 @@ async def test_a_session_is_given_back_though_its_owner_has_its_share(guarded: W
     asked = Resume(welcome.session, welcome.secret, 1, 0)
     _, answer = await resumed(guarded, asked, bearer(ALICE))
     assert answer == Resumed(0)
+
+
+async def test_a_session_that_waits_needs_room_as_a_new_one_does(guarded: World) -> None:
+    client, welcome = await welcomed(guarded, bearer(ALICE))
+    assert (await claim(client, APP))["name"] == "app"
+    await client.stream.aclose()
+    await client.done.wait()
+    others = await six(guarded, bearer(ALICE))
+    asked = Resume(welcome.session, welcome.secret, 1, 0)
+    with pytest.raises(HandshakeRefused, match="its share of the 8 sessions"):
+        await resumed(guarded, asked, bearer(ALICE))
+    await others[0].stream.aclose()
+    await others[0].done.wait()
+    _, answer = await resumed(guarded, asked._replace(attempt=2), bearer(ALICE))
+    assert answer == Resumed(0)
+
+
+# --- connections that are dead, and that nobody has closed ---------------------------------------
+
+
+async def named(world: World, *fields: bytes) -> list[tuple[Visitor, Welcome]]:
+    """Six clients, each with a name."""
+    clients = []
+    for number in range(6):
+        client, welcome = await welcomed(world, *fields)
+        assert "name" in await claim(client, APP._replace(name=f"app{number}"))
+        clients.append((client, welcome))
+    return clients
+
+
+async def test_clients_whose_router_starts_anew_all_have_their_sessions_back_at_once(
+    guarded: World,
+) -> None:
+    clients = await named(guarded, bearer(ALICE))
+    for number, (dead, welcome) in enumerate(clients):
+        asked = Resume(welcome.session, welcome.secret, 1, 0)
+        _, answer = await resumed(guarded, asked, bearer(ALICE))
+        assert answer == Resumed(0)
+        await dead.done.wait()
+        assert guarded.directory.registry.find(f"app{number}") is not None
+    assert repr(guarded.directory.clients) == "<Share 6 of 8, 1 keys>"
+
+
+async def test_new_sessions_take_the_place_of_those_that_have_not_been_heard_of(
+    guarded: World, autojump_clock: MockClock
+) -> None:
+    """Whoever starts its clients anew does not have its sessions any more."""
+    clients = await named(guarded, bearer(ALICE))
+    await trio.sleep(PING_INTERVAL_S + LATE_S)
+    assert "its share" in await answer_to_hello(guarded, bearer(ALICE))
+    await trio.sleep(1)  # and a second before they are given up
+    for _ in range(6):
+        await connected(guarded, bearer(ALICE))
+    assert repr(guarded.directory.clients) == "<Share 6 of 8, 1 keys>"
+    assert "its share" in await answer_to_hello(guarded, bearer(ALICE))
+    for dead, _ in clients:
+        await dead.done.wait()
+    assert len(guarded.directory.resumes.held()) == 6  # no name is lost by it
+    await connected(guarded, bearer(BOB))
+
+
+async def test_one_that_answers_pings_is_there_and_keeps_its_connection(
+    guarded: World, autojump_clock: MockClock
+) -> None:
+    clients = [client for client, _ in await named(guarded, bearer(ALICE))]
+    for _ in range(4):
+        await trio.sleep(PING_INTERVAL_S - 1)
+        for client in clients:
+            await client.send(message(frame(FrameType.PING, 0, pack(1))))
+    await wait_all_tasks_blocked()
+    assert "its share" in await answer_to_hello(guarded, bearer(ALICE))
+    assert not any(client.done.is_set() for client in clients)
+
+
+async def test_silent_ones_of_an_address_give_way_to_its_own_and_to_no_others(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_world(max_sessions=8) as world:
+        for number in range(6):
+            await connected(world, bearer(f"ti_{number}"))
+        for _ in range(2):
+            world.directory.clients.take("somebody")
+        await trio.sleep(PING_INTERVAL_S + LATE_S + 1)
+        other = world.visit(address="198.51.100.7")
+        await other.send(handshake(bearer("ti_8")))
+        assert (await other.head()).startswith(b"HTTP/1.1 503 ")
+        world.directory.clients.give("somebody")
+        await connected(world, bearer("ti_9"))
 
 
 async def test_a_handshake_that_fails_takes_nothing(guarded: World) -> None:

@@ -12,6 +12,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from protocol.drivers.sockets import drop
 from tests.edge_fakes import HELLO, World, get, hello, logged, open_world
+from tests.tunnel_server.control_client import HELLO_MESSAGE, message
 from tunnel_server.settings.values import parse_networks
 from tunnel_server.visitors.crowd import Crowd
 from tunnel_server.visitors.serving import serve_visitor
@@ -271,9 +272,12 @@ async def test_a_session_takes_no_place() -> None:
             b"Sec-WebSocket-Protocol: trio-tunnel.2",
             host=b"localhost",
         )
+        crowd = server.world.edge.crowd
         for _ in range(3):
             stream = await server.visit(SLOW, handshake)
             assert (await received(stream, 12)) == b"HTTP/1.1 101"
-        crowd = server.world.edge.crowd
-        assert crowd.count == 0
+            assert crowd.count == 1  # until it has said which session it wants, as anybody else
+            await stream.send_all(message(HELLO_MESSAGE))
+            await wait_all_tasks_blocked(0.01)
+            assert crowd.count == 0
         server.world.edge.connections.clear()  # they are there all the same
