@@ -112,6 +112,10 @@ class TunnelStream:
         """Return the log of the stream's session for a module's records."""
         return self._owner.log.by(logger)
 
+    def let_go_of_fields(self) -> None:
+        """Keep the request's fields no longer: it has been sent, or waits in its own bytes."""
+        self.opened = self._record.opened = self.opened._replace(fields=())
+
     # --- reading ---
 
     async def receive_head(self) -> Head:

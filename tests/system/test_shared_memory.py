@@ -7,18 +7,15 @@ from contextlib import AsyncExitStack
 import pytest
 import trio
 
-from protocol.limits import KIB, MEMORY_BYTES
 from tests.memory import MIB, stands_still
+from tests.memory_formula import usual_bytes
 from tests.programs import Address, Programs
 from tests.system.origin import Origin
 from tests.system.visitor import fetch, visit
 
 CLIENTS, VISITORS_EACH = 20, 25
 ENDLESS_BYTES = 1 << 40
-# The formula of docs/limits.md.
-BASE_BYTES = 64 * MIB
-PLACE_BYTES = 20 * KIB
-MAX_BYTES = BASE_BYTES + MEMORY_BYTES + CLIENTS * VISITORS_EACH * PLACE_BYTES
+MAX_BYTES = usual_bytes(CLIENTS * VISITORS_EACH)
 
 
 @pytest.mark.timeout(240)

@@ -12,8 +12,8 @@ from typing import Final, Literal
 from tunnel_server.owners.held import HeldShare
 from tunnel_server.owners.waiting import Pause
 
-# Each keeps a connection and what was read ahead of it, 32 KiB at most. A page of 300 modules that
-# is loaded in the gap comes by six connections of a browser.
+# Each keeps a connection, its head and what was read ahead, 8 KiB at most. A page of 300 modules
+# that is loaded in the gap comes by six connections of a browser.
 PARKED_MAX: Final = 1024
 
 

@@ -68,6 +68,9 @@ class AnswerEvent(IntEnum):
     FINISH = 5
 
 
+# The form of an error, and the key that a 101 must answer.
+_KEPT_FIELDS: Final = frozenset((b"accept", b"sec-websocket-key"))
+
 _R, _RE, _A, _AE = RequestState, RequestEvent, AnswerState, AnswerEvent
 
 REQUEST: Final = {
@@ -155,6 +158,12 @@ class Exchange:
     def __repr__(self) -> str:
         target = self.head.target if self.head else b"?"
         return f"<Exchange {target!r} {self.request.name} {self.answered.name} {self.stream!r}>"
+
+    def keep_little_of(self, head: RequestHead) -> None:
+        """It has begun: this is its head from now on, with few fields."""
+        self.head = head
+        if self.stream is not None:
+            self.stream.let_go_of_fields()
 
     @property
     def method(self) -> bytes:
@@ -292,6 +301,12 @@ class Exchange:
         if self.decided:
             self._read_ahead.cancel()
         return self._read_ahead
+
+
+def with_few_fields(head: RequestHead) -> RequestHead:
+    """A head of whose fields nothing is left but what answers ask for."""
+    kept = tuple([field for field in head.fields if field[0].lower() in _KEPT_FIELDS])
+    return head._replace(fields=kept)
 
 
 def _has_body(head: RequestHead, stream: TunnelStream | None) -> bool:

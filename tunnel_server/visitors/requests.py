@@ -28,7 +28,7 @@ from tunnel_server.tunnels.directory import Directory, Login
 from tunnel_server.tunnels.parking import Whose
 from tunnel_server.tunnels.registry import Tunnel
 from tunnel_server.visitors.connection import IDLE_TIMEOUT_S, Connection, VisitorGone
-from tunnel_server.visitors.exchange import Exchange, RequestState
+from tunnel_server.visitors.exchange import Exchange, RequestState, with_few_fields
 from tunnel_server.visitors.phases import Phase
 from tunnel_server.visitors.routing import is_control, name_of, open_stream, wait_for_batch
 from tunnel_server.visitors.same_connection import SameConnection
@@ -40,7 +40,11 @@ log = logging.getLogger(__name__)
 
 HEAD_TIMEOUT_S: Final = 30.0  # from its first byte
 BODY_TIMEOUT_S: Final = 300.0  # without a byte of a body that the visitor is to send
-READ_AHEAD_MAX_BYTES: Final = 32 * 1024  # one head
+# It is read for the visitor's end, and may be the next requests; as much as a page asks at once.
+READ_AHEAD_MAX_BYTES: Final = 8 * 1024
+# Parsed, a head may take thrice its size. So one that has more than this, as few have, is parsed
+# once more after it has waited, and of its fields is kept afterwards what an answer asks for.
+_LARGE_HEAD_BYTES: Final = 4 * 1024
 
 _SHARES_OF_PARKED: Final[dict[Whose, str]] = {
     "owner": "This tunnel's owner has its share",
@@ -103,6 +107,7 @@ class RequestReader:
         self._buffer = HeadBuffer()
         self._counts = tap_log.isEnabledFor(logging.DEBUG)
         self._visitor: Visitor | None = None  # of every request, unless a proxy brings them
+        self._large_head = b""  # of the request that is about to begin
         self._stream_of: tuple[RoomShare, str | None] | None = None  # taken, and not opened yet
 
     def __repr__(self) -> str:
@@ -135,7 +140,13 @@ class RequestReader:
             except HttpError as error:
                 await self._refuse(error)
                 return
-            exchange = await (self._begin_counted(head) if self._counts else self._begin(head))
+            begun = self._begin_counted if self._counts else self._begin
+            visitor = self._whose(head)
+            if len(raw) > _LARGE_HEAD_BYTES:
+                self._large_head, head = raw, with_few_fields(head)
+            del raw
+            exchange = await begun(head, visitor)
+            self._large_head = b""
             if exchange is None:
                 return
             connection.hand_over(exchange)
@@ -147,12 +158,16 @@ class RequestReader:
             if exchange.closes:
                 return
 
-    async def _begin_counted(self, head: RequestHead) -> Exchange | None:
+    def _whole(self, head: RequestHead) -> RequestHead:
+        """The head with all of its fields."""
+        return parse_request(self._large_head) if self._large_head else head
+
+    async def _begin_counted(self, head: RequestHead, visitor: Visitor) -> Exchange | None:
         """Begin a request with a tap, whose time runs from here: also while it waits."""
         tap = Tap(trio.current_time())
-        tap.asked(name_of(self._connection.edge, head) or "", head)
+        tap.asked(name_of(self._connection.edge, head) or "", self._whole(head))
         try:
-            exchange = await self._begin(head)
+            exchange = await self._begin(head, visitor)
         except BaseException as error:
             if not self._connection.is_control:
                 tap.ended("visitor" if isinstance(error, VisitorGone) else "tunnel")
@@ -184,7 +199,7 @@ class RequestReader:
             elif connection.phase is not Phase.HEAD:
                 connection.begin_head()
                 connection.deadlines.read = trio.current_time() + HEAD_TIMEOUT_S
-            data = await connection.receive()
+            data = await connection.receive(READ_AHEAD_MAX_BYTES)  # what is behind the head is held
             if not data:
                 return None
             buffer.feed(data)
@@ -215,16 +230,15 @@ class RequestReader:
 
     # --- before a request begins ---
 
-    async def _begin(self, head: RequestHead) -> Exchange | None:
+    async def _begin(self, head: RequestHead, visitor: Visitor) -> Exchange | None:
         """Begin what the request asks for, or settle its answer; None: a session was served."""
-        visitor = self._whose(head)
         if not await self._has_share():
             return Exchange(head, answer=_over_share("this server", visitor), last=True)
         name = name_of(self._connection.edge, head)
         if name is None:
             return Exchange(head, answer=Refusal("unknown-host"))
         if name == APEX:
-            return await self._serve_apex(head, visitor)
+            return await self._serve_apex(self._whole(head), visitor)
         found: Tunnel | Exchange | Refusal = await self._admission(name, visitor)
         if isinstance(found, Tunnel):
             found = self._open(head, found, visitor)
@@ -263,7 +277,7 @@ class RequestReader:
     def _open(self, head: RequestHead, tunnel: Tunnel, visitor: Visitor) -> Exchange | Refusal:
         directory = self._connection.edge.directory
         try:
-            exchange = open_stream(self._connection, head, tunnel, visitor, self._same)
+            exchange = open_stream(self._connection, self._whole(head), tunnel, visitor, self._same)
         except SessionClosed:
             directory.release(tunnel.carrier)  # it is just closing its connection
             exchange = missing(directory, tunnel.name)
@@ -271,6 +285,8 @@ class RequestReader:
             share, key = self._stream_of
             self._stream_of = None
             exchange.stream.on_gone = partial(share.give, key)
+            if self._large_head:
+                exchange.keep_little_of(head)
         else:
             self._give_stream()
         return exchange

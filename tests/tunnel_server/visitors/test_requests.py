@@ -8,6 +8,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from protocol.drivers.stream import TunnelStream
 from protocol.errors import StreamReset
 from tests.edge_fakes import (
+    FORWARDING,
     HELLO,
     HELLO_AND_CLOSE,
     World,
@@ -21,7 +22,7 @@ from tests.edge_fakes import (
 )
 from tunnel_server.answers.refusal import Refusal
 from tunnel_server.visitors.connection import Connection
-from tunnel_server.visitors.requests import admission, missing
+from tunnel_server.visitors.requests import READ_AHEAD_MAX_BYTES, admission, missing
 
 POST = b"POST / HTTP/1.1\r\nHost: app.localhost\r\n"
 UPLOAD = POST + b"Content-Length: 10\r\n\r\n"
@@ -224,11 +225,8 @@ async def test_requests_before_an_end_are_all_answered(world: World) -> None:
     assert len(client.streams) == 2
 
 
-async def test_no_more_than_one_head_limit_is_read_ahead(
-    world: World, autojump_clock: MockClock
-) -> None:
-    gate = Gated()
-    await world.client(gate)
+async def test_no_more_than_8_kib_are_read_ahead(world: World, autojump_clock: MockClock) -> None:
+    await world.client(Gated())
     visitor = world.visit(lockstep=True)
     await visitor.send(get())
     taken = 0
@@ -236,7 +234,46 @@ async def test_no_more_than_one_head_limit_is_read_ahead(
         while True:
             await visitor.send(b"x" * 1024)
             taken += 1024
-    assert taken == 32 * 1024
+    assert taken == READ_AHEAD_MAX_BYTES == 8 * 1024
+
+
+async def test_what_comes_with_a_head_is_read_ahead_no_further(
+    world: World, autojump_clock: MockClock
+) -> None:
+    await world.client(Gated())
+    for size, is_taken in ((READ_AHEAD_MAX_BYTES, True), (READ_AHEAD_MAX_BYTES + 1, False)):
+        visitor = world.visit(lockstep=True)
+        with trio.move_on_after(1) as scope:
+            await visitor.send(get() + b"x" * size)
+        assert scope.cancelled_caught is not is_taken
+
+
+async def test_of_a_large_head_is_kept_what_an_answer_asks_for(world: World) -> None:
+    """Its fields take twice its size, and an answer may be long in coming."""
+    gate = Gated()
+    client = await world.client(gate)
+    wanted = b"Accept: application/json"
+    for count, kept in ((10, None), (250, ((b"Accept", b"application/json"),))):
+        visitor = world.visit()
+        await visitor.send(get(b"/", wanted, *(b"X-%d: %s" % (n, b"x" * 99) for n in range(count))))
+        await wait_all_tasks_blocked()
+        [exchange] = [
+            each.exchange
+            for each in world.edge.connections
+            if isinstance(each, Connection) and each.exchange and not each.exchange.over
+        ]
+        assert exchange.head is not None
+        assert exchange.stream is not None
+        if kept is None:
+            assert len(exchange.head.fields) == count + 2
+        else:
+            assert exchange.head.fields == kept
+            assert exchange.stream.opened.fields == ()
+        assert len(client.streams[-1].opened.fields) == count + 2 + len(FORWARDING)
+        client.streams[-1].cancel("origin-refused")
+        raw = await visitor.head()
+        assert tunnel_error(raw) == (502, "origin-refused")
+        assert b"Content-Type: application/json" in raw
 
 
 # --- bodies --------------------------------------------------------------------------------------

@@ -1,0 +1,148 @@
+"""What a server holds for many visitors and sessions at once: it is what docs/limits.md says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+
+import pytest
+import trio
+import trio.lowlevel
+
+from protocol.http.limits import FIELDS_MAX, HEAD_MAX_BYTES
+from protocol.limits import KIB
+from protocol.mux.handshake import hello_message
+from protocol.mux.messages import Hello
+from protocol.mux.wire import FrameType
+from tests.hostile_peers import CLOSED, RawPeer, claim
+from tests.memory import MIB
+from tests.memory_formula import (
+    BASE_BYTES,
+    PLACE_BYTES,
+    SESSION_BYTES,
+    USUAL_PLACE_BYTES,
+    most_bytes,
+    usual_bytes,
+)
+from tests.programs import Programs
+from tests.system.test_hostile_memory import HANDSHAKE
+
+PLACES, SESSIONS = 400, 200
+# These sessions neither answer pings nor acknowledge anything.
+NO_LIMITS = ("--max-connections", "4000", "--heartbeat", "600,1200")
+PARTS = 20  # in which a slow head comes
+LIMITS = Path(__file__).resolve().parent.parent.parent / "docs" / "limits.md"
+
+GET = b"GET / HTTP/1.1\r\nHost: app0.localhost\r\n"
+
+
+def largest_head() -> bytes:
+    """As many bytes as may be, in as many fields as may be."""
+    size = (HEAD_MAX_BYTES - len(GET) - 2) // (FIELDS_MAX - 1)
+    fields = b"".join(b"X-%03d: %b\r\n" % (n, b"x" * (size - 9)) for n in range(FIELDS_MAX - 1))
+    return GET + fields + b"\r\n"
+
+
+def in_parts(data: bytes) -> list[bytes]:
+    size = -(-len(data) // PARTS)
+    return [data[at : at + size] for at in range(0, len(data), size)]
+
+
+class Site:
+    """A server, and those that are connected to it."""
+
+    def __init__(self, programs: Programs, stack: AsyncExitStack) -> None:
+        self._programs = programs
+        self._stack = stack
+
+    async def start(self) -> None:
+        self.server, self.port = await self._programs.server(*NO_LIMITS)
+
+    async def connect(self) -> trio.SocketStream:
+        stream = await trio.open_tcp_stream("127.0.0.1", self.port)
+        return await self._stack.enter_async_context(stream)
+
+    async def visitors(self, parts: list[bytes]) -> None:
+        for _ in range(PLACES):
+            stream = await self.connect()
+            for part in parts:
+                await stream.send_all(part)
+                await trio.lowlevel.checkpoint()
+
+    async def session(self, number: int) -> RawPeer:
+        stream = await self.connect()
+        await stream.send_all(HANDSHAKE)
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += bytes(await stream.receive_some(1))
+        peer = RawPeer(stream, masked=True)
+        await peer.message(hello_message(Hello((), "raw/1", 1024, 0)))
+        await peer.until(FrameType.WELCOME)
+        await peer.message(claim(1, f"app{number}"))
+        await peer.until(FrameType.CLAIMED)
+        return peer
+
+    async def resident(self, what: str) -> int:
+        """What it is when nothing moves any more."""
+        last, now = -1, self.server.resident_bytes()
+        while now != last:
+            await trio.sleep(0.5)
+            last, now = now, self.server.resident_bytes()
+        print(f"{what}: {now / MIB:.0f} MiB")
+        return now
+
+
+async def drain(peer: RawPeer) -> None:
+    with suppress(*CLOSED):
+        while await peer.stream.receive_some(64 * KIB):
+            pass
+
+
+@pytest.fixture
+async def site(programs: Programs) -> AsyncIterator[Site]:
+    async with AsyncExitStack() as stack:
+        site = Site(programs, stack)
+        await site.start()
+        yield site
+
+
+@pytest.mark.timeout(240)
+async def test_places_and_sessions_keep_to_the_formula(site: Site) -> None:
+    """Slow heads, the largest requests with something behind them, idle ones, and sessions."""
+    base = await site.resident("at first")
+    assert base < BASE_BYTES
+    await site.visitors([])
+    idle = await site.resident("idle places")
+    assert idle - base < PLACES * USUAL_PLACE_BYTES
+    async with trio.open_nursery() as nursery:
+        for number in range(SESSIONS):
+            nursery.start_soon(drain, await site.session(number))
+        held = await site.resident("sessions")
+        assert held - idle < SESSIONS * SESSION_BYTES
+        await site.visitors([GET + b"\r\n"])
+        served = await site.resident("served")
+        assert served - held < PLACES * USUAL_PLACE_BYTES + MIB
+        await site.visitors(in_parts(largest_head()[:-3]))
+        slow = await site.resident("slow heads")
+        assert slow < most_bytes(3 * PLACES, SESSIONS, lent=0)
+        await site.visitors([largest_head(), bytes(64 * KIB)])
+        large = await site.resident("large requests")
+        assert large - slow < PLACES * PLACE_BYTES + 4 * MIB
+        assert large < most_bytes(4 * PLACES, SESSIONS, lent=0)
+        nursery.cancel_scope.cancel()
+
+
+def test_the_formula_is_that_of_the_documentation() -> None:
+    text = " ".join(LIMITS.read_text().split())
+    found = re.search(
+        r"(\d+) MiB, the (\d+) MiB that its sessions share, and (\d+) KiB for each place", text
+    )
+    assert found is not None
+    base, lent, usual = map(int, found.groups())
+    assert usual_bytes(10) == (base + lent) * MIB + 10 * usual * KIB
+    found = re.search(r"(\d+) KiB for each place and (\d+) KiB for each session", text)
+    assert found is not None
+    place, session = map(int, found.groups())
+    assert (place * KIB, session * KIB) == (PLACE_BYTES, SESSION_BYTES)
