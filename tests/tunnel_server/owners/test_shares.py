@@ -3,7 +3,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
+from protocol.limits import FIRST_CREDIT_BYTES, MEMORY_LENT_BYTES, START_WINDOW_BYTES
+from protocol.mux.control import Heartbeat
+from protocol.mux.core import Core
 from protocol.mux.memory import OWN_BYTES, Memory
+from tests.protocol.mux.pair import GET
 from tunnel_server.owners.shares import MemoryShare, Share
 
 
@@ -148,3 +152,21 @@ def test_of_what_is_not_tight_there_is_plenty(used: int, own: int) -> None:
     lender.take(Memory(), min(own, used))
     if not share.is_tight:
         assert lender.free >= lender.plenty
+
+
+@pytest.mark.parametrize(("sessions", "unread"), [(1, 68), (4, 102)])
+def test_visitors_of_one_owner_that_do_not_read_cost_its_others_their_windows_and_nobody_else(
+    sessions: int, unread: int
+) -> None:
+    """Memory is no share of visitors: docs/limits.md says what follows."""
+    share = MemoryShare(MEMORY_LENT_BYTES)
+
+    def session(owner: str) -> Core:
+        return Core(is_server=True, heartbeat=Heartbeat(15, 30), lender=share.lender(owner))
+
+    cores = [session("ann") for _ in range(sessions)]
+    granted = [cores[number % sessions].open(GET, 0.0).opened.credit for number in range(200)]
+    assert granted[:unread] == [START_WINDOW_BYTES] * unread
+    assert granted[unread + 2 :] == [FIRST_CREDIT_BYTES] * (198 - unread)
+    other = session("bob")
+    assert [other.open(GET, 0.0).opened.credit for _ in range(6)] == [START_WINDOW_BYTES] * 6
