@@ -22,6 +22,7 @@ from protocol.errors import HttpError, ProtocolError
 from tests.edge_fakes import World, echo, get, hello, open_world, tunnel_error
 from tests.tunnel_server.control_client import handshake
 from tunnel_server.answers.refusal import Refusal
+from tunnel_server.owners import waiting
 from tunnel_server.visitors.answering import AnswerWriter
 from tunnel_server.visitors.connection import Connection
 
@@ -112,8 +113,13 @@ async def world(caplog: pytest.LogCaptureFixture) -> AsyncIterator[World]:
     ],
 )
 async def test_each_kind_of_refusal_takes_few_files(
-    world: World, mock_clock: MockClock, raw: bytes, error: tuple[int, str]
+    world: World,
+    mock_clock: MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+    raw: bytes,
+    error: tuple[int, str],
 ) -> None:
+    monkeypatch.setattr(waiting, "WAIT_S", 0.0)  # the clock stands still, lest anything else runs
     await world.client(echo, max_streams=1)
     world.directory.release((await world.client(hello, "gone")).server)
     await world.visit().send(UPLOAD)
