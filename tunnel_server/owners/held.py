@@ -88,7 +88,7 @@ class _Own(Generic[T]):
         self._tally.remove(last)
 
 
-class Gone(NamedTuple, Generic[T]):
+class GaveWay(NamedTuple, Generic[T]):
     """A thing that had to go, and the key that has too many; None: nobody in particular has."""
 
     thing: T
@@ -117,7 +117,7 @@ class HeldShare(Generic[T]):
     def __contains__(self, thing: T) -> bool:
         return thing in self._keys
 
-    def add(self, thing: T, *keys: str | None) -> list[Gone[T]]:
+    def add(self, thing: T, *keys: str | None) -> list[GaveWay[T]]:
         """One more waits; returns those that have had to go for it, which are not here any more.
 
         Args:
@@ -150,12 +150,12 @@ class HeldShare(Generic[T]):
             if own.is_empty:
                 del self._of_key[key]
 
-    def _oldest_too_heavy(self, keys: tuple[str | None, ...]) -> Gone[T] | None:
+    def _oldest_too_heavy(self, keys: tuple[str | None, ...]) -> GaveWay[T] | None:
         """The one to go: of a key that has its share, or of the heaviest where nothing is free."""
         share = self._share
         if share.has_room(*keys):
             return None
         heavy = share.full_key(*keys) if share.used < share.most else self._tally.heaviest
         if heavy is None:
-            return Gone(next(iter(self._keys)), None)
-        return Gone(self._of_key[heavy].oldest_of_heaviest, heavy)
+            return GaveWay(next(iter(self._keys)), None)
+        return GaveWay(self._of_key[heavy].oldest_of_heaviest, heavy)
