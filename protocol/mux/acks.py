@@ -31,16 +31,7 @@ class _Kept(NamedTuple):
     end: int  # the number of the last of them
     size: int  # their bytes
     message: bytes
-
-    @property
-    def beside(self) -> int:
-        """The bytes of what is not counted in it."""
-        return max(len(self.message) - self.size, 0)
-
-    @property
-    def memory_bytes(self) -> int:
-        """All that it takes to keep it."""
-        return self.size + self.beside + MESSAGE_COST_BYTES
+    beside: int  # the bytes of what is not counted in it
 
 
 class SentFrames:
@@ -91,10 +82,13 @@ class SentFrames:
         self.count += frames
         self.unacked_bytes += size
         self.in_flight.sent(size, now)
-        kept = _Kept(self.count, size, message)
-        self._messages.append(kept)
-        self._beside_bytes += kept.beside
-        self._memory.add(kept.memory_bytes)
+        beside = max(len(message) - size, 0)
+        self._messages.append(_Kept(self.count, size, message, beside))
+        self._beside_bytes += beside
+        memory = self._memory
+        memory.held += size + beside + MESSAGE_COST_BYTES
+        if memory.held > memory.limit:
+            memory.settle()
 
     def acknowledge(self, count: int, now: float, *, alone: bool = True) -> None:
         """The peer has received `count` frames; `alone`: it said so without data of its own.
@@ -152,7 +146,7 @@ class SentFrames:
             return b""
         self._lost.popleft()
         # What is not counted is said anew on each connection, and need not be kept.
-        sent = kept._replace(message=frames)
+        sent = kept._replace(message=frames, beside=max(len(frames) - kept.size, 0))
         self._messages.append(sent)
         self._beside_bytes += sent.beside - kept.beside
         self._memory.add(sent.beside - kept.beside)
@@ -178,14 +172,15 @@ class SentFrames:
 
     def _forget(self, messages: deque[_Kept]) -> int:
         """Let go of what has been received whole; returns its bytes."""
-        size = memory_bytes = 0
+        size = beside = count = 0
         while messages and messages[0].end <= self.acked:
             kept = messages.popleft()
+            count += 1
             size += kept.size
-            self._beside_bytes -= kept.beside
-            memory_bytes += kept.memory_bytes
+            beside += kept.beside
+        self._beside_bytes -= beside
         self.unacked_bytes -= size
-        self._memory.add(-memory_bytes)
+        self._memory.held -= size + beside + MESSAGE_COST_BYTES * count
         return size
 
 

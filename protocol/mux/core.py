@@ -220,7 +220,8 @@ class Core:
 
     def take_data(self, stream: Stream, now: float) -> bytes:
         """Return up to 64 KiB of the data that came, less where memory is short; empty for none."""
-        most = FIRST_CREDIT_BYTES if self.memory.is_short else READ_BYTES
+        memory = self.memory
+        most = FIRST_CREDIT_BYTES if memory.pool.is_tight and memory.is_short else READ_BYTES
         data = stream.receiving.take_data(most)
         if data:
             self._consumed(stream, len(data), now)
@@ -229,8 +230,10 @@ class Core:
     def room(self, stream: Stream) -> int:
         """Return how many bytes may be queued before the stream's writer should wait."""
         unsent_bytes = stream.sending.queue.unsent_bytes
-        most = STREAM_UNSENT_MIN_BYTES if self.memory.is_short else STREAM_UNSENT_MAX_BYTES
-        return most - unsent_bytes
+        memory = self.memory
+        if memory.pool.is_tight and memory.is_short:
+            return STREAM_UNSENT_MIN_BYTES - unsent_bytes
+        return STREAM_UNSENT_MAX_BYTES - unsent_bytes
 
     def take_made_room(self) -> list[Stream]:
         """Return the streams that have room again, and whose writers wait for it, once each."""

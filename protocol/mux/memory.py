@@ -7,7 +7,7 @@ has no more than the lender gives it. Where that is little, windows fall to thei
 writers wait after a few KiB: everything goes on, slowly.
 
 What a session holds up to OWN_BYTES is its own. What is more is taken of the lender, in steps while
-there is plenty, and given back by `trim`, which the lender's owner calls once a second: a request
+there is plenty, and given back by `settle`, which the lender's owner calls once a second: a request
 that comes and goes tells nobody.
 """
 
@@ -23,6 +23,14 @@ _STEP_BYTES: Final = 128 * KIB
 _ENOUGH: Final = 1 << 40  # what a client has, which serves one user
 
 
+class Pool(Protocol):
+    """The whole budget."""
+
+    @property
+    def is_tight(self) -> bool:
+        """Whether so much is taken that each session's part must be asked for."""
+
+
 class Lender(Protocol):
     """The part of a server's budget that one session may have.
 
@@ -33,8 +41,8 @@ class Lender(Protocol):
     plenty: int
 
     @property
-    def is_tight(self) -> bool:
-        """Whether so much is taken that `free` must be asked."""
+    def pool(self) -> Pool:
+        """The budget that it is of."""
 
     @property
     def free(self) -> int:
@@ -44,20 +52,34 @@ class Lender(Protocol):
         """It has so many bytes more; fewer, if that is negative. `memory` is to be trimmed."""
 
 
+class _Boundless:
+    """The budget where nobody counts."""
+
+    is_tight = False
+
+
 class Memory:
     """The bytes that one session holds or has promised to hold.
+
+    Every frame changes `held`, so it is a plain number: those that let it grow compare it with
+    `limit` and call `settle` beyond that. What is there is counted, whether there was room for it
+    or not.
 
     Args:
         lender: None: nobody counts them.
 
     Attributes:
         held: so many.
+        limit: up to so many nobody needs to be told.
+        pool: the budget; where that is not tight, `is_short` need not be asked.
     """
 
-    __slots__ = ("_lender", "_taken", "held")
+    __slots__ = ("_lender", "_taken", "held", "limit", "pool")
 
     def __init__(self, lender: Lender | None = None) -> None:
         self.held = 0
+        self.limit = OWN_BYTES if lender is not None else _ENOUGH
+        self.pool: Pool = lender.pool if lender is not None else _Boundless()
         self._lender = lender
         self._taken = 0
 
@@ -65,13 +87,10 @@ class Memory:
         return f"<Memory {self.held} bytes, {self._taken} of them lent>"
 
     def add(self, size: int) -> None:
-        """So many bytes more are held; fewer, if that is negative.
-
-        What is there is counted, whether there was room for it or not.
-        """
+        """So many bytes more are held; fewer, if that is negative."""
         self.held += size
-        if self.held - OWN_BYTES > self._taken:
-            self._settle()
+        if self.held > self.limit:
+            self.settle()
 
     @property
     def free(self) -> int:
@@ -79,37 +98,34 @@ class Memory:
         lender = self._lender
         if lender is None:
             return _ENOUGH
-        own = OWN_BYTES + self._taken - self.held
-        return max(own + (lender.free if lender.is_tight else lender.plenty), 0)
+        own = self.limit - self.held
+        return max(own + (lender.free if self.pool.is_tight else lender.plenty), 0)
 
     @property
     def is_short(self) -> bool:
         """Whether no stream should hold more than it needs to go on."""
-        lender = self._lender
-        return lender is not None and lender.is_tight and self.free < SHORT_BYTES
+        return self.pool.is_tight and self.free < SHORT_BYTES
 
     @property
     def is_lent(self) -> bool:
         """Whether it has taken something."""
         return self._taken > 0
 
-    def trim(self) -> None:
-        """Give back what is taken and not held."""
-        self._settle()
-
     def close(self) -> None:
         """The session is over: nothing is held, whatever is told from now on."""
         self.held = -_ENOUGH
-        self._settle()
-        self._lender = None
+        self.settle()
+        self._lender, self.limit, self.pool = None, _ENOUGH, _Boundless()
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
+        """Take what is held beyond `limit`, or give back what is taken and not held."""
         lender = self._lender
         if lender is None:
             return
         taken = max(self.held - OWN_BYTES, 0)
-        if not lender.is_tight:
+        if not self.pool.is_tight:
             taken = -(-taken // _STEP_BYTES) * _STEP_BYTES
         if taken != self._taken:
             lender.take(self, taken - self._taken)
             self._taken = taken
+            self.limit = OWN_BYTES + taken

@@ -54,7 +54,10 @@ class Outgoing:
         """Put a frame at the end of its stream's queue."""
         queue = stream.sending.queue
         queue.put(kind, body)
-        self._memory.add(len(body))
+        memory = self._memory
+        memory.held += len(body)
+        if memory.held > memory.limit:
+            memory.settle()
         if stream.turn is Turn.IDLE or stream.turn is Turn.BLOCKED:
             self.wake(stream)
 
@@ -166,7 +169,9 @@ class Outgoing:
         frames = size = left = 0
         line = self.sent.in_flight
         # Where memory is short, what a peer does not acknowledge stays what is the session's own.
-        most_kept = OWN_BYTES if self._memory.is_short else UNACKED_MAX_BYTES
+        memory = self._memory
+        short = memory.pool.is_tight and memory.is_short
+        most_kept = OWN_BYTES if short else UNACKED_MAX_BYTES
         most_bulk = min(most_kept, UNACKED_BULK_MAX_BYTES)
         together = line.together_bytes
         waking_turn = min(line.waking_bytes, TURN_BYTES)
@@ -194,7 +199,7 @@ class Outgoing:
             room -= moved_bytes
             unacked += moved_bytes
             self._end_turn(stream, served=moved > 0)
-        self._memory.add(-left)
+        memory.held -= left
         return frames, size
 
     def _end_turn(self, stream: Stream, *, served: bool) -> None:

@@ -126,7 +126,7 @@ class MemoryShare:
         """Once a second: what sessions have taken and do not hold any more is free again."""
         lax, self._lax = self._lax, set()
         for memory in lax:
-            memory.trim()
+            memory.settle()
             if memory.is_lent:
                 self._lax.add(memory)
 
@@ -134,26 +134,21 @@ class MemoryShare:
 class MemoryLender:
     """Lends to one session; see `protocol.mux.memory`."""
 
-    __slots__ = ("_keys", "_share", "plenty")
+    __slots__ = ("_keys", "plenty", "pool")
 
     def __init__(self, share: MemoryShare, keys: tuple[str, ...]) -> None:
-        self._share = share
+        self.pool = share
         self._keys = keys
         self.plenty = share.most // 4  # of a half that is free, one that has the other half
 
     def __repr__(self) -> str:
-        return f"<MemoryLender of {self._share!r}>"
-
-    @property
-    def is_tight(self) -> bool:
-        """See Lender."""
-        return self._share.is_tight
+        return f"<MemoryLender of {self.pool!r}>"
 
     @property
     def free(self) -> int:
         """See Lender."""
-        return self._share.free_for(self._keys)
+        return self.pool.free_for(self._keys)
 
     def take(self, memory: Memory, size: int) -> None:
         """See Lender."""
-        self._share.take(memory, size, self._keys)
+        self.pool.take(memory, size, self._keys)

@@ -15,13 +15,17 @@ from protocol.mux.memory import OWN_BYTES, Memory
 from tests.protocol.mux.pair import GET, post
 
 
-class Pool:
+class Budget:
     """A lender with so many bytes, and nobody else."""
 
     def __init__(self, size: int) -> None:
         self.size = size
         self.plenty = size // 2
         self.taken = 0
+
+    @property
+    def pool(self) -> Budget:
+        return self
 
     @property
     def is_tight(self) -> bool:
@@ -36,7 +40,7 @@ class Pool:
 
 
 def test_what_is_its_own_is_asked_of_nobody_and_what_is_more_is_taken_until_it_is_trimmed() -> None:
-    pool = Pool(1000 * KIB)
+    pool = Budget(1000 * KIB)
     memory = Memory(pool)
     memory.add(OWN_BYTES)
     assert pool.taken == 0
@@ -45,12 +49,12 @@ def test_what_is_its_own_is_asked_of_nobody_and_what_is_more_is_taken_until_it_i
     assert memory.free == 500 * KIB + 128 * KIB - 1
     memory.add(-1)
     assert pool.taken == 128 * KIB  # one that comes and goes is not told each time
-    memory.trim()
+    memory.settle()
     assert (pool.taken, memory.is_lent) == (0, False)
 
 
 def test_what_is_held_is_counted_though_there_was_no_room() -> None:
-    pool = Pool(0)
+    pool = Budget(0)
     memory = Memory(pool)
     memory.add(OWN_BYTES + 300 * KIB)
     assert (memory.free, pool.taken) == (0, 300 * KIB)
@@ -58,7 +62,7 @@ def test_what_is_held_is_counted_though_there_was_no_room() -> None:
     memory.close()
     assert pool.taken == 0
     memory.add(10**9)  # a stream that ends later tells nobody
-    memory.trim()
+    memory.settle()
     assert pool.taken == 0
 
 
@@ -71,17 +75,17 @@ def test_a_client_has_enough() -> None:
 
 @given(st.lists(st.integers(-300, 300), max_size=60))
 def test_what_is_taken_follows_what_is_held(changes: list[int]) -> None:
-    pool = Pool(10**9)
+    pool = Budget(10**9)
     memory = Memory(pool)
     for number, change in enumerate(changes):
         memory.add(max(change * KIB, -memory.held))
         beyond = max(memory.held - OWN_BYTES, 0)
         assert pool.taken >= beyond
         if number % 3 == 0:
-            memory.trim()
+            memory.settle()
             assert pool.taken < beyond + 128 * KIB
     memory.add(-memory.held)
-    memory.trim()
+    memory.settle()
     assert pool.taken == 0
 
 
@@ -89,7 +93,7 @@ def test_what_is_taken_follows_what_is_held(changes: list[int]) -> None:
 def test_where_memory_is_short_windows_are_their_first_and_writers_wait_after_little(
     size: int,
 ) -> None:
-    core = Core(is_server=True, heartbeat=Heartbeat(15, 30), lender=Pool(size))
+    core = Core(is_server=True, heartbeat=Heartbeat(15, 30), lender=Budget(size))
     core.memory.add(OWN_BYTES)
     stream = core.open(GET, 0.0)
     upload = core.open(post("chunked"), 0.0)
@@ -107,7 +111,7 @@ def test_where_memory_is_short_windows_are_their_first_and_writers_wait_after_li
 
 def test_where_memory_is_short_what_is_not_acknowledged_stays_the_sessions_own() -> None:
     core = Core(
-        is_server=True, heartbeat=Heartbeat(15, 30), body_credit=2**40, lender=Pool(100 * KIB)
+        is_server=True, heartbeat=Heartbeat(15, 30), body_credit=2**40, lender=Budget(100 * KIB)
     )
     streams = [core.open(post("chunked"), 0.0) for _ in range(20)]
     for _ in range(200):
