@@ -7,20 +7,16 @@ Prints Markdown on stdout, and on stderr each reading as it comes. All programs 
 from __future__ import annotations
 
 import argparse
-import os
-import platform
-import re
 import resource
-import signal
 import sys
 import tempfile
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import trio
 
+from benchmarks.command import among, machine, positive, until_signal
 from benchmarks.measures import MEASURES, Tools
 from benchmarks.native_programs import compiled
 from benchmarks.peers.direct import DIRECT
@@ -37,7 +33,6 @@ PEERS = (DIRECT, NGINX, SSH, LOCALTUNNEL, TUNNEL)
 NEEDED = {"cc": "gcc", "wrk": "wrk"}  # programs and their Debian packages
 ROUNDS = 5
 SECONDS = 3
-INTERRUPTED = 130  # a shell's status for a program that SIGINT has ended
 
 
 def options(argv: Sequence[str]) -> argparse.Namespace:
@@ -57,21 +52,6 @@ def options(argv: Sequence[str]) -> argparse.Namespace:
         "--before", type=Path, metavar="DIR", help="another installation's scripts, a peer as well"
     )
     return parser.parse_args(argv)
-
-
-def positive(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
-    return int(text)
-
-
-def among(text: str, known: Sequence[str]) -> list[str]:
-    """Names with commas between them, each one of `known`."""
-    chosen = text.split(",")
-    if unknown := [name for name in chosen if name not in known]:
-        allowed = ",".join(known)
-        raise argparse.ArgumentTypeError(f"{','.join(unknown)}: not among {allowed}")
-    return chosen
 
 
 def present(peers: Sequence[Peer]) -> tuple[list[Peer], list[str]]:
@@ -106,34 +86,8 @@ async def run(chosen: argparse.Namespace, folder: Path) -> str:
 
 
 def headline(chosen: argparse.Namespace) -> str:
-    day = datetime.now(UTC).date().isoformat()
-    found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    processor = found[1] if found else platform.machine()
-    cores = len(os.sched_getaffinity(0))
-    python = platform.python_version()
     how = f"medians of {chosen.rounds} rounds, loads of {chosen.seconds} s"
-    return f"{day}, {cores} cores of {processor}, Python {python}; {how}:"
-
-
-async def until_signal(chosen: argparse.Namespace, folder: Path) -> int:
-    """Runs and reports. After SIGINT, SIGTERM or SIGHUP ends everything. The exit status."""
-    status = INTERRUPTED
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
-        async with trio.open_nursery() as nursery:
-
-            async def stop_on_signal() -> None:
-                await anext(signals)
-                nursery.cancel_scope.cancel()
-
-            nursery.start_soon(stop_on_signal)
-            try:
-                print(await run(chosen, folder))
-                status = 0
-            except BenchmarkError as error:
-                print(error, file=sys.stderr)
-                status = 1
-            nursery.cancel_scope.cancel()
-    return status
+    return f"{machine()}; {how}:"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -145,7 +99,7 @@ def main(argv: Sequence[str]) -> int:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with tempfile.TemporaryDirectory(prefix="tunnel-bench-") as folder:
-        return trio.run(until_signal, chosen, Path(folder))
+        return trio.run(until_signal, partial(run, chosen, Path(folder)))
 
 
 if __name__ == "__main__":

@@ -85,12 +85,12 @@ class Program:
     def pid(self) -> int:
         return self._process.pid
 
-    async def line(self, has: str) -> str:
+    async def line(self, has: str, within_s: float | None = None) -> str:
         """The first whole line of stdout or stderr that contains `has`.
 
-        Raises BenchmarkError when the program ends or START_S pass without one.
+        Raises BenchmarkError when the program ends or `within_s` (START_S) pass without one.
         """
-        return await self._until(lambda: self._find_line(has), f"a line with {has!r}")
+        return await self._until(lambda: self._find_line(has), f"a line with {has!r}", within_s)
 
     async def json_line(self, key: str) -> dict[str, object]:
         """The first line that contains `"key"`, read as a JSON object. Raises as `line` does."""
@@ -104,14 +104,19 @@ class Program:
         """Returns once the port of 127.0.0.1 takes connections. Raises as `line` does."""
         await self._until(lambda: "yes" if takes_connections(port) else None, f"port {port}")
 
-    async def _until(self, look: Callable[[], str | None], wanted: str) -> str:
-        with trio.move_on_after(START_S):
+    async def _until(
+        self, look: Callable[[], str | None], wanted: str, within_s: float | None = None
+    ) -> str:
+        within_s = START_S if within_s is None else within_s
+        with trio.move_on_after(within_s):
             while (found := look()) is None:
                 if self._process.poll() is not None:
                     raise BenchmarkError(f"{self.name} ended early: {self._last_words()}")
                 await trio.sleep(POLL_S)
             return found
-        raise BenchmarkError(f"{self.name}: no {wanted} within {START_S:g} s; {self._last_words()}")
+        raise BenchmarkError(
+            f"{self.name}: no {wanted} within {within_s:g} s; {self._last_words()}"
+        )
 
     def _find_line(self, has: str) -> str | None:
         # What follows the last newline is not yet whole, and "" where all is.

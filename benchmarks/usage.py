@@ -27,6 +27,14 @@ def cpu_s(pid: int) -> float:
     return sum(parse_stat(text) for text in read(pid, "stat"))
 
 
+def waited_s(pid: int) -> float:
+    """Seconds for which the program's main thread could have run, and others had its processor.
+
+    The second number of /proc/PID/schedstat, in nanoseconds. Raises OSError when it has ended.
+    """
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+
+
 def memory(pid: int) -> Memory:
     """Resident memory now and at its peak, of the program and its living children.
 

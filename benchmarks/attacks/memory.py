@@ -1,0 +1,100 @@
+"""What fills memory: answers that no visitor reads, uploads that no client acknowledges."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import AsyncExitStack
+
+import trio
+
+from benchmarks.attacks.load import Load
+from benchmarks.attacks.tenants import claim_of, control_connection, greet, tenant, token_of
+from benchmarks.attacks.visitors import request
+from benchmarks.attacks.ways import address_of
+from protocol.drivers.stream import TunnelStream
+from protocol.drivers.transport import WebSocketTransport
+from protocol.mux.codec import pack, pack_map
+from protocol.mux.messages import Head
+from protocol.mux.wire import FrameType, frame, split_message
+
+CLIENTS = 20
+VISITORS = 500
+BLOCK = bytes(64 * 1024)
+ENDLESS_BYTES = 1 << 40
+
+
+async def answer_endlessly(stream: TunnelStream) -> None:
+    await stream.send_head(Head(200, b"OK", (), "chunked"))
+    while True:
+        await stream.send_all(BLOCK)
+        await trio.lowlevel.checkpoint()
+
+
+async def unread(load: Load) -> None:
+    """Visitors that take the head of an endless answer, and no more."""
+
+    async def stay(number: int) -> None:
+        address = address_of(1000 + number)
+        name = f"bad{number % CLIENTS}"
+
+        async def read_nothing(stream: trio.SocketStream) -> None:
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            await trio.sleep_forever()
+
+        asked = request("GET", name, "/", *load.entrance.fields(address))
+        await load.visit(address, asked, read_nothing)
+
+    async with AsyncExitStack() as stack:
+        for number in range(CLIENTS):
+            owner, address, name = f"attacker{number}", address_of(100 + number), f"bad{number}"
+            client = tenant(load.entrance, owner, address, name, answer_endlessly)
+            await stack.enter_async_context(client)
+        await load.keep(VISITORS, 100, stay)
+
+
+async def unacknowledged(load: Load) -> None:
+    """Uploads that a client takes all of, and says nothing of."""
+    uploads = VISITORS // CLIENTS
+
+    async def client(number: int) -> None:
+        address = address_of(100 + number)
+        token = token_of(f"attacker{number}")
+        async with (
+            control_connection(load.entrance, address, token) as transport,
+            trio.open_nursery() as nursery,
+        ):
+            await greet(transport)
+            claim = frame(FrameType.CLAIM, 0, pack_map(claim_of(1, f"bad{number}")))
+            await transport.send(claim)
+            claimed = trio.Event()
+            nursery.start_soon(take_all, transport, claimed)
+            await claimed.wait()
+            load.counts["served"] += 1
+            for upload in range(uploads):
+                nursery.start_soon(send, f"bad{number}", address_of(1000 + number * 100 + upload))
+
+    async def send(name: str, address: str) -> None:
+        chunked = (b"Transfer-Encoding", b"chunked")
+        asked = request("POST", name, "/", chunked, *load.entrance.fields(address))
+        chunk = b"%x\r\n%b\r\n" % (len(BLOCK), BLOCK)
+        async with load.visitor(address) as stream:
+            await stream.send_all(asked)
+            while True:
+                await stream.send_all(chunk)
+
+    await load.keep(CLIENTS, 10, client)
+
+
+async def take_all(transport: WebSocketTransport, claimed: trio.Event) -> None:
+    """Give credit for everything, answer pings, and acknowledge nothing."""
+    while True:
+        for kind, stream_id, body in split_message(await transport.receive()):
+            if kind == FrameType.OPEN:
+                credit = frame(FrameType.CREDIT, stream_id, pack(ENDLESS_BYTES))
+                await transport.send(credit)
+            elif kind == FrameType.PING:
+                await transport.send(frame(FrameType.PONG, 0, body))
+            elif kind == FrameType.CLAIMED:
+                claimed.set()
+            elif kind in (FrameType.REFUSED, FrameType.GOAWAY):
+                raise trio.BrokenResourceError("sent away")
