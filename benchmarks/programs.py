@@ -100,6 +100,14 @@ class Program:
             raise BenchmarkError(f"{self.name} printed {line!r}, which is no JSON object")
         return found
 
+    async def lines_with(self, has: str, count: int, within_s: float) -> None:
+        """Returns once so many lines contain `has`. Raises as `line` does."""
+
+        def look() -> str | None:
+            return "yes" if sum(has in line for line in self.lines()) >= count else None
+
+        await self._until(look, f"{count} lines with {has!r}", within_s)
+
     async def listening(self, port: int) -> None:
         """Returns once the port of 127.0.0.1 takes connections. Raises as `line` does."""
         await self._until(lambda: "yes" if takes_connections(port) else None, f"port {port}")
@@ -118,10 +126,13 @@ class Program:
             f"{self.name}: no {wanted} within {within_s:g} s; {self._last_words()}"
         )
 
-    def _find_line(self, has: str) -> str | None:
+    def lines(self) -> list[str]:
+        """The whole lines of stdout, and then those of stderr, so far."""
         # What follows the last newline is not yet whole, and "" where all is.
-        whole = [line for text in self._texts() for line in text.split("\n")[:-1]]
-        return next((line for line in whole if has in line), None)
+        return [line for text in self._texts() for line in text.split("\n")[:-1]]
+
+    def _find_line(self, has: str) -> str | None:
+        return next((line for line in self.lines() if has in line), None)
 
     def _last_words(self) -> str:
         lines = [line for text in self._texts() for line in text.splitlines()]

@@ -11,22 +11,23 @@ import resource
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import trio
 
 from benchmarks import usage
+from benchmarks.attacks import honest_run
+from benchmarks.attacks.attacking import running_load
 from benchmarks.attacks.catalogue import ATTACKS, Attack
 from benchmarks.attacks.network import LOOPBACK, Network, can_have_addresses, made_networks
 from benchmarks.attacks.probe import Probe, Seen
 from benchmarks.attacks.results import Reading, Results, p99_ms
-from benchmarks.attacks.site import ROOT, Site, keep_off_the_servers_core, open_site
+from benchmarks.attacks.site import Site, keep_off_the_servers_core, open_site
 from benchmarks.attacks.ways import Way
 from benchmarks.command import among, machine, positive, until_signal
-from benchmarks.programs import BenchmarkError, Program, find, running
+from benchmarks.programs import BenchmarkError, find
 
 ROUNDS = 3
 SECONDS = 5
@@ -50,11 +51,14 @@ def options(argv: Sequence[str]) -> argparse.Namespace:
             metavar="NAME,...",
             help=f"some of {','.join(every)}",
         )
+    parser.add_argument("--honest", action="store_true", help="loads that no share may meet, once")
     return parser.parse_args(argv)
 
 
 async def run(chosen: argparse.Namespace, network: Network, folder: Path) -> str:
     """All rounds; returns the report. Raises BenchmarkError when nothing can be measured."""
+    if chosen.honest:
+        return f"{machine()}:\n\n{await honest_run.run(chosen.ways, network, folder)}"
     attacks = [attack for attack in ATTACKS if attack.name in chosen.attacks]
     results, notes = Results(), []
     for number in range(1, chosen.rounds + 1):
@@ -84,7 +88,7 @@ async def measured(
         async with Probe(site.entrance) as probe:
             await probe.run(WARM_UP_S)
             without = await watched(probe, site, seconds)
-            async with attacking(attack, site) as program:
+            async with running_load(attack.name, site, READY_S) as program:
                 seen = await watched(probe, site, seconds)
                 await program.end()
                 told = await program.json_line("asked")
@@ -115,17 +119,6 @@ async def watched(probe: Probe, site: Site, seconds: float) -> Seen:
         file=sys.stderr,
     )
     return seen
-
-
-@asynccontextmanager
-async def attacking(attack: Attack, site: Site) -> AsyncIterator[Program]:
-    """The attack as a program, all of which is there when the block begins."""
-    entrance = site.entrance
-    argv = [sys.executable, "-m", "benchmarks.attacks.attacker", attack.name, entrance.way]
-    argv += [entrance.host, str(entrance.port), entrance.ours]
-    async with running("attacker", argv, site.folder, {"PYTHONPATH": str(ROOT)}) as program:
-        await program.line('"ready"', READY_S)
-        yield program
 
 
 def main(argv: Sequence[str]) -> int:

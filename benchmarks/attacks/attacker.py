@@ -1,10 +1,10 @@
-"""One attack as a program, which the benchmark starts on a processor that is not the server's.
+"""One attack, or honest load, as a program, on a processor that is not the server's.
 
     python -m benchmarks.attacks.attacker NAME WAY HOST PORT OURS
 
 It gives way to all else there, since a visitor's latency is to be the server's and not the load's.
-It prints {"ready": true} once all of the attack is there, goes on until SIGTERM, and prints its
-counts.
+It prints {"ready": true} once all of the attack is there, or the honest load is over, goes on until
+SIGTERM, and prints its counts.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from functools import partial
 import trio
 
 from benchmarks.attacks.catalogue import ATTACKS
+from benchmarks.attacks.honest import HONEST
 from benchmarks.attacks.load import Load
 from benchmarks.attacks.ways import Entrance, Way
 
@@ -33,8 +34,12 @@ async def run(attack: Callable[[Load], Awaitable[None]], entrance: Entrance) -> 
                 await load.ready.wait()
                 print(json.dumps({"ready": True}), flush=True)
 
+            async def begin() -> None:
+                await attack(load)
+                load.ready.set()  # those that are over
+
             nursery.start_soon(tell)
-            nursery.start_soon(attack, load)
+            nursery.start_soon(begin)
             await anext(signals)
             print(json.dumps(load.report()), flush=True)
             nursery.cancel_scope.cancel()
@@ -43,9 +48,9 @@ async def run(attack: Callable[[Load], Awaitable[None]], entrance: Entrance) -> 
 def main(argv: Sequence[str]) -> None:
     name, way, host, port, ours = argv
     os.nice(19)
+    attack = next(attack for attack in (*ATTACKS, *HONEST) if attack.name == name)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    attack = next(attack for attack in ATTACKS if attack.name == name)
     trio.run(partial(run, attack.run, Entrance(Way(way), host, int(port), ours)))
 
 

@@ -21,7 +21,7 @@ OWNER = "attacker"
 CLIENT, VISITOR = address_of(10), address_of(11)
 SESSIONS = 4  # of which each carries 1,024 streams
 CHUNKS = b"1\r\nx\r\n" * 2_700  # 16 KB
-EMPTY_FRAMES = b"\x82\x80\0\0\0\0" * 300
+EMPTY_FRAMES = b"\x82\x80\0\0\0\0" * 150
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 UPGRADE = (
     (b"Connection", b"Upgrade"),

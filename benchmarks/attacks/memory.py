@@ -53,12 +53,19 @@ async def unread(load: Load) -> None:
 
 
 async def unacknowledged(load: Load) -> None:
-    """Uploads that a client takes all of, and says nothing of."""
-    uploads = VISITORS // CLIENTS
+    """Uploads that a few sessions take all of, and say nothing of."""
+    await say_nothing(load, CLIENTS, VISITORS // CLIENTS)
 
+
+async def small_sessions(load: Load) -> None:
+    """The same of as many sessions as there may be: each has some memory of its own."""
+    await say_nothing(load, 1000, 1)
+
+
+async def say_nothing(load: Load, sessions: int, uploads: int) -> None:
     async def client(number: int) -> None:
         address = address_of(100 + number)
-        token = token_of(f"attacker{number}")
+        token = token_of(f"attacker{number % CLIENTS}")
         async with (
             control_connection(load.entrance, address, token) as transport,
             trio.open_nursery() as nursery,
@@ -71,7 +78,9 @@ async def unacknowledged(load: Load) -> None:
             await claimed.wait()
             load.counts["served"] += 1
             for upload in range(uploads):
-                nursery.start_soon(send, f"bad{number}", address_of(1000 + number * 100 + upload))
+                nursery.start_soon(
+                    send, f"bad{number}", address_of(2000 + number * uploads + upload)
+                )
 
     async def send(name: str, address: str) -> None:
         chunked = (b"Transfer-Encoding", b"chunked")
@@ -82,7 +91,7 @@ async def unacknowledged(load: Load) -> None:
             while True:
                 await stream.send_all(chunk)
 
-    await load.keep(CLIENTS, 10, client)
+    await load.keep(sessions, 50, client)
 
 
 async def take_all(transport: WebSocketTransport, claimed: trio.Event) -> None:

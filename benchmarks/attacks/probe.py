@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import trio
 
 from benchmarks.attacks.app import BODY
-from benchmarks.attacks.visitors import read_head, request
+from benchmarks.attacks.visitors import read_answer, request
 from benchmarks.attacks.ways import Entrance, address_of
 
 ADDRESS = address_of(1)
@@ -88,12 +88,7 @@ class Probe:
         is_good = False
         try:
             await stream.send_all(self._asked)
-            status, body = await read_head(stream)
-            while status == 200 and len(body) < len(BODY):
-                data = await stream.receive_some()
-                if not data:
-                    return "cut off"
-                body += data
+            status = await read_answer(stream, len(BODY))
             is_good = status == 200
             return "" if is_good else str(status) if status else "closed"
         except (OSError, trio.BrokenResourceError):

@@ -25,6 +25,7 @@ from tunnel_server.owners.tokens import digest_of
 ROOT = Path(__file__).parents[2]
 CLIENT = address_of(2)
 SERVER_CORE = 0
+CLIENTS_START_S = 180.0  # forty of them, on one processor that others share
 
 
 @dataclass(frozen=True)
@@ -51,37 +52,52 @@ def make_state(folder: Path) -> None:
         (folder / name).write_text(text)
 
 
-@asynccontextmanager
-async def open_site(
-    folder: Path, network: Network, way: Way, flags: Sequence[str], clients: int = 1
-) -> AsyncIterator[Site]:
-    """A server with its flags, and so many honest clients that are ready.
+def env_of(folder: Path) -> dict[str, str]:
+    """No settings or state of the user's: both programs look below these."""
+    return {name: str(folder) for name in ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME")}
 
-    The first one's tunnel is `honest`, those of others have names that were made up.
-    """
-    make_state(folder)
-    env = {name: str(folder) for name in ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME")}
-    entrance = Entrance(way, network.server_ip, 0, network.our_ip)
-    argv = [str(SCRIPTS / "tunnel-server"), "--bind", f"{network.server_ip}:0", "--json"]
+
+@asynccontextmanager
+async def open_server(
+    name: str, folder: Path, network: Network, entrance: Entrance, flags: Sequence[str] = ()
+) -> AsyncIterator[tuple[Program, Entrance]]:
+    """A server alone on its processor, with the state in the folder, and its port."""
+    argv = [str(SCRIPTS / "tunnel-server"), "--bind", f"{entrance.host}:{entrance.port}", "--json"]
     argv += ["--domain", DOMAIN, "--state-dir", str(folder), *entrance.flags, *flags]
     argv = network.of_server([path_of("taskset"), "-c", str(SERVER_CORE), *argv])
-    async with AsyncExitStack() as stack:
-        server = await stack.enter_async_context(running("tunnel-server", argv, folder, env))
+    async with running(name, argv, folder, env_of(folder)) as server:
         bound = str((await server.json_line("listening"))["bind"])
-        entrance = replace(entrance, port=int(bound.rpartition(":")[2]))
+        yield server, replace(entrance, port=int(bound.rpartition(":")[2]))
+
+
+@asynccontextmanager
+async def open_site(
+    folder: Path,
+    network: Network,
+    way: Way,
+    flags: Sequence[str] = (),
+    tunnels: Sequence[str] = ("honest",),
+) -> AsyncIterator[Site]:
+    """A server with its flags, and honest clients that started at once and are ready."""
+    make_state(folder)
+    entrance = Entrance(way, network.server_ip, 0, network.our_ip)
+    async with AsyncExitStack() as stack:
+        server, entrance = await stack.enter_async_context(
+            open_server("tunnel-server", folder, network, entrance, flags)
+        )
         app_argv = [sys.executable, "-m", "benchmarks.attacks.app"]
         path = {"PYTHONPATH": str(ROOT)}
         app = await stack.enter_async_context(running("app", app_argv, folder, path))
         app_port = (await app.json_line("port"))["port"]
         url = await stack.enter_async_context(way_for_clients(entrance))
-        for number in range(clients):
-            client_argv = [str(SCRIPTS / "tunnel-client"), "http", str(app_port), "--json"]
-            client_argv += ["--server", url, "--token-file", str(folder / "token")]
-            client_argv += ["--insecure-server"]
-            client_argv += ["--subdomain", "honest"] if number == 0 else []
-            name = f"tunnel-client-{number}"
-            client = await stack.enter_async_context(running(name, client_argv, folder, env))
-            await client.json_line("ready")
+        argv = [str(SCRIPTS / "tunnel-client"), "http", str(app_port), "--server", url, "--json"]
+        argv += ["--token-file", str(folder / "token"), "--insecure-server", "--subdomain"]
+        clients = [
+            await stack.enter_async_context(running(name, [*argv, name], folder, env_of(folder)))
+            for name in tunnels
+        ]
+        for client in clients:
+            await client.line('"ready"', CLIENTS_START_S)
         yield Site(server, entrance, folder)
 
 

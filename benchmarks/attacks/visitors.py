@@ -31,6 +31,18 @@ async def read_head(stream: trio.SocketStream) -> tuple[int, bytes]:
     return int(buffer.split(b" ", 2)[1]), bytes(buffer[end + 4 :])
 
 
+async def read_answer(stream: trio.SocketStream, size: int) -> int:
+    """The status of an answer of so many bytes, read to its end; 0 where that was missing."""
+    status, body = await read_head(stream)
+    left = size - len(body) if status == 200 else 0
+    while left > 0:
+        data = await stream.receive_some(READ_BYTES)
+        if not data:
+            return 0
+        left -= len(data)
+    return status
+
+
 async def until_end(stream: trio.SocketStream) -> None:
     """Read until the other end has ended."""
     while await stream.receive_some(READ_BYTES):

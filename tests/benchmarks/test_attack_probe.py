@@ -64,7 +64,7 @@ async def test_a_kept_connection_that_was_closed_costs_another_try(
     ("answer", "why"),
     [
         (b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n", "503"),
-        (OK[:-1], "cut off"),
+        (OK[:-1], "closed"),
         (b"", "closed"),
     ],
 )

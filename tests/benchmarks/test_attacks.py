@@ -12,6 +12,8 @@ from trio.testing import MockClock
 
 from benchmarks.attacks.__main__ import options
 from benchmarks.attacks.catalogue import ATTACKS
+from benchmarks.attacks.honest import HONEST
+from benchmarks.attacks.honest_run import complaints
 from benchmarks.attacks.load import Load
 from benchmarks.attacks.results import Reading, Results, formula_bytes, p99_ms, summary_of
 from benchmarks.attacks.tenants import Rejected
@@ -52,8 +54,8 @@ def test_an_unknown_attack_or_way_is_refused(
     assert argv[0] in capsys.readouterr().err
 
 
-def test_no_two_attacks_have_one_name() -> None:
-    assert len({attack.name for attack in ATTACKS}) == len(ATTACKS)
+def test_no_two_loads_have_one_name() -> None:
+    assert len({load.name for load in (*ATTACKS, *HONEST)}) == len(ATTACKS) + len(HONEST)
 
 
 # --- ways -----------------------------------------------------------------------------------------
@@ -165,6 +167,14 @@ def test_the_table_has_a_line_for_each_attack_and_way() -> None:
         ["places", "peer", "0", "5.0", "8.0", "10", "100", "50.0", "130.0", "kept"],
         ["places", "proxy", "2", "5.0", "5.0", "10", "100", "50.0", "128.0", "2 lost"],
     ]
+
+
+def test_a_line_of_the_server_about_a_share_is_a_complaint() -> None:
+    said = "closed 3 connections that waited for longest: <Crowd 64 of 64, 3 pending>"
+    refused = "10.77.64.10: control handshake refused: overloaded"
+    log = f"session 1: app is online, of ann\n{said}\n10.77.64.10: session of ann\n{refused}\n"
+
+    assert complaints(log) == [said, refused]
 
 
 # --- all of it ------------------------------------------------------------------------------------
