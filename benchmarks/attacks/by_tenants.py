@@ -16,7 +16,7 @@ from benchmarks.attacks.visitors import request, until_end
 from benchmarks.attacks.ways import address_of
 from protocol.drivers.transport import WebSocketTransport
 from protocol.limits import CLAIMS_MAX
-from protocol.mux.codec import pack_map
+from protocol.mux.map_bodies import pack_map
 from protocol.mux.messages import Goaway
 from protocol.mux.wire import FrameType, frame, split_message
 

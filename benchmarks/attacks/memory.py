@@ -13,7 +13,8 @@ from benchmarks.attacks.visitors import request
 from benchmarks.attacks.ways import address_of
 from protocol.drivers.stream import TunnelStream
 from protocol.drivers.transport import WebSocketTransport
-from protocol.mux.codec import pack, pack_map
+from protocol.mux.codec import pack
+from protocol.mux.map_bodies import pack_map
 from protocol.mux.messages import Head
 from protocol.mux.wire import FrameType, frame, split_message
 

@@ -11,7 +11,7 @@ import trio_websocket
 
 from benchmarks.attacks.visitors import DOMAIN
 from benchmarks.attacks.ways import Entrance
-from protocol import CONTROL_PATH, SUBPROTOCOL
+from protocol import CONTROL_PATH, SUBPROTOCOLS, VERSION
 from protocol.drivers.session import Session, SessionEvent
 from protocol.drivers.stream import TunnelStream
 from protocol.drivers.transport import CountingStream, WebSocketTransport
@@ -61,7 +61,7 @@ async def control_connection(
                     counting,  # type: ignore[arg-type]  # any trio.abc.Stream does
                     DOMAIN,
                     CONTROL_PATH,
-                    subprotocols=[SUBPROTOCOL],
+                    subprotocols=SUBPROTOCOLS[:1],
                     extra_headers=[
                         (b"Authorization", f"Bearer {token}".encode()),
                         *entrance.fields(address),
@@ -70,7 +70,7 @@ async def control_connection(
                     max_message_size=MESSAGE_MAX_BYTES,
                     receive_buffer_size=READ_BYTES,
                 )
-            yield WebSocketTransport(connection, counting)
+            yield WebSocketTransport(connection, counting, VERSION)
             nursery.cancel_scope.cancel()
     except* trio_websocket.ConnectionRejected as group:
         rejection = first_of(group)
