@@ -25,7 +25,6 @@ from protocol.http.limits import (
     CHUNK_FRAMING_FREE_BYTES,
     CHUNK_FRAMING_MAX_BYTES,
     CHUNK_RUN_DATA_MAX_BYTES,
-    CHUNK_RUN_MIN,
     FIELDS_MAX,
     TRAILERS_MAX_BYTES,
 )
@@ -157,7 +156,6 @@ class ChunkedBody:
         Chunks of a byte are the most work that a peer can make of its bytes: this is for them.
         """
         size = len(data)
-        framing_bytes = chunk_bytes = 0  # of the chunk before
         while at < size:
             line = self._chunk.match(data, at)
             if line is None:
@@ -165,49 +163,30 @@ class ChunkedBody:
                 self._check_framing(len(self._held))
                 return size
             begin = line.end()
-            before = framing_bytes, chunk_bytes
-            framing_bytes, chunk_bytes = begin - at, int(line[1], 16)
-            alike = before == (framing_bytes, chunk_bytes)
-            self._count_framing(framing_bytes, chunk_bytes)
+            chunk_bytes = int(line[1], 16)
+            self._count_framing(begin - at, chunk_bytes)
             self._chunk, self._prefix = grammar.NEXT_CHUNK, grammar.NEXT_CHUNK_PREFIX
             if not chunk_bytes:
                 self._in_trailers = True
                 return begin
-            end = begin + chunk_bytes
-            pieces.append(data[begin:end])
-            if end > size:
-                self._left = end - size
+            at = begin + chunk_bytes
+            pieces.append(data[begin:at])
+            if at > size:
+                self._left = at - size
                 return size
-            at = self._read_run(data, end, data[at:begin], chunk_bytes, pieces) if alike else end
+            if chunk_bytes <= CHUNK_RUN_DATA_MAX_BYTES:
+                at = self._read_run(data, at, pieces)
         return at
 
-    def _read_run(
-        self, data: bytes, at: int, framing: bytes, chunk_bytes: int, pieces: list[bytes]
-    ) -> int:
-        """Read whole chunks that are framed as the last one was; returns where they end.
-
-        All first bytes of their framing are one slice, and all second ones, and so on; likewise
-        their data. That is a hundredth of the work of reading them one by one. It looks at few to
-        begin with, and at more as long as they are alike.
-        """
-        if chunk_bytes > CHUNK_RUN_DATA_MAX_BYTES or len(framing) > CHUNK_FRAMING_FREE_BYTES:
+    def _read_run(self, data: bytes, at: int, pieces: list[bytes]) -> int:
+        """Read the short chunks that follow, whatever their sizes; returns where they end."""
+        run = grammar.SHORT_CHUNKS.match(data, at)
+        if run is None:
             return at
-        stride, most = len(framing) + chunk_bytes, CHUNK_RUN_MIN
-        while data.startswith(framing, at):
-            alike = min((len(data) - at) // stride, most)
-            for offset, byte in enumerate(framing):
-                column = data[at + offset : at + alike * stride : stride]
-                alike = len(column) - len(column.lstrip(bytes([byte])))
-            if not alike:
-                break  # the last one is not whole
-            end = at + alike * stride
-            body = bytearray(alike * chunk_bytes)
-            for offset in range(chunk_bytes):
-                body[offset::chunk_bytes] = data[at + len(framing) + offset : end : stride]
-            pieces.append(bytes(body))
-            self._framing_allowed += len(body)
-            at, most = end, 4 * most
-        return at
+        body = _data_of_run(run[0])
+        pieces.append(body)
+        self._framing_allowed += len(body)
+        return run.end()
 
     def _count_framing(self, framing_bytes: int, body_bytes: int) -> None:
         """Count a line; its chunk pays for later ones only."""
@@ -237,6 +216,29 @@ class ChunkedBody:
         if not prefix.fullmatch(data, at):
             raise HttpError("bad-request", wrong)
         self._held = data[at:]
+
+
+def _data_of_run(run: bytes) -> bytes:
+    """The data of short chunks, joined.
+
+    Where all are framed alike, all first bytes of their framing are one slice, and all second ones,
+    and so on; likewise their data. Else it is a tenth as fast, and seven times as fast as reading
+    them one by one.
+    """
+    data_at = run.index(b"\r\n", 2) + 2
+    chunk_bytes = int(run[2:data_at], 16)
+    stride = data_at + chunk_bytes
+    count, rest = divmod(len(run), stride)
+    alike = not rest and all(
+        run[offset::stride] == bytes([run[offset]]) * count for offset in range(data_at)
+    )
+    if not alike:
+        data_at = grammar.SHORT_CHUNK_DATA_AT
+        return b"".join([chunk[data_at:] for chunk in grammar.SHORT_CHUNK.findall(run)])
+    body = bytearray(count * chunk_bytes)
+    for offset in range(chunk_bytes):
+        body[offset::chunk_bytes] = run[data_at + offset :: stride]
+    return bytes(body)
 
 
 def _trailers(section: bytes) -> Fields:

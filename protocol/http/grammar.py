@@ -11,7 +11,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from protocol.http.limits import CHUNK_SIZE_MAX_DIGITS, CONTENT_LENGTH_MAX_DIGITS
+from protocol.http.limits import (
+    CHUNK_RUN_DATA_MAX_BYTES,
+    CHUNK_RUN_ZEROS_MAX,
+    CHUNK_SIZE_MAX_DIGITS,
+    CONTENT_LENGTH_MAX_DIGITS,
+)
 
 _TCHAR: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 _TOKEN: Final = _TCHAR + rb"++"
@@ -65,6 +70,23 @@ FIRST_CHUNK: Final = re.compile(rb"(" + _SIZE + rb")" + _EXTENSION + rb"\r\n")
 NEXT_CHUNK: Final = re.compile(rb"\r\n" + FIRST_CHUNK.pattern)
 FIRST_CHUNK_PREFIX: Final = re.compile(rb"(?:" + _SIZE + _EXTENSION + rb"\r?)?")
 NEXT_CHUNK_PREFIX: Final = re.compile(rb"\r?|\r\n" + FIRST_CHUNK_PREFIX.pattern)
+
+
+def _short_chunk(size: int) -> bytes:
+    """A size of one digit, behind its zeros, and so many bytes of whatever value."""
+    digit = b"%x" % size
+    either = digit if size < 10 else b"[%b%b]" % (digit, digit.upper())
+    return either + rb"\r\n[\x00-\xff]{%d}" % size
+
+
+_SHORT_CHUNK: Final = b"|".join(map(_short_chunk, range(1, CHUNK_RUN_DATA_MAX_BYTES + 1)))
+_SHORT_FRAMING: Final = rb"\r\n0{0,%d}" % CHUNK_RUN_ZEROS_MAX
+
+# As many short chunks without extensions as follow each other, and what each has behind its zeros:
+# a digit, CRLF and the data.
+SHORT_CHUNKS: Final = re.compile(rb"(?:" + _SHORT_FRAMING + rb"(?:" + _SHORT_CHUNK + rb"))++")
+SHORT_CHUNK: Final = re.compile(_SHORT_FRAMING + rb"(" + _SHORT_CHUNK + rb")")
+SHORT_CHUNK_DATA_AT: Final = 3
 
 TRAILERS: Final = re.compile(_FIELD_LINES + rb"\r\n")
 TRAILERS_PREFIX: Final = re.compile(

@@ -14,14 +14,18 @@ from protocol.http.limits import READ_FIRST_BYTES, READ_MOST_BYTES, READ_PIECE_B
 class ReadSize:
     """The size of the next read of one direction.
 
+    Args:
+        most_bytes: it never grows beyond.
+
     Attributes:
         next_bytes: at most so many.
     """
 
-    __slots__ = ("next_bytes",)
+    __slots__ = ("_most_bytes", "next_bytes")
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int = READ_MOST_BYTES) -> None:
         self.next_bytes: int = READ_FIRST_BYTES
+        self._most_bytes = most_bytes
 
     def __repr__(self) -> str:
         return f"<ReadSize {self.next_bytes}>"
@@ -30,5 +34,5 @@ class ReadSize:
         """A read of `size` bytes had so many pieces that each need work of their own."""
         if size < pieces * READ_PIECE_BYTES:
             self.next_bytes = READ_FIRST_BYTES
-        elif self.next_bytes < READ_MOST_BYTES:
+        elif self.next_bytes < self._most_bytes:
             self.next_bytes *= 2

@@ -30,6 +30,7 @@ from tests.edge_fakes import (
 from tests.hostile_peers import CLOSED, ack, claim, credit, data, goaway, release, websocket_frame
 from tests.tunnel_server.test_hostile_clients import Hostile, hostile
 from tests.turns import short_turns
+from tunnel_server.observing.strangers import crowd_key
 from tunnel_server.settings.values import parse_networks
 from tunnel_server.tunnels.parking import PARKED_MAX
 
@@ -69,6 +70,8 @@ def repeated(piece: bytes, total_bytes: int = LOT_BYTES) -> bytes:
     return piece * (total_bytes // len(piece))
 
 
+# After so much of them more is read at once.
+PLAIN_CHUNK = b"80000\r\n" + bytes(512 * 1024) + b"\r\n"
 MANY_FIELDS = [b"a: b"] * (FIELDS_MAX - 20)
 
 
@@ -77,6 +80,15 @@ MANY_FIELDS = [b"a: b"] * (FIELDS_MAX - 20)
     [
         pytest.param(CHUNKED + repeated(b"1\r\nx\r\n"), id="chunks of one byte"),
         pytest.param(CHUNKED + repeated(b"1;a=b\r\nx\r\n"), id="chunks with extensions"),
+        *(
+            pytest.param(CHUNKED + PLAIN_CHUNK + repeated(piece), id=f"plain bytes, then {about}")
+            for about, piece in {
+                "extensions": b"1;a\r\nx\r\n",
+                "sizes in turn": b"1\r\nx\r\n2\r\nxy\r\n",
+                "zeros now and then": b"1\r\nx\r\n" * 3 + b"01\r\nx\r\n" * 3,
+                "16 bytes": b"10\r\n0123456789abcdef\r\n",
+            }.items()
+        ),
         pytest.param(CHUNKED + repeated(b"0001\r\nx\r\n"), id="chunks of one byte, with zeros"),
         pytest.param(
             CHUNKED + b"0\r\n" + repeated(b"a: b\r\n", 1_500) + b"\r\n", id="a trailer of fields"
@@ -228,7 +240,7 @@ async def test_a_session_with_all_its_streams_ends_in_short_turns(world: World) 
     visitors = []
     for number in range(STREAMS_MAX):
         address = f"198.51.{number // 250}.{number % 250}"
-        if not share.is_open(address):
+        if not share.is_open(crowd_key(address)):
             break
         visitors.append(world.visit(address=address))
         await visitors[-1].send(get())

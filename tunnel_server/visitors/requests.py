@@ -18,6 +18,7 @@ from protocol.drivers.stream import TunnelStream
 from protocol.errors import HttpError, SessionClosed, StreamStopped
 from protocol.http.bodies import body_reader
 from protocol.http.heads import HeadBuffer, RequestHead, parse_request
+from protocol.http.limits import READ_CHUNKS_MOST_BYTES, READ_MOST_BYTES
 from protocol.http.read_size import ReadSize
 from protocol.names import APEX
 from tunnel_server.answers.refusal import Refusal, offline
@@ -390,7 +391,9 @@ class RequestReader:
         self, exchange: Exchange, head: RequestHead, stream: TunnelStream
     ) -> None:
         connection = self._connection
-        reader, size = body_reader(head.body), ReadSize()
+        chunked = head.body == "chunked"
+        size = ReadSize(READ_CHUNKS_MOST_BYTES if chunked else READ_MOST_BYTES)
+        reader = body_reader(head.body)
         rest = self._buffer.take_rest()
         while True:
             data, rest = rest[: size.next_bytes], rest[size.next_bytes :]
