@@ -23,7 +23,7 @@ from tunnel_server.owners.tokens import digest_of, make_token
 from tunnel_server.settings.config import ServerConfig
 from tunnel_server.tunnels import registry as registry_module
 from tunnel_server.tunnels.directory import RESERVED, SEE_NAMES_EVERY_S, Directory, Login
-from tunnel_server.visitors.requests import missing
+from tunnel_server.visitors.admission import missing
 
 TOKEN = make_token(bytes(32))
 BEARER = f"Bearer {TOKEN}".encode()

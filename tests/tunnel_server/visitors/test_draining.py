@@ -161,7 +161,7 @@ async def test_a_request_that_waits_for_its_turn_is_not_dropped(
     async def pace(*_: object) -> None:
         await turn.wait()
 
-    monkeypatch.setattr("tunnel_server.visitors.requests.wait_for_batch", pace)
+    monkeypatch.setattr("tunnel_server.visitors.admission.wait_for_batch", pace)
     visitor = world.visit()
     await visitor.send(get())
     await trio.sleep(2 * SETTLE_S)

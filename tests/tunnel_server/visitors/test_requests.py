@@ -20,9 +20,7 @@ from tests.edge_fakes import (
     open_world,
     tunnel_error,
 )
-from tunnel_server.answers.refusal import Refusal
 from tunnel_server.visitors.connection import Connection
-from tunnel_server.visitors.requests import READ_AHEAD_MAX_BYTES, admission, missing
 
 POST = b"POST / HTTP/1.1\r\nHost: app.localhost\r\n"
 UPLOAD = POST + b"Content-Length: 10\r\n\r\n"
@@ -223,29 +221,6 @@ async def test_requests_before_an_end_are_all_answered(world: World) -> None:
     assert await visitor.rest() == HELLO * 2
     await visitor.done.wait()
     assert len(client.streams) == 2
-
-
-async def test_no_more_than_8_kib_are_read_ahead(world: World, autojump_clock: MockClock) -> None:
-    await world.client(Gated())
-    visitor = world.visit(lockstep=True)
-    await visitor.send(get())
-    taken = 0
-    with trio.move_on_after(1):
-        while True:
-            await visitor.send(b"x" * 1024)
-            taken += 1024
-    assert taken == READ_AHEAD_MAX_BYTES == 8 * 1024
-
-
-async def test_what_comes_with_a_head_is_read_ahead_no_further(
-    world: World, autojump_clock: MockClock
-) -> None:
-    await world.client(Gated())
-    for size, is_taken in ((READ_AHEAD_MAX_BYTES, True), (READ_AHEAD_MAX_BYTES + 1, False)):
-        visitor = world.visit(lockstep=True)
-        with trio.move_on_after(1) as scope:
-            await visitor.send(get() + b"x" * size)
-        assert scope.cancelled_caught is not is_taken
 
 
 async def test_of_a_large_head_is_kept_what_an_answer_asks_for(world: World) -> None:
@@ -572,37 +547,6 @@ async def test_a_reset_is_noticed_by_the_sweep_while_nobody_reads() -> None:
         connection.sweep(trio.current_time())
         await client.stopped[0].wait()
         await visitor.done.wait()
-
-
-# --- whether a request may wait or begin ---------------------------------------------------------
-
-
-async def test_admission_waits_for_a_name_that_should_come_back(world: World) -> None:
-    assert isinstance(admission(world.directory, "app"), Refusal)
-    world.directory.expect({"app": "alice"})
-    assert admission(world.directory, "app") is None
-
-
-async def test_admission_looks_at_the_carrier_that_holds_the_name_now(world: World) -> None:
-    client = await world.client(echo, max_streams=1)
-    tunnel = world.directory.registry.find("app")
-    assert admission(world.directory, "app") is tunnel
-    visitor = world.visit()
-    await visitor.send(UPLOAD)
-    await wait_all_tasks_blocked()
-    assert admission(world.directory, "app") is tunnel  # it waits for a stream as for any share
-    client.server.detached_at = trio.current_time()
-    assert admission(world.directory, "app") is None
-    client.server.detached_at = None
-
-
-async def test_a_missing_tunnel_was_never_there_or_is_offline(world: World) -> None:
-    assert missing(world.directory, "app") == Refusal("tunnel-not-found")
-    client = await world.client(hello)
-    world.directory.release(client.server)
-    refusal = missing(world.directory, "app")
-    assert refusal.code == "tunnel-offline"
-    assert "for 0 seconds" in refusal.cause
 
 
 @pytest.mark.parametrize("last", [b"", b"zz\r\n"], ids=["end", "no chunk"])

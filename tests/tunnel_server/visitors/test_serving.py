@@ -158,7 +158,7 @@ async def test_a_fault_of_ours_ends_one_connection_with_one_record(
 
     with monkeypatch.context() as patched:
         if where == "open_stream":
-            patched.setattr("tunnel_server.visitors.requests.open_stream", broken)
+            patched.setattr("tunnel_server.visitors.admission.open_stream", broken)
         else:
             patched.setattr(TunnelStream, "receive_head", broken)
         visitor = world.visit()

@@ -1,0 +1,195 @@
+"""Whether a request may begin at its tunnel, or wait: for the tunnel's client, and for a stream.
+
+It is asked anew after each wait, since the name may have changed hands meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+
+from protocol.errors import SessionClosed
+from protocol.http.heads import RequestHead
+from tunnel_server.answers.refusal import Refusal, offline
+from tunnel_server.observing.strangers import by_stranger
+from tunnel_server.owners.waiting import WAIT_S, RoomShare
+from tunnel_server.tunnels.directory import Directory
+from tunnel_server.tunnels.parking import Whose
+from tunnel_server.tunnels.registry import Tunnel
+from tunnel_server.visitors.connection import Connection
+from tunnel_server.visitors.exchange import Exchange
+from tunnel_server.visitors.read_ahead import ReadAhead
+from tunnel_server.visitors.routing import open_stream, wait_for_batch
+from tunnel_server.visitors.same_connection import SameConnection
+from tunnel_server.visitors.visitor import Visitor
+
+log = logging.getLogger(__name__)
+
+_SHARES_OF_PARKED: Final[dict[Whose, str]] = {
+    "owner": "This tunnel's owner has its share",
+    "visitor": "Your address has its share",
+    "all": "There are as many as may be",
+}
+
+
+def admission(directory: Directory, name: str) -> Tunnel | Refusal | None:
+    """Whether a request for this name may begin now, or wait for the tunnel's client.
+
+    It is asked before a request waits, and once more right before it begins. Whether there is a
+    stream for it is asked afterwards: that is a share.
+
+    Returns:
+        The tunnel where it may begin; None where it may wait; else why it may do neither.
+    """
+    tunnel = directory.registry.find(name)
+    if tunnel is not None and not tunnel.carrier.away:
+        return tunnel
+    if directory.is_away(name):
+        return None
+    return missing(directory, name)
+
+
+def missing(directory: Directory, name: str) -> Refusal:
+    """Return the refusal of a request for a tunnel that nobody holds."""
+    left_at = directory.left_at(name)
+    if left_at is None:
+        return Refusal("tunnel-not-found")
+    return offline(datetime.fromtimestamp(left_at, UTC), datetime.now(UTC))
+
+
+def over_share(of: str, visitor: Visitor) -> Refusal:
+    """Log and return the refusal of a request that has waited in vain for its share of these."""
+    extra = by_stranger(visitor.address, of)
+    log.info("%s: a request over its share of %s is refused", visitor.address, of, extra=extra)
+    whose = "Your address has its share" if visitor.key else "All is taken"
+    text = f"{whose} of what {of} serves at once, and none of it ended while this request waited"
+    return Refusal("overloaded", f"{text}, for {WAIT_S:g} s at most.")
+
+
+def _over_parking(whose: Whose, visitor: Visitor) -> Refusal:
+    extra = by_stranger(visitor.address, whose)
+    log.info(
+        "%s: a request that waits for a client is refused: %s", visitor.address, whose, extra=extra
+    )
+    text = f"{_SHARES_OF_PARKED[whose]} of the requests that wait for a client to come back"
+    return Refusal("overloaded", f"{text}, and of those this one has waited for longest.")
+
+
+class Admission:
+    """Admits the requests of one connection to their tunnels, and opens a stream for each.
+
+    It alone has what is taken of a share of streams: from `wait`, until the stream is open and
+    gives it back itself, or until `give_stream`.
+
+    Args:
+        connection: the visitor's.
+        ahead: reads on while a request waits.
+        same: knows which requests came by this connection.
+    """
+
+    __slots__ = ("_ahead", "_connection", "_same", "_stream_of")
+
+    def __init__(self, connection: Connection, ahead: ReadAhead, same: SameConnection) -> None:
+        self._connection = connection
+        self._ahead = ahead
+        self._same = same
+        self._stream_of: tuple[RoomShare, str | None] | None = None  # taken, and not opened yet
+
+    def __repr__(self) -> str:
+        taken = ", a stream taken" if self._stream_of is not None else ""
+        return f"<Admission of {self._connection!r}{taken}>"
+
+    async def wait(self, name: str, visitor: Visitor) -> Tunnel | Refusal:
+        """Wait until a request for this name may begin, or may not.
+
+        It is asked anew after each wait: the name may have changed hands meanwhile. Cancelled, it
+        may have taken a stream, as it has where it returns a tunnel.
+
+        Raises:
+            VisitorGone: the connection broke.
+        """
+        directory = self._connection.edge.directory
+        has_waited = False
+        while True:
+            await wait_for_batch(directory, name)
+            admitted = admission(directory, name)
+            if isinstance(admitted, Tunnel):
+                share = directory.streams.of(admitted.carrier)
+                if self._take_stream(share, visitor.key):
+                    if admitted.carrier.has_room:
+                        return admitted
+                    self.give_stream()
+                    return Refusal("overloaded")
+                if has_waited or not await share.take_when_open(
+                    visitor.key, self._ahead.until_turn
+                ):
+                    return over_share("this tunnel", visitor)
+                self._stream_of, has_waited = (share, visitor.key), True
+                continue
+            self.give_stream()
+            if admitted is not None:
+                return admitted
+            whose = await self._park(name, visitor.key)
+            if whose is not None:
+                return _over_parking(whose, visitor)
+
+    async def _park(self, name: str, visitor: str | None) -> Whose | None:
+        """Wait until the client is back, or will not come, and it may look again.
+
+        Returns the one that has its share of all that wait, where this is to wait no longer.
+
+        It goes on reading: what the visitor sends is read ahead, and a reset is noticed.
+        """
+        directory = self._connection.edge.directory
+        parking = directory.parking
+        waiter = parking.enter(name, directory.registry.owner_of(name), visitor)
+        try:
+            await self._ahead.until_over(waiter)
+        finally:
+            parking.leave(waiter)
+        return waiter.refused_for
+
+    def open(
+        self, head: RequestHead, whole: RequestHead, tunnel: Tunnel, visitor: Visitor
+    ) -> Exchange | Refusal:
+        """Open a stream for a request, right after `wait` has admitted it.
+
+        Args:
+            head: what is kept of its head.
+            whole: the same, with all of its fields; `head` itself where nothing was left out.
+            tunnel: what `wait` returned.
+            visitor: the request's.
+        """
+        directory = self._connection.edge.directory
+        try:
+            exchange = open_stream(self._connection, whole, tunnel, visitor, self._same)
+        except SessionClosed:
+            directory.release(tunnel.carrier)  # it is just closing its connection
+            exchange = missing(directory, tunnel.name)
+        if isinstance(exchange, Exchange) and exchange.stream is not None and self._stream_of:
+            share, key = self._stream_of
+            self._stream_of = None
+            exchange.stream.on_gone = partial(share.give, key)
+            if whole is not head:
+                exchange.keep_little_of(head)
+        else:
+            self.give_stream()
+        return exchange
+
+    def _take_stream(self, share: RoomShare, key: str | None) -> bool:
+        """Take one of these, if there is one and none is taken; whether one is."""
+        if self._stream_of is not None and self._stream_of[0] is not share:
+            self.give_stream()  # its name has changed hands
+        if self._stream_of is None and share.is_open(key):
+            share.take(key)
+            self._stream_of = share, key
+        return self._stream_of is not None
+
+    def give_stream(self) -> None:
+        """Give back what was taken of a share, and not opened."""
+        if self._stream_of is not None:
+            share, key = self._stream_of
+            self._stream_of = None
+            share.give(key)
