@@ -266,7 +266,8 @@ class Replay:
             fields = without_tunnel_error(end_to_end(answer.fields))
             fields = self.config.identity.answered(fields, self._visited, final=final)
             self.bound = self.bound or challenges_connection(answer.status, answer.fields)
-            closes = final and not answer.keep_alive and not answer.upgrade
+            alone = self.bound and self.stream.visitor_connection is None  # see Worker
+            closes = final and not answer.upgrade and (alone or not answer.keep_alive)
             head = Head(answer.status, answer.reason, fields, answer.body, closes, self.bound)
             if final:
                 self._happened(_FINAL_HEAD)

@@ -155,7 +155,8 @@ class HeldShare(Generic[T]):
         share = self._share
         if share.has_room(*keys):
             return None
-        heavy = share.full_key(*keys) if share.used < share.most else self._tally.heaviest
+        narrow = keys[::-1]  # where both an owner and an address have theirs, it is the address's
+        heavy = share.full_key(*narrow) if share.used < share.most else self._tally.heaviest
         if heavy is None:
             return GaveWay(next(iter(self._keys)), None)
         return GaveWay(self._of_key[heavy].oldest_of_heaviest, heavy)

@@ -90,6 +90,11 @@ class RoomShare:
         free = self.most - self.used
         return free > 0 and (key is None or self._of.get(key, 0) < ALPHA * free)
 
+    def has_its_share(self, key: str | None) -> bool:
+        """Whether it is this key that has so many; else all of them together have."""
+        free = max(self.most - self.used, 1)
+        return key is not None and self._of.get(key, 0) >= ALPHA * free
+
     def is_open(self, key: str | None) -> bool:
         """Whether one more may be taken for this key now, with nobody of it waiting."""
         return self.has_room(key) and key not in self._waiting

@@ -228,6 +228,14 @@ class Directory:
         kept = self.names.get(name)
         return self.registry.owner_of(name) or (None if kept is None else kept.owner)
 
+    def source_of(self, name: str) -> str | None:
+        """The key of the address of the client that holds a name, where owners cost nothing."""
+        tunnel = self.registry.find(name)
+        if tunnel is None or not isinstance(tunnel.carrier, Session):
+            return None
+        login = self.sessions.get(tunnel.carrier)
+        return None if login is None else login.source
+
     def changed_hands(self, name: str) -> None:
         """A name that is kept may be another owner's now, or nobody's: who was expected is not."""
         kept = self.names.get(name)

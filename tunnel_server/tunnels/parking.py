@@ -61,7 +61,8 @@ class Waiter(Pause):
 class Parking:
     """All that is parked.
 
-    Each is counted for its tunnel's owner and for its visitor. One that is too much lets the
+    Each is counted for its tunnel's owner, for its visitor, and where owners cost nothing for the
+    address of its tunnel's client. One that is too much lets the
     longest parked of the heaviest go: of its own, where these have their share, else of all.
     """
 
@@ -77,16 +78,24 @@ class Parking:
         """The number of those that are parked."""
         return len(self._all)
 
-    def enter(self, name: str, owner: str | None = None, visitor: str | None = None) -> Waiter:
+    def enter(
+        self,
+        name: str,
+        owner: str | None = None,
+        visitor: str | None = None,
+        source: str | None = None,
+    ) -> Waiter:
         """Let a request of this name wait; it leaves by `leave`.
 
         Args:
             name: of the tunnel.
             owner: of the tunnel, by which it is counted. None is counted among all alone.
             visitor: the key of the visitor, likewise.
+            source: the key of the client's address, where owners cost nothing.
         """
         waiter = Waiter(name, visitor)
-        for longest, heavy in self._all.add(waiter, owner, visitor):
+        client = None if source is None else f"client {source}"  # it may be a visitor as well
+        for longest, heavy in self._all.add(waiter, owner, client, visitor):
             self._forget(longest)
             longest.refuse(heavy)
         self._of_name.setdefault(name, {})[waiter] = None

@@ -59,13 +59,30 @@ def missing(directory: Directory, name: str) -> Refusal:
     return offline(datetime.fromtimestamp(left_at, UTC), datetime.now(UTC))
 
 
-def over_share(of: str, visitor: Visitor) -> Refusal:
-    """Log and return the refusal of a request that has waited in vain for its share of these."""
-    extra = by_stranger(visitor.address, of)
-    log.info("%s: a request over its share of %s is refused", visitor.address, of, extra=extra)
-    whose = "Your address has its share" if visitor.key else "All is taken"
+def over_share(of: str, visitor: Visitor, *, own: bool, name: str = "") -> Refusal:
+    """Log and return the refusal of a request that has waited in vain for its share of these.
+
+    Args:
+        of: what is shared: "this server" or "this tunnel".
+        visitor: whose request it is.
+        own: it is its address that has its share; else all of them together have.
+        name: of the tunnel, for the log.
+    """
+    extra = by_stranger(visitor.address, f"{of} {own}")
+    what = f"tunnel {name}" if name else of
+    why = "its address has its share" if own else "all is taken"
+    log.info("%s: overloaded: a request for %s: %s", visitor.address, what, why, extra=extra)
+    whose = "Your address has its share" if own else "All is taken"
     text = f"{whose} of what {of} serves at once, and none of it ended while this request waited"
     return Refusal("overloaded", f"{text}, for {WAIT_S:g} s at most.")
+
+
+def _no_stream(name: str, visitor: Visitor) -> Refusal:
+    """The client takes no more than it has said, though the share has room."""
+    extra = by_stranger(visitor.address, name)
+    text = "%s: overloaded: tunnel %s serves as many requests as its client takes"
+    log.info(text, visitor.address, name, extra=extra)
+    return Refusal("overloaded", "This tunnel serves as many requests at once as its client takes.")
 
 
 def _over_parking(whose: Whose, visitor: Visitor) -> Refusal:
@@ -121,11 +138,12 @@ class Admission:
                     if admitted.carrier.has_room:
                         return admitted
                     self.give_stream()
-                    return Refusal("overloaded")
+                    return _no_stream(name, visitor)
                 if has_waited or not await share.take_when_open(
                     visitor.key, self._ahead.until_turn
                 ):
-                    return over_share("this tunnel", visitor)
+                    own = share.has_its_share(visitor.key)
+                    return over_share("this tunnel", visitor, own=own, name=name)
                 self._stream_of, has_waited = (share, visitor.key), True
                 continue
             self.give_stream()
@@ -144,7 +162,9 @@ class Admission:
         """
         directory = self._connection.edge.directory
         parking = directory.parking
-        waiter = parking.enter(name, directory.registry.owner_of(name), visitor)
+        waiter = parking.enter(
+            name, directory.registry.owner_of(name), visitor, directory.source_of(name)
+        )
         try:
             await self._ahead.until_over(waiter)
         finally:

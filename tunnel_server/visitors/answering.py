@@ -30,7 +30,7 @@ from tunnel_server.answers.answer import Answer, Landing, answer_to
 from tunnel_server.answers.negotiation import accept_of, is_ping
 from tunnel_server.answers.refusal import Refusal
 from tunnel_server.answers.texts import ERRORS, Side
-from tunnel_server.visitors.connection import IDLE_TIMEOUT_S, Connection
+from tunnel_server.visitors.connection import Connection
 from tunnel_server.visitors.exchange import AnswerEvent, Exchange
 from tunnel_server.visitors.same_connection import SameConnection
 from tunnel_server.visitors.tap import EndedBy
@@ -74,7 +74,7 @@ class AnswerWriter:
                 exchange.finish()
                 connection.reading.cancel()
                 return
-            connection.deadlines.read = now + IDLE_TIMEOUT_S
+            connection.rest(now)
             exchange.finish()
 
     # --- answers of our own ---

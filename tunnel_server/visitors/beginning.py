@@ -78,8 +78,11 @@ class Beginning:
         Raises:
             VisitorGone: the connection broke while it waited.
         """
-        if not await self._has_share():
-            return Exchange(head, answer=over_share("this server", visitor), last=True)
+        place = self._connection.deadlines.place
+        waits = place is not None and place.over_share
+        if place and waits and not await place.wait_for_share(self._ahead.until_turn):
+            refusal = over_share("this server", visitor, own=place.has_its_share)
+            return Exchange(head, answer=refusal, last=True)
         name = name_of(self._connection.edge, head)
         if name is None:
             return Exchange(head, answer=Refusal("unknown-host"))
@@ -110,13 +113,6 @@ class Beginning:
     def end(self) -> None:
         """The connection reads no more requests: one that was about to begin does not."""
         self._admission.give_stream()
-
-    async def _has_share(self) -> bool:
-        """Whether the visitor may have one more request served here; it may wait for another."""
-        place = self._connection.deadlines.place
-        if place is None or not place.over_share:
-            return True
-        return await place.wait_for_share(self._ahead.until_turn)
 
     async def _serve_apex(self, head: RequestHead, visitor: Visitor) -> Exchange | None:
         """Serve what is the service's own: a session, then None, or an answer."""

@@ -114,6 +114,16 @@ class Connection:
         self.move(PhaseEvent.CONTROL)
         self.deadlines.owe()
 
+    def rest(self, now: float) -> None:
+        """It waits for its next request.
+
+        A proxy keeps its connection for whoever comes next: it is no visitor's meanwhile, so that
+        nobody's share closes it just as another's request is on its way there.
+        """
+        self.deadlines.read = now + IDLE_TIMEOUT_S
+        if self.source.trusted and self.deadlines.place is not None:
+            self.deadlines.place.move(None)
+
     def begin_head(self) -> None:
         """A part of a request's head is there."""
         self.move(PhaseEvent.HEAD)

@@ -160,6 +160,10 @@ class Crowd:
             self._stop_waiting(place)
         return has_taken
 
+    def has_its_share(self, place: Place) -> bool:
+        """See Place."""
+        return self._served.has_its_share(place.key)
+
     def leave(self, place: Place) -> None:
         """See Place."""
         if not place.gone:
@@ -215,6 +219,11 @@ class Place:
     def over_share(self) -> bool:
         """Whether its address has as many requests under way as it may without this one."""
         return self._crowd.is_over_share(self)
+
+    @property
+    def has_its_share(self) -> bool:
+        """Whether it is its address that has so many requests under way; else all have."""
+        return self._crowd.has_its_share(self)
 
     async def wait_for_share(self, pass_time: PassTime = Pause.wait) -> bool:
         """Wait until one of its address has ended; whether that was within WAIT_S.

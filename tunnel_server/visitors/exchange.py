@@ -68,8 +68,8 @@ class AnswerEvent(IntEnum):
     FINISH = 5
 
 
-# The form of an error, and the key that a 101 must answer.
-_KEPT_FIELDS: Final = frozenset((b"accept", b"sec-websocket-key"))
+# The form of an error, whether a 100 is wanted, and the key that a 101 must answer.
+_KEPT_FIELDS: Final = frozenset((b"accept", b"expect", b"sec-websocket-key"))
 
 _R, _RE, _A, _AE = RequestState, RequestEvent, AnswerState, AnswerEvent
 

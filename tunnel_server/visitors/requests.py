@@ -21,7 +21,7 @@ from protocol.http.read_size import ReadSize
 from tunnel_server.answers.refusal import Refusal
 from tunnel_server.tunnels.control import ControlEndpoint
 from tunnel_server.visitors.beginning import Beginning
-from tunnel_server.visitors.connection import IDLE_TIMEOUT_S, Connection
+from tunnel_server.visitors.connection import Connection
 from tunnel_server.visitors.exchange import Exchange, RequestState, with_few_fields
 from tunnel_server.visitors.phases import Phase
 from tunnel_server.visitors.read_ahead import READ_AHEAD_MAX_BYTES, ReadAhead
@@ -115,7 +115,7 @@ class RequestReader:
             if connection.half_closed:
                 return None
             if not buffer.started:
-                connection.deadlines.read = trio.current_time() + IDLE_TIMEOUT_S
+                connection.rest(trio.current_time())
             elif connection.phase is not Phase.HEAD:
                 connection.begin_head()
                 connection.deadlines.read = trio.current_time() + HEAD_TIMEOUT_S

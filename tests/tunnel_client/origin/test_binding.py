@@ -92,6 +92,7 @@ async def test_where_the_visitors_connection_is_not_known_it_is_closed_behind_th
     async with a_shared_app() as (tunnel, origin):
         head, app = await exchange(tunnel, origin, None, fields=NTLM)
         assert head.bound
+        assert head.closes
         assert await is_closed(app)
         await exchange(tunnel, origin, None)
 

@@ -152,3 +152,16 @@ async def test_who_gives_up_or_is_cancelled_has_not_waited(autojump_clock: MockC
     assert share.is_open("ann")
     assert share.is_open(None)
     assert repr(share) == "<RoomShare 0 of 1, 0 keys>"
+
+
+def test_it_is_known_whose_share_it_is() -> None:
+    share = RoomShare(8)
+    for _ in range(6):
+        share.take("eve")
+    assert share.has_its_share("eve")
+    assert not share.has_its_share("ann")
+    share.take("bob")
+    share.take("bob")
+    assert not share.has_room("ann")
+    assert not share.has_its_share("ann")  # all together have
+    assert not share.has_its_share(None)

@@ -374,8 +374,8 @@ async def test_the_longest_parked_of_a_full_share_is_told_and_the_newest_waits(
     assert tunnel_error(raw) == (503, "overloaded")
     assert b"\r\nRetry-After: 1\r\n" in raw
     said = await longest.receive(int(raw.partition(b"Content-Length: ")[2].partition(b"\r\n")[0]))
-    assert b"owner has its share of the requests that wait for a client to come back" in said
-    line = f"{VISITOR}: a request that waits for a client is refused: owner"
+    assert b"Your address has its share of the requests that wait for a client to come" in said
+    line = f"{VISITOR}: a request that waits for a client is refused: visitor"
     assert line in logged(caplog.records)
     assert world.directory.parking.count == PARKED_MAX * 3 // 4
 

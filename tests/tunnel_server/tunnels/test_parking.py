@@ -20,7 +20,7 @@ def test_the_longest_parked_of_a_visitor_goes_beyond_its_share() -> None:
     assert waiting(own) == 768
     one_more = parking.enter("app", "ann", "192.0.2.1")
     assert [own[0].refused, own[1].refused, one_more.refused] == [True, False, False]
-    assert own[0].refused_for == "owner"
+    assert own[0].refused_for == "visitor"
     assert parking.count == 768
     other = parking.enter("app", "bob", "192.0.2.2")
     assert (waiting(own), other.over) == (767, False)
@@ -106,3 +106,13 @@ async def test_an_end_lets_a_waiting_task_go_on_and_cancels_a_read() -> None:
     assert scope.cancelled_caught
     await waiter.wait()
     assert sorted(done) == ["read", "waited"]
+
+
+def test_where_owners_cost_nothing_the_address_of_their_client_is_counted() -> None:
+    parking = Parking()
+    own = [
+        parking.enter("app", f"owner{number}", None, "192.0.2.1") for number in range(PARKED_MAX)
+    ]
+    assert sum(waiter.refused for waiter in own) == PARKED_MAX - 768
+    assert {waiter.refused_for for waiter in own} == {None, "owner"}
+    assert not parking.enter("shop", "bob", "192.0.2.1", "198.51.100.1").over  # as a visitor, too

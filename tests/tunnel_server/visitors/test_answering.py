@@ -392,6 +392,10 @@ async def test_none_crosses_to_http_1_0(world: World) -> None:
     [
         (b"", b""),
         (b"Expect: 100-continue\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (  # of a large head little is kept
+            b"Expect: 100-continue\r\nCookie: %b\r\n" % (b"x" * 8_000),
+            b"HTTP/1.1 100 Continue\r\n\r\n",
+        ),
     ],
 )
 async def test_to_a_trusted_proxy_goes_what_it_has_asked_for(fields: bytes, passed: bytes) -> None:
