@@ -33,6 +33,7 @@ from tunnel_server.app import build_directory, sweep
 from tunnel_server.owners.auth_file import AuthFile
 from tunnel_server.owners.authenticator import Authenticator
 from tunnel_server.settings.config import ServerConfig
+from tunnel_server.tunnels.claims import take_event
 from tunnel_server.tunnels.control import ControlEndpoint
 from tunnel_server.tunnels.directory import Login
 from tunnel_server.visitors.connection import Source
@@ -288,7 +289,7 @@ class World:
             here,
             session_id=SESSION,
         )
-        server.on_event = partial(self.control.on_event, server)
+        server.on_event = partial(take_event, self.directory, server)
         client = FakeClient(
             server,
             Session(Core(is_server=False, heartbeat=heartbeat(), now=now, version=version), there),

@@ -1,6 +1,6 @@
 """Logging of both programs: one handler, on stderr, and records that say whose they are.
 
-    2025-11-21T10:24:03.123Z INFO tunnel_server.tunnels.control: session 4f1c9a03: bob is online
+    2025-11-21T10:24:03.123Z INFO tunnel_server.tunnels.claims: session 4f1c9a03: bob is online
 
 Times are UTC. A record is one line: what visitors and peers send ends up in messages, so control
 characters are escaped there, and can neither start a line of their own nor move a terminal's

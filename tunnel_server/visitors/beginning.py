@@ -13,6 +13,7 @@ from protocol.names import APEX
 from tunnel_server.answers.refusal import Refusal
 from tunnel_server.tunnels.control import ControlEndpoint
 from tunnel_server.tunnels.directory import Login
+from tunnel_server.tunnels.opening_handshake import check_handshake
 from tunnel_server.tunnels.registry import Tunnel
 from tunnel_server.visitors.admission import Admission, over_share
 from tunnel_server.visitors.connection import Connection, VisitorGone
@@ -119,7 +120,7 @@ class Beginning:
         connection = self._connection
         if not is_control(head):
             return Exchange(head, answer=service_answer(connection.edge, head))
-        login = self._control.check(visitor.address, head)
+        login = check_handshake(connection.edge.directory, visitor.address, head)
         if isinstance(login, Refusal):
             return Exchange(head, answer=login, last=True)
         await self._serve_session(login, head, visitor.address)
