@@ -208,13 +208,14 @@ class MemoryTunnel:
         fields: Fields = (),
         kind: str = "http",
         connection: int | None = None,
+        visitor: str = "192.0.2.1",
     ) -> TunnelStream:
         """A visitor's request; without a body it has ended as well."""
         if isinstance(body, int):
             fields = (*fields, (b"Content-Length", b"%d" % body))
         opened = Open(
             *(kind, 1, method, target, b"1.1", HOST + fields, body, "http", "app.localhost"),
-            *("192.0.2.1", 0, connection),
+            *(visitor, 0, connection),
         )
         stream = self.server.open(opened)
         if body is None and kind != "websocket":

@@ -230,6 +230,7 @@ class TunnelStream:
         what the session lends the stream is given back here.
         """
         self._owner.core.cancel(self._record, code)
+        self.let_go_of_fields()  # the peer decides how long the rest of it is kept
         self._readable.open()
         self._writable.open()
         self._owner.flush()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 
 import pytest
 import trio
@@ -21,7 +22,6 @@ from tests.edge_fakes import (
     Visitor,
     World,
     answer,
-    echo,
     get,
     head,
     hello,
@@ -29,6 +29,7 @@ from tests.edge_fakes import (
 )
 from tests.hostile_peers import CLOSED, ack, claim, credit, data, goaway, release, websocket_frame
 from tests.tunnel_server.test_hostile_clients import Hostile, hostile
+from tests.tunnel_server.tunnels.test_control_resume import away
 from tests.turns import short_turns
 from tunnel_server.observing.strangers import crowd_key
 from tunnel_server.settings.values import parse_networks
@@ -231,6 +232,16 @@ async def test_a_client_takes_no_long_turn(world: World, attack: Attack) -> None
         await peer.done.wait()
 
 
+async def in_a_task(call: Callable[[], object]) -> None:
+    """What this task does is not measured."""
+
+    async def run() -> None:
+        call()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run)
+
+
 async def test_a_session_with_all_its_streams_ends_in_short_turns(world: World) -> None:
     async def never(stream: TunnelStream) -> None:
         await trio.sleep_forever()
@@ -247,20 +258,20 @@ async def test_a_session_with_all_its_streams_ends_in_short_turns(world: World) 
     await wait_all_tasks_blocked()
     assert len(client.streams) > STREAMS_MAX // 2
     with short_turns():
-        client.server.close("as the test wants")
+        await in_a_task(partial(client.server.close, "as the test wants"))
         for visitor in visitors:
             assert b"\r\nTunnel-Error: tunnel-lost\r\n" in await answered(visitor)
 
 
 async def test_requests_that_wait_are_woken_in_short_turns(world: World) -> None:
-    client = await world.client(echo)
-    client.server.drop_connection()
-    await wait_all_tasks_blocked()
+    await away(world)
     visitors = [world.visit(address=f"198.51.{n // 250}.{n % 250}") for n in range(PARKED_MAX)]
     with short_turns():
         for visitor in visitors:
             await visitor.send(get())
         await wait_all_tasks_blocked()
-        client.server.close("it will not come back")
+        assert world.directory.parking.count == PARKED_MAX * 3 // 4  # they are one owner's
+        await in_a_task(world.directory.drain)
         for visitor in visitors:
             assert (await answered(visitor)).startswith(b"HTTP/1.1 503 ")
+    assert world.directory.parking.count == 0

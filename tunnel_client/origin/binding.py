@@ -7,6 +7,7 @@ here and not among the others, under the visitor's connection that it came from.
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from typing import Final
 
@@ -25,6 +26,7 @@ class BoundWorkers:
 
     def __init__(self) -> None:
         self._workers: dict[VisitorConnection, Worker] = {}
+        self._visitors: dict[VisitorConnection, str] = {}  # whose each is, in the same order
 
     def __repr__(self) -> str:
         return f"<BoundWorkers {len(self._workers)}>"
@@ -32,14 +34,20 @@ class BoundWorkers:
     def __bool__(self) -> bool:
         return bool(self._workers)
 
-    def put(self, connection: VisitorConnection, worker: Worker) -> None:
-        """Park a worker until the visitor's connection has its next request, or ends."""
+    def put(self, connection: VisitorConnection, visitor: str, worker: Worker) -> None:
+        """Park a worker until the visitor's connection has its next request, or ends.
+
+        One too many lets the one go that is parked longest, of the visitor that has most: a
+        challenge binds as well, and costs a stranger one request.
+        """
         self._drop(connection)  # two requests of one connection may have crossed
         self._workers[connection] = worker
+        self._visitors[connection] = visitor
         if not connection.bind(partial(self._drop, connection)):
             self._drop(connection)
         elif len(self._workers) > BOUND_MAX:
-            self._drop(next(iter(self._workers)))
+            heaviest = Counter(self._visitors.values()).most_common(1)[0][0]
+            self._drop(next(one for one, of in self._visitors.items() if of == heaviest))
 
     def take(self, connection: VisitorConnection | None) -> Worker | None:
         """Return the worker for the next request of this connection, if it is still good."""
@@ -49,6 +57,7 @@ class BoundWorkers:
             self._drop(connection)
             return None
         connection.unbind()
+        del self._visitors[connection]
         return self._workers.pop(connection)
 
     def sweep(self, now: float) -> None:
@@ -60,5 +69,6 @@ class BoundWorkers:
     def _drop(self, connection: VisitorConnection) -> None:
         worker = self._workers.pop(connection, None)
         if worker is not None:
+            del self._visitors[connection]
             connection.unbind()
             worker.assign(None)

@@ -129,7 +129,7 @@ class Dispatcher:
         """See WorkerPool."""
         worker.idle_since = trio.current_time()
         if worker.bound_to is not None:
-            self._bound.put(worker.bound_to, worker)
+            self._bound.put(worker.bound_to, worker.bound_for, worker)
             return
         self._idle.append(worker)
         if len(self._idle) > IDLE_MAX:

@@ -44,11 +44,13 @@ class Worker:
     Attributes:
         idle_since: when it was parked, in trio's time.
         bound_to: the visitor's connection that alone may use its connection; None: any may.
+        bound_for: that visitor's address.
     """
 
     def __init__(self, owner: WorkerPool) -> None:
         self.idle_since = math.inf
         self.bound_to: VisitorConnection | None = None
+        self.bound_for = ""
         self._owner = owner
         self._connection: OriginConnection | None = None
         self._assigned = Latch()
@@ -97,6 +99,7 @@ class Worker:
         """Whether what may use the connection next is known, also if this request has bound it."""
         if replay.bound:
             self.bound_to = replay.stream.visitor_connection
+            self.bound_for = replay.stream.opened.visitor
         return not replay.bound or self.bound_to is not None
 
     async def _close(self) -> None:

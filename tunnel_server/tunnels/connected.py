@@ -21,9 +21,8 @@ from tunnel_server.owners.shares import Share
 
 # Beyond the interval of its pings a client is silent for a round trip; on bad lines that is this.
 LATE_S: Final = 5.0
-LOOKED_AT: Final = (
-    64  # of a key's own, for each that comes; the others have their turn the next time
-)
+# Of a key's own, for each that comes; the others have their turn the next time.
+LOOKED_AT: Final = 64
 
 
 class Connected:

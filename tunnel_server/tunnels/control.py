@@ -227,7 +227,7 @@ class _Caller:
 async def _refuse(transport: WebSocketTransport, address: str, refusal: Refusal) -> None:
     """Answer a first message with a refusal."""
     log_refused(address, refusal)
-    refused = Refused(0, refusal.code, refusal.cause)
+    refused = Refused(0, refusal.code, f"{refusal.cause} {refusal.next_step}".strip())
     await transport.send(frame(FrameType.REFUSED, 0, pack_map(refused)))
     await transport.aclose()
 

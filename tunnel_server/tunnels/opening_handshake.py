@@ -121,5 +121,6 @@ def own_handshake(head: RequestHead) -> bytes:
 
 def log_refused(address: str, refusal: Refusal) -> None:
     """Log that a client is refused, in its opening handshake or in answer to its first message."""
-    text, extra = "%s: control handshake refused: %s", by_stranger(address, refusal.code)
-    log.info(text, address, refusal.code, extra=extra)
+    extra = by_stranger(address, refusal.code)
+    why = f": {refusal.cause}" if refusal.code == "overloaded" else ""
+    log.info("%s: control handshake refused: %s%s", address, refusal.code, why, extra=extra)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Final, Protocol
 
+import trio
+
+from protocol.http.fields import folded
 from protocol.http.forwarding import KNOWN
 from protocol.program.process import open_files_max
 from tunnel_server.tunnels.directory import Directory
@@ -12,8 +16,10 @@ from tunnel_server.visitors.crowd import Crowd, connections_for
 
 log = logging.getLogger(__name__)
 
-# Names of fields that are told: a visitor may write as many as it likes.
-_TOLD_MAX: Final = 16
+# Names of fields that are told in a minute, and in all: a visitor may write as many as it likes,
+# and should not use up the lines of those that matter.
+_TOLD_A_MINUTE: Final = 16
+_TOLD_MAX: Final = 1024
 
 
 class Swept(Protocol):
@@ -57,6 +63,7 @@ class Edge:
         self.connections: set[Swept] = set()
         self.known_fields = KNOWN | self.config.trusted_fields
         self._told: set[bytes] = set()
+        self._telling = 0, -math.inf  # names that were told since this minute began
         sessions = directory.clients.most
         self.crowd = Crowd(
             self.config.max_connections or connections_for(open_files_max(), sessions)
@@ -66,13 +73,17 @@ class Edge:
         """A trusted proxy has sent a forwarding field that it may not: say so once."""
         if name in self._told or len(self._told) >= _TOLD_MAX:
             return
+        now = trio.current_time()
+        count, since = self._telling if now - self._telling[1] < 60 else (0, now)
+        if count >= _TOLD_A_MINUTE:
+            return
+        self._telling = count + 1, since
         self._told.add(name)
-        text = (
-            "a trusted proxy has sent %s, which may be what a visitor wrote, and is dropped;"
-            " if the proxy sets or clears it, --trusted-fields %s lets it pass"
-        )
         shown = name.decode("latin-1")
-        log.warning(text, shown, shown)
+        text = "a trusted proxy has sent %s, which may be what a visitor wrote, and is dropped"
+        if folded(name) == name:  # other spellings pass for nobody
+            text += f"; if the proxy sets or clears it, --trusted-fields {shown} lets it pass"
+        log.warning(text, shown)
 
     def __repr__(self) -> str:
         return f"<Edge {len(self.connections)} connections {self.directory!r}>"

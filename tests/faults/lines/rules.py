@@ -43,15 +43,9 @@ class SwitchedOff(InFlight):
         return 16 * KIB
 
 
-class Mid(InFlight):
-    @property
-    def _line_rate(self) -> float:
-        return self._delivery.best_rate if self.jitter.two_ways else self.rate
-
-
 LANDED: Final = "landed"  # what stands in protocol/mux/inflight.py
 NONE: Final = "none"
-RULES: Final[dict[str, Callable[[], InFlight]]] = {LANDED: InFlight, NONE: SwitchedOff, "mid1": Mid}
+RULES: Final[dict[str, Callable[[], InFlight]]] = {LANDED: InFlight, NONE: SwitchedOff}
 
 
 def scripts_of(rule: str, folder: Path) -> Path:

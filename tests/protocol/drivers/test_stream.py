@@ -361,3 +361,11 @@ async def test_half_has_not_ended_before_its_data_was_taken() -> None:
     ends.arrive()
     await ends.stream.receive_head()
     assert not ends.stream.receive_ended
+
+
+def test_a_stream_that_was_cancelled_keeps_no_fields() -> None:
+    ends = Ends()
+    assert ends.stream.opened.fields
+    ends.stream.cancel("visitor-gone")
+    assert ends.stream.opened.fields == ()
+    assert ends.stream.opened.method == b"POST"

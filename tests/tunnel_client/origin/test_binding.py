@@ -24,12 +24,13 @@ async def exchange(
     *,
     fields: Fields = (),
     answer: bytes = OK,
+    visitor: str = "192.0.2.1",
 ) -> tuple[Head, App]:
     """One request by this connection of a visitor, and the app's connection that it came by.
 
     The app's is the one that is given, or where the app itself is given a new one.
     """
-    stream = tunnel.open(fields=fields, connection=connection)
+    stream = tunnel.open(fields=fields, connection=connection, visitor=visitor)
     if isinstance(app, RawOrigin):
         app = await app.accept()
     with trio.fail_after(5):
@@ -157,6 +158,21 @@ async def test_only_so_many_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
         await exchange(tunnel, origin, 3, fields=NTLM)
         assert await is_closed(apps[1])  # nobody has used it since
         await exchange(tunnel, apps[0], 1)
+
+
+async def test_of_too_many_the_visitor_with_most_gives_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(binding, "BOUND_MAX", 3)
+    async with a_shared_app() as (tunnel, origin):
+        _, ann = await exchange(tunnel, origin, 1, fields=NTLM, visitor="192.0.2.1")
+        own = [
+            (await exchange(tunnel, origin, n, fields=NTLM, visitor="192.0.2.2"))[1]
+            for n in (2, 3, 4, 5)
+        ]
+        assert await is_closed(own[0])
+        assert await is_closed(own[1])
+        await exchange(tunnel, ann, 1)
 
 
 @pytest.mark.parametrize(

@@ -419,3 +419,19 @@ async def test_what_a_trusted_proxy_may_not_say_is_told_once_with_the_flag(
     lines = [line for line in logged(caplog.records) if "--trusted-fields" in line]
     assert len(lines) == 16
     assert lines[0].endswith("--trusted-fields x-forwarded-user lets it pass")
+
+
+async def test_what_a_visitor_makes_up_does_not_use_up_the_lines_for_ever(
+    caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
+) -> None:
+    async with open_world(trusted_proxies=parse_networks(VISITOR, "")) as world:
+        await world.client(hello)
+        for number in range(20):
+            await status(world, get(b"/", b"X-Forwarded-%d: x" % number))
+        await trio.sleep(61)
+        for name in (b"X-Forwarded-User", b"X_Forwarded_User"):
+            await status(world, get(b"/", name + b": x"))
+    told = [line for line in logged(caplog.records) if "a trusted proxy has sent" in line]
+    assert len(told) == 18
+    assert told[16].endswith("--trusted-fields x-forwarded-user lets it pass")
+    assert told[17].endswith("x_forwarded_user, which may be what a visitor wrote, and is dropped")
