@@ -8,7 +8,9 @@ newcomer's own, or one whose request waits for its share, or whichever has been 
 where none is, the newcomer has to go.
 
 What is under way never ends to make room. So requests that are served are a share of their own: one
-over it waits for another of its address to end, and is pending meanwhile.
+over it waits for another of its address to end. Of an address so many may wait beside its share of
+places; of one more the longest waiting is told at once that there is no room. Only where all places
+are taken it has to go without an answer, as what is pending has.
 
 Proxies that are trusted, and this machine, bring other people's connections: what is known to be
 nobody's in particular is counted among all alone. Connections that carry a session have no place.
@@ -23,6 +25,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Final
 
+import trio
+
 from tunnel_server.owners.shares import Share
 from tunnel_server.owners.waiting import PassTime, Pause, RoomShare
 
@@ -32,6 +36,10 @@ _RESERVED_MIN: Final = 64
 # descriptors than that it is they that run out.
 DEFAULT_MAX: Final = 16_384
 DEFAULT_MIN: Final = 64
+
+# Of the places, requests of one address that wait for its share: a page that asks for a little more
+# than it may have is served, and others find fifteen sixteenths of what is free.
+_WAITING_PART: Final = 16
 
 NEWS_EVERY_S: Final = 60.0
 
@@ -63,7 +71,8 @@ class Crowd:
         self._served = RoomShare(most)
         self._pending: OrderedDict[Place, None] = OrderedDict()  # the longest first
         self._pending_of: dict[str, OrderedDict[Place, None]] = {}
-        self._over_share: OrderedDict[Place, None] = OrderedDict()  # pending, with a request
+        self._over_share: OrderedDict[Place, trio.CancelScope] = OrderedDict()  # with a request
+        self._over_share_of: dict[str | None, OrderedDict[Place, trio.CancelScope]] = {}
         self._told = 0
         self._told_at = 0.0
 
@@ -94,12 +103,17 @@ class Crowd:
     def _make_room(self, key: str | None) -> bool:
         """Close one that is pending, if that has to be; whether there is a place."""
         is_full = self.count >= self._places.most
-        queues: list[Mapping[Place, None]] = [self._pending_of.get(key or "", {})]
+        own_waiting: Mapping[Place, trio.CancelScope] = self._over_share_of.get(key, {})
+        queues: list[Mapping[Place, object]] = [self._pending_of.get(key or "", {})]
         if is_full:
-            queues += [self._over_share, self._pending]
+            queues += [own_waiting, self._over_share, self._pending]
         first = next((next(iter(queue)) for queue in queues if queue), None)
         if first is not None:
             self._close(first)
+        elif len(own_waiting) >= max(self._places.most // _WAITING_PART, 1):
+            longest = next(iter(own_waiting))
+            own_waiting[longest].cancel()
+            self._leave_line(longest)  # it is told, and then its connection ends
         return first is not None or not is_full
 
     def news(self, now: float) -> str | None:
@@ -149,16 +163,29 @@ class Crowd:
     async def wait_for_share(self, place: Place, pass_time: PassTime) -> bool:
         """See Place."""
         self.wait(place)
-        self._over_share[place] = None
+        self._unlist(place)
+        has_taken, scope = False, trio.CancelScope()
+        self._over_share[place] = scope
+        self._over_share_of.setdefault(place.key, OrderedDict())[place] = scope
         try:
-            has_taken = await self._served.take_when_open(place.key, pass_time)
+            with scope:
+                has_taken = await self._served.take_when_open(place.key, pass_time)
         finally:
-            self._over_share.pop(place, None)
+            self._leave_line(place)
         if has_taken and place.gone:  # it was closed when its turn had come
             self._served.give(place.key)
         elif has_taken:
             self._stop_waiting(place)
         return has_taken
+
+    def _leave_line(self, place: Place) -> None:
+        """It does not wait for its share any more; nothing when it does not."""
+        if self._over_share.pop(place, None) is None:
+            return
+        line = self._over_share_of[place.key]
+        del line[place]
+        if not line:
+            del self._over_share_of[place.key]
 
     def has_its_share(self, place: Place) -> bool:
         """See Place."""
@@ -168,18 +195,22 @@ class Crowd:
         """See Place."""
         if not place.gone:
             self.wait(place)
+            self._leave_line(place)
             self._stop_waiting(place)
-            self._over_share.pop(place, None)
             place.gone = True
             self._places.give(place.key)
 
     def _stop_waiting(self, place: Place) -> None:
         del self._pending[place]
-        if place.key is not None:
-            own = self._pending_of[place.key]
+        self._unlist(place)
+
+    def _unlist(self, place: Place) -> None:
+        """It is no more among those of its address that may be closed."""
+        own = self._pending_of.get(place.key or "")
+        if own is not None and place in own:
             del own[place]
             if not own:
-                del self._pending_of[place.key]
+                del self._pending_of[place.key or ""]
 
     def _close(self, place: Place) -> None:
         self.leave(place)

@@ -14,6 +14,7 @@ from protocol.drivers.sockets import drop
 from protocol.drivers.stream import TunnelStream
 from tests.edge_fakes import HELLO, World, get, hello, logged, open_world
 from tests.tunnel_server.control_client import HELLO_MESSAGE, message
+from tunnel_server.owners.waiting import WAIT_S
 from tunnel_server.settings.values import parse_networks
 from tunnel_server.visitors.crowd import Crowd
 from tunnel_server.visitors.serving import serve_visitor
@@ -45,6 +46,12 @@ class Crowded:
         await ours.send_all(f"PROXY TCP4 {address} 127.0.0.1 40000 443\r\n".encode() + sent)
         await wait_all_tasks_blocked(0.01)
         return ours
+
+    async def is_let_in(self, address: str) -> bool:
+        """Whether a connection of this address is not closed at once."""
+        stream = await self.visit(address)
+        await wait_all_tasks_blocked(0.01)
+        return not await is_closed(stream)
 
     async def is_served(self, stream: trio.SocketStream, sent: bytes) -> None:
         await stream.send_all(sent)
@@ -157,6 +164,20 @@ async def test_a_request_over_the_share_of_its_address_waits_and_is_then_told_wh
         before = len(session.core.streams)
         await server.visit(SLOW, get())  # there is one again
         assert len(session.core.streams) == before + 1
+
+
+async def test_each_of_many_requests_over_the_share_of_their_address_has_an_answer(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with crowded(32, app=answers_never) as server:
+        served = [await server.visit(SLOW, get()) for _ in range(24)]
+        over = [await server.visit(SLOW, get()) for _ in range(5)]
+        began_at = trio.current_time()
+        answers = [await received(stream, 1000) for stream in over]
+        assert {answer[:13] for answer in answers} == {b"HTTP/1.1 503 "}
+        assert trio.current_time() - began_at >= WAIT_S  # two of them have waited
+        assert not any([await is_closed(stream) for stream in served])
+        assert await server.is_let_in(OTHER)
 
 
 @pytest.mark.parametrize("reset", [True, False], ids=["RST", "FIN"])
