@@ -19,7 +19,7 @@ from protocol.http.fields import Fields
 from tunnel_server.answers import pages
 from tunnel_server.answers.negotiation import Form, preferred_form
 from tunnel_server.answers.refusal import Refusal
-from tunnel_server.answers.texts import ERRORS, ErrorText
+from tunnel_server.answers.texts import CASES, ERRORS, ErrorText
 from tunnel_server.settings.config import client_command
 
 # A cause may quote what a visitor or an app sent; nobody reads more than this.
@@ -94,7 +94,7 @@ def error_answer(
         KeyError: no such code.
     """
     code = refusal.code
-    text = ERRORS[code]
+    text = CASES[refusal.case] if refusal.case else ERRORS[code]
     if refusal.next_step:
         text = text._replace(next_step=refusal.next_step)
     number = HTTPStatus(text.status if refusal.status is None else refusal.status)

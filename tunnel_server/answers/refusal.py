@@ -24,6 +24,7 @@ class Refusal(NamedTuple):
         fields: more of them; one of them takes the place of a default of the same name.
         extra: more members of the JSON form.
         next_step: what to do in this case; the code's own if empty.
+        case: one of `texts.CASES`, whose words take the place of the code's; empty: none.
     """
 
     code: str
@@ -32,6 +33,7 @@ class Refusal(NamedTuple):
     fields: Fields = ()
     extra: Mapping[str, object] | None = None
     next_step: str = ""
+    case: str = ""
 
 
 def browser_refused() -> Refusal:

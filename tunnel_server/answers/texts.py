@@ -227,3 +227,20 @@ ERRORS: Final[dict[str, ErrorText]] = {
         "Try again with HTTP/1.1.",
     ),
 }
+
+_BUSY: Final = ERRORS["overloaded"]
+_YOURS: Final = (
+    "Close other pages, downloads or programs of your network that use it, or try again in a"
+    " moment."
+)
+
+CASES: Final[dict[str, ErrorText]] = {
+    "service": _BUSY._replace(side=Side.SERVICE, title="This tunnel service is busy"),
+    "address-of-service": _BUSY._replace(
+        side=Side.SERVICE, title="Too many requests from your address", next_step=_YOURS
+    ),
+    "address-of-tunnel": _BUSY._replace(
+        title="Too many requests from your address", next_step=_YOURS
+    ),
+}
+"""Cases of `overloaded` in which it is not the developer's machine that is busy."""

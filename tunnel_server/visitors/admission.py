@@ -34,6 +34,15 @@ _SHARES_OF_PARKED: Final[dict[Whose, str]] = {
 }
 
 
+_CASES: Final = {
+    (False, False): "service",
+    (False, True): "address-of-service",
+    (True, False): "",
+    (True, True): "address-of-tunnel",
+}
+"""The words of a refusal, by whether it is a tunnel's share, and whether its address has all."""
+
+
 def admission(directory: Directory, name: str) -> Tunnel | Refusal | None:
     """Whether a request for this name may begin now, or wait for the tunnel's client.
 
@@ -73,8 +82,11 @@ def over_share(of: str, visitor: Visitor, *, own: bool, name: str = "") -> Refus
     why = "its address has its share" if own else "all is taken"
     log.info("%s: overloaded: a request for %s: %s", visitor.address, what, why, extra=extra)
     whose = "Your address has its share" if own else "All is taken"
-    text = f"{whose} of what {of} serves at once, and none of it ended while this request waited"
-    return Refusal("overloaded", f"{text}, for {WAIT_S:g} s at most.")
+    cause = (
+        f"{whose} of what {of} serves at once. This request has waited, {WAIT_S:g} s at most, and"
+        " none of the others has ended."
+    )
+    return Refusal("overloaded", cause, case=_CASES[bool(name), own])
 
 
 def _no_stream(name: str, visitor: Visitor) -> Refusal:

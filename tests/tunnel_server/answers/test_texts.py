@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tunnel_server.answers.texts import ERRORS, ErrorText, Side
+from tunnel_server.answers.texts import CASES, ERRORS, ErrorText, Side
 
 # DESIGN 2 fixes these: scripts and docs hang on them.
 STATUSES = {
@@ -58,3 +58,14 @@ def test_what_the_app_did_is_said_to_be_on_the_apps_side(code: str) -> None:
 @pytest.mark.parametrize("code", [code for code in ERRORS if code.startswith("tunnel-")])
 def test_what_is_the_tunnels_is_not_blamed_on_the_app(code: str) -> None:
     assert ERRORS[code].side is not Side.APP
+
+
+@pytest.mark.parametrize("text", CASES.values(), ids=CASES.keys())
+def test_a_case_says_what_its_code_does_and_whose_side_it_is(text: ErrorText) -> None:
+    busy = ERRORS["overloaded"]
+    assert (text.status, text.retry_after_s, text.passes) == (
+        busy.status,
+        busy.retry_after_s,
+        busy.passes,
+    )
+    assert (text.side, text.title) != (busy.side, busy.title)

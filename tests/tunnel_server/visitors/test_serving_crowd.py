@@ -152,7 +152,9 @@ async def test_a_request_over_the_share_of_its_address_waits_and_is_then_told_wh
         assert answer.startswith(b"HTTP/1.1 503 ")
         assert b"\r\nRetry-After: 1\r\n" in answer
         assert b"\r\nConnection: close\r\n" in answer
+        assert b"503 Too many requests from your address (overloaded)" in answer
         assert b"Your address has its share of what this server serves at once" in answer
+        assert b"Whose side:     this tunnel service" in answer
         assert (
             f"{SLOW}: overloaded: a request for this server: its address has its share"
             in caplog.text
