@@ -166,13 +166,13 @@ class Outgoing:
         Bulk makes a message as long as the line likes it. The turns of waking streams are each no
         longer than that, but there may be more of them: they would go at once in any case.
         """
-        frames = size = left = 0
+        frames = size = 0
         line = self.sent.in_flight
-        # Where memory is short, what a peer does not acknowledge stays what is the session's own.
+        most_kept, most_bulk = UNACKED_MAX_BYTES, UNACKED_BULK_MAX_BYTES
         memory = self._memory
-        short = memory.pool.is_tight and memory.is_short
-        most_kept = OWN_BYTES if short else UNACKED_MAX_BYTES
-        most_bulk = min(most_kept, UNACKED_BULK_MAX_BYTES)
+        if memory.pool.is_tight and memory.is_short:
+            # What a peer does not acknowledge stays what is the session's own.
+            most_kept = most_bulk = OWN_BYTES
         together = line.together_bytes
         waking_turn = min(line.waking_bytes, TURN_BYTES)
         bulk_turn = max(line.message_bytes // TURNS_A_MESSAGE, TURN_MIN_BYTES)
@@ -189,9 +189,7 @@ class Outgoing:
             turn = waking_turn if waking else bulk_turn
             if not waking and size < most:
                 turn = min(turn, most - size)
-            unsent = queue.unsent_bytes
             moved, moved_bytes = queue.take(parts, stream.id, allowed, turn)
-            left += unsent - queue.unsent_bytes
             if not moved and queue.ready:
                 break  # no room: it is the first of the next message
             frames += moved
@@ -199,7 +197,7 @@ class Outgoing:
             room -= moved_bytes
             unacked += moved_bytes
             self._end_turn(stream, served=moved > 0)
-        memory.held -= left
+        memory.held -= size - frames * HEADER_BYTES  # what has left the queues: the bodies
         return frames, size
 
     def _end_turn(self, stream: Stream, *, served: bool) -> None:
