@@ -17,7 +17,6 @@ from tunnel_server.owners.shares import ALPHA
 
 # A burst over a share is over sooner; whoever waits for longer gets no answer that it still wants.
 WAIT_S: Final = 2.0
-_LOOKED_AT: Final = 64  # keys that wait, when something is given back
 
 
 class Pause:
@@ -70,13 +69,14 @@ class RoomShare:
         used: how many are taken.
     """
 
-    __slots__ = ("_of", "_waiting", "most", "used")
+    __slots__ = ("_of", "_waiting", "_waiting_with", "most", "used")
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.used = 0
         self._of: dict[str | None, int] = {}
-        self._waiting: OrderedDict[str | None, OrderedDict[Pause, None]] = OrderedDict()
+        self._waiting: dict[str | None, OrderedDict[Pause, None]] = {}
+        self._waiting_with: dict[int, OrderedDict[str | None, None]] = {}  # keys, by what each has
 
     def __repr__(self) -> str:
         return f"<RoomShare {self.used} of {self.most}, {len(self._of)} keys>"
@@ -109,7 +109,10 @@ class RoomShare:
     def take(self, key: str | None) -> None:
         """One more is taken, also where there was no room: what is there already is counted."""
         self.used += 1
-        self._of[key] = self._of.get(key, 0) + 1
+        before = self._of.get(key, 0)
+        self._of[key] = before + 1
+        if key in self._waiting:
+            self._move(key, before, before + 1)
 
     def give(self, key: str | None) -> None:
         """One is free again: whoever waits longest for this key has it, or else for another."""
@@ -120,6 +123,8 @@ class RoomShare:
         else:
             del self._of[key]
         if self._waiting:
+            if key in self._waiting:
+                self._move(key, left + 1, left)
             self._hand_on(key)
 
     async def take_when_open(self, key: str | None, pass_time: PassTime = Pause.wait) -> bool:
@@ -147,8 +152,25 @@ class RoomShare:
 
     def _join_line(self, key: str | None) -> Pause:
         turn = Pause()
-        self._waiting.setdefault(key, OrderedDict())[turn] = None
+        if key not in self._waiting:
+            self._waiting[key] = OrderedDict()
+            self._waiting_with.setdefault(self.of(key), OrderedDict())[key] = None
+        self._waiting[key][turn] = None
         return turn
+
+    def _end_line(self, key: str | None) -> None:
+        """Nobody waits for this key any more."""
+        del self._waiting[key]
+        self._move(key, self.of(key), None)
+
+    def _move(self, key: str | None, before: int, after: int | None) -> None:
+        """A key that waits has so many now; None: it waits no more."""
+        keys = self._waiting_with[before]
+        del keys[key]
+        if not keys:
+            del self._waiting_with[before]
+        if after is not None:
+            self._waiting_with.setdefault(after, OrderedDict())[key] = None
 
     def _leave_line(self, key: str | None, turn: Pause) -> None:
         if turn.over:  # it has come, and is another's now
@@ -157,25 +179,27 @@ class RoomShare:
         line = self._waiting[key]
         del line[turn]
         if not line:
-            del self._waiting[key]
+            self._end_line(key)
 
     def _hand_on(self, key: str | None) -> None:
-        """Take one for the first that has room: of this key, or of others in turn."""
-        waiting = self._waiting
-        if key in waiting and self.has_room(key):
+        """Take one for the first that has room: of this key, or of one that has least.
+
+        Where that has no room none has. There are few different counts: of 16,384 places 180.
+        """
+        if key in self._waiting and self.has_room(key):
             self._call_first(key)
             return
-        for _ in range(min(len(waiting), _LOOKED_AT)):
-            key = next(iter(waiting))
-            waiting.move_to_end(key)  # the last to be looked at the next time
-            if self.has_room(key):
-                self._call_first(key)
-                return
+        if None in self._waiting and self.has_room(None):  # nobody's share bounds those
+            self._call_first(None)
+            return
+        key = next(iter(self._waiting_with[min(self._waiting_with)]))
+        if self.has_room(key):
+            self._call_first(key)
 
     def _call_first(self, key: str | None) -> None:
         line = self._waiting[key]
         turn, _ = line.popitem(last=False)
         if not line:
-            del self._waiting[key]
+            self._end_line(key)
         self.take(key)
         turn.end()

@@ -165,3 +165,28 @@ def test_it_is_known_whose_share_it_is() -> None:
     assert not share.has_room("ann")
     assert not share.has_its_share("ann")  # all together have
     assert not share.has_its_share(None)
+
+
+async def test_however_many_heavy_ones_wait_one_that_has_little_is_called(
+    autojump_clock: MockClock,
+) -> None:
+    share = RoomShare(1000)
+    heavy = [f"eve{number}" for number in range(199)]
+    for key in [*heavy, "eve"] * 5:
+        share.take(key)
+    called = list[str]()
+
+    async def wait(key: str) -> None:
+        if await share.take_when_open(key):
+            called.append(key)
+
+    async with trio.open_nursery() as nursery:
+        for key in [*heavy, "ann"]:
+            nursery.start_soon(wait, key)
+            await wait_all_tasks_blocked()
+        share.give("eve")
+        await wait_all_tasks_blocked()
+        assert called == ["ann"]
+    assert called == ["ann"]
+    assert not share._waiting
+    assert not share._waiting_with
