@@ -31,7 +31,8 @@ class Model:
         if not full and free > 0:
             return None
         most = max(counts.values(), default=0)
-        heavy = {key for key in counts if counts[key] == most} if free <= 0 else {full[0]}
+        # Where both an owner and an address have their share it is the address's.
+        heavy = {key for key in counts if counts[key] == most} if free <= 0 else {full[-1]}
         if not heavy:
             return {min(self.waiting)}, {None}
         return set().union(*map(self.oldest_of_heaviest, heavy)), set(heavy)
