@@ -8,9 +8,10 @@ newcomer's own, or one whose request waits for its share, or whichever has been 
 where none is, the newcomer has to go.
 
 What is under way never ends to make room. So requests that are served are a share of their own: one
-over it waits for another of its address to end. Of an address so many may wait beside its share of
+over it waits for another of its address to end. Of an address a few may wait beside its share of
 places; of one more the longest waiting is told at once that there is no room. Only where all places
-are taken it has to go without an answer, as what is pending has.
+are taken it has to go without an answer, as what is pending has. What was told so is pending from
+when its answer has left.
 
 Proxies that are trusted, and this machine, bring other people's connections: what is known to be
 nobody's in particular is counted among all alone. Connections that carry a session have no place.
@@ -37,9 +38,9 @@ _RESERVED_MIN: Final = 64
 DEFAULT_MAX: Final = 16_384
 DEFAULT_MIN: Final = 64
 
-# Of the places, requests of one address that wait for its share: a page that asks for a little more
-# than it may have is served, and others find fifteen sixteenths of what is free.
-_WAITING_PART: Final = 16
+# Of the places that are free, those that requests of one address may take while they wait for its
+# share: a page that asks for a little more than it may have is served, and others find the rest.
+_WAITING_PART: Final = 4
 
 NEWS_EVERY_S: Final = 60.0
 
@@ -103,17 +104,12 @@ class Crowd:
     def _make_room(self, key: str | None) -> bool:
         """Close one that is pending, if that has to be; whether there is a place."""
         is_full = self.count >= self._places.most
-        own_waiting: Mapping[Place, trio.CancelScope] = self._over_share_of.get(key, {})
         queues: list[Mapping[Place, object]] = [self._pending_of.get(key or "", {})]
         if is_full:
-            queues += [own_waiting, self._over_share, self._pending]
+            queues += [self._over_share_of.get(key, {}), self._over_share, self._pending]
         first = next((next(iter(queue)) for queue in queues if queue), None)
         if first is not None:
             self._close(first)
-        elif len(own_waiting) >= max(self._places.most // _WAITING_PART, 1):
-            longest = next(iter(own_waiting))
-            own_waiting[longest].cancel()
-            self._leave_line(longest)  # it is told, and then its connection ends
         return first is not None or not is_full
 
     def news(self, now: float) -> str | None:
@@ -143,12 +139,13 @@ class Crowd:
 
     def wait(self, place: Place) -> None:
         """See Place."""
-        if place.gone or place in self._pending:
+        if place.gone:
             return
-        self._served.give(place.key)
-        self._pending[place] = None
-        if place.key is not None:
-            self._pending_of.setdefault(place.key, OrderedDict())[place] = None
+        if place not in self._pending:
+            self._served.give(place.key)
+            self._pending[place] = None
+        if place.key is not None and place not in self._over_share:
+            self._pending_of.setdefault(place.key, OrderedDict()).setdefault(place)
 
     def serve(self, place: Place) -> None:
         """See Place."""
@@ -164,9 +161,7 @@ class Crowd:
         """See Place."""
         self.wait(place)
         self._unlist(place)
-        has_taken, scope = False, trio.CancelScope()
-        self._over_share[place] = scope
-        self._over_share_of.setdefault(place.key, OrderedDict())[place] = scope
+        has_taken, scope = False, self._join_line(place)
         try:
             with scope:
                 has_taken = await self._served.take_when_open(place.key, pass_time)
@@ -177,6 +172,18 @@ class Crowd:
         elif has_taken:
             self._stop_waiting(place)
         return has_taken
+
+    def _join_line(self, place: Place) -> trio.CancelScope:
+        """It waits for its share from now on; the scope around that, which ends it at once."""
+        line = self._over_share_of.get(place.key, OrderedDict())
+        if len(line) >= max((self._places.most - self.count) // _WAITING_PART, 1):
+            longest = next(iter(line))
+            line[longest].cancel()  # it is told, and then its connection ends
+            self._leave_line(longest)
+        scope = trio.CancelScope()
+        self._over_share[place] = scope
+        self._over_share_of.setdefault(place.key, OrderedDict())[place] = scope
+        return scope
 
     def _leave_line(self, place: Place) -> None:
         """It does not wait for its share any more; nothing when it does not."""

@@ -182,6 +182,22 @@ async def test_each_of_many_requests_over_the_share_of_their_address_has_an_answ
         assert await server.is_let_in(OTHER)
 
 
+async def test_what_was_refused_and_stays_costs_its_own_address_alone(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    """Each has its 503, and its visitor does not end the connection."""
+    async with crowded(32, app=answers_never) as server:
+        idle = await server.visit(OTHER)
+        for _ in range(24):
+            await server.visit(SLOW, get())
+        over = [await server.visit(SLOW, get()) for _ in range(16)]
+        assert [(await received(stream, 12))[:12] for stream in over[:-1]] == [b"HTTP/1.1 503"] * 15
+        assert not await is_closed(idle)
+        # Those that are served, one that waits, and one that is told so or lingers.
+        assert server.world.edge.crowd._places.of(f"{SLOW}/32") <= 26
+        assert await server.is_let_in(OTHER)
+
+
 @pytest.mark.parametrize("reset", [True, False], ids=["RST", "FIN"])
 @pytest.mark.parametrize(("places", "streams"), [(8, 1024), (64, 8)], ids=["server", "tunnel"])
 async def test_a_visitor_that_leaves_while_its_request_waits_for_a_share_takes_nothing(
