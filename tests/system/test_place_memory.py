@@ -85,13 +85,21 @@ class Site:
         return peer
 
     async def resident(self, what: str) -> int:
-        """What it is when nothing moves any more."""
-        last, now = -1, self.server.resident_bytes()
-        while now != last:
-            await trio.sleep(0.5)
-            last, now = now, self.server.resident_bytes()
-        print(f"{what}: {now / MIB:.0f} MiB")
-        return now
+        """What it is when the server has taken all that was sent.
+
+        What was sent has arrived: this is one machine. So a server that sleeps has nothing to do;
+        one that waits for a processor is runnable, however long it waits.
+        """
+        while not (seen := self._asleep_with()) or seen != self._asleep_with():  # noqa: ASYNC110
+            await trio.sleep(0.01)  # until the next look: no event of ours tells it
+        print(f"{what}: {seen / MIB:.0f} MiB")
+        return seen
+
+    def _asleep_with(self) -> int:
+        """The bytes that it holds while it sleeps; 0 while it has something to do."""
+        stat = Path(f"/proc/{self.server.process.pid}/stat").read_text()
+        state = stat.rpartition(")")[2].split()[0]  # behind the name, which may hold anything
+        return self.server.resident_bytes() if state == "S" else 0
 
 
 async def drain(peer: RawPeer) -> None:

@@ -6,6 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from protocol.drivers.stream import TunnelStream
 from protocol.mux.events import ClaimAsked, GoingAway
 from protocol.mux.map_bodies import pack_map
 from protocol.mux.messages import Claim, Claimed, Goaway, Release
@@ -58,9 +59,9 @@ async def test_strangers_on_an_open_server_have_names_of_their_own(world: World)
 async def test_who_is_taken_over_finishes_its_streams(world: World) -> None:
     go = trio.Event()
 
-    async def slow(stream: object) -> None:
+    async def slow(stream: TunnelStream) -> None:
         await go.wait()
-        await hello(stream)  # type: ignore[arg-type]
+        await hello(stream)
 
     old = await world.client(slow)
     visitor = world.visit()
