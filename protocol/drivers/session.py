@@ -179,8 +179,8 @@ class Session:
 
     @property
     def has_room(self) -> bool:
-        """Whether the peer takes one more stream now."""
-        return len(self.core.streams) < self.core.max_streams
+        """Whether one more stream may be opened now; see Core."""
+        return self.core.has_room
 
     @property
     def batch_is_full(self) -> bool:

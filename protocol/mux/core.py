@@ -31,7 +31,7 @@ from protocol.mux.control import Control, Heartbeat
 from protocol.mux.events import Event
 from protocol.mux.head_bodies import pack_head, pack_open
 from protocol.mux.incoming import Incoming, OpenLimits
-from protocol.mux.memory import Lender, Memory
+from protocol.mux.memory import OWN_BYTES, Lender, Memory
 from protocol.mux.messages import Goaway, Head, Open
 from protocol.mux.outgoing import Outgoing
 from protocol.mux.sending import Parts
@@ -124,6 +124,17 @@ class Core:
         self._connections += 1
         return self._connections
 
+    @property
+    def has_room(self) -> bool:
+        """Whether the peer takes one more stream now, and what it has not let go is bearable.
+
+        Streams that were cancelled cost memory until the peer has ended them. Where that is short
+        they may take what is the session's own, and no more.
+        """
+        if len(self.streams) >= self.max_streams:
+            return False
+        return self._outgoing.cancelled_bytes <= OWN_BYTES or not self.memory.is_short
+
     def open(self, opened: Open, now: float) -> Stream:
         """Open a stream; its `credit` is filled in here.
 
@@ -209,6 +220,7 @@ class Core:
         """Give up both halves: drop our queue, reset, stop-sending."""
         self._outgoing.give_up(stream, code)
         self.stop_sending(stream, code)
+        self._outgoing.cancel(stream)
 
     def take_head(self, stream: Stream, now: float) -> Head | None:
         """Return the next head that came, if one did."""

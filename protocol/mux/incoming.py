@@ -183,9 +183,7 @@ class Incoming:
         """The peer has sent the last frame of its half."""
         stream.receiving.window.finish()
         if stream.finished:
-            del self._streams[stream.id]
-            if stream.driver is not None:
-                stream.driver.gone()
+            self._outgoing.forget(stream)
         return Readable(stream)
 
     def _on_stop_sending(self, stream: Stream, body: bytes) -> Event | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from protocol.limits import (
+    CANCELLED_COST_BYTES,
     STREAM_UNSENT_MAX_BYTES,
     TURN_BYTES,
     TURN_MIN_BYTES,
@@ -35,11 +36,15 @@ class Outgoing:
     Args:
         streams: the session's, by id; one that has sent and received its last frame is taken out.
         memory: of the session, where what waits to be sent counts.
+
+    Attributes:
+        cancelled_bytes: what cancelled streams cost that the peer has not let go yet.
     """
 
     def __init__(self, streams: dict[int, Stream], memory: Memory | None = None) -> None:
         self._memory = memory or Memory()
         self.sent = SentFrames(self._memory)
+        self.cancelled_bytes = 0
         self._streams = streams
         self._scheduler: Scheduler[Stream] = Scheduler()
         self._updates: dict[int, Stream] = {}
@@ -92,6 +97,28 @@ class Outgoing:
         self._memory.add(sending.queue.unsent_bytes - before)
         self.wake(stream)
         self._note_room(stream)
+
+    def cancel(self, stream: Stream) -> None:
+        """Count a stream that our program is done with, until `forget`.
+
+        Until then its visitor has a place, which bounds how many there are; from now on the peer
+        says how long it is kept.
+        """
+        if not stream.cancelled and stream.id in self._streams:
+            stream.cancelled = True
+            self._count_cancelled(_cost_of(stream))
+
+    def forget(self, stream: Stream) -> None:
+        """No frame of the stream can come or go any more."""
+        del self._streams[stream.id]
+        if stream.cancelled:
+            self._count_cancelled(-_cost_of(stream))
+        if stream.driver is not None:
+            stream.driver.gone()
+
+    def _count_cancelled(self, size: int) -> None:
+        self.cancelled_bytes += size
+        self._memory.add(size)
 
     def queue_all_credit(self) -> None:
         """Advertise every credit anew, on a new connection: the peer may have missed the last.
@@ -209,12 +236,14 @@ class Outgoing:
             return
         self._scheduler.leave(stream)
         if stream.finished:
-            self._streams.pop(stream.id, None)
-            if stream.driver is not None:
-                stream.driver.gone()
+            self.forget(stream)
 
     def _note_room(self, stream: Stream) -> None:
         sending = stream.sending
         if sending.wants_room and sending.queue.unsent_bytes < STREAM_UNSENT_MAX_BYTES:
             sending.wants_room = False
             self._made_room.append(stream)
+
+
+def _cost_of(stream: Stream) -> int:
+    return CANCELLED_COST_BYTES + len(stream.opened.target)

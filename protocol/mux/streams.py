@@ -265,6 +265,7 @@ class Stream:
     """One request and its answer, as the core keeps it. The driver's own record hangs on it."""
 
     __slots__ = (
+        "cancelled",
         "driver",
         "id",
         "opened",
@@ -282,6 +283,8 @@ class Stream:
         self.sending = sending
         self.receiving = receiving
         self.turn = Turn.IDLE
+        self.cancelled = False
+        """Our program is done with it, before it has ended."""
         self.driver: StreamDriver | None = None
         self.stop_due: str | None = None
         """The code of a stop-sending that has not left."""

@@ -90,11 +90,15 @@ def over_share(of: str, visitor: Visitor, *, own: bool, name: str = "") -> Refus
 
 
 def _no_stream(name: str, visitor: Visitor) -> Refusal:
-    """The client takes no more than it has said, though the share has room."""
+    """Its client takes no more, or lets too few go of those that are over."""
     extra = by_stranger(visitor.address, name)
-    text = "%s: overloaded: tunnel %s serves as many requests as its client takes"
+    text = "%s: overloaded: the client of tunnel %s takes no more, or has not let go what is over"
     log.info(text, visitor.address, name, extra=extra)
-    return Refusal("overloaded", "This tunnel serves as many requests at once as its client takes.")
+    return Refusal(
+        "overloaded",
+        "This tunnel's client takes no more requests at once, or has not let go of those that are"
+        " over.",
+    )
 
 
 def _over_parking(whose: Whose, visitor: Visitor) -> Refusal:

@@ -13,6 +13,7 @@ from hypothesis import given, strategies as st
 
 from protocol.limits import (
     BUDGET_BYTES,
+    CANCELLED_COST_BYTES,
     MESSAGE_MAX_BYTES,
     STREAM_WINDOW_MAX_BYTES,
     UNACKED_MAX_BYTES,
@@ -174,7 +175,13 @@ class World:
             assert all(amount <= STREAM_WINDOW_MAX_BYTES for amount in lent)
             assert core.sent.unacked_bytes <= UNACKED_MAX_BYTES
             unsent = [half.sent.sending.queue.unsent_bytes for half in ours.values()]
-            assert core.memory.held == sum(lent) + sum(unsent) + core.sent.kept_bytes
+            cancelled = [
+                CANCELLED_COST_BYTES + len(stream.opened.target)
+                for stream in core.streams.values()
+                if stream.cancelled
+            ]
+            held = sum(lent) + sum(unsent) + sum(cancelled) + core.sent.kept_bytes
+            assert core.memory.held == held
         for half in (*self.requests.values(), *self.answers.values()):
             credit = half.sent.sending.queue.credit
             assert credit.sent <= credit.limit + 48 * 1024

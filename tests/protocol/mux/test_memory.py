@@ -4,14 +4,17 @@ import pytest
 from hypothesis import given, strategies as st
 
 from protocol.limits import (
+    CANCELLED_COST_BYTES,
     FIRST_CREDIT_BYTES,
     KIB,
     STREAM_UNSENT_MAX_BYTES,
     STREAM_UNSENT_MIN_BYTES,
 )
+from protocol.mux.codec import pack_code
 from protocol.mux.control import Heartbeat
 from protocol.mux.core import Core
 from protocol.mux.memory import OWN_BYTES, Memory
+from protocol.mux.wire import FrameType, frame
 from tests.protocol.mux.pair import GET, post
 
 
@@ -123,3 +126,45 @@ def test_where_memory_is_short_what_is_not_acknowledged_stays_the_sessions_own()
     assert core.memory.is_short
     assert core.sent.kept_bytes <= OWN_BYTES + 128 * KIB
     assert core.memory.held <= OWN_BYTES + 300 * KIB
+
+
+def test_streams_that_the_peer_keeps_cost_memory_and_where_it_is_short_no_more_open() -> None:
+    lender = Budget(200 * KIB)
+    core = Core(is_server=True, heartbeat=Heartbeat(15, 30), lender=lender)
+
+    def ended() -> int:
+        """The id of a stream that was opened, sent and cancelled."""
+        stream = core.open(GET, 0.0)
+        while core.next_message(0.0):
+            core.sent.acknowledge(core.sent.count, 0.0)
+        core.cancel(stream, "cancelled")
+        core.cancel(stream, "cancelled")
+        while core.next_message(0.0):
+            core.sent.acknowledge(core.sent.count, 0.0)
+        return stream.id
+
+    cost = CANCELLED_COST_BYTES + len(GET.target)
+    ids = [ended()]
+    assert core.memory.held == cost
+    while core.has_room:
+        ids.append(ended())
+    assert core.memory.is_short
+    assert len(ids) - 1 <= (OWN_BYTES + lender.size) / cost < len(ids) + 10
+    for number, stream_id in enumerate(ids, start=1):
+        core.receive(frame(FrameType.RESET, stream_id, pack_code("cancelled")), 1.0)
+        assert core.memory.held == (len(ids) - number) * cost
+    core.memory.settle()
+    assert lender.taken == 0
+    assert ended() == len(ids) + 1
+
+
+def test_streams_that_are_not_let_go_may_have_what_is_the_sessions_own() -> None:
+    core = Core(is_server=True, heartbeat=Heartbeat(15, 30), lender=Budget(0))
+    cost = CANCELLED_COST_BYTES + len(GET.target)
+    has_room = []
+    for _ in range(OWN_BYTES // cost + 1):
+        stream = core.open(GET, 0.0)
+        core.next_message(0.0)
+        core.cancel(stream, "cancelled")
+        has_room.append(core.has_room)
+    assert has_room == [True] * (OWN_BYTES // cost) + [False]

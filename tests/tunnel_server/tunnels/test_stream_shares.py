@@ -6,9 +6,11 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from protocol.limits import CANCELLED_COST_BYTES, KIB
 from protocol.mux.codec import pack_code
+from protocol.mux.memory import OWN_BYTES
 from protocol.mux.wire import FrameType, frame, split_message
-from tests.edge_fakes import Visitor, World, get, tunnel_error
+from tests.edge_fakes import HELLO, Visitor, World, get, hello, tunnel_error
 from tests.tunnel_server.control_client import APP, bearer, claim, connected, message, received
 from tunnel_server.owners.waiting import WAIT_S
 
@@ -82,3 +84,30 @@ async def test_where_the_session_ends_it_is_told_at_once(
     assert tunnel_error(await late.head()) == (503, "tunnel-offline")
     assert trio.current_time() == began
     assert repr(world.directory.streams) == "<StreamShares of 0 carriers>"
+
+
+async def test_a_client_that_lets_go_of_nothing_has_the_memory_of_its_share_and_no_more(
+    world: World, autojump_clock: MockClock
+) -> None:
+    world.directory.memory.most = 100 * KIB
+    client = await connected(world, bearer("ti_alice"))
+    assert (await claim(client, APP))["name"] == "app"
+    [session] = world.directory.sessions
+    while session.has_room:
+        visitor = await asking(world)
+        await opened(client)
+        await visitor.reset()
+        await wait_all_tasks_blocked(0.01)
+    kept = session.stream_count
+    assert OWN_BYTES < kept * CANCELLED_COST_BYTES < OWN_BYTES + 100 * KIB
+    assert tunnel_error(await (await asking(world)).head()) == (503, "overloaded")
+    other = await world.client(hello, "other")
+    visitor = world.visit()
+    await visitor.send(get(host=b"other.localhost"))
+    await visitor.expect(HELLO)
+    for stream_id in range(1, kept + 1):
+        await client.send(message(frame(FrameType.RESET, stream_id, pack_code("cancelled"))))
+    await wait_all_tasks_blocked(0.01)
+    await asking(world)
+    assert await opened(client) == kept + 1
+    assert len(other.streams) == 1
