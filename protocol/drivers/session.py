@@ -14,6 +14,7 @@ import trio
 
 from protocol.drivers.attachment import Attachment
 from protocol.drivers.bonds import Bonds
+from protocol.drivers.ending import Ending
 from protocol.drivers.latch import Latch
 from protocol.drivers.session_log import SessionLog
 from protocol.drivers.stream import TunnelStream
@@ -330,11 +331,7 @@ class Session:
         self.closed_reason = reason
         self.detached_at = None
         self.log.debug("ended: %s", reason)
-        for record in list(self.core.streams.values()):
-            if record.driver is not None:
-                record.driver.wake_reader()
-                record.driver.peer_stopped()
-                record.driver.gone()
+        Ending(self.core.streams.values()).tell()
         self.core.memory.close()
         self.bonds.end()
         self.quiet()
