@@ -117,11 +117,13 @@ class Session:
                 after the other waits at one latch for all of them.
 
         Raises:
-            SessionClosed: the session is gone.
+            SessionClosed: the session is gone, or the peer opens nothing any more.
             LocalProtocolError: the peer's number of streams is reached, or the head is too long.
         """
         if self.closed_reason is not None:
             raise SessionClosed(self.closed_reason)
+        if self.core.control.peer_leaving is not None:
+            raise SessionClosed("the peer leaves, and takes nothing new")
         record = self.core.open(opened, trio.current_time())
         self.head_queued()
         return TunnelStream(self, record, readable)

@@ -7,7 +7,7 @@ from functools import partial
 
 from protocol.drivers.session import Session, SessionEvent
 from protocol.mux.events import ClaimAsked, GoingAway, Released
-from protocol.mux.messages import Claim, Refused
+from protocol.mux.messages import Claim, Claimed, Refused
 from protocol.names import is_legal_name
 from tunnel_server.tunnels.directory import Directory, short_owner
 
@@ -35,7 +35,10 @@ def _answer(directory: Directory, session: Session, claim: Claim) -> None:
     if not directory.is_allowed(login):
         session.close("its token is not valid any more")
         return
-    answer = directory.claim(session, claim)
+    if session.core.control.peer_leaving is not None:  # a resume repeats both, in this order
+        answer: Claimed | Refused = Refused(claim.claim, "draining", "this client stops")
+    else:
+        answer = directory.claim(session, claim)
     session.answer_claim(answer)
     said_of = session.log.by(log)
     if isinstance(answer, Refused) and answer.code == "name-released":

@@ -9,7 +9,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from protocol.drivers.stream import TunnelStream
 from protocol.mux.events import ClaimAsked, GoingAway
 from protocol.mux.map_bodies import pack_map
-from protocol.mux.messages import Claim, Claimed, Goaway, Release
+from protocol.mux.messages import Claim, Claimed, Goaway, Refused, Release
 from protocol.mux.wire import FrameType, frame, split_message
 from tests.edge_fakes import HELLO, World, get, hello, tunnel_error
 from tests.tunnel_server.control_client import (
@@ -86,6 +86,19 @@ async def test_a_goaway_of_the_client_frees_its_names_and_is_answered(world: Wor
     await visitor.send(get())
     assert tunnel_error(await visitor.head()) == (503, "tunnel-offline")
     assert client.streams == []
+
+
+async def test_a_client_that_leaves_gets_no_name_any_more(world: World) -> None:
+    """After a resume it asks again a claim that was not answered, and then says that it leaves."""
+    client = await world.client(hello)
+    client.session.goaway("shutting-down", "the client stops", 8)
+    client.session.claim(Claim(2, "other", b"i" * 16, True, {}))
+    await wait_all_tasks_blocked()
+    assert client.claimed[-1] == Refused(2, "draining", "this client stops")
+    assert client.server.attached
+    visitor = world.visit()
+    await visitor.send(get(host=b"other.localhost"))
+    assert tunnel_error(await visitor.head()) == (404, "tunnel-not-found")
 
 
 async def test_a_released_claim_frees_its_name_alone(world: World) -> None:
