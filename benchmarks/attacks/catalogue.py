@@ -69,6 +69,11 @@ ATTACKS = (
         memory.small_sessions,
         "an upload to each of 1,000 sessions of 20 clients, none acknowledged, 50/s",
     ),
+    Attack(
+        "kept-streams",
+        memory.kept_streams,
+        "8,000 visitors, 400/s, leave 20 clients that end none of their streams",
+    ),
     Attack("sessions", by_tenants.sessions, "1,200 sessions of one token, 100/s"),
     Attack("names", by_tenants.names, "16 sessions, each 16 claims and 1,000 goaways in 1 s"),
     Attack("held", by_tenants.held, "800 sessions of one token dropped, 50/s, and 50 resumes/s"),

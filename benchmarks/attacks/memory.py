@@ -1,4 +1,6 @@
-"""What fills memory: answers that no visitor reads, uploads that no client acknowledges."""
+"""What fills memory: answers that no visitor reads, uploads that no client acknowledges, and
+streams that no client lets go.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,14 @@ from protocol.drivers.transport import WebSocketTransport
 from protocol.mux.codec import pack
 from protocol.mux.map_bodies import pack_map
 from protocol.mux.messages import Head
-from protocol.mux.wire import FrameType, frame, split_message
+from protocol.mux.wire import COUNTED, FrameType, frame, split_message
 
 CLIENTS = 20
 VISITORS = 500
+LEAVING = 8000
+LEAVING_A_S = 400
+STAYS_S = 0.1
+NO_STATUS = 0  # no answer is expected
 BLOCK = bytes(64 * 1024)
 ENDLESS_BYTES = 1 << 40
 
@@ -93,6 +99,40 @@ async def say_nothing(load: Load, sessions: int, uploads: int) -> None:
                 await stream.send_all(chunk)
 
     await load.keep(sessions, 50, client)
+
+
+async def kept_streams(load: Load) -> None:
+    """Visitors that leave at once, and clients that end none of their streams."""
+
+    async def client(number: int) -> None:
+        address, token = address_of(100 + number), token_of(f"attacker{number}")
+        async with control_connection(load.entrance, address, token) as transport:
+            await greet(transport)
+            claim = frame(FrameType.CLAIM, 0, pack_map(claim_of(1, f"bad{number}")))
+            await transport.send(claim)
+            await acknowledge_all(transport)
+
+    async def come_and_go(number: int) -> None:
+        address = address_of(1000 + number)
+        asked = request("GET", f"bad{number % CLIENTS}", "/", *load.entrance.fields(address))
+        async with load.visitor(address) as stream:
+            with trio.move_on_after(STAYS_S):
+                await load.ask(stream, asked, NO_STATUS)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(CLIENTS):
+            nursery.start_soon(client, number)
+        await load.keep(LEAVING, LEAVING_A_S, come_and_go)
+
+
+async def acknowledge_all(transport: WebSocketTransport) -> None:
+    """Answer pings, acknowledge what comes, and end nothing."""
+    count = 0
+    while True:
+        said = split_message(await transport.receive())
+        count += sum(kind in COUNTED for kind, _, _ in said)
+        pongs = [frame(FrameType.PONG, 0, body) for kind, _, body in said if kind == FrameType.PING]
+        await transport.send(b"".join([*pongs, frame(FrameType.ACK, 0, pack(count))]))
 
 
 async def take_all(transport: WebSocketTransport, claimed: trio.Event) -> None:
