@@ -98,9 +98,9 @@ WAKING_TURNS_MAX: Final = 8
 HEADS_A_BATCH_MAX: Final = 8
 
 # What all sessions of a server may hold together: what was sent and is not acknowledged, what waits
-# to be sent, and what was promised to be taken. Half of it is lent; the rest is what each session
-# and each stream has of its own, what is on its way to a visitor's socket, and what an allocator
-# wastes. Of 40 clients that all have downloads each has 0.8 MiB, which is 8 MB/s at 100 ms.
+# to be sent, and what was promised to be taken. Half of it is lent; the rest is 32 KiB that each of
+# 1,024 sessions has of its own. Of 40 clients that all have downloads each has 0.8 MiB, which is 8
+# MB/s at 100 ms.
 MEMORY_BYTES: Final = 64 * MIB
 MEMORY_LENT_BYTES: Final = 32 * MIB
 

@@ -8,12 +8,13 @@ MIB: int = 1 << 20
 BASE_BYTES: int = 64 * MIB
 USUAL_PLACE_BYTES: int = 20 * KIB
 PLACE_BYTES: int = 64 * KIB
-SESSION_BYTES: int = 128 * KIB
+SESSION_BYTES: int = 64 * KIB
 
 
-def usual_bytes(places: int) -> int:
+def usual_bytes(places: int, sessions: int) -> int:
     """Where visitors say what they have to say, and take what they are given."""
-    return BASE_BYTES + MEMORY_BYTES + places * USUAL_PLACE_BYTES
+    taken = places * USUAL_PLACE_BYTES + sessions * SESSION_BYTES
+    return BASE_BYTES + MEMORY_BYTES + taken
 
 
 def most_bytes(places: int, sessions: int, *, lent: int = MEMORY_BYTES) -> int:

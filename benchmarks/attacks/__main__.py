@@ -103,6 +103,7 @@ async def measured(
         counts["refused"] + counts["closed"],
         peak_bytes,
         counts["places"],
+        attack.sessions,
     )
 
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from benchmarks.attacks import by_tenants, by_visitors, memory
 from benchmarks.attacks.load import Load
 
+# Of 1,024 sessions those that one owner gets.
+SHARE = 768
+
 # All that have a token.
 OWNERS = ("honest", "attacker", *(f"attacker{number}" for number in range(memory.CLIENTS)))
 
@@ -21,12 +24,14 @@ class Attack:
         run: the load, which goes on until it is cancelled.
         rate: what it does, for the table.
         flags: what the server is started with beside the usual.
+        sessions: that the server gives it at once, where those are many.
     """
 
     name: str
     run: Callable[[Load], Awaitable[None]]
     rate: str
     flags: tuple[str, ...] = ()
+    sessions: int = 0
 
 
 ATTACKS = (
@@ -68,15 +73,21 @@ ATTACKS = (
         "small-sessions",
         memory.small_sessions,
         "an upload to each of 1,000 sessions of 20 clients, none acknowledged, 50/s",
+        sessions=1000,
     ),
     Attack(
         "kept-streams",
         memory.kept_streams,
         "8,000 visitors, 400/s, leave 20 clients that end none of their streams",
     ),
-    Attack("sessions", by_tenants.sessions, "1,200 sessions of one token, 100/s"),
+    Attack("sessions", by_tenants.sessions, "1,200 sessions of one token, 100/s", sessions=SHARE),
     Attack("names", by_tenants.names, "16 sessions, each 16 claims and 1,000 goaways in 1 s"),
-    Attack("held", by_tenants.held, "800 sessions of one token dropped, 50/s, and 50 resumes/s"),
+    Attack(
+        "held",
+        by_tenants.held,
+        "800 sessions of one token dropped, 50/s, and 50 resumes/s",
+        sessions=SHARE,
+    ),
     Attack("parked", by_tenants.parked, "1,500 requests for 4 names that are away, 300/s"),
     Attack("tokens", by_tenants.tokens, "200 handshakes/s with wrong tokens"),
 )

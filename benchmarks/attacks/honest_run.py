@@ -59,7 +59,7 @@ async def loaded(load: HonestLoad, way: Way, network: Network, folder: Path) -> 
     print(f"{load.name}, {way}: {told}", file=sys.stderr)
     refused = counts["refused"] + counts["closed"] + logged(site.server)
     cells = [load.says, str(way), f"{counts['asked']:,}", str(refused)]
-    return [*cells, f"{peak_bytes / MIB:.0f}", f"{formula_bytes(counts['places']) / MIB:.0f}"]
+    return [*cells, f"{peak_bytes / MIB:.0f}", f"{formula_bytes(counts['places'], 0) / MIB:.0f}"]
 
 
 async def farmed(way: Way, network: Network, folder: Path) -> list[str]:
@@ -72,7 +72,7 @@ async def farmed(way: Way, network: Network, folder: Path) -> list[str]:
             peak_bytes = usage.memory(server.pid).peak_bytes
         refused += logged(server)
     cells = ["40 clients of one token, and again after a restart", str(way), "80", str(refused)]
-    return [*cells, f"{peak_bytes / MIB:.0f}", f"{formula_bytes(0) / MIB:.0f}"]
+    return [*cells, f"{peak_bytes / MIB:.0f}", f"{formula_bytes(0, 0) / MIB:.0f}"]
 
 
 def logged(server: Program) -> int:

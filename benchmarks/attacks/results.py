@@ -13,6 +13,7 @@ from protocol.limits import KIB, MEMORY_BYTES, MIB
 # The formula of docs/limits.md.
 BASE_BYTES = 64 * MIB
 PLACE_BYTES = 20 * KIB
+SESSION_BYTES = 64 * KIB
 
 MORE_MS_MAX = 100.0
 
@@ -28,6 +29,11 @@ class Reading:
     refused: int
     peak_bytes: int
     places: int  # that were taken at once
+    sessions: int  # likewise
+
+    @property
+    def formula_bytes(self) -> int:
+        return formula_bytes(self.places, self.sessions)
 
 
 def p99_ms(latencies_s: Sequence[float]) -> float:
@@ -38,9 +44,9 @@ def p99_ms(latencies_s: Sequence[float]) -> float:
     return 1000 * ordered[math.ceil(0.99 * len(ordered)) - 1]
 
 
-def formula_bytes(places: int) -> int:
-    """What a server may take for so many places, by docs/limits.md."""
-    return BASE_BYTES + MEMORY_BYTES + places * PLACE_BYTES
+def formula_bytes(places: int, sessions: int) -> int:
+    """What a server may take for so many places and sessions, by docs/limits.md."""
+    return BASE_BYTES + MEMORY_BYTES + places * PLACE_BYTES + sessions * SESSION_BYTES
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,7 @@ class Summary:
 
 def summary_of(readings: Sequence[Reading]) -> Summary:
     """Memory is the highest of the rounds: its bound is no median."""
-    worst = max(readings, key=lambda reading: reading.peak_bytes - formula_bytes(reading.places))
+    worst = max(readings, key=lambda reading: reading.peak_bytes - reading.formula_bytes)
     return Summary(
         sum(reading.lost for reading in readings),
         median(reading.p99_without_ms for reading in readings),
@@ -76,7 +82,7 @@ def summary_of(readings: Sequence[Reading]) -> Summary:
         round(median(reading.asked for reading in readings)),
         round(median(reading.refused for reading in readings)),
         worst.peak_bytes,
-        formula_bytes(worst.places),
+        worst.formula_bytes,
     )
 
 

@@ -99,6 +99,12 @@ class TunnelStream:
         return not receiving.drained or over or self._owner.closed_reason is not None
 
     @property
+    def memory_is_short(self) -> bool:
+        """Whether its program should hold little that is for this stream."""
+        memory = self._owner.core.memory
+        return memory.pool.is_tight and memory.is_short
+
+    @property
     def detached(self) -> bool:
         """Whether the session has no connection now: nothing comes, and no deadline runs."""
         return self._owner.detached_at is not None

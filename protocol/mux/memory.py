@@ -17,7 +17,7 @@ from typing import Final, Protocol
 
 from protocol.limits import KIB
 
-OWN_BYTES: Final = 64 * KIB
+OWN_BYTES: Final = 32 * KIB
 SHORT_BYTES: Final = 64 * KIB  # less than what one stream may have unsent
 _STEP_BYTES: Final = 128 * KIB
 _ENOUGH: Final = 1 << 40  # what a client has, which serves one user

@@ -195,12 +195,13 @@ class Outgoing:
         """
         frames = size = 0
         line = self.sent.in_flight
+        together = line.together_bytes
         most_kept, most_bulk = UNACKED_MAX_BYTES, UNACKED_BULK_MAX_BYTES
         memory = self._memory
         if memory.pool.is_tight and memory.is_short:
-            # What a peer does not acknowledge stays what is the session's own.
+            # What a peer does not acknowledge stays what is the session's own, but for one head.
             most_kept = most_bulk = OWN_BYTES
-        together = line.together_bytes
+            together = min(together, OWN_BYTES)
         waking_turn = min(line.waking_bytes, TURN_BYTES)
         bulk_turn = max(line.message_bytes // TURNS_A_MESSAGE, TURN_MIN_BYTES)
         while room > HEADER_BYTES and size < together:
@@ -211,7 +212,7 @@ class Outgoing:
             if stream is None:
                 break
             queue = stream.sending.queue
-            allowed = min(room, most_kept - unacked)
+            allowed = min(room, most_kept - unacked) if unacked else room
             waking = stream.turn is Turn.WAKING
             turn = waking_turn if waking else bulk_turn
             if not waking and size < most:

@@ -29,8 +29,10 @@ def entrance(way: Way) -> Entrance:
     return Entrance(way, "10.77.0.1", 8080, "10.77.0.2")
 
 
-def reading(lost: int = 0, more_ms: float = 0, peak_mib: int = 50, places: int = 0) -> Reading:
-    return Reading(lost, 5.0, 5.0 + more_ms, 100, 10, peak_mib * MIB, places)
+def reading(
+    lost: int = 0, more_ms: float = 0, peak_mib: int = 50, places: int = 0, sessions: int = 0
+) -> Reading:
+    return Reading(lost, 5.0, 5.0 + more_ms, 100, 10, peak_mib * MIB, places, sessions)
 
 
 # --- options --------------------------------------------------------------------------------------
@@ -132,8 +134,8 @@ def test_p99_is_what_99_of_100_stay_within() -> None:
 
 
 def test_the_formula_is_that_of_the_docs() -> None:
-    assert formula_bytes(0) == 128 * MIB
-    assert formula_bytes(500) == 128 * MIB + 500 * 20 * 1024
+    assert formula_bytes(0, 0) == 128 * MIB
+    assert formula_bytes(500, 16) == 129 * MIB + 500 * 20 * 1024
 
 
 @pytest.mark.parametrize(
@@ -146,6 +148,7 @@ def test_the_formula_is_that_of_the_docs() -> None:
         ([reading(peak_mib=128)], []),
         ([reading(peak_mib=129), reading(), reading()], ["memory"]),
         ([reading(peak_mib=129, places=52)], []),
+        ([reading(peak_mib=129, sessions=16)], []),
     ],
 )
 def test_latency_is_a_median_and_what_is_lost_or_held_is_not(

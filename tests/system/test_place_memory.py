@@ -145,12 +145,13 @@ async def test_places_and_sessions_keep_to_the_formula(site: Site) -> None:
 def test_the_formula_is_that_of_the_documentation() -> None:
     text = " ".join(LIMITS.read_text().split())
     found = re.search(
-        r"(\d+) MiB, the (\d+) MiB that its sessions share, and (\d+) KiB for each place", text
+        r"(\d+) MiB, the (\d+) MiB that its sessions share, (\d+) KiB for each session,"
+        r" and (\d+) KiB for each place",
+        text,
     )
     assert found is not None
-    base, lent, usual = map(int, found.groups())
-    assert usual_bytes(10) == (base + lent) * MIB + 10 * usual * KIB
-    found = re.search(r"(\d+) KiB for each place and (\d+) KiB for each session", text)
+    base, lent, session, usual = map(int, found.groups())
+    assert usual_bytes(10, 3) == (base + lent) * MIB + (10 * usual + 3 * session) * KIB
+    found = re.search(r"the same with (\d+) KiB for each place", text)
     assert found is not None
-    place, session = map(int, found.groups())
-    assert (place * KIB, session * KIB) == (PLACE_BYTES, SESSION_BYTES)
+    assert most_bytes(10, 3) - usual_bytes(0, 3) == 10 * int(found[1]) * KIB

@@ -15,7 +15,7 @@ from tests.system.visitor import fetch, visit
 
 CLIENTS, VISITORS_EACH = 20, 25
 ENDLESS_BYTES = 1 << 40
-MAX_BYTES = usual_bytes(CLIENTS * VISITORS_EACH)
+MAX_BYTES = usual_bytes(CLIENTS * VISITORS_EACH, CLIENTS + 1)
 
 
 @pytest.mark.timeout(240)

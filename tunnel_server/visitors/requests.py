@@ -16,7 +16,11 @@ from protocol.drivers.stream import TunnelStream
 from protocol.errors import HttpError, SessionClosed, StreamStopped
 from protocol.http.bodies import body_reader
 from protocol.http.heads import HeadBuffer, RequestHead, parse_request
-from protocol.http.limits import READ_CHUNKS_MOST_BYTES, READ_MOST_BYTES
+from protocol.http.limits import (
+    READ_CHUNKS_MOST_BYTES,
+    READ_FIRST_BYTES,
+    READ_MOST_BYTES,
+)
 from protocol.http.read_size import ReadSize
 from tunnel_server.answers.refusal import Refusal
 from tunnel_server.tunnels.control import ControlEndpoint
@@ -172,6 +176,7 @@ class RequestReader:
             data, rest = rest[: size.next_bytes], rest[size.next_bytes :]
             body = reader.feed(data)
             size.learn(len(data), reader.pieces)
+            del data  # the body may have to wait, and is a copy
             if body:
                 if exchange.tap is not None:
                     exchange.tap.body_in(body)
@@ -182,7 +187,8 @@ class RequestReader:
                 await trio.lowlevel.checkpoint()  # chunks of a byte are much work
                 continue
             connection.deadlines.read = trio.current_time() + BODY_TIMEOUT_S
-            rest = await connection.receive(size.next_bytes)
+            most = READ_FIRST_BYTES if stream.memory_is_short else size.next_bytes
+            rest = await connection.receive(most)
             connection.deadlines.read = math.inf
             if not rest:
                 exchange.break_off(

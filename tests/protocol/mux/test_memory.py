@@ -128,6 +128,19 @@ def test_where_memory_is_short_what_is_not_acknowledged_stays_the_sessions_own()
     assert core.memory.held <= OWN_BYTES + 300 * KIB
 
 
+def test_where_memory_is_short_a_head_that_is_larger_than_what_is_its_own_goes_alone() -> None:
+    core = Core(is_server=True, heartbeat=Heartbeat(15, 30), lender=Budget(0))
+    large = GET._replace(fields=((b"X", bytes(OWN_BYTES + 8 * KIB)),))
+    for _ in range(2):
+        core.open(large, 0.0)
+    sizes = []
+    while message := core.next_message(0.0):
+        sizes.append(len(message))
+    assert len(sizes) == 1
+    core.sent.acknowledge(core.sent.count, 0.0)
+    assert len(core.next_message(0.0)) == sizes[0] > OWN_BYTES
+
+
 def test_streams_that_the_peer_keeps_cost_memory_and_where_it_is_short_no_more_open() -> None:
     lender = Budget(200 * KIB)
     core = Core(is_server=True, heartbeat=Heartbeat(15, 30), lender=lender)
