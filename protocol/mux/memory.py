@@ -49,7 +49,11 @@ class Lender(Protocol):
         """The bytes that it may have beside what it has."""
 
     def take(self, memory: Memory, size: int) -> None:
-        """It has so many bytes more; fewer, if that is negative. `memory` is to be trimmed."""
+        """It has so many bytes more; fewer, if that is negative.
+
+        Where they are more the lender remembers `memory` and calls its `settle` later, until that
+        has given all of them back.
+        """
 
 
 class _Boundless:
