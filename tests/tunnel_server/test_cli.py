@@ -122,8 +122,14 @@ def test_serve_may_be_said_or_left_out(served: Callable[..., ServerConfig]) -> N
             ServerConfig(trusted_proxies=(ip_network("::1"),), proxy_protocol=True),
         ),
         (
-            ["--trusted-fields", "X-Forwarded-User, x-forwarded-email"],
-            ServerConfig(trusted_fields=frozenset((b"x-forwarded-user", b"x-forwarded-email"))),
+            [
+                *("--trusted-fields", "X-Forwarded-User, x-forwarded-email"),
+                *("--trusted-proxies", "10.0.0.0/8"),
+            ],
+            ServerConfig(
+                trusted_proxies=(ip_network("10.0.0.0/8"),),
+                trusted_fields=frozenset((b"x-forwarded-user", b"x-forwarded-email")),
+            ),
         ),
         (["--max-connections", "100"], ServerConfig(max_connections=100)),
         (["--max-sessions", "100"], ServerConfig(max_sessions=100)),
@@ -164,6 +170,10 @@ def test_each_flag_has_its_setting(
         (["--trusted-fields", "Cookie"], "--trusted-fields: takes names of forwarding fields"),
         (["--trusted-fields", "X_Forwarded_User"], "--trusted-fields: takes names of forwarding"),
         (["--proxy-protocol"], "--trusted-proxies: is needed beside --proxy-protocol"),
+        (
+            ["--trusted-fields", "X-Forwarded-User"],
+            "--trusted-proxies: is needed beside --trusted-fields",
+        ),
         (["--max-connections", "1e3"], "--max-connections: takes a whole number, 1 to 1,000,000"),
         (["--drain-timeout", "-1"], "--drain-timeout: takes seconds, 0 to 86400, not '-1'"),
         (["--drain-timeout", "86401"], "--drain-timeout: takes seconds, 0 to 86400"),
@@ -709,6 +719,10 @@ def test_folder_that_this_user_may_not_look_into_has_no_file_for_it(
         ("auth_file = ''", "1: auth_file: takes a path, not ''"),
         ("tls_cert = '/c'", "1: tls_cert: needs tls_key beside it"),
         ("tls_key = '/k'", "1: tls_key: needs tls_cert beside it"),
+        (
+            "trusted_fields = ['X-Forwarded-User']",
+            "1: trusted_fields: needs trusted_proxies beside it",
+        ),
         ("log_level = 'loud'", "1: log_level: takes error, warning, info, debug or frames"),
         ("config = 'other.toml'", "1: config: unknown key; "),
         ("[hold]", "1: hold: takes whole seconds, 0 to 86400"),

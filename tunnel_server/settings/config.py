@@ -125,9 +125,7 @@ class ServerConfig:
             if self.tls_cert is None:
                 missing, given = given, missing
             raise ConfigError(missing, f"is needed beside {given}: the two go together", given)
-        if self.proxy_protocol and not self.trusted_proxies:
-            given = "--proxy-protocol"
-            raise ConfigError("--trusted-proxies", f"is needed beside {given}", given)
+        self._check_proxies()
         if self.replace and self.bind_port == 0:
             text = "needs the port of the server that it replaces in --bind"
             raise ConfigError("--replace", text, "--bind")
@@ -136,6 +134,14 @@ class ServerConfig:
         if self.log_level not in LOG_LEVELS:
             refuse("--log-level", f"takes {' or '.join(LOG_LEVELS)}", self.log_level)
         self._check_times()
+
+    def _check_proxies(self) -> None:
+        if self.trusted_proxies:
+            return
+        needing = {"--proxy-protocol": self.proxy_protocol, "--trusted-fields": self.trusted_fields}
+        for given, is_given in needing.items():
+            if is_given:
+                raise ConfigError("--trusted-proxies", f"is needed beside {given}", given)
 
     def _check_times(self) -> None:
         if not 0 <= self.drain_timeout_s <= MAX_DRAIN_TIMEOUT_S:

@@ -66,6 +66,10 @@ def test_tokens_are_in_the_state_folder_or_where_the_flag_says() -> None:
         ({"tls_cert": Path("c")}, "--tls-key: is needed beside --tls-cert"),
         ({"tls_key": Path("k")}, "--tls-cert: is needed beside --tls-key"),
         ({"proxy_protocol": True}, "--trusted-proxies: is needed beside --proxy-protocol"),
+        (
+            {"trusted_fields": frozenset((b"x-forwarded-user",))},
+            "--trusted-proxies: is needed beside --trusted-fields",
+        ),
         ({"max_connections": 0}, "--max-connections: takes a whole number, 1 to 1,000,000"),
         ({"max_sessions": 0}, "--max-sessions: takes a whole number, 1 to 100,000"),
         ({"max_sessions": 100_001}, "--max-sessions: takes a whole number"),
