@@ -122,7 +122,8 @@ def _reconnecting(event: Reconnecting) -> str:
     left = "until it works"
     if event.give_up_in_s is not None:
         left = f"for {duration(event.give_up_in_s)} more"
-    return f"{event.reason}; trying again {when} (attempt {event.attempt}), {left}"
+    why = event.reason.removesuffix(".")  # a refusal of the server's is whole sentences
+    return f"{why}; trying again {when} (attempt {event.attempt}), {left}"
 
 
 def _shortened(path: str) -> str:

@@ -20,7 +20,7 @@ def while_trying(code: str, message: str) -> str:
         code: of the refusal.
         message: of the server.
     """
-    return f"{message}; {_SEE}" if code == "name-taken" else message
+    return f"{message.removesuffix('.')}; {_SEE}" if code == "name-taken" else message
 
 
 def with_next_step(code: str, message: str, *, has_token: bool) -> str:

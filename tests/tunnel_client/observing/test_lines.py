@@ -169,6 +169,14 @@ def test_people_read_why_there_is_no_connection_and_how_long_it_is_tried(
     assert line == f"12:03:04 it is down; {said}\n"
 
 
+def test_a_reason_of_whole_sentences_ends_once_before_the_retry() -> None:
+    reason = "the server does not take us now: It is full. Stop clients that nobody needs."
+    line = plain("reconnecting", 3, 0.0, reason, None)
+    assert line == f"12:03:04 {reason[:-1]}; trying again now (attempt 3), until it works\n"
+    told = JsonLines().text(CLOCK, event("reconnecting", 3, 0.0, reason, None), 0)
+    assert json.loads(told)["reason"] == reason
+
+
 def test_that_the_app_is_down_and_back_is_for_people_alone() -> None:
     assert plain("origin_down", "nothing listens on http://localhost:3000", 3.0) == (
         "12:03:04 nothing listens on http://localhost:3000; requests wait for it, 3 s each\n"
