@@ -120,3 +120,18 @@ async def test_a_stranger_is_nobody_while_somebody_is_logged_in(
         assert (await fetch(address, "/")).status == 401
         visitor.connection.start_next_cycle()
         assert (await visitor.fetch("/")).body == b"you are eve"
+
+
+@pytest.mark.needs("curl")
+async def test_where_nobody_knows_whose_a_connection_is_the_client_says_why_it_fails(
+    programs: Programs, app: tuple[NtlmApp, int]
+) -> None:
+    """curl is the proxy that speaks HTTP: its address is trusted."""
+    _, app_port = app
+    _, port = await programs.server("--trusted-proxies", "127.0.0.1", "--open")
+    client = await programs.client(app_port, port, "--subdomain", "app")
+    await client.event("ready")
+    for user in ("ann", "bob"):
+        await curl(Address(port, "app.localhost"), user)
+    await client.stop()
+    assert client.stderr.count("a log-in by NTLM or Negotiate fails here") == 1

@@ -32,6 +32,15 @@ IDLE_MAX: Final = 64  # connections kept; a browser opens six a host, a page of 
 # Node closes idle connections after 5 s, and a POST that met that cannot be sent again.
 FRESH_S: Final = 1.0
 
+# A log-in that takes one step (Negotiate with Kerberos) succeeds all the same, so a challenge alone
+# is no news.
+_LOGIN_FAILS: Final = (
+    "a log-in by NTLM or Negotiate fails here: it is one connection's, and the server does not say"
+    " whose a connection is, since a proxy that speaks HTTP stands before it, or since it is older"
+    " than this client. It succeeds through a proxy in TCP mode with the PROXY protocol, and"
+    " without a proxy (docs/behind-a-proxy.md)"
+)
+
 
 class Dispatcher:
     """Serves the streams of all sessions of one client.
@@ -65,6 +74,7 @@ class Dispatcher:
         self._bound = BoundWorkers()
         self._busy: set[Replay] = set()
         self._quiet: trio.Event | None = None
+        self._told_of_login = False
 
     def __repr__(self) -> str:
         return f"<Dispatcher {len(self._busy)} busy, {len(self._idle)} idle workers>"
@@ -142,6 +152,9 @@ class Dispatcher:
         if not self._busy and self._quiet is not None:
             self._quiet.set()
             self._quiet = None
+        if replay.ends_login and not self._told_of_login:
+            self._told_of_login = True
+            replay.stream.log_by(log).warning(_LOGIN_FAILS)
         opened, tap = replay.stream.opened, replay.tap
         tap.ended(tap.error)
         event = RequestEnded(

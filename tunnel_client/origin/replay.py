@@ -111,11 +111,13 @@ class Replay:
         dialling: the making of a connection, while it lasts.
         bound: its connection is for this visitor's connection alone, since one of both ends has
             begun to authenticate it.
+        ends_login: both have, and the next step finds another connection: whose this one is, is not
+            known.
     """
 
     __slots__ = (
         *("_connection", "_upgrade", "_visited"),
-        *("bound", "config", "deadline", "dialling", "state", "stream", "tap"),
+        *("bound", "config", "deadline", "dialling", "ends_login", "state", "stream", "tap"),
     )
 
     def __init__(self, stream: VisitorStream, config: ReplayConfig, tap: PlainTap) -> None:
@@ -126,6 +128,7 @@ class Replay:
         self.deadline = math.inf
         self.dialling: trio.CancelScope | None = None
         self.bound = False
+        self.ends_login = False
         self._visited = Visited(b"")  # once the head is made
         self._connection: OriginConnection | None = None
         self._upgrade: OriginWebSocket | None = None
@@ -265,7 +268,9 @@ class Replay:
             final = answer.status >= 200 or answer.upgrade
             fields = without_tunnel_error(end_to_end(answer.fields))
             fields = self.config.identity.answered(fields, self._visited, final=final)
-            self.bound = self.bound or challenges_connection(answer.status, answer.fields)
+            if challenges_connection(answer.status, answer.fields):
+                self.ends_login = self.bound and self.stream.visitor_connection is None
+                self.bound = True
             alone = self.bound and self.stream.visitor_connection is None  # see Worker
             closes = final and not answer.upgrade and (alone or not answer.keep_alive)
             head = Head(answer.status, answer.reason, fields, answer.body, closes, self.bound)

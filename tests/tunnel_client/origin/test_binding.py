@@ -98,6 +98,35 @@ async def test_where_the_visitors_connection_is_not_known_it_is_closed_behind_th
         await exchange(tunnel, origin, None)
 
 
+def told_of_log_ins(caplog: pytest.LogCaptureFixture) -> list[str]:
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    return [line for line in said if line.startswith("a log-in by NTLM or Negotiate fails here")]
+
+
+async def test_a_log_in_that_fails_since_nobody_knows_whose_a_connection_is_is_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The second step of three: the app's connection ends with it, and the third needs that."""
+    async with a_shared_app() as (tunnel, origin):
+        await exchange(tunnel, origin, None, answer=CHALLENGE % b"NTLM")  # nobody logs in yet
+        assert told_of_log_ins(caplog) == []
+        for _ in range(2):
+            await exchange(tunnel, origin, None, fields=NTLM, answer=CHALLENGE % b"NTLM TlRM")
+    [said] = told_of_log_ins(caplog)
+    assert said.endswith("(docs/behind-a-proxy.md)")
+
+
+async def test_a_log_in_that_takes_one_step_or_whose_connection_is_known_tells_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with a_shared_app() as (tunnel, origin):
+        await exchange(tunnel, origin, None, fields=NTLM)
+        await exchange(tunnel, origin, 1, fields=NTLM, answer=CHALLENGE % b"NTLM TlRM")
+        basic = ((b"Authorization", b"Basic YTpi"),)
+        await exchange(tunnel, origin, None, fields=basic, answer=CHALLENGE % b"NTLM")
+    assert told_of_log_ins(caplog) == []
+
+
 async def test_it_ends_with_the_visitors_connection() -> None:
     async with a_shared_app() as (tunnel, origin):
         _, first = await exchange(tunnel, origin, 1, fields=NTLM)
