@@ -199,3 +199,15 @@ async def test_an_app_that_does_not_run_is_a_502_that_says_so(
     assert (answer.status, answer.error) == (502, "origin-refused")
     assert str(nobody).encode() not in answer.body
     assert f":{nobody}" in (await client.event("request"))["error"]
+
+
+async def test_a_tunnel_to_its_own_server_is_a_508_whose_code_is_in_the_page_alone(
+    programs: Programs,
+) -> None:
+    """The answer is an app's to the tunnels around it, and no app may write Tunnel-Error."""
+    _, port = await programs.server()
+    client = await programs.client(port, port, "--subdomain", "app", "--identity", "public")
+    await client.event("ready")
+    answer = await fetch(Address(port, "app.localhost"))
+    assert (answer.status, answer.error) == (508, None)
+    assert b"loop-detected" in answer.body
