@@ -23,7 +23,7 @@ FARM = tuple(f"machine{number}" for number in range(40))
 HEAD = ("load", "by", "asked", "refused", "VmHWM, MiB", "formula, MiB")
 
 # What the server logs where somebody has met a share.
-COMPLAINTS = ("overloaded", "connections that waited for longest")
+COMPLAINTS = ("overloaded", "--max-connections allows more")
 
 
 def complaints(log: str) -> list[str]:

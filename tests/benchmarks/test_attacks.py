@@ -20,6 +20,7 @@ from benchmarks.attacks.tenants import Rejected
 from benchmarks.attacks.ways import Entrance, Way, address_of
 from benchmarks.programs import output, running
 from benchmarks.usage import children
+from tunnel_server.visitors.crowd_news import CrowdNews
 
 MIB = 1 << 20
 ROOT = Path(__file__).parents[2]
@@ -173,7 +174,9 @@ def test_the_table_has_a_line_for_each_attack_and_way() -> None:
 
 
 def test_a_line_of_the_server_about_a_share_is_a_complaint() -> None:
-    said = "closed 3 connections that waited for longest: <Crowd 64 of 64, 3 pending>"
+    news = CrowdNews(64)
+    news.closed_for(None)
+    said = news.told(0.0)
     refused = "10.77.64.10: control handshake refused: overloaded"
     log = f"session 1: app is online, of ann\n{said}\n10.77.64.10: session of ann\n{refused}\n"
 

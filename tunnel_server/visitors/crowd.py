@@ -30,6 +30,7 @@ import trio
 
 from tunnel_server.owners.shares import Share
 from tunnel_server.owners.waiting import PassTime, Pause, RoomShare
+from tunnel_server.visitors.crowd_news import CrowdNews
 
 # Descriptors that are nobody's: listening sockets, files, commands, the loop's own.
 _RESERVED_MIN: Final = 64
@@ -41,8 +42,6 @@ DEFAULT_MIN: Final = 64
 # Of the places that are free, those that requests of one address may take while they wait for its
 # share: a page that asks for a little more than it may have is served, and others find the rest.
 _WAITING_PART: Final = 4
-
-NEWS_EVERY_S: Final = 60.0
 
 
 def connections_for(descriptors: int, sessions: int) -> int:
@@ -63,19 +62,17 @@ class Crowd:
         most: of all.
 
     Attributes:
-        closed: how many were closed, or not let in, so far.
+        news: what was closed, or not let in, for the log.
     """
 
     def __init__(self, most: int) -> None:
-        self.closed = 0
+        self.news = CrowdNews(most)
         self._places = Share(most)
         self._served = RoomShare(most)
         self._pending: OrderedDict[Place, None] = OrderedDict()  # the longest first
         self._pending_of: dict[str, OrderedDict[Place, None]] = {}
         self._over_share: OrderedDict[Place, trio.CancelScope] = OrderedDict()  # with a request
         self._over_share_of: dict[str | None, OrderedDict[Place, trio.CancelScope]] = {}
-        self._told = 0
-        self._told_at = 0.0
 
     def __repr__(self) -> str:
         return f"<Crowd {self.count} of {self._places.most}, {len(self._pending)} pending>"
@@ -93,7 +90,7 @@ class Crowd:
             close: closes the connection. It must neither raise nor block, nor use the crowd.
         """
         if not self._places.has_room(key) and not self._make_room(key):
-            self.closed += 1
+            self.news.turned_away()
             return None
         place = Place(self, key, close)
         self._places.take(key)
@@ -110,14 +107,8 @@ class Crowd:
         first = next((next(iter(queue)) for queue in queues if queue), None)
         if first is not None:
             self._close(first)
+            self.news.closed_for(None if is_full else key)
         return first is not None or not is_full
-
-    def news(self, now: float) -> str | None:
-        """Return what to log, once a minute at most."""
-        if self.closed == self._told or (self._told and now - self._told_at < NEWS_EVERY_S):
-            return None
-        count, self._told, self._told_at = self.closed - self._told, self.closed, now
-        return f"closed {count} connections that waited for longest: {self!r}"
 
     def move(self, place: Place, key: str | None) -> None:
         """Count a connection elsewhere: its request, or a PROXY header, has said whose it is."""
@@ -221,7 +212,6 @@ class Crowd:
 
     def _close(self, place: Place) -> None:
         self.leave(place)
-        self.closed += 1
         place.close()
 
 

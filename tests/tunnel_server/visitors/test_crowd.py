@@ -10,7 +10,6 @@ from tunnel_server.owners.waiting import WAIT_S
 from tunnel_server.visitors.crowd import (
     DEFAULT_MAX,
     DEFAULT_MIN,
-    NEWS_EVERY_S,
     Crowd,
     Place,
     connections_for,
@@ -47,6 +46,10 @@ def test_an_address_has_its_share_of_the_places_and_one_more_closes_its_longest_
     assert people.enter("of another address", "b") is not None
     assert people.closed == ["0"]
     assert people.crowd.count == 49
+    assert people.crowd.news.told(0.0) == (
+        "closed 1 connection that waited for longest: a had its share of the 64 places;"
+        " --max-connections allows more"
+    )
 
 
 def test_one_that_is_pending_once_more_is_the_last_to_go() -> None:
@@ -111,6 +114,10 @@ def test_an_address_pays_for_itself_when_all_places_are_taken() -> None:
     assert people.closed == ["own"]
     people.enter("of another address", "c")
     assert people.closed == ["own", "somebody"]
+    assert people.crowd.news.told(0.0) == (
+        "closed 2 connections that waited for longest: all 8 places were taken;"
+        " --max-connections allows more"
+    )
 
 
 def test_where_none_is_pending_the_newcomer_has_to_go() -> None:
@@ -119,7 +126,9 @@ def test_where_none_is_pending_the_newcomer_has_to_go() -> None:
     people.serve("1")
     assert people.enter("one more", "b") is None
     assert people.closed == []
-    assert people.crowd.closed == 1
+    assert people.crowd.news.told(0.0) == (
+        "turned 1 new connection away: all 2 places were taken; --max-connections allows more"
+    )
     kept.leave()
     assert people.enter("now", "b") is not None
 
@@ -297,22 +306,6 @@ def test_connections_leave_descriptors_for_sessions_and_the_rest(
 )
 def test_a_network_of_64_bits_is_one_address(address: str, key: str | None) -> None:
     assert crowd_key(address) == key
-
-
-def test_news_are_told_once_a_minute() -> None:
-    people = People(1)
-    assert people.crowd.news(0.0) is None
-    people.enter("0")
-    people.enter("1")
-    assert people.crowd.news(5.0) == (
-        "closed 1 connections that waited for longest: <Crowd 1 of 1, 1 pending>"
-    )
-    people.enter("2")
-    people.enter("3")
-    assert people.crowd.news(5.0 + NEWS_EVERY_S - 1) is None
-    said = people.crowd.news(5.0 + NEWS_EVERY_S)
-    assert said is not None
-    assert said.startswith("closed 2 connections")
 
 
 def test_a_place_says_whose_it_is() -> None:

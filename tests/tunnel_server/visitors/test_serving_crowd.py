@@ -99,7 +99,8 @@ async def test_too_many_heads_of_one_address_close_the_one_that_waited_longest(
         await server.is_served(other, SECOND_HALF)
         await server.visit(OTHER)
         (line,) = [line for line in logged(caplog.records) if "waited for longest" in line]
-        assert line.startswith("closed 1 connections")
+        assert line.startswith("closed 1 connection that waited for longest: ")
+        assert " had its share of the 5 places; " in line
 
 
 async def test_between_two_requests_a_connection_is_among_them() -> None:
