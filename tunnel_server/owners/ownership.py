@@ -1,4 +1,4 @@
-"""The interface to whatever knows the owners, for the rooms that hand out names."""
+"""The interface to whatever knows the owners, for the rooms that hand out names or log them."""
 
 from __future__ import annotations
 
@@ -31,3 +31,8 @@ class Ownership(Protocol):
 
     def may_claim(self, owner: str, name: str) -> bool:
         """Whether this owner may hold this name when nobody else does. The name may be illegal."""
+
+
+def short_owner(owner: str) -> str:
+    """An owner for the log: an install key's hash says enough in ten characters."""
+    return owner if len(owner) <= 64 else f"{owner[:14]}..."

@@ -9,7 +9,8 @@ from protocol.drivers.session import Session, SessionEvent
 from protocol.mux.events import ClaimAsked, GoingAway, Released
 from protocol.mux.messages import Claim, Claimed, Refused
 from protocol.names import is_legal_name
-from tunnel_server.tunnels.directory import Directory, short_owner
+from tunnel_server.owners.ownership import short_owner
+from tunnel_server.tunnels.directory import Directory
 
 log = logging.getLogger(__name__)
 

@@ -33,8 +33,9 @@ from protocol.mux.messages import Goaway, Hello, Refused, Resume, Welcome
 from protocol.mux.wire import FrameType, frame
 from tunnel_server.answers.refusal import Refusal
 from tunnel_server.observing.strangers import by_stranger
+from tunnel_server.owners.ownership import short_owner
 from tunnel_server.tunnels.claims import take_event
-from tunnel_server.tunnels.directory import Directory, Login, short_owner
+from tunnel_server.tunnels.directory import Directory, Login
 from tunnel_server.tunnels.opening_handshake import fullness, log_refused, own_handshake
 
 log = logging.getLogger(__name__)

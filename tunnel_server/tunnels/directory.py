@@ -23,7 +23,7 @@ from protocol.options import OptionError, read_options
 from protocol.program.process import open_files_max
 from tunnel_server.observing.strangers import by_stranger
 from tunnel_server.owners.names import KeptNames
-from tunnel_server.owners.ownership import Ownership
+from tunnel_server.owners.ownership import Ownership, short_owner
 from tunnel_server.owners.shares import MemoryShare, Share
 from tunnel_server.owners.tokens import bearer_token, digest_of
 from tunnel_server.settings.config import ServerConfig, default_state_dir
@@ -85,11 +85,6 @@ class Login(NamedTuple):
     def is_strange(self) -> bool:
         """Whether nobody has given it a token; no name of one has a colon."""
         return ":" in self.owner
-
-
-def short_owner(owner: str) -> str:
-    """An owner for the log: an install key's hash says enough in ten characters."""
-    return owner if len(owner) <= 64 else f"{owner[:14]}..."
 
 
 class Directory:

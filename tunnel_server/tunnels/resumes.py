@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import math
 from collections import Counter
 from collections.abc import Container
@@ -18,7 +19,11 @@ from typing import Final
 
 from protocol.drivers.session import Session
 from protocol.mux.messages import Resume
+from tunnel_server.observing.strangers import by_stranger
 from tunnel_server.owners.held import HeldShare
+from tunnel_server.owners.ownership import short_owner
+
+log = logging.getLogger(__name__)
 
 # Sessions held without a connection, shared between their owners. Each may keep 16 MiB that were
 # not acknowledged; one whose client is idle keeps about 10 KiB.
@@ -77,7 +82,8 @@ class Resumes:
         """A session has lost its connection, and waits for the next."""
         entry = self._entries[self._ids[session]]
         self._held.remove(session)  # it was lost, had another connection, and has lost that
-        for longest, _ in self._held.add(session, entry.owner, entry.address):
+        for longest, heavy in self._held.add(session, entry.owner, entry.address):
+            _tell(longest, heavy)
             longest.close("too many sessions wait for their clients")
 
     def attached(self, session: Session) -> None:
@@ -135,6 +141,17 @@ class Resumes:
             hold_s = min(session.hold_s, longest_s)
             if now - session.detached_at >= hold_s:
                 session.close(f"not resumed within {hold_s:g} s")
+
+
+def _tell(longest: Session, heavy: str | None) -> None:
+    """Log that a session ends since this owner, or address, has too many that wait."""
+    whose = "nobody in particular" if heavy is None else short_owner(heavy)
+    text = (
+        "ended: %s has too many of the %d sessions that wait for their clients, and this one has"
+        " waited for longest (--hold says for how long they may)"
+    )
+    said_of = longest.log.carrying(by_stranger(heavy or "")).by(log)
+    said_of.info(text, whose, HELD_MAX)
 
 
 def _hash(secret: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 
 import pytest
@@ -10,6 +11,7 @@ from protocol.drivers.session import Session
 from protocol.mux.control import Heartbeat
 from protocol.mux.core import Core
 from tests.fakes import MemoryTransport
+from tunnel_server.observing.strangers import Sparing
 from tunnel_server.tunnels import resumes as resumes_module
 from tunnel_server.tunnels.resumes import HELD_MAX, NAMELESS_HOLD_S, Resumes
 
@@ -117,6 +119,37 @@ async def test_owners_that_cost_nothing_are_counted_by_their_address(
         held(resumes, number, owner=f"key:{number}", address="192.0.2.1/32")
     assert why_ended(first) == FULL
     assert why_ended(held(resumes, 8, owner="key:8", address="192.0.2.2/32")) is None
+
+
+KEY = "key:" + "0" * 64
+
+
+@pytest.mark.parametrize(
+    ("owner", "address", "whose"),
+    [
+        ("alice", None, "alice"),
+        (KEY, None, "key:0000000000..."),
+        (KEY, "192.0.2.1/32", "192.0.2.1/32"),
+    ],
+)
+async def test_the_log_says_whose_share_it_was_that_ended_one_once_a_minute(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    owner: str,
+    address: str | None,
+    whose: str,
+) -> None:
+    caplog.set_level(logging.INFO)
+    resumes, sparing = full(monkeypatch, 8), Sparing()
+    for number in range(8):
+        held(resumes, number, owner=owner, address=address)
+    records = [record for record in caplog.records if record.name == resumes_module.__name__]
+    assert [record.getMessage().partition(" sessions")[0] for record in records] == [
+        f"ended: {whose} has too many of the 8"
+    ] * 2
+    assert [sparing.filter(record) for record in records] == [True, False]
+    held(resumes, 9, owner="bob")
+    assert len(caplog.records) == len(records)
 
 
 async def test_one_that_has_a_connection_again_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
