@@ -135,7 +135,7 @@ async def _main(
             output = Output(config, directory.version, stdout.put)
             commands = ControlSocket(
                 _commands_of(config),
-                Commands(directory, config.bind_port, writer).answer,
+                Commands(directory, edge.crowd.shares, config.bind_port, writer).answer,
             )
             server = Server(edge, tls, sockets, connections, output, succession, commands)
             exit_code = await server.run(takeover, signals)

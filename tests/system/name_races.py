@@ -79,7 +79,7 @@ class Running:
         if self._takeover is not None:
             succession.takes_over()
         edge = Edge(self.directory, port=self.config.bind_port)
-        commands = Commands(self.directory, edge.port, self._writer)
+        commands = Commands(self.directory, edge.crowd.shares, edge.port, self._writer)
         control = ControlSocket(
             control_place(self.config.state_dir, self.config.bind), commands.answer
         )

@@ -183,7 +183,7 @@ class Running:
         self.said: list[bytes] = []  # on stdout
         output = Output(edge.config, "1", self.said.append)
         succession = Succession(edge.directory, None, _note_of(edge.config))
-        commands = Commands(edge.directory, edge.port, None)
+        commands = Commands(edge.directory, edge.crowd.shares, edge.port, None)
         place = control_place(edge.config.state_dir, edge.config.bind)
         control = ControlSocket(place, commands.answer)
         self.server = Server(edge, None, sockets, connections, output, succession, control)

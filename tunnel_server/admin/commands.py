@@ -8,9 +8,10 @@ from typing import Any
 
 from tunnel_server.admin.name_commands import Answer, Holder, NameCommands
 from tunnel_server.observing.output import listening
+from tunnel_server.owners.share_counts import Counted, count
 from tunnel_server.owners.store_writer import StoreWriter
 from tunnel_server.tunnels.directory import Directory
-from tunnel_server.tunnels.totals import totals
+from tunnel_server.tunnels.totals import shares, totals
 
 log = logging.getLogger(__name__)
 
@@ -20,12 +21,20 @@ class Commands:
 
     Args:
         directory: what they are about.
+        of_visitors: their shares, by their names in JSON.
         port: the bound one.
         writer: of the store; None: names are kept in memory.
     """
 
-    def __init__(self, directory: Directory, port: int, writer: StoreWriter | None) -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        of_visitors: Mapping[str, Counted],
+        port: int,
+        writer: StoreWriter | None,
+    ) -> None:
         self._directory = directory
+        self._of_visitors = of_visitors
         self._port = port
         self._writer = writer
         self._of_names = NameCommands(
@@ -77,7 +86,12 @@ class Commands:
             "names": len(self._holders()),
             "kept_names": len(directory.names),
             "store": self._store,
+            "shares": {name: count(share)._asdict() for name, share in self._shares.items()},
         }
+
+    @property
+    def _shares(self) -> Mapping[str, Counted]:
+        return {**self._of_visitors, **shares(self._directory)}
 
     @property
     def _store(self) -> str:

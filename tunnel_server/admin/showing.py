@@ -8,7 +8,17 @@ from typing import Any
 from protocol.program.text import printable, size
 
 Answer = Mapping[str, Any]
+Row = tuple[str, str, str, str]
 
+_SHARES_HEAD = ("SHARE", "TAKEN", "OF", "HEAVIEST")
+_SHARES = {
+    "places": "places",
+    "served_requests": "served requests",
+    "session_connections": "sessions' connections",
+    "held_sessions": "held sessions",
+    "parked_requests": "parked requests",
+    "memory_bytes": "lent memory",
+}
 _NOT_WRITTEN = "it is not written down yet, since the store fails: the server's log says why"
 
 
@@ -31,18 +41,35 @@ def _status(server: Answer) -> str:
         "store": server["store"],
     }
     head = f"tunnel-server {server['version']} listens on {server['bind']}"
-    return safe([head, *(f"  {name:8}  {text}" for name, text in rows.items())])
+    lines = [head, *(f"  {name:8}  {text}" for name, text in rows.items())]
+    if shares := server.get("shares"):  # one of an older version tells none
+        table = [_SHARES_HEAD, *(_share(name, share) for name, share in shares.items())]
+        lines += ["", *(f"  {line}" for line in _table(table))]
+    return safe(lines)
+
+
+def _share(name: str, share: Answer) -> Row:
+    shown = size if name.endswith("_bytes") else "{:,}".format
+    heaviest = ""
+    if share["heaviest"] is not None:
+        full = ", its share" if share["at_its_share"] else ""
+        heaviest = f"{shown(share['has'])} by {share['heaviest']}{full}"
+    return _SHARES.get(name, name), shown(share["taken"]), shown(share["most"]), heaviest
 
 
 def shown_names(names: Sequence[Answer]) -> str:
     """The table of `name list`."""
     head = ("NAME", "STATE", "LAST SEEN", "OWNER")
-    rows = [head, *(_row(name) for name in names)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    return "\n".join(
+    return "\n".join(_table([head, *(_row(name) for name in names)]))
+
+
+def _table(rows: Sequence[Row]) -> list[str]:
+    """The lines of a table, whose first row is its head."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
         "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
-    )
+    ]
 
 
 def safe(lines: Sequence[str]) -> str:
@@ -50,7 +77,7 @@ def safe(lines: Sequence[str]) -> str:
     return "\n".join(map(printable, lines))
 
 
-def _row(name: Answer) -> tuple[str, str, str, str]:
+def _row(name: Answer) -> Row:
     state = "live" if name["live"] else "away"
     how = "chosen" if name["chosen"] else "made up"
     kept = "" if name["kept"] else ", not kept"

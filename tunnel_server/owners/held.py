@@ -117,6 +117,22 @@ class HeldShare(Generic[T]):
     def __contains__(self, thing: T) -> bool:
         return thing in self._keys
 
+    @property
+    def most(self) -> int:
+        """See Counted."""
+        return self._share.most
+
+    @property
+    def used(self) -> int:
+        """See Counted."""
+        return self._share.used
+
+    @property
+    def heaviest(self) -> tuple[str, int] | None:
+        """See Counted."""
+        key = self._tally.heaviest
+        return None if key is None else (key, self._share.of(key))
+
     def add(self, thing: T, *keys: str | None) -> list[GaveWay[T]]:
         """One more waits; returns those that have had to go for it, which are not here any more.
 

@@ -12,11 +12,19 @@ things that only wait for somebody another goes (`held.py`).
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
+from operator import itemgetter
 from typing import Final
 
 from protocol.mux.memory import Memory
 
 ALPHA: Final = 3
+
+
+def heaviest_of(counts: Iterable[tuple[str | None, int]]) -> tuple[str, int] | None:
+    """A key that has most, and how many; None is no key. It looks at all: people ask rarely."""
+    keys = ((key, has) for key, has in counts if key is not None)
+    return max(keys, key=itemgetter(1), default=None)
 
 
 class Share:
@@ -43,6 +51,11 @@ class Share:
     def of(self, key: str) -> int:
         """The number that a key has."""
         return self._of[key]
+
+    @property
+    def heaviest(self) -> tuple[str, int] | None:
+        """See Counted."""
+        return heaviest_of(self._of.items())
 
     def has_room(self, *keys: str | None) -> bool:
         """Whether one more may be taken for these."""
@@ -98,6 +111,11 @@ class MemoryShare:
     def of(self, key: str) -> int:
         """The bytes that a key has."""
         return self._of[key]
+
+    @property
+    def heaviest(self) -> tuple[str, int] | None:
+        """See Counted."""
+        return heaviest_of(self._of.items())
 
     def lender(self, *keys: str | None) -> MemoryLender:
         """A lender for a session of these keys."""

@@ -13,7 +13,7 @@ from typing import Final
 import trio
 
 from protocol.drivers.latch import Latch
-from tunnel_server.owners.shares import ALPHA
+from tunnel_server.owners.shares import ALPHA, heaviest_of
 
 # A burst over a share is over sooner; whoever waits for longer gets no answer that it still wants.
 WAIT_S: Final = 2.0
@@ -84,6 +84,11 @@ class RoomShare:
     def of(self, key: str | None) -> int:
         """The number that a key has."""
         return self._of.get(key, 0)
+
+    @property
+    def heaviest(self) -> tuple[str, int] | None:
+        """See Counted."""
+        return heaviest_of(self._of.items())
 
     def has_room(self, key: str | None) -> bool:
         """Whether one more may be taken for this key."""

@@ -11,6 +11,7 @@ from collections import deque
 from typing import Final, Literal
 
 from tunnel_server.owners.held import HeldShare
+from tunnel_server.owners.share_counts import Counted
 from tunnel_server.owners.waiting import Pause
 
 # Each keeps a connection, its head and what was read ahead, 8 KiB at most. A page of 300 modules
@@ -83,6 +84,11 @@ class Parking:
     def count(self) -> int:
         """The number of those that are parked."""
         return len(self._all)
+
+    @property
+    def share(self) -> Counted:
+        """The requests that are parked."""
+        return self._all
 
     def enter(
         self,

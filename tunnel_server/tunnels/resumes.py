@@ -22,6 +22,7 @@ from protocol.mux.messages import Resume
 from tunnel_server.observing.strangers import by_stranger
 from tunnel_server.owners.held import HeldShare
 from tunnel_server.owners.ownership import short_owner
+from tunnel_server.owners.share_counts import Counted
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,11 @@ class Resumes:
 
     def __repr__(self) -> str:
         return f"<Resumes of {len(self._entries)} sessions, {len(self._held)} held>"
+
+    @property
+    def share(self) -> Counted:
+        """The sessions that wait for their clients."""
+        return self._held
 
     def add(
         self,

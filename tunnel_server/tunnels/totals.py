@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tunnel_server.answers.answer import HealthDetails
+from tunnel_server.owners.share_counts import Counted
 from tunnel_server.tunnels.directory import Directory
 
 
@@ -17,3 +20,13 @@ def totals(directory: Directory) -> HealthDetails:
         len(directory.resumes.held()),
         directory.parking.count,
     )
+
+
+def shares(directory: Directory) -> Mapping[str, Counted]:
+    """The shares of owners and addresses in what all sessions have, by their names in JSON."""
+    return {
+        "session_connections": directory.clients,
+        "held_sessions": directory.resumes.share,
+        "parked_requests": directory.parking.share,
+        "memory_bytes": directory.memory,
+    }

@@ -28,6 +28,7 @@ from typing import Final
 
 import trio
 
+from tunnel_server.owners.share_counts import Counted
 from tunnel_server.owners.shares import Share
 from tunnel_server.owners.waiting import PassTime, Pause, RoomShare
 from tunnel_server.visitors.crowd_news import CrowdNews
@@ -81,6 +82,11 @@ class Crowd:
     def count(self) -> int:
         """The number of connections."""
         return self._places.used
+
+    @property
+    def shares(self) -> Mapping[str, Counted]:
+        """The shares of visitors' addresses, by their names in JSON."""
+        return {"places": self._places, "served_requests": self._served}
 
     def enter(self, key: str | None, close: Callable[[], None]) -> Place | None:
         """A place for a new connection, which is pending; None: there is none, close it.

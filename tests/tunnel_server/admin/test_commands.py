@@ -11,10 +11,14 @@ from typing import Any
 import pytest
 import trio
 
+from protocol.limits import MEMORY_LENT_BYTES
+from protocol.mux.memory import Memory
 from tests.edge_fakes import ALICE, World, hello, open_world
 from tunnel_server.admin.commands import Commands
 from tunnel_server.owners.store import FILE_NAME, Store, open_store
 from tunnel_server.owners.store_writer import StoreWriter
+from tunnel_server.tunnels.parking import PARKED_MAX
+from tunnel_server.tunnels.resumes import HELD_MAX
 
 DOMAIN = "example.com"
 
@@ -24,20 +28,30 @@ class FullDisk(Store):
         raise sqlite3.OperationalError("database or disk is full")
 
 
+def commands_of(world: World) -> Commands:
+    """Commands to a server that keeps names in memory."""
+    return Commands(world.directory, world.edge.crowd.shares, 8080, None)
+
+
 @asynccontextmanager
 async def writing_to(store: Store) -> AsyncIterator[tuple[World, Commands]]:
     async with open_world(domain=DOMAIN, open=True) as world:
         writer = StoreWriter(store, DOMAIN, lambda _: None)
         world.directory.names._changed = writer.changed
         world.tasks.start_soon(writer.run)
-        yield world, Commands(world.directory, 8080, writer)
+        yield world, Commands(world.directory, world.edge.crowd.shares, 8080, writer)
 
 
 async def test_status_counts_and_says_who_may_connect() -> None:
     async with open_world(domain=DOMAIN, open=True) as world:
         await world.client(hello, "shop")
         world.directory.names.claimed("bob", "blog", 0, chosen=True)
-        status = await Commands(world.directory, 8080, None).answer({"do": "status"})
+        status = await commands_of(world).answer({"do": "status"})
+    shares: Any = status.pop("shares")
+    assert list(shares) == [
+        *("places", "served_requests"),
+        *("session_connections", "held_sessions", "parked_requests", "memory_bytes"),
+    ]
     assert status == {
         "bind": "127.0.0.1:8080",
         "url": "http://example.com:8080",
@@ -55,10 +69,32 @@ async def test_status_counts_and_says_who_may_connect() -> None:
     }
 
 
+async def test_status_counts_the_shares_and_says_who_has_most() -> None:
+    async with open_world(domain=DOMAIN, open=True, max_connections=8, max_sessions=2) as world:
+        world.directory.clients.take("ann", "192.0.2.9/32")
+        places = [world.edge.crowd.enter("192.0.2.1/32", lambda: None) for _ in range(6)]
+        assert None not in places
+        world.directory.memory.lender("bob").take(Memory(), 100)
+        shares: Any = (await commands_of(world).answer({"do": "status"}))["shares"]
+        assert shares["places"] == share(8, 6, "192.0.2.1/32", 6, full=True)
+        assert shares["served_requests"] == share(8, 0)
+        assert shares["session_connections"] == share(2, 1, "ann", 1)
+        assert shares["held_sessions"] == share(HELD_MAX, 0)
+        assert shares["parked_requests"] == share(PARKED_MAX, 0)
+        assert shares["memory_bytes"] == share(MEMORY_LENT_BYTES, 100, "bob", 100)
+
+
+def share(
+    most: int, taken: int, heaviest: str | None = None, has: int = 0, *, full: bool = False
+) -> dict[str, object]:
+    counted = {"most": most, "taken": taken, "heaviest": heaviest, "has": has}
+    return {**counted, "at_its_share": full}
+
+
 async def test_live_names_are_listed_with_their_owners() -> None:
     async with open_world(domain=DOMAIN, open=True) as world:
         await world.client(hello, "shop")
-        answer = await Commands(world.directory, 8080, None).answer({"do": "names"})
+        answer = await commands_of(world).answer({"do": "names"})
     names: Any = answer["names"]
     assert [(name["name"], name["owner"], name["live"]) for name in names] == [
         ("shop", ALICE.owner, True)
@@ -92,7 +128,7 @@ async def test_a_change_that_the_disk_does_not_take_holds_and_says_so(tmp_path: 
 async def test_an_unknown_command_is_told(asked: dict[str, object]) -> None:
     async with open_world() as world:
         with pytest.raises(ValueError, match="this server knows no command"):
-            await Commands(world.directory, 8080, None).answer(asked)
+            await commands_of(world).answer(asked)
         await trio.lowlevel.checkpoint()
 
 

@@ -43,6 +43,25 @@ STATUS = {
     "kept_names": 6,
     "store": "ok",
 }
+NOTHING = {"heaviest": None, "has": 0, "at_its_share": False}
+SHARES = {
+    "places": {
+        "most": 16_320,
+        "taken": 12_300,
+        "heaviest": "203.0.113.9/32",
+        "has": 12_240,
+        "at_its_share": True,
+    },
+    "held_sessions": {"most": 1_024, "taken": 1, **NOTHING},
+    "memory_bytes": {
+        "most": 33_554_432,
+        "taken": 1_500,
+        "heaviest": "alice",
+        "has": 1_500,
+        "at_its_share": False,
+    },
+    "of_a_newer_server": {"most": 1, "taken": 0, **NOTHING},
+}
 
 
 @pytest.fixture
@@ -109,6 +128,21 @@ def test_status_is_told_for_people_and_as_json(config: ServerConfig) -> None:
         )
         assert json.loads(Operator(config, BIND, as_json=True).status()) == STATUS
     assert heard == [{"do": "status"}] * 2
+
+
+def test_status_has_a_table_of_the_shares(config: ServerConfig) -> None:
+    with a_server(config, {**STATUS, "shares": SHARES}):
+        text = Operator(config, None, as_json=False).status()
+        told = json.loads(Operator(config, None, as_json=True).status())
+    assert text.partition("store     ok\n")[2] == (
+        "\n"
+        "  SHARE              TAKEN   OF       HEAVIEST\n"
+        "  places             12,300  16,320   12,240 by 203.0.113.9/32, its share\n"
+        "  held sessions      1       1,024\n"
+        "  lent memory        1.5 kB  33.6 MB  1.5 kB by alice\n"
+        "  of_a_newer_server  0       1"
+    )
+    assert told["shares"] == SHARES
 
 
 def test_without_a_server_there_is_no_status(config: ServerConfig) -> None:
