@@ -121,6 +121,7 @@ class Connection:
         nobody's share closes it just as another's request is on its way there.
         """
         self.deadlines.read = now + IDLE_TIMEOUT_S
+        self.deadlines.owe()
         if self.source.trusted and self.deadlines.place is not None:
             self.deadlines.place.move(None)
 

@@ -100,7 +100,6 @@ class Crowd:
             return None
         place = Place(self, key, close)
         self._places.take(key)
-        self._served.take(key)
         self.wait(place)
         return place
 
@@ -120,15 +119,16 @@ class Crowd:
         """Count a connection elsewhere: its request, or a PROXY header, has said whose it is."""
         if place.gone or place.key == key:
             return
-        is_pending = place in self._pending
-        self.wait(place)
+        is_pending, is_served = place in self._pending, place.is_served
+        self.rest(place)
         self._stop_waiting(place)
         self._places.give(place.key)
         if not self._places.has_room(key):
             self._make_room(key)
         self._places.take(key)
         place.key = key
-        self._served.take(key)
+        if is_served:
+            self.serve(place)
         if is_pending:
             self.wait(place)
 
@@ -138,17 +138,26 @@ class Crowd:
         """See Place."""
         if place.gone:
             return
-        if place not in self._pending:
-            self._served.give(place.key)
-            self._pending[place] = None
+        self._pending.setdefault(place)
         if place.key is not None and place not in self._over_share:
             self._pending_of.setdefault(place.key, OrderedDict()).setdefault(place)
 
     def serve(self, place: Place) -> None:
         """See Place."""
+        if place.gone:
+            return
         if place in self._pending:
             self._stop_waiting(place)
+        if not place.is_served:
+            place.is_served = True
             self._served.take(place.key)
+
+    def rest(self, place: Place) -> None:
+        """See Place."""
+        self.wait(place)
+        if place.is_served:
+            place.is_served = False
+            self._served.give(place.key)
 
     def is_over_share(self, place: Place) -> bool:
         """See Place."""
@@ -156,7 +165,7 @@ class Crowd:
 
     async def wait_for_share(self, place: Place, pass_time: PassTime) -> bool:
         """See Place."""
-        self.wait(place)
+        self.rest(place)
         self._unlist(place)
         has_taken, scope = False, self._join_line(place)
         try:
@@ -167,6 +176,7 @@ class Crowd:
         if has_taken and place.gone:  # it was closed when its turn had come
             self._served.give(place.key)
         elif has_taken:
+            place.is_served = True
             self._stop_waiting(place)
         return has_taken
 
@@ -198,7 +208,7 @@ class Crowd:
     def leave(self, place: Place) -> None:
         """See Place."""
         if not place.gone:
-            self.wait(place)
+            self.rest(place)
             self._leave_line(place)
             self._stop_waiting(place)
             place.gone = True
@@ -228,26 +238,37 @@ class Place:
         key: see `crowd_key`.
         close: closes the connection.
         gone: it has left, or was closed.
+        is_served: a request of it is under way, and is one of those that are served.
     """
 
-    __slots__ = ("_crowd", "close", "gone", "key")
+    __slots__ = ("_crowd", "close", "gone", "is_served", "key")
 
     def __init__(self, crowd: Crowd, key: str | None, close: Callable[[], None]) -> None:
         self._crowd = crowd
         self.key = key
         self.close = close
         self.gone = False
+        self.is_served = False
 
     def __repr__(self) -> str:
-        return f"<Place of {self.key}{', gone' if self.gone else ''}>"
+        state = ", gone" if self.gone else ", served" if self.is_served else ""
+        return f"<Place of {self.key}{state}>"
 
     def wait(self) -> None:
-        """It is pending from now on; nothing when it has been for a while."""
+        """It is pending from now on; nothing when it has been for a while.
+
+        A request whose body is still to come remains one of those that are served: if each of its
+        pauses let in another, one address could have all places.
+        """
         self._crowd.wait(self)
 
     def serve(self) -> None:
-        """It is pending no more: the next bytes are ours to send."""
+        """It is pending no more: the next bytes are ours to send. Its request is served."""
         self._crowd.serve(self)
+
+    def rest(self) -> None:
+        """It is pending, and no request of it is under way."""
+        self._crowd.rest(self)
 
     @property
     def over_share(self) -> bool:

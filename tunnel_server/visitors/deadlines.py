@@ -54,7 +54,7 @@ class Deadlines:
     def owe(self) -> None:
         """Nothing of worth is under way: its place may be taken."""
         if self.place is not None:
-            self.place.wait()
+            self.place.rest()
 
     def leave_crowd(self) -> None:
         """The connection is no visitor's any more."""

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import trio
 from hypothesis import given, strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tunnel_server.observing.strangers import crowd_key
+from tunnel_server.owners.shares import ALPHA
 from tunnel_server.owners.waiting import WAIT_S
 from tunnel_server.visitors.crowd import (
     DEFAULT_MAX,
@@ -186,10 +189,11 @@ async def test_a_request_over_its_share_waits_for_one_of_its_own_and_is_then_ser
         assert over in people.crowd._pending
         other = people.serve("of another", "b")
         assert not other.over_share
-        other.wait()  # which is none of its own
+        other.rest()  # which is none of its own
+        served[0].wait()  # a pause of its body
         await wait_all_tasks_blocked()
         assert over in people.crowd._pending
-        served[0].wait()
+        served[0].rest()
     assert over not in people.crowd._pending
     assert people.crowd._served.of("a") == 6
 
@@ -239,33 +243,106 @@ async def test_one_that_waits_for_its_share_goes_first_where_all_places_are_take
     assert not people.crowd._over_share
 
 
-steps = st.tuples(
-    st.sampled_from(["enter", "wait", "serve", "leave"]),
-    st.integers(0, 7),
-    st.sampled_from(["a", "b", "c", None]),
+Step = tuple[str, int, str | None]
+STEPS = st.tuples(
+    st.sampled_from(["enter", "ask", "ask", "wait", "serve", "rest", "leave"]),
+    st.integers(0, 40),
+    st.sampled_from(["a", "a", "a", "b", "c", None]),
 )
 
 
-@given(most=st.integers(1, 12), steps=st.lists(steps, max_size=80))
-def test_neither_bound_is_ever_passed(most: int, steps: list[tuple[str, int, str | None]]) -> None:
-    people = People(most)
-    places: list[Place] = []
-    for what, number, key in steps:
+class Asking:
+    """Connections with requests, as their tasks would be: what is over its share waits for it."""
+
+    def __init__(self, most: int, tasks: trio.Nursery) -> None:
+        self.people = People(most)
+        self.places: list[Place] = []
+        self._tasks = tasks
+        self._waiting: dict[Place, trio.CancelScope] = {}
+
+    def do(self, what: str, number: int, key: str | None) -> None:
         if what == "enter":
-            place = people.enter("", key)
-            places += [place] if place else []
-        elif places:
-            getattr(places[number % len(places)], what)()
-        there = [place for place in places if not place.gone]
-        assert people.crowd.count == len(there) <= most
-        crowd = people.crowd
-        assert set(crowd._pending) <= set(there)
-        pending_of = {key: set(own) for key, own in crowd._pending_of.items()}
-        assert all(pending_of.values())
-        assert crowd._served.used == len(set(there) - set(crowd._pending))
-        assert {p for own in pending_of.values() for p in own} == {
-            place for place in crowd._pending if place.key is not None
+            place = self.people.enter("", key)
+            self.places += [place] if place else []
+            return
+        there = [place for place in self.places if not place.gone and place not in self._waiting]
+        if not there:
+            return
+        place = there[number % len(there)]
+        if what == "ask":
+            self._ask(place)
+        elif what in ("rest", "leave") or place.is_served:
+            getattr(place, what)()
+
+    def _ask(self, place: Place) -> None:
+        place.serve()
+        if place.over_share:
+            scope = self._waiting[place] = trio.CancelScope()
+            self._tasks.start_soon(self._wait, place, scope)
+
+    async def _wait(self, place: Place, scope: trio.CancelScope) -> None:
+        with scope:
+            if not await place.wait_for_share():
+                place.wait()  # it is told so, and its answer has left
+        del self._waiting[place]
+
+    def check(self, most: int) -> None:
+        crowd = self.people.crowd
+        there = {place for place in self.places if not place.gone}
+        assert crowd.count == len(there) <= most
+        assert set(crowd._pending) <= there
+        assert crowd._served.used == sum(place.is_served for place in there)
+        assert all(crowd._pending_of.values())
+        listed = {place for own in crowd._pending_of.values() for place in own}
+        assert listed == {
+            place
+            for place in crowd._pending
+            if place.key is not None and place not in crowd._over_share
         }
+        for key in "abc":
+            own = [place for place in there if place.key == key]
+            served = sum(place.is_served for place in own)
+            # Where nobody else is there it has three quarters, one that comes, and a few that wait.
+            share = math.ceil(ALPHA * most / (ALPHA + 1)) + 1
+            assert served <= share
+            assert len(own) <= share + max(most // 16, 1)
+
+
+@given(most=st.integers(1, 40), steps=st.lists(STEPS, max_size=120))
+def test_neither_bound_is_ever_passed(most: int, steps: list[Step]) -> None:
+    async def run() -> None:
+        async with trio.open_nursery() as nursery:
+            asking = Asking(most, nursery)
+            for step in steps:
+                asking.do(*step)
+                await wait_all_tasks_blocked()
+                asking.check(most)
+            nursery.cancel_scope.cancel()
+
+    trio.run(run)
+
+
+async def test_the_pauses_of_bodies_let_in_nobody(autojump_clock: MockClock) -> None:
+    """An address whose uploads all pause and go on together would have all places in the end."""
+    people = People(100)
+    uploads = [people.serve("upload") for _ in range(75)]
+    async with trio.open_nursery() as nursery:
+        for _ in range(60):
+            place = people.enter("newcomer")
+            assert place is not None
+            place.serve()
+            assert place.over_share
+            nursery.start_soon(place.wait_for_share)
+            await wait_all_tasks_blocked()
+            for upload in uploads:
+                upload.wait()
+            await wait_all_tasks_blocked()
+            for upload in uploads:
+                upload.serve()
+        assert people.crowd._served.of("a") == 75
+        assert people.crowd.count <= 75 + 25 // 4 + 60  # those that were told so are closed next
+        people.serve("another", "b")
+        nursery.cancel_scope.cancel()
 
 
 # --- numbers and names ---------------------------------------------------------------------------
