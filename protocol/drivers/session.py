@@ -33,6 +33,7 @@ from protocol.mux.events import (
     Released,
     Stopped,
 )
+from protocol.mux.memory import OWN_BYTES
 from protocol.mux.messages import Claim, Claimed, Goaway, Open, Refused
 
 log = logging.getLogger(__name__)
@@ -259,6 +260,7 @@ class Session:
         self._attachment.supersede()
         self._attachment = Attachment(self, transport, first)
         self.detached_at = None
+        self.core.memory.own(OWN_BYTES)
         self._heads = 0
         if self.closed_reason is not None:
             self._attachment.end()  # it has ended while it was asked for: `run` tells the peer
@@ -324,6 +326,7 @@ class Session:
         else:
             self.detached_reason = f"{reason}{said}"
             self.detached_at = trio.current_time()
+            self.core.memory.own(0)
             self.log.debug("detached: %s", self.detached_reason)
 
     def _end(self, reason: str) -> None:

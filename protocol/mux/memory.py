@@ -6,9 +6,10 @@ thousand sessions at their bounds are gigabytes. So a server has one budget, of 
 has no more than the lender gives it. Where that is little, windows fall to their first credit and
 writers wait after a few KiB: everything goes on, slowly.
 
-What a session holds up to OWN_BYTES is its own. What is more is taken of the lender, in steps while
-there is plenty, and given back by `settle`, which the lender's owner calls once a second: a request
-that comes and goes tells nobody.
+What a session that has a connection holds up to OWN_BYTES is its own: of those there is a bounded
+number. What is more, and all that one without a connection holds, is taken of the lender, in steps
+while there is plenty, and given back by `settle`, which the lender's owner calls once a second: a
+request that comes and goes tells nobody.
 """
 
 from __future__ import annotations
@@ -78,11 +79,12 @@ class Memory:
         pool: the budget; where that is not tight, `is_short` need not be asked.
     """
 
-    __slots__ = ("_lender", "_taken", "held", "limit", "pool")
+    __slots__ = ("_lender", "_own_bytes", "_taken", "held", "limit", "pool")
 
     def __init__(self, lender: Lender | None = None) -> None:
         self.held = 0
         self.limit = OWN_BYTES if lender is not None else _ENOUGH
+        self._own_bytes = OWN_BYTES
         self.pool: Pool = lender.pool if lender is not None else _Boundless()
         self._lender = lender
         self._taken = 0
@@ -115,6 +117,11 @@ class Memory:
         """Whether it has taken something."""
         return self._taken > 0
 
+    def own(self, size: int) -> None:
+        """So many bytes are its own from now on; what is more is lent."""
+        self._own_bytes = size
+        self.settle()
+
     def close(self) -> None:
         """The session is over: nothing is held, whatever is told from now on."""
         self.held = -_ENOUGH
@@ -126,10 +133,10 @@ class Memory:
         lender = self._lender
         if lender is None:
             return
-        taken = max(self.held - OWN_BYTES, 0)
-        if not self.pool.is_tight:
+        taken = max(self.held - self._own_bytes, 0)
+        if not self.pool.is_tight and self._own_bytes:  # else nothing of it grows
             taken = -(-taken // _STEP_BYTES) * _STEP_BYTES
         if taken != self._taken:
             lender.take(self, taken - self._taken)
             self._taken = taken
-            self.limit = OWN_BYTES + taken
+        self.limit = self._own_bytes + taken

@@ -56,6 +56,21 @@ def test_what_is_its_own_is_asked_of_nobody_and_what_is_more_is_taken_until_it_i
     assert (pool.taken, memory.is_lent) == (0, False)
 
 
+def test_without_a_connection_nothing_is_its_own() -> None:
+    pool = Budget(1000 * KIB)
+    memory = Memory(pool)
+    memory.add(OWN_BYTES)
+    memory.own(0)
+    assert pool.taken == OWN_BYTES
+    memory.add(-1000)
+    memory.settle()
+    assert pool.taken == OWN_BYTES - 1000
+    memory.own(OWN_BYTES)
+    assert pool.taken == 0
+    memory.add(1000)
+    assert pool.taken == 0
+
+
 def test_what_is_held_is_counted_though_there_was_no_room() -> None:
     pool = Budget(0)
     memory = Memory(pool)
