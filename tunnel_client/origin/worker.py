@@ -140,6 +140,7 @@ class Worker:
             reused = connection is not None
             if connection is None:
                 connection = self._connection = await self._connect(replay)
+            replay.bound = replay.bound or self.bound_to is not None
             try:
                 return await replay.run(connection, head)
             except OriginClosed:

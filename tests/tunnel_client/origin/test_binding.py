@@ -58,8 +58,9 @@ async def test_after_a_credential_it_serves_the_connection_that_it_came_from_alo
         head, first = await exchange(tunnel, origin, 1, fields=credential)
         assert head.bound
         _, second = await exchange(tunnel, origin, 2)
-        _, again = await exchange(tunnel, first, 1)
+        head, again = await exchange(tunnel, first, 1)
         assert again is first
+        assert head.bound  # as in each answer that it brings
         _, unknown = await exchange(tunnel, second, None)
         assert unknown is second
 
