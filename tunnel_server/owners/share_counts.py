@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from tunnel_server.owners.ownership import short_owner
-from tunnel_server.owners.shares import ALPHA
+from tunnel_server.owners.shares import full_from
 
 
 class Counted(Protocol):
@@ -49,4 +49,4 @@ def count(share: Counted) -> ShareCount:
     if heaviest is None:
         return ShareCount(most, used, None, 0, at_its_share=False)
     key, has = heaviest
-    return ShareCount(most, used, short_owner(key), has, has >= ALPHA * (most - used))
+    return ShareCount(most, used, short_owner(key), has, has >= full_from(most, used))

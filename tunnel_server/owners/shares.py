@@ -27,6 +27,11 @@ def heaviest_of(counts: Iterable[tuple[str | None, int]]) -> tuple[str, int] | N
     return max(keys, key=itemgetter(1), default=None)
 
 
+def full_from(most: int, used: int) -> int:
+    """From so many on it is one's own share that is full; else all of them together are taken."""
+    return ALPHA * max(most - used, 1)
+
+
 class Share:
     """Places of one kind, and how many each key has.
 
@@ -63,9 +68,9 @@ class Share:
 
     def full_key(self, *keys: str | None) -> str | None:
         """The first of these keys that has its share; None where none has."""
-        allowed = ALPHA * (self.most - self.used)
+        full = full_from(self.most, self.used)
         for key in keys:
-            if key is not None and self._of[key] >= max(allowed, 1):
+            if key is not None and self._of[key] >= full:
                 return key
         return None
 

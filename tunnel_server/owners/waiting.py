@@ -13,7 +13,7 @@ from typing import Final
 import trio
 
 from protocol.drivers.latch import Latch
-from tunnel_server.owners.shares import ALPHA, heaviest_of
+from tunnel_server.owners.shares import ALPHA, full_from, heaviest_of
 
 # A burst over a share is over sooner; whoever waits for longer gets no answer that it still wants.
 WAIT_S: Final = 2.0
@@ -97,8 +97,7 @@ class RoomShare:
 
     def has_its_share(self, key: str | None) -> bool:
         """Whether it is this key that has so many; else all of them together have."""
-        free = max(self.most - self.used, 1)
-        return key is not None and self._of.get(key, 0) >= ALPHA * free
+        return key is not None and self._of.get(key, 0) >= full_from(self.most, self.used)
 
     def is_open(self, key: str | None) -> bool:
         """Whether one more may be taken for this key now, with nobody of it waiting."""

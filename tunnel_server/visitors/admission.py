@@ -107,7 +107,8 @@ def _over_parking(whose: Whose, visitor: Visitor) -> Refusal:
         "%s: a request that waits for a client is refused: %s", visitor.address, whose, extra=extra
     )
     text = f"{_SHARES_OF_PARKED[whose]} of the requests that wait for a client to come back"
-    return Refusal("overloaded", f"{text}, and of those this one has waited for longest.")
+    cause = f"{text}, and of those this one has waited for longest."
+    return Refusal("overloaded", cause, case=_CASES[True, whose == "visitor"])
 
 
 class Admission:

@@ -82,12 +82,14 @@ async def test_an_owner_has_its_share_of_the_sessions_and_one_more_is_told_whose
 
 
 async def test_where_all_are_taken_that_is_what_is_said(guarded: World) -> None:
-    for _ in range(6):
-        await connected(guarded, bearer(ALICE))
+    for token in (ALICE, ALICE, ALICE, ALICE, ALICE, BOB):
+        await connected(guarded, bearer(token))
     for _ in range(2):
         guarded.directory.clients.take("somebody")
-    raw = await refused(guarded, bearer(BOB), b"Accept: application/json")
-    assert b"This server has all of its 8 sessions." in raw
+    answer = await answer_to_hello(guarded, bearer(BOB))
+    assert answer.startswith("overloaded: This server has all of its 8 sessions.")
+    answer = await answer_to_hello(guarded, bearer(ALICE))
+    assert answer.startswith("overloaded: This token has its share of the 8 sessions")
 
 
 async def test_where_no_token_is_needed_an_address_has_a_share_as_well() -> None:
