@@ -165,7 +165,8 @@ class InFlight:
     # --- what happens ---
 
     def idle(self) -> None:
-        """There is nothing more to send now."""
+        """There is nothing more to send now, and so nothing that waits for its pace."""
+        self.due_at = math.inf
         self._delivery.idle()
 
     def sent(self, size: int, now: float) -> None:

@@ -152,12 +152,18 @@ class Outgoing:
         Returns:
             The counted frames moved, and their bytes.
         """
-        stops, stop_bytes, room = self._pack_updates(parts, room)
-        bulk_may_go = self.sent.in_flight.may_go(now)
-        most = self.sent.in_flight.message_bytes if bulk_may_go else 0
+        stops = stop_bytes = 0
+        if self._updates:
+            stops, stop_bytes, room = self._pack_updates(parts, room)
+        line = self.sent.in_flight
+        if not self._scheduler.anyone:  # as after every message of a session that is not busy
+            line.idle()
+            return stops, stop_bytes
+        bulk_may_go = line.may_go(now)
+        most = line.message_bytes if bulk_may_go else 0
         frames, size = self._pack_turns(parts, room, self.sent.kept_bytes + stop_bytes, most)
         if not frames and (bulk_may_go or not self._scheduler.anyone):
-            self.sent.in_flight.idle()
+            line.idle()
         return stops + frames, stop_bytes + size
 
     def _pack_updates(self, parts: Parts, room: int) -> tuple[int, int, int]:

@@ -206,6 +206,13 @@ def test_bulk_that_has_nothing_more_does_not_wait_for_room() -> None:
     assert told.waits == [False]
 
 
+def test_where_there_is_nothing_to_send_nothing_waits_for_its_pace() -> None:
+    rule, _, now = full(Told())
+    rule.due_at = now + 0.05
+    rule.idle()
+    assert rule.due_at == math.inf
+
+
 def test_a_line_that_has_not_run_empty_for_two_seconds_has_nothing_to_learn_from() -> None:
     told = Told()
     rule, sizes, now = full(told)
