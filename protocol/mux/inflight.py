@@ -193,12 +193,14 @@ class InFlight:
             return
         self._learn(sample, now)
         self._hurry(rate_before, now)
-        slack_s = self._enough_s - self.round_trip_s
-        if sample.round_trip_s < self.round_trip_s + _EMPTY * slack_s:
+        shortest_s = self._trips.shortest_s
+        slack_s = self._enough_s - shortest_s
+        if sample.round_trip_s < shortest_s + _EMPTY * slack_s:
             self._emptied_at = now
         waits = waits and now - self._emptied_at < _EMPTY_LIFE_S
-        usual = _ACKED_AT_ONCE * self._message_bytes + self.rate * _ACK_DELAY_S
-        self.jitter.acknowledged(size, now, self.rate, usual, slack_s, waits=waits, alone=alone)
+        rate = self._delivery.rate
+        usual = _ACKED_AT_ONCE * self._message_bytes + rate * _ACK_DELAY_S
+        self.jitter.acknowledged(size, now, rate, usual, slack_s, waits=waits, alone=alone)
         if self._start.over:
             self._settle()
 
@@ -206,19 +208,16 @@ class InFlight:
 
     @property
     def _knows_line(self) -> bool:
-        return self.round_trip_s < math.inf
-
-    @property
-    def _is_noisy(self) -> bool:
-        return self.jitter.allowance_s > _NOISE_FROM_S
+        return self._trips.shortest_s < math.inf
 
     @property
     def _line_rate(self) -> float:
-        return self._delivery.best_rate if self.jitter.two_ways else self.rate
+        delivery = self._delivery
+        return delivery.best_rate if self.jitter.two_ways else delivery.rate
 
     @property
     def _enough_s(self) -> float:
-        return _GAIN * self.round_trip_s + _SLACK_S + self.jitter.allowance_s
+        return _GAIN * self._trips.shortest_s + _SLACK_S + self.jitter.allowance_s
 
     @property
     def _product(self) -> float:
@@ -264,7 +263,7 @@ class InFlight:
             self._fills_to = self._delivery.sent + self._product
 
     def _pace(self, size: int, now: float) -> None:
-        if self._is_noisy or self._delivery.sent < self._fills_to:
+        if self.jitter.allowance_s > _NOISE_FROM_S or self._delivery.sent < self._fills_to:
             earliest = max(self._paced_until, now - _PACED_AT_ONCE_S)
             self._paced_until = earliest + size / (_PACE * self._line_rate)
         else:
