@@ -84,14 +84,14 @@ def split_message(message: bytes) -> list[Frame]:
         raise RemoteProtocolError(f"a message of {end} bytes")
     at = 0
     while at < end:
-        if end - at < HEADER_BYTES:
+        begin = at + HEADER_BYTES
+        if begin > end:
             raise RemoteProtocolError("a message ends inside a frame's header")
-        kind, flags, body_bytes, stream_id = _HEADER.unpack_from(message, at)
-        at += HEADER_BYTES
+        kind, flags, size, stream_id = _HEADER.unpack_from(message, at)
+        at = begin + size
         if flags or kind not in _KNOWN:
             raise RemoteProtocolError(f"a frame of type {kind} with flags {flags:#x}")
-        if body_bytes > end - at or body_bytes > FRAME_BODY_MAX_BYTES:
-            raise RemoteProtocolError(f"a frame announces {body_bytes} bytes, {end - at} are there")
-        frames.append((kind, stream_id, message[at : at + body_bytes]))
-        at += body_bytes
+        if at > end or size > FRAME_BODY_MAX_BYTES:
+            raise RemoteProtocolError(f"a frame announces {size} bytes, {end - begin} are there")
+        frames.append((kind, stream_id, message[begin:at]))
     return frames
