@@ -157,8 +157,9 @@ class Attachment:
                 return
             if self._superseded:
                 return
+            now = trio.current_time()
             try:
-                events = core.receive(message, trio.current_time())
+                events = core.receive(message, now)
             except RemoteProtocolError as error:
                 self._owner.fail(error)
                 self.output.open()
@@ -168,7 +169,8 @@ class Attachment:
             await self._dispatch(deque(events))
             if core.ack_due_at < math.inf:
                 self._ack_pending.open()
-            if self._owner.quiet_awaited or core.may_have_output(trio.current_time()):
+            # An ack that falls due during the dispatch is the ack timer's.
+            if self._owner.quiet_awaited or core.may_have_output(now):
                 self.output.open()
 
     async def _dispatch(self, events: deque[Event]) -> None:
@@ -185,15 +187,16 @@ class Attachment:
     async def _write(self) -> None:
         core = self._owner.core
         if self._first:
-            await self._send(self._first)
+            await self._send(self._first, trio.current_time())
         while not self._superseded:
             if self._ending:
                 self._scope.cancel()
                 return
-            message = core.next_message(trio.current_time())
+            now = trio.current_time()
+            message = core.next_message(now)
             self._owner.packed()
             if message:
-                await self._send(message)
+                await self._send(message, now)
             elif core.failed:
                 self._scope.cancel()
                 return
@@ -209,8 +212,8 @@ class Attachment:
             with trio.move_on_at(due_at):
                 await self.output.wait()
 
-    async def _send(self, message: bytes) -> None:
-        self.sending_since = trio.current_time()
+    async def _send(self, message: bytes, now: float) -> None:
+        self.sending_since = now
         try:
             await self._transport.send(message)
         except TransportClosed as error:
