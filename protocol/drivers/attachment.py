@@ -33,8 +33,8 @@ log = logging.getLogger(__name__)
 # A dead peer is noticed within its timeout and this much more.
 _WATCH_EVERY_S = 1.0
 
-# A small answer is three events: its head, its body and its end.
-_WAKE_AT_ONCE: Final = 3 * HEADS_A_BATCH_MAX
+# A small answer is one event.
+_WAKE_AT_ONCE: Final = HEADS_A_BATCH_MAX
 
 
 class AttachedSession(Protocol):

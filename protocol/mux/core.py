@@ -28,7 +28,7 @@ from protocol.limits import (
 from protocol.mux.acks import ReceivedFrames
 from protocol.mux.codec import pack, pack_code, pack_trailers, read_uint
 from protocol.mux.control import Control, Heartbeat
-from protocol.mux.events import Event
+from protocol.mux.events import Event, Readable
 from protocol.mux.head_bodies import pack_head, pack_open
 from protocol.mux.incoming import Incoming, OpenLimits
 from protocol.mux.memory import OWN_BYTES, Lender, Memory
@@ -263,7 +263,8 @@ class Core:
         """Take one message of the peer; nothing happens once the session has failed.
 
         Returns:
-            What happened, in order. Streams may appear more than once.
+            What happened, in order. A stream of which several frames came, one right behind the
+            other, is readable once.
 
         Raises:
             RemoteProtocolError: the peer broke the protocol; the session must end (`fail`).
@@ -272,6 +273,7 @@ class Core:
         if self.failed:
             return events
         counted = 0
+        readable: Stream | None = None  # as the last event says
         for kind, stream_id, body in split_message(message):
             if kind in COUNTED:
                 counted += 1
@@ -282,8 +284,12 @@ class Core:
                 continue
             else:
                 event = self.control.receive(kind, body, now)
-            if event is not None:
+            if event is None:
+                continue
+            stream = event.stream if type(event) is Readable else None
+            if stream is None or stream is not readable:
                 events.append(event)
+            readable = stream
         if counted:
             self.received.received(counted, now)
         return events

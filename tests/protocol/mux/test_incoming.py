@@ -423,6 +423,26 @@ def test_empty_data_wakes_nobody() -> None:
     assert core.receive(frame(FrameType.DATA, stream.id, b"x"), 0.0) == [Readable(stream)]
 
 
+def test_frames_of_a_stream_that_stand_together_make_it_readable_once() -> None:
+    pair = CorePair()
+    one, _ = pair.open()
+    two, _ = pair.open()
+    final, data = Item.FINAL, Item.DATA
+    sent = [(final, one), (data, one), (final, two), (data, one), (data, one)]
+    message = b"".join([item_frame(item, stream.id) for item, stream in sent])
+    assert pair.server.receive(message, 0.0) == [Readable(one), Readable(two), Readable(one)]
+
+
+def test_a_stream_that_is_opened_is_readable_by_what_stands_behind() -> None:
+    pair = CorePair()
+    stream = pair.server.open(post(4), 0.0)
+    pair.server.send_data(stream, b"data")
+    pair.server.send_end(stream)
+    opened, *others = pair.to_client()
+    assert isinstance(opened, Opened)
+    assert others == [Readable(opened.stream)]
+
+
 def test_open_is_told_with_all_that_the_server_said() -> None:
     pair = CorePair()
     pair.server.open(GET, 0.0)
