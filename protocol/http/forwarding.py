@@ -53,12 +53,15 @@ def with_forwarding(
         HttpError: `bad-request`, if visitor, scheme or host is not ASCII; `loop-detected`, if the
             request has been through HOPS_MAX servers.
     """
-    ours = (
-        (b"X-Forwarded-For", _ascii(visitor)),
-        (b"X-Forwarded-Host", _ascii(host)),
-        (b"X-Forwarded-Proto", _ascii(scheme)),
-        (b"X-Forwarded-Port", b"%d" % port),
-    )
+    try:
+        ours = (
+            (b"X-Forwarded-For", visitor.encode("ascii")),
+            (b"X-Forwarded-Host", host.encode("ascii")),
+            (b"X-Forwarded-Proto", scheme.encode("ascii")),
+            (b"X-Forwarded-Port", b"%d" % port),
+        )
+    except UnicodeEncodeError:
+        raise HttpError("bad-request", "an address, scheme or host that is not ASCII") from None
     names = b"\n".join([name for name, _ in fields]).lower()
     hops = 1
     if b"tunnel-hops" in names:
@@ -113,10 +116,3 @@ def without_tunnel_error(fields: Fields) -> Fields:
         if len(name) == 12 and name.lower() == b"tunnel-error":
             return tuple(field for field in fields if field[0].lower() != b"tunnel-error")
     return fields
-
-
-def _ascii(text: str) -> bytes:
-    try:
-        return text.encode("ascii")
-    except UnicodeEncodeError:
-        raise HttpError("bad-request", "an address, scheme or host that is not ASCII") from None
