@@ -56,7 +56,10 @@ class Progress:
         if not self.bytes_since_message:
             self._begun_at = now
         self.bytes_since_message += len(data)
-        self._count_frames(bytes(data))
+        if self._head_end is None:
+            self._frames.feed(bytes(data))
+        else:
+            self._count_behind_head(self._head_end + data)
         if self.bytes_since_message > BYTES_BETWEEN_MESSAGES_MAX:
             return "too many bytes without a whole message"
         if self.opened and self._frames.most > WEBSOCKET_FRAMES_A_MESSAGE_MAX:
@@ -69,16 +72,13 @@ class Progress:
         """A whole message has been taken."""
         self.bytes_since_message = 0
 
-    def _count_frames(self, data: bytes) -> None:
-        if self._head_end is not None:
-            data = self._head_end + data
-            at = data.find(_END_OF_HEAD)
-            if at < 0:
-                self._head_end = data[-3:]
-                return
-            self._head_end = None
-            data = data[at + len(_END_OF_HEAD) :]
-        self._frames.feed(data)
+    def _count_behind_head(self, data: bytes) -> None:
+        at = data.find(_END_OF_HEAD)
+        if at < 0:
+            self._head_end = data[-3:]
+            return
+        self._head_end = None
+        self._frames.feed(data[at + len(_END_OF_HEAD) :])
 
 
 class _FrameCounter(FrameCutter):
