@@ -166,7 +166,11 @@ class Attachment:
                 await trio.sleep(CLOSE_TIMEOUT_S)  # the writer says why; it may be stuck
                 self._scope.cancel()
                 return
-            await self._dispatch(deque(events))
+            if len(events) <= _WAKE_AT_ONCE:
+                for event in events:
+                    self._owner.dispatch(event)
+            else:
+                await self._dispatch(deque(events))
             if core.ack_due_at < math.inf:
                 self._ack_pending.open()
             # An ack that falls due during the dispatch is the ack timer's.
