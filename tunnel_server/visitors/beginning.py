@@ -36,7 +36,7 @@ class Beginning:
         same: knows which requests came by this connection.
     """
 
-    __slots__ = ("_admission", "_ahead", "_connection", "_control", "_visitor")
+    __slots__ = ("_admission", "_ahead", "_asked", "_connection", "_control", "_visitor")
 
     def __init__(
         self,
@@ -50,6 +50,7 @@ class Beginning:
         self._ahead = ahead
         self._admission = Admission(connection, ahead, same)
         self._visitor: Visitor | None = None  # of every request, unless a proxy brings them
+        self._asked: tuple[bytes, str | None] = b"", None  # the last Host, and whose it is
 
     def __repr__(self) -> str:
         return f"<Beginning {self._admission!r}>"
@@ -84,7 +85,7 @@ class Beginning:
         if place and waits and not await place.wait_for_share(self._ahead.until_turn):
             refusal = over_share("this server", visitor, own=place.has_its_share)
             return Exchange(head, answer=refusal, last=True)
-        name = name_of(self._connection.edge, head)
+        name = self._name_of(head)
         if name is None:
             return Exchange(head, answer=Refusal("unknown-host"))
         if name == APEX:
@@ -114,6 +115,16 @@ class Beginning:
     def end(self) -> None:
         """The connection reads no more requests: one that was about to begin does not."""
         self._admission.give_stream()
+
+    def _name_of(self, head: RequestHead) -> str | None:
+        """See `routing.name_of`: a browser asks for one host on a connection, again and again."""
+        host, name = self._asked
+        if head.host == host:
+            return name
+        found = name_of(self._connection.edge, head)
+        if found is not None:  # then the Host is short as well
+            self._asked = head.host, found
+        return found
 
     async def _serve_apex(self, head: RequestHead, visitor: Visitor) -> Exchange | None:
         """Serve what is the service's own: a session, then None, or an answer."""

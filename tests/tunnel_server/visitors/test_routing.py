@@ -435,3 +435,20 @@ async def test_what_a_visitor_makes_up_does_not_use_up_the_lines_for_ever(
     assert len(told) == 18
     assert told[16].endswith("--trusted-fields x-forwarded-user lets it pass")
     assert told[17].endswith("x_forwarded_user, which may be what a visitor wrote, and is dropped")
+
+
+async def test_each_request_of_a_connection_goes_where_its_own_host_says(world: World) -> None:
+    async def other(stream: TunnelStream) -> None:
+        await answer(stream, head(body=5), b"other")
+
+    await world.client(hello)
+    await world.client(other, "other")
+    visitor = world.visit()
+    for host, said in [("app", b"hello"), ("other", b"other"), ("app", b"hello"), ("", None)] * 2:
+        await visitor.send(get(host=f"{host or 'no.app'}.localhost".encode()))
+        raw = await visitor.head()
+        if said is None:
+            assert tunnel_error(raw) == (421, "unknown-host")
+            await visitor.receive(int(raw.partition(b"Content-Length: ")[2].split(b"\r\n")[0]))
+        else:
+            await visitor.expect(said)
