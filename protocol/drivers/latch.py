@@ -23,7 +23,7 @@ class Latch:
         return f"<Latch {state}>"
 
     def open(self) -> None:
-        """Let the waiting task go on. Opening twice is opening once."""
+        """Let the waiting task go on. Opening twice before it does is opening once."""
         task, self._task = self._task, None
         if task is None:
             self._open = True
@@ -46,6 +46,7 @@ class Latch:
             raise trio.BusyResourceError("two tasks wait at one latch")
         self._task = trio.lowlevel.current_task()
         await trio.lowlevel.wait_task_rescheduled(self._abort)
+        self._open = False  # what opened it again before this task had its turn, it sees now
 
     def _abort(self, _: object) -> trio.lowlevel.Abort:
         self._task = None

@@ -28,6 +28,18 @@ async def test_open_before_the_wait_is_not_forgotten_and_used_up_by_it() -> None
     assert scope.cancelled_caught
 
 
+async def test_opened_twice_before_the_waiting_task_has_its_turn_is_opened_once() -> None:
+    latch = Latch()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(latch.wait)
+        await wait_all_tasks_blocked()
+        latch.open()
+        latch.open()
+    assert repr(latch) == "<Latch closed>"
+    latch.open()  # now it is another time
+    await latch.wait()
+
+
 async def test_cancelled_wait_leaves_the_gate_as_it_was() -> None:
     latch = Latch()
     with trio.move_on_after(0):
