@@ -209,7 +209,6 @@ class Outgoing:
             most_kept = most_bulk = OWN_BYTES
             together = min(together, OWN_BYTES)
         waking_turn = min(line.waking_bytes, TURN_BYTES)
-        bulk_turn = max(line.message_bytes // TURNS_A_MESSAGE, TURN_MIN_BYTES)
         while room > HEADER_BYTES and size < together:
             # Where those that wake fill the line alone, the cap is never open to the others.
             may_go = size < most or self._scheduler.owes
@@ -219,10 +218,11 @@ class Outgoing:
                 break
             queue = stream.sending.queue
             allowed = min(room, most_kept - unacked) if unacked else room
-            waking = stream.turn is Turn.WAKING
-            turn = waking_turn if waking else bulk_turn
-            if not waking and size < most:
-                turn = min(turn, most - size)
+            turn = waking_turn
+            if stream.turn is not Turn.WAKING:
+                turn = max(line.message_bytes // TURNS_A_MESSAGE, TURN_MIN_BYTES)
+                if size < most:
+                    turn = min(turn, most - size)
             moved, moved_bytes = queue.take(parts, stream.id, allowed, turn)
             if not moved and queue.ready:
                 break  # no room: it is the first of the next message
