@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from benchmarks import usage
@@ -11,7 +12,7 @@ from benchmarks.attacks.attacking import running_load
 from benchmarks.attacks.honest import HONEST, HonestLoad
 from benchmarks.attacks.network import Network
 from benchmarks.attacks.results import formula_bytes
-from benchmarks.attacks.site import open_server, open_site
+from benchmarks.attacks.site import Site, open_server, open_site
 from benchmarks.attacks.ways import Way
 from benchmarks.programs import BenchmarkError, Program
 from benchmarks.table import markdown
@@ -65,14 +66,24 @@ async def loaded(load: HonestLoad, way: Way, network: Network, folder: Path) -> 
 async def farmed(way: Way, network: Network, folder: Path) -> list[str]:
     """Forty clients of one token that start at once, and come back to a server that restarts."""
     async with open_site(folder, network, way, tunnels=FARM) as site:
-        await site.server.end()
-        refused = logged(site.server)
-        async with open_server("again", folder, network, site.entrance) as (server, _):
-            await server.lines_with("is online", len(FARM), BACK_S)
+        async with restarted(site, network) as server:
+            refused = logged(site.server)
             peak_bytes = usage.memory(server.pid).peak_bytes
         refused += logged(server)
     cells = ["40 clients of one token, and again after a restart", str(way), "80", str(refused)]
     return [*cells, f"{peak_bytes / MIB:.0f}", f"{formula_bytes(0, 0) / MIB:.0f}"]
+
+
+@asynccontextmanager
+async def restarted(site: Site, network: Network) -> AsyncIterator[Program]:
+    """The server of a farm that was stopped and started again, when all clients have come back.
+
+    Raises BenchmarkError where one of them has not within BACK_S.
+    """
+    await site.server.end()
+    async with open_server("again", site.folder, network, site.entrance) as (server, _):
+        await server.lines_with("is online", len(FARM), BACK_S)
+        yield server
 
 
 def logged(server: Program) -> int:
