@@ -11,6 +11,7 @@ import errno
 import logging
 import os
 import resource
+import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
@@ -26,6 +27,11 @@ RETRY_EVERY_S: Final = 0.1  # while nothing can be accepted; it costs one system
 # At the limit each connection that ends lets one in, and the next fails again. So the shortage is
 # over, and told so, only when nothing has failed for so long.
 CALM_S: Final = 5.0
+
+# Of those that wait. One at a time each of a burst lets everybody have a turn before the next is
+# accepted, and a visitor that connects behind 700 of them waits for all those turns. Sixteen take
+# 0.3 ms of the processor.
+BATCH: Final = 16
 
 Listener = trio.abc.Listener[trio.SocketStream]
 Handler = Callable[[trio.SocketStream], Awaitable[None]]
@@ -99,8 +105,8 @@ class Acceptor:
             while True:
                 stream = await self._accept(listener)
                 if stream is not None:
-                    self.open_count += 1
-                    self._connections.start_soon(self._serve_one, stream)
+                    self._start(stream)
+                    self._start_waiting(listener)
 
     async def _accept(self, listener: Listener) -> trio.SocketStream | None:
         """The next connection; None: look again, there was none or it broke."""
@@ -121,12 +127,39 @@ class Acceptor:
         self._shortage.look(trio.current_time())
         return stream
 
+    def _start_waiting(self, listener: Listener) -> None:
+        """Those that wait behind the one that was just accepted, as far as a batch goes."""
+        for _ in range(BATCH - 1):
+            if not self._may_accept() or (stream := _accept_now(listener)) is None:
+                return
+            self._start(stream)
+
+    def _start(self, stream: trio.SocketStream) -> None:
+        self.open_count += 1
+        self._connections.start_soon(self._serve_one, stream)
+
     async def _serve_one(self, stream: trio.SocketStream) -> None:
         try:
             await self._serve(stream)
         finally:
             self.open_count -= 1
             await trio.aclose_forcefully(stream)
+
+
+def _accept_now(listener: Listener) -> trio.SocketStream | None:
+    """A connection that waits; None: there is none, or it fails, which the next accept tells."""
+    if not isinstance(listener, trio.SocketListener):
+        return None
+    # trio has no accept that does not wait. The descriptor stays the listener's, which does not
+    # block.
+    same = socket.socket(fileno=listener.socket.fileno())
+    try:
+        accepted, _ = same.accept()
+    except OSError:
+        return None
+    finally:
+        same.detach()
+    return trio.SocketStream(trio.socket.from_stdlib_socket(accepted))
 
 
 def _explain(error: OSError) -> str:

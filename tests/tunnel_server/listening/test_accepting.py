@@ -6,7 +6,8 @@ import errno
 import os
 import resource
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager
 
 import pytest
 import trio
@@ -14,7 +15,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.clocks import elapsed_s
 from tests.edge_fakes import logged
-from tunnel_server.listening.accepting import CALM_S, RETRY_EVERY_S, Acceptor, Shortage
+from tunnel_server.listening.accepting import BATCH, CALM_S, RETRY_EVERY_S, Acceptor, Shortage
 
 OUT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 ONE_CONNECTION = (errno.ECONNABORTED, errno.EPERM, errno.EPROTO, errno.EINTR, errno.ECONNRESET)
@@ -223,6 +224,88 @@ async def test_nothing_is_accepted_while_it_may_not_be(
     await trio.sleep(2 * RETRY_EVERY_S)
     assert served.count == 1
     served.end.set()
+
+
+# --- those that wait ------------------------------------------------------------------------------
+
+
+class Batches(trio.abc.Instrument):
+    """How many connections each turn of the loop has accepted."""
+
+    def __init__(self, acceptor: Acceptor) -> None:
+        self.sizes: list[int] = []
+        self._acceptor = acceptor
+        self._before = 0
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self._before = self._acceptor.open_count
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        if taken := self._acceptor.open_count - self._before:
+            self.sizes.append(taken)
+
+
+@asynccontextmanager
+async def waiting(count: int) -> AsyncIterator[trio.SocketListener]:
+    """A listener of the kernel's with so many connections in its queue."""
+    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    with ExitStack() as stack:
+        for _ in range(count):
+            stack.enter_context(socket.create_connection(listener.socket.getsockname()))
+        yield listener
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes"),
+    [(1, [1]), (BATCH, [BATCH]), (BATCH + 1, [BATCH, 1]), (3 * BATCH, [BATCH] * 3)],
+)
+async def test_those_that_wait_are_accepted_in_batches(count: int, sizes: list[int]) -> None:
+    served = Served()
+    async with waiting(count) as listener, trio.open_nursery() as nursery:
+        acceptor = Acceptor(served, nursery)
+        batches = Batches(acceptor)
+        trio.lowlevel.add_instrument(batches)
+        nursery.start_soon(acceptor.run, [listener])
+        await wait_all_tasks_blocked()
+        trio.lowlevel.remove_instrument(batches)
+        assert batches.sizes == sizes
+        assert served.count == acceptor.open_count == count
+        nursery.cancel_scope.cancel()
+
+
+async def test_it_is_asked_before_each_of_a_batch(autojump_clock: MockClock) -> None:
+    served = Served()
+    async with waiting(5) as listener, trio.open_nursery() as nursery:
+        acceptor = Acceptor(served, nursery, lambda: acceptor.open_count < 3)
+        nursery.start_soon(acceptor.run, [listener])
+        await trio.sleep(60)
+        assert served.count == 3
+        served.end.set()
+        await trio.sleep(2 * RETRY_EVERY_S)
+        assert served.count == 5
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_fails_in_a_batch_is_told_by_the_next_accept(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    served, before = Served(), resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with waiting(5) as listener, trio.open_nursery() as nursery:
+        acceptor = Acceptor(served, nursery)
+        nursery.start_soon(acceptor.run, [listener])
+        free = [os.dup(0) for _ in range(3)]  # the lowest that nobody has
+        for descriptor in free:
+            os.close(descriptor)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (free[-1] + 1, before[1]))
+            await trio.sleep(1)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        assert acceptor.open_count == 3
+        assert [line[:16] for line in caplog.messages] == ["accepting pauses"]
+        await trio.sleep(1)
+        assert acceptor.open_count == 5
+        nursery.cancel_scope.cancel()
 
 
 # --- what is said of a shortage ------------------------------------------------------------------
