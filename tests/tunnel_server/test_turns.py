@@ -23,7 +23,6 @@ from tests.edge_fakes import (
     World,
     answer,
     get,
-    head,
     hello,
     open_world,
 )
@@ -31,6 +30,7 @@ from tests.hostile_peers import CLOSED, ack, claim, credit, data, goaway, releas
 from tests.tunnel_server.test_hostile_clients import Hostile, hostile
 from tests.tunnel_server.tunnels.test_control_resume import away
 from tests.turns import short_turns
+from tests.upgrade_peers import SWITCH, SWITCHED, UPGRADE
 from tunnel_server.observing.strangers import crowd_key
 from tunnel_server.settings.values import parse_networks
 from tunnel_server.tunnels.parking import PARKED_MAX
@@ -58,13 +58,6 @@ async def answered(visitor: Visitor, heads: int = 1) -> bytes:
 # --- visitors ------------------------------------------------------------------------------------
 
 CHUNKED = get(b"/", b"Transfer-Encoding: chunked").replace(b"GET", b"POST")
-UPGRADE = get(
-    b"/",
-    b"Connection: Upgrade",
-    b"Upgrade: websocket",
-    b"Sec-WebSocket-Version: 13",
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-)
 
 
 def repeated(piece: bytes, total_bytes: int = LOT_BYTES) -> bytes:
@@ -129,13 +122,8 @@ async def test_behind_a_proxy_that_is_trusted_neither() -> None:
 async def test_neither_do_frames_of_a_websocket(
     world: World, piece: bytes, keepalive: dict[str, object]
 ) -> None:
-    switched = (
-        *(b"Connection: Upgrade", b"Upgrade: websocket"),
-        b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
-    )
-
     async def app(stream: TunnelStream) -> None:
-        await stream.send_head(head(101, b"Switching Protocols", *switched, body=None))
+        await stream.send_head(SWITCH)
         while await stream.receive_some():
             pass
         stream.send_eof()
@@ -143,7 +131,7 @@ async def test_neither_do_frames_of_a_websocket(
     await world.client(app, options=keepalive)
     visitor = world.visit()
     await visitor.send(UPGRADE)
-    await visitor.head()
+    await visitor.expect(SWITCHED)
     with short_turns():
         await visitor.send(repeated(websocket_frame(piece, masked=True)))
         await visitor.end()
