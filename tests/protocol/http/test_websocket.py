@@ -272,6 +272,59 @@ def test_boundaries_are_where_frames_end(payloads: list[tuple[int, bytes]], mask
     assert cutter.held == b""
 
 
+# One read of them: many are short, and what is rare among them stands anywhere.
+READS = st.lists(
+    st.tuples(
+        st.one_of(
+            st.builds(
+                frame, st.sampled_from([0x00, 0x01, 0x82, 0xC1]), binary(4), masked=st.just(True)
+            ),
+            st.builds(
+                frame,
+                st.sampled_from([0x82, 0x09, 0x83, 0x88, 0x89, 0x8A]),
+                st.sampled_from([b"", b"x", bytes(125), bytes(126), bytes(300)]),
+                masked=st.sampled_from([True] * 5 + [False]),
+            ),
+        ),
+        st.integers(1, 60),
+    ),
+    max_size=12,
+).map(lambda runs: b"".join(piece * count for piece, count in runs))
+
+
+@given(data=READS, cuts=st.lists(st.integers(0, 2_000), max_size=4))
+def test_many_frames_of_one_read_are_cut_as_byte_by_byte(data: bytes, cuts: list[int]) -> None:
+    pieces = split(data, cuts)
+    assert passed(pieces, masked=True) == passed(each_byte(data), masked=True)
+    for opcode in (PING, PONG):
+        told = [told_of(opcode, given) for given in (pieces, list(each_byte(data)))]
+        assert told[0] == told[1]
+
+
+def told_of(opcode: int, pieces: list[bytes]) -> tuple[list[bytes], bytes]:
+    """The payloads that a cutter tells of, and what goes on where it takes every other one out."""
+    told: list[bytes] = []
+
+    def tell(payload: bytes) -> bool:
+        told.append(payload)
+        return len(told) % 2 == 0
+
+    cutter = WatchingCutter(True, opcode, tell)
+    return told, b"".join(map(cutter.feed, pieces))
+
+
+@pytest.mark.parametrize("size", [0, 1, 124, 125, 126, 127])
+@pytest.mark.parametrize("count", [1, 2, 3, 100])
+@pytest.mark.parametrize("first", [0x82, 0x00, 0x89])
+def test_pieces_are_the_frames_that_began(first: int, count: int, size: int) -> None:
+    cutter = FrameCutter(masked=True)
+    whole = frame(first, bytes(min(size, 125) if first == 0x89 else size), masked=True)
+    assert cutter.feed(whole * count) == whole * count
+    assert cutter.pieces == count
+    cutter.feed(whole * count + whole[:1])
+    assert cutter.pieces == count + 1
+
+
 # --- a cutter that watches -----------------------------------------------------------------------
 
 
