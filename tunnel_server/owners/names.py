@@ -23,6 +23,10 @@ OF_OWNER_MAX: Final = 256
 OF_ADDRESS_MAX: Final = 64  # where no token is needed: an install key costs nothing
 IN_ALL_MAX: Final = 10_000
 
+# Names that one claim forgets, of each share that is full: a claim brings one, and where an owner
+# had thousands of live ones they may all have left since. What is too much goes with later claims.
+_FORGOTTEN_AT_ONCE: Final = 16
+
 # Live names are written down so often, and four times in the time for which they are kept, so that
 # a crash loses no more of when they were last seen.
 SEEN_EVERY_S: Final = 86_400.0
@@ -233,8 +237,9 @@ class KeptNames:
         self._shrink(self._of_owner[owner], OF_OWNER_MAX)
         if address is not None:
             self._shrink(self._of_address[address], OF_ADDRESS_MAX)
-        while len(self._all) > IN_ALL_MAX and self._drop_one(strange=_is_strange(owner)):
-            pass
+        for _ in range(_to_forget(self._all, IN_ALL_MAX)):
+            if not self._drop_one(strange=_is_strange(owner)):
+                break
 
     def _drop_one(self, *, strange: bool) -> bool:
         """Forget a stranger's name, or, for an owner with a token, any; whether there was one."""
@@ -244,7 +249,9 @@ class KeptNames:
         return name is not None and self.release(name)
 
     def _shrink(self, share: _Share, most: int) -> None:
-        while len(share) > most and (name := share.longest_away(self._is_live)) is not None:
+        for _ in range(_to_forget(share, most)):
+            if (name := share.longest_away(self._is_live)) is None:
+                break
             self.release(name)
 
     def _put(self, name: str, kept: Kept, address: str | None = None) -> None:
@@ -279,6 +286,11 @@ class KeptNames:
         _leave(self._of_owner, kept.owner, name)
         if (address := self._addresses.pop(name, None)) is not None:
             _leave(self._of_address, address, name)
+
+
+def _to_forget(share: _Share, most: int) -> int:
+    """The number of names that a claim forgets of this share."""
+    return min(max(len(share) - most, 0), _FORGOTTEN_AT_ONCE)
 
 
 def _is_strange(owner: str) -> bool:

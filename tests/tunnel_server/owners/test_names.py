@@ -6,6 +6,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tunnel_server.owners import names as module
 from tunnel_server.owners.names import (
+    _FORGOTTEN_AT_ONCE,
     IN_ALL_MAX,
     OF_ADDRESS_MAX,
     OF_OWNER_MAX,
@@ -266,6 +267,24 @@ def test_a_claim_is_never_refused_for_want_of_room(world: World) -> None:
     world.leave("n0", 1.0)
     assert world.claim("ann", "one more", 2.0)
     assert world.names.get("n0") is None
+
+
+@pytest.mark.parametrize("address", ["", "192.0.2.1"])
+@pytest.mark.parametrize("extra", [-1, 0, 1])
+def test_a_claim_forgets_so_many_at_most_and_the_next_one_the_rest(
+    world: World, extra: int, address: str
+) -> None:
+    """An owner may have had thousands of live names, which have all left since."""
+    most = OF_ADDRESS_MAX if address else OF_OWNER_MAX
+    count = most + _FORGOTTEN_AT_ONCE + extra
+    for number in range(count):
+        world.claim("ann", f"n{number}", address=address)
+    for number in range(count):
+        world.leave(f"n{number}", 1.0)
+    world.claim("ann", "more", 2.0, address=address)
+    assert len(world.names) == max(count + 1 - _FORGOTTEN_AT_ONCE, most)
+    world.claim("ann", "still more", 3.0, address=address)
+    assert len(world.names) == most
 
 
 def test_an_owner_that_is_full_costs_no_other_one(world: World) -> None:
