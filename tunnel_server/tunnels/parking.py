@@ -60,7 +60,7 @@ class Waiter(Pause):
         self.end()
 
 
-# Each takes 25 us of the turn in which it is woken.
+# Those that are woken together have their turns together, and each takes 25 us of them.
 _WOKEN_AT_ONCE: Final = 64
 
 
@@ -76,6 +76,7 @@ class Parking:
         self._all: HeldShare[Waiter] = HeldShare(PARKED_MAX)
         self._of_name: dict[str, dict[Waiter, None]] = {}
         self._released: deque[Waiter] = deque()  # that are not woken yet
+        self._woken: set[Waiter] = set()  # that have not left yet
 
     def __repr__(self) -> str:
         return f"<Parking {self._all!r} for {len(self._of_name)} names>"
@@ -118,25 +119,29 @@ class Parking:
         if waiter in self._all:
             self._all.remove(waiter)
             self._forget(waiter)
-        self._wake(1)
+        self._woken.discard(waiter)
+        self._wake()
 
     def release(self, name: str) -> None:
-        """Let the requests of this name look again: a few now, and as each leaves the next."""
+        """Let the requests of this name look again: a few now, and as each leaves the next.
+
+        The few are those of all names that are released together.
+        """
         self._released.extend(waiter for waiter in self._of_name.get(name, ()) if not waiter.over)
-        self._wake(_WOKEN_AT_ONCE)
+        self._wake()
 
     def release_all(self) -> None:
         """Let all look again."""
         for name in self._of_name:
             self.release(name)
 
-    def _wake(self, count: int) -> None:
-        """Wake so many of those that are released and still here."""
-        while count and self._released:
+    def _wake(self) -> None:
+        """Wake the next of those that are released and still here."""
+        while self._released and len(self._woken) < _WOKEN_AT_ONCE:
             waiter = self._released.popleft()
             if waiter in self._all and not waiter.over:
+                self._woken.add(waiter)
                 waiter.end()
-                count -= 1
 
     def _forget(self, waiter: Waiter) -> None:
         waiters = self._of_name[waiter.name]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from tunnel_server.tunnels.parking import PARKED_MAX, Parking, Waiter
+from tunnel_server.tunnels.parking import _WOKEN_AT_ONCE, PARKED_MAX, Parking, Waiter
 
 
 def filled(parking: Parking, count: int, *keys: str | None) -> list[Waiter]:
@@ -80,6 +80,25 @@ def test_a_release_is_for_those_of_its_name() -> None:
     assert other.over
     parking.leave(other)
     assert repr(parking) == "<Parking <HeldShare <Share 0 of 1024, 0 keys>> for 0 names>"
+
+
+def test_of_all_names_together_a_few_are_woken_and_as_each_leaves_the_next() -> None:
+    parking = Parking()
+    waiters = [parking.enter(f"n{number}") for number in range(_WOKEN_AT_ONCE + 2)]
+    for number in range(_WOKEN_AT_ONCE):
+        parking.release(f"n{number}")
+    assert waiting(waiters) == 2
+    parking.release_all()
+    assert waiting(waiters) == 2
+    parking.leave(waiters[0])
+    assert waiting(waiters) == 1
+    parking.leave(waiters[-1])  # its visitor has left, and nobody was woken for that
+    assert waiting(waiters) == 1
+    for waiter in waiters[1:]:
+        parking.leave(waiter)
+    late = parking.enter("late")
+    parking.release("late")
+    assert late.over
 
 
 async def test_an_end_lets_a_waiting_task_go_on_and_cancels_a_read() -> None:
