@@ -57,8 +57,6 @@ from tunnel_server.visitors.serving import serve_visitor
 log = logging.getLogger(__name__)
 
 SWEEP_EVERY_S: Final = 1.0
-# Connections that are looked at in one turn of the loop: each takes 1 to 2 us.
-_SWEPT_A_TURN: Final = 256
 _NEIGHBOUR: Final = (
     "the server on %s has the same state folder: if it has the domain %s, too, one name may have "
     "two owners; give each a --state-dir"
@@ -328,11 +326,10 @@ async def sweep(edge: Edge) -> None:
     """Look at every connection's deadlines, and at every session's right."""
     while True:
         await trio.sleep(SWEEP_EVERY_S)
-        now = trio.current_time()
-        for number, connection in enumerate(tuple(edge.connections)):
-            if number % _SWEPT_A_TURN == 0:
-                await trio.lowlevel.checkpoint()
-            if connection in edge.connections:
-                connection.sweep(now)
-        edge.directory.sweep(now)
-        edge.directory.look_at_owners()
+        await _sweep_once(edge, trio.current_time())
+
+
+async def _sweep_once(edge: Edge, now: float) -> None:
+    await edge.look_at_all(lambda connection: connection.sweep(now))
+    await edge.directory.sweep(now)
+    await edge.directory.look_at_owners()

@@ -8,14 +8,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from protocol.drivers.session import Session
 from protocol.drivers.stream import TunnelStream
 from protocol.limits import CLAIMS_MAX, FIELDS_MAX, MESSAGE_MAX_BYTES, STREAMS_MAX
-from protocol.mux.messages import Head
+from protocol.mux.control import Heartbeat
+from protocol.mux.core import Core
+from protocol.mux.messages import Claim, Claimed, Head, Refused
 from protocol.mux.wire import HEADER_BYTES
 from tests.edge_fakes import (
     VISITOR,
@@ -24,7 +28,9 @@ from tests.edge_fakes import (
     answer,
     get,
     hello,
+    make_edge,
     open_world,
+    transport_pair,
 )
 from tests.hostile_peers import CLOSED, ack, claim, credit, data, goaway, release, websocket_frame
 from tests.tunnel_server.test_hostile_clients import Hostile, hostile
@@ -32,8 +38,15 @@ from tests.tunnel_server.tunnels.test_control_resume import away
 from tests.turns import short_turns
 from tests.upgrade_peers import SWITCH, SWITCHED, UPGRADE
 from tunnel_server.observing.strangers import crowd_key
+from tunnel_server.owners import names as names_module
+from tunnel_server.owners.auth_file import add_token
+from tunnel_server.owners.names import IN_ALL_MAX, SEEN_EVERY_S
+from tunnel_server.owners.tokens import digest_of, make_token
 from tunnel_server.settings.values import parse_networks
+from tunnel_server.tunnels.directory import EXPECT_S, SEE_NAMES_EVERY_S, Directory, Login
 from tunnel_server.tunnels.parking import PARKED_MAX
+from tunnel_server.tunnels.resumes import CLOSED_AT_ONCE, HELD_MAX
+from tunnel_server.visitors.draining import drain
 
 LOT_BYTES = 1 << 20  # sixteen reads
 
@@ -220,11 +233,11 @@ async def test_a_client_takes_no_long_turn(world: World, attack: Attack) -> None
         await peer.done.wait()
 
 
-async def in_a_task(call: Callable[[], object]) -> None:
+async def in_a_task(work: Callable[[], Awaitable[object]]) -> None:
     """What this task does is not measured."""
 
     async def run() -> None:
-        call()
+        await work()
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run)
@@ -245,8 +258,12 @@ async def test_a_session_with_all_its_streams_ends_in_short_turns(world: World) 
         await visitors[-1].send(get())
     await wait_all_tasks_blocked()
     assert len(client.streams) > STREAMS_MAX // 2
+
+    async def end() -> None:
+        client.server.close("as the test wants")
+
     with short_turns():
-        await in_a_task(partial(client.server.close, "as the test wants"))
+        await in_a_task(end)
         for visitor in visitors:
             assert b"\r\nTunnel-Error: tunnel-lost\r\n" in await answered(visitor)
 
@@ -263,3 +280,141 @@ async def test_requests_that_wait_are_woken_in_short_turns(world: World) -> None
         for visitor in visitors:
             assert (await answered(visitor)).startswith(b"HTTP/1.1 503 ")
     assert world.directory.parking.count == 0
+
+
+# --- many sessions and names at once -------------------------------------------------------------
+
+# What one owner gets of the sessions that are held, each with as many names as it may claim.
+SESSIONS = HELD_MAX * 3 // 4
+HOLD_S = 60
+TOKEN = make_token(bytes(32))
+LOGIN = Login("alice", digest_of(TOKEN))
+
+
+def many_sessions(directory: Directory, count: int = SESSIONS) -> None:
+    """So many sessions of one owner, each with its names; nothing runs them."""
+    with pytest.MonkeyPatch.context() as quick:
+        # A claim looks at so many live names for one that may go; it is not what is measured.
+        quick.setattr(names_module, "OF_OWNER_MAX", 8)
+        _fill(directory, count)
+
+
+def _fill(directory: Directory, count: int) -> None:
+    for number in range(count):
+        session = Session(
+            Core(is_server=True, heartbeat=Heartbeat(15, 30), lender=directory.memory.lender("a")),
+            transport_pair()[0],
+            session_id=number.to_bytes(16, "big"),
+            hold_s=HOLD_S,
+        )
+        session.on_closed = partial(directory.end_session, session)
+        directory.sessions[session] = LOGIN
+        directory.resumes.add(session, LOGIN.owner, number.to_bytes(16, "big"), bytes(32))
+        for claim_id in range(1, CLAIMS_MAX + 1):
+            asked = Claim(claim_id, f"n{number}-{claim_id}", b"i" * 16, True, {}, "")
+            assert isinstance(directory.claim(session, asked), Claimed)
+
+
+def hold_all(directory: Directory) -> None:
+    """Their router has failed."""
+    for session in tuple(directory.sessions):
+        session.drop_connection()
+        directory.resumes.hold(session)
+    assert len(directory.resumes.held()) == SESSIONS
+
+
+def nothing_is_left(directory: Directory) -> bool:
+    registry = directory.registry
+    return not (directory.sessions or directory.resumes.held() or registry.holders())
+
+
+@pytest.mark.slow
+async def test_sessions_whose_hold_is_over_at_once_end_in_short_turns(world: World) -> None:
+    directory = world.directory
+    many_sessions(directory)
+    hold_all(directory)
+    with short_turns() as turns:
+        await in_a_task(partial(directory.sweep, trio.current_time() + HOLD_S))
+    assert nothing_is_left(directory)
+    assert turns.count > SESSIONS // CLOSED_AT_ONCE
+
+
+@pytest.mark.slow
+async def test_sessions_of_a_token_that_is_taken_away_end_in_short_turns(tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens"
+    add_token(tokens, LOGIN.owner, TOKEN)
+    directory = make_edge(tokens).directory
+    many_sessions(directory)
+    tokens.write_text("")
+    add_token(tokens, "bob", TOKEN[:-1] + "_")
+    with short_turns() as turns:
+        await in_a_task(directory.look_at_owners)
+    assert nothing_is_left(directory)
+    assert turns.count > SESSIONS // CLOSED_AT_ONCE
+
+
+@pytest.mark.slow
+async def test_a_server_that_stops_ends_held_sessions_in_short_turns(world: World) -> None:
+    directory = world.directory
+    many_sessions(directory)
+    hold_all(directory)
+    with short_turns() as turns:
+        await in_a_task(directory.drain)
+    assert nothing_is_left(directory)
+    assert turns.count > SESSIONS // CLOSED_AT_ONCE
+
+
+@pytest.mark.slow
+async def test_many_sessions_end_with_a_server_in_short_turns(world: World) -> None:
+    directory = world.directory
+    many_sessions(directory)
+    with short_turns() as turns:
+        await in_a_task(partial(drain, world.edge))
+    assert nothing_is_left(directory)
+    assert turns.count > SESSIONS // CLOSED_AT_ONCE
+
+
+@pytest.mark.slow
+async def test_live_names_that_are_due_together_are_noted_in_short_turns(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = world.directory
+    many_sessions(directory, IN_ALL_MAX // CLAIMS_MAX)
+    assert len(directory.names) == IN_ALL_MAX
+    later = int(directory.wall_time() + SEEN_EVERY_S + 1)
+    monkeypatch.setattr(directory, "wall_time", lambda: later)
+    with short_turns() as turns:
+        await in_a_task(partial(directory.sweep, trio.current_time() + SEE_NAMES_EVERY_S))
+    assert {kept.seen_at for _, kept in directory.names} == {later}
+    assert turns.count > 10
+
+
+async def test_names_that_are_expected_no_more_are_forgotten_in_short_turns(world: World) -> None:
+    directory = world.directory
+    names = {f"n{number}": LOGIN.owner for number in range(IN_ALL_MAX)}
+    directory.expect(names)
+    with short_turns() as turns:
+        await in_a_task(partial(directory.sweep, trio.current_time() + EXPECT_S))
+    assert not any(map(directory.is_away, names))
+    assert turns.count > 10
+
+
+@pytest.mark.slow
+async def test_claims_that_waited_at_the_gate_are_answered_in_short_turns(world: World) -> None:
+    directory = world.directory
+    answers: list[Claimed | Refused] = []
+
+    def answer(session: Session, asked: Claim) -> None:
+        answers.append(directory.claim(session, asked))
+
+    many_sessions(directory)
+    directory.gate.close()
+    for number, session in enumerate(directory.sessions):
+        directory.release(session)
+        asked = Claim(1, f"late-{number}", b"i" * 16, True, {}, "")
+        directory.gate.answer(session, partial(answer, session, asked))
+    with short_turns() as turns:
+        await in_a_task(directory.gate.open)
+    names = [each.name for each in answers if isinstance(each, Claimed)]
+    assert names == [f"late-{number}" for number in range(SESSIONS)]
+    assert turns.count > 10

@@ -40,7 +40,7 @@ class HandOver(Protocol):
     async def is_certain(self) -> None:
         """The other accepts; it goes on when this returns. It takes no longer than STEP_S."""
 
-    def is_off(self) -> None:
+    async def is_off(self) -> None:
         """The other will not go on."""
 
 
@@ -113,7 +113,7 @@ class Offer:
             self._listener.succeeded()
             self.taken.set()
         except Exception:
-            self._hand_over_of.is_off()
+            await self._hand_over_of.is_off()
             raise
         finally:  # cancelled, this one stops: then it is for the other to go on
             self._busy = False

@@ -200,16 +200,25 @@ class KeptNames:
             self._changed(name, kept)
         self._make_room(owner, address)
 
-    def left(self, name: str, now: float) -> None:
-        """Nobody holds the name any more."""
-        if (kept := self._names.get(name)) is not None:
-            self._see(name, kept, now)
+    def all(self) -> tuple[str, ...]:
+        """The names that are kept now."""
+        return tuple(self._names)
 
-    def see(self, now: float) -> None:
-        """Write down which names are live, each once in `seen_every_s`. It looks at all of them."""
-        for name, kept in list(self._names.items()):
-            if self._is_live(name) and now - kept.seen_at >= self.seen_every_s:
-                self._see(name, kept, now)
+    def is_to_be_seen(self, name: str, now: float) -> bool:
+        """Whether it is to be written down that a name is live: once in `seen_every_s`."""
+        kept = self._names.get(name)
+        if kept is None or not self._is_live(name):
+            return False
+        return now - kept.seen_at >= self.seen_every_s
+
+    def seen(self, name: str, now: float) -> None:
+        """Write down that a name is live, or was until now; nothing if it is not kept."""
+        if (kept := self._names.get(name)) is None:
+            return
+        # It never falls: a clock that was behind for a while must not make a name look forgotten.
+        kept = kept._replace(seen_at=max(int(now), kept.seen_at))
+        self._put(name, kept, self._addresses.get(name))
+        self._changed(name, Seen(kept.owner, kept.seen_at))
 
     def release(self, name: str) -> bool:
         """Make a name nobody's. Returns whether it was somebody's."""
@@ -226,12 +235,6 @@ class KeptNames:
         self._changed(name, kept)
 
     # --- shares ---
-
-    def _see(self, name: str, kept: Kept, now: float) -> None:
-        # It never falls: a clock that was behind for a while must not make a name look forgotten.
-        kept = kept._replace(seen_at=max(int(now), kept.seen_at))
-        self._put(name, kept, self._addresses.get(name))
-        self._changed(name, Seen(kept.owner, kept.seen_at))
 
     def _make_room(self, owner: str, address: str | None) -> None:
         self._shrink(self._of_owner[owner], OF_OWNER_MAX)

@@ -1,20 +1,23 @@
 """The sessions of one server, the names that they hold, and the requests that wait for them.
 
-Everything in here is one step without an await, so what one task has read of it holds until that
-task waits.
+What is done with one session or one name is one step without an await, so what a task has read of
+it holds until that task waits. What is done with many is as many steps, a few in each turn.
 """
 
 from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final, NamedTuple
 
 import trio
 
 from protocol.backoff import LONGEST_SPAN_S
+from protocol.drivers.portions import in_portions
 from protocol.drivers.session import Session
 from protocol.limits import MEMORY_LENT_BYTES
 from protocol.mux.messages import Claim, Claimed, Refused
@@ -31,7 +34,7 @@ from tunnel_server.tunnels.claim_gate import ClaimGate
 from tunnel_server.tunnels.connected import Connected
 from tunnel_server.tunnels.parking import Parking
 from tunnel_server.tunnels.registry import Carrier, Registry
-from tunnel_server.tunnels.resumes import Resumes
+from tunnel_server.tunnels.resumes import CLOSED_AT_ONCE, Resumes
 from tunnel_server.tunnels.stream_shares import StreamShares
 
 log = logging.getLogger(__name__)
@@ -50,10 +53,12 @@ RESERVED: Final = frozenset(
 # up to a minute (recent_names.RECENT_S) they are between two tries.
 EXPECT_S: Final = LONGEST_SPAN_S + 5.0
 
-# It takes some milliseconds. Where names are kept for less than a day it is twice as often as one
-# is to be written down.
+# All are looked at. Where names are kept for less than a day it is twice as often as one is to be
+# written down.
 SEE_NAMES_EVERY_S: Final = 3_600.0
 
+# Names that are written down, or expected no more, in one turn: each takes up to 9 us.
+_NAMES_AT_ONCE: Final = 128
 
 # Each session is a descriptor. A thousand are more clients than one process can serve.
 _SESSIONS_MAX: Final = 1024
@@ -127,8 +132,8 @@ class Directory:
         self._ownership = ownership
         self._revision = ownership.revision  # for which sessions were looked at
         self._see_names_at = 0.0
-        self._expected: dict[str, float] = {}
-        """Names whose clients should come back, and until when."""
+        self._expected: OrderedDict[str, float] = OrderedDict()
+        """Names whose clients should come back, and until when; the first to be over first."""
 
     def __repr__(self) -> str:
         state = "draining" if self.draining else "serving"
@@ -159,15 +164,23 @@ class Directory:
         """Whether a token, or a key, stands for this owner now."""
         return self._ownership.knows(owner)
 
-    def look_at_owners(self) -> None:
-        """Once a second: close every session whose token is not valid any more."""
+    async def look_at_owners(self) -> None:
+        """Once a second: close every session whose token is not valid any more.
+
+        A session that has still to be closed gets no name: a claim asks about its token as well.
+        """
         self._ownership.look()
         if self._revision == self._ownership.revision:
             return
         self._revision = self._ownership.revision
-        for session, login in tuple(self.sessions.items()):
-            if not self.is_allowed(login):
-                session.close("its token is not valid any more")
+        close = partial(Session.close, reason="its token is not valid any more")
+        sessions = tuple(self.sessions)
+        await in_portions(sessions, close, at_once=CLOSED_AT_ONCE, when=self._has_no_right)
+
+    def _has_no_right(self, session: Session) -> bool:
+        """Whether its token is not valid any more: the one by which it was resumed last."""
+        login = self.sessions.get(session)  # None: it has ended just now
+        return login is not None and not self.is_allowed(login)
 
     # --- sessions that come and go ---
 
@@ -185,23 +198,38 @@ class Directory:
         for name in self.registry.names_of(session):
             self.parking.release(name)
 
-    def sweep(self, now: float) -> None:
+    async def sweep(self, now: float) -> None:
         """Once a second: end what has waited for its time, and note which names are live."""
-        self.resumes.sweep(now, self.registry.holders())
+        await self.resumes.sweep(now, self.registry.holders())
         self.memory.trim()
         if now >= self._see_names_at:
             self._see_names_at = now + min(SEE_NAMES_EVERY_S, self.names.seen_every_s / 2)
-            self.names.see(self.wall_time())
-        for name in [name for name, until in self._expected.items() if now >= until]:
-            self._expect_no_more(name)
+            await self._see_names(self.wall_time())
+        await in_portions(self._expected_until(now), self._expect_no_more, at_once=_NAMES_AT_ONCE)
 
-    def drain(self) -> None:
-        """Take nothing new: what waits for a client that is away waits in vain."""
+    async def _see_names(self, now: float) -> None:
+        names, seen = self.names.all(), partial(self.names.seen, now=now)
+        is_due = partial(self.names.is_to_be_seen, now=now)
+        await in_portions(names, seen, at_once=_NAMES_AT_ONCE, when=is_due)
+
+    def _expected_until(self, now: float) -> Iterator[str]:
+        """The names for which it is over; each is to be expected no more before the next."""
+        while self._expected:
+            name, until = next(iter(self._expected.items()))
+            if now < until:
+                return
+            yield name
+
+    async def drain(self) -> None:
+        """Take nothing new: what waits for a client that is away waits in vain.
+
+        From its first step on no claim gets a name and no session is given back or held. When it
+        returns all that was held has ended.
+        """
         self.draining = True
-        for session in self.resumes.held():
-            session.close("the server stops")
+        await self.resumes.stop()
         self.parking.release_all()
-        self.gate.open()
+        await self.gate.open()
 
     # --- names ---
 
@@ -216,6 +244,7 @@ class Directory:
             if kept is not None and kept.owner != owner:
                 continue  # somebody has got it since
             self._expected[name] = until
+            self._expected.move_to_end(name)
             self.registry.reserve(name, owner)
 
     def owner_of(self, name: str) -> str | None:
@@ -251,11 +280,15 @@ class Directory:
         self.parking.release(name)
 
     def is_away(self, name: str) -> bool:
-        """Whether the client of this name is away and should come back."""
-        if self.draining:
-            return False
+        """Whether the client of this name is away and should come back.
+
+        Of a server that stops none should. A session that is still to end for that is away until
+        then, so that what is asked meanwhile is answered as afterwards.
+        """
         tunnel = self.registry.find(name)
-        return name in self._expected if tunnel is None else tunnel.carrier.away
+        if tunnel is None:
+            return name in self._expected and not self.draining
+        return tunnel.carrier.away
 
     def claim(self, session: Session, claim: Claim) -> Claimed | Refused:
         """Give a name to one of `sessions`, if it may have it; `Registry.claim` has the rules."""
@@ -343,7 +376,7 @@ class Directory:
         """Nobody holds the names of this carrier, or of one claim of it, any more."""
         now = self.wall_time()
         for name in self.registry.release(carrier, claim, now):
-            self.names.left(name, now)
+            self.names.seen(name, now)
             carrier.log.by(log).info("%s is offline", name)
             self.parking.release(name)
 

@@ -15,8 +15,10 @@ import math
 from collections import Counter
 from collections.abc import Container
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
+from protocol.drivers.portions import in_portions
 from protocol.drivers.session import Session
 from protocol.mux.messages import Resume
 from tunnel_server.observing.strangers import by_stranger
@@ -34,6 +36,12 @@ HELD_MAX: Final = 1024
 # waits for it but visitors in the middle of something, and a client that was killed and started
 # anew never comes back; one that lost its line for a moment does.
 NAMELESS_HOLD_S: Final = 10
+
+# Sessions that end in one turn: each takes 0.3 ms with its 16 names, and its requests, of which 32
+# are told at once, 0.1 ms each in the turns behind it.
+CLOSED_AT_ONCE: Final = 4
+
+_STOPS: Final = "the server stops"
 
 
 @dataclass
@@ -62,9 +70,11 @@ class Resumes:
         self._ids: dict[Session, bytes] = {}
         self._of_owner: Counter[str] = Counter()
         self._held: HeldShare[Session] = HeldShare(HELD_MAX)
+        self._stopped = False
 
     def __repr__(self) -> str:
-        return f"<Resumes of {len(self._entries)} sessions, {len(self._held)} held>"
+        stopped = ", stopped" if self._stopped else ""
+        return f"<Resumes of {len(self._entries)} sessions, {len(self._held)} held{stopped}>"
 
     @property
     def share(self) -> Counted:
@@ -85,7 +95,10 @@ class Resumes:
         self._of_owner[owner] += 1
 
     def hold(self, session: Session) -> None:
-        """A session has lost its connection, and waits for the next."""
+        """A session has lost its connection, and waits for the next; after `stop` it ends."""
+        if self._stopped:
+            session.close(_STOPS)
+            return
         entry = self._entries[self._ids[session]]
         self._held.remove(session)  # it was lost, had another connection, and has lost that
         for longest, heavy in self._held.add(session, entry.owner, entry.address):
@@ -119,6 +132,8 @@ class Resumes:
         An attempt not above the last that was accepted is a message that was late: the connection
         that it came by is not the client's newest.
         """
+        if self._stopped:
+            return None
         entry = self._entries.get(asked.session)
         right = hmac.compare_digest(_hash(asked.secret), entry.secret_hash if entry else bytes(32))
         if entry is None or not right or owner != entry.owner:
@@ -134,19 +149,34 @@ class Resumes:
         """Those without a connection, the longest held first."""
         return list(self._held)
 
-    def sweep(self, now: float, named: Container[object]) -> None:
-        """Once a second: end what was held for its time.
+    async def sweep(self, now: float, named: Container[object]) -> None:
+        """Once a second: end what was held for its time, a few in each turn.
 
         Args:
             named: the sessions that hold a name.
         """
-        for session in self.held():
-            if session.detached_at is None:
-                continue  # it goes on, or has ended, just now
-            longest_s = math.inf if session in named else NAMELESS_HOLD_S
-            hold_s = min(session.hold_s, longest_s)
-            if now - session.detached_at >= hold_s:
-                session.close(f"not resumed within {hold_s:g} s")
+
+        def is_over(session: Session) -> bool:
+            since = session.detached_at  # None: it goes on, or has ended, just now
+            return since is not None and now - since >= _hold_s(session, named)
+
+        def end(session: Session) -> None:
+            session.close(f"not resumed within {_hold_s(session, named):g} s")
+
+        await in_portions(self.held(), end, at_once=CLOSED_AT_ONCE, when=is_over)
+
+    async def stop(self) -> None:
+        """Give no session back from now on, and hold none; those that are held end.
+
+        Cancelled, it leaves some, which nobody gets.
+        """
+        self._stopped = True
+        held, end = self.held(), partial(Session.close, reason=_STOPS)
+        await in_portions(held, end, at_once=CLOSED_AT_ONCE, when=self._held.__contains__)
+
+
+def _hold_s(session: Session, named: Container[object]) -> float:
+    return min(session.hold_s, math.inf if session in named else NAMELESS_HOLD_S)
 
 
 def _tell(longest: Session, heavy: str | None) -> None:

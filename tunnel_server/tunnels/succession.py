@@ -63,11 +63,11 @@ class Succession:
                 await self._writer.flush()
             self._writer.succeeded(True)
 
-    def is_off(self) -> None:
+    async def is_off(self) -> None:
         """See HandOver."""
         if self._writer is not None:
             self._writer.succeeded(False)
-        self._directory.gate.open()
+        await self._directory.gate.open()
 
     def note_names(self) -> None:
         """Leave word of the names that are live now, or were a moment ago."""
@@ -91,7 +91,7 @@ class Succession:
         """The old one stops, or is gone."""
         if self._writer is not None:
             await self._read(self._writer)
-        self._directory.gate.open()
+        await self._directory.gate.open()
 
     async def _read(self, writer: StoreWriter) -> None:
         """Read what the old one wrote; claims wait meanwhile."""

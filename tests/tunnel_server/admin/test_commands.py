@@ -149,8 +149,8 @@ async def test_a_server_that_gives_way_changes_no_name_any_more(tmp_path: Path) 
         with pytest.raises(ValueError, match="another one takes its place: ask again"):
             await commands.answer(give)
         await commands.answer({"do": "names"})
-        world.directory.gate.open()
+        await world.directory.gate.open()
         await commands.answer(give)
-        world.directory.drain()
+        await world.directory.drain()
         with pytest.raises(ValueError, match="this server stops"):
             await commands.answer(give)

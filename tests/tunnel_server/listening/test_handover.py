@@ -48,7 +48,7 @@ class Told:
     async def is_certain(self) -> None:
         self.heard.append("is certain")
 
-    def is_off(self) -> None:
+    async def is_off(self) -> None:
         self.heard.append("is off")
 
 

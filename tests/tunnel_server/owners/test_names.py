@@ -52,7 +52,13 @@ class World:
 
     def leave(self, name: str, now: float = 0.0) -> None:
         self.live.discard(name)
-        self.names.left(name, now)
+        self.names.seen(name, now)
+
+    def see(self, now: float) -> None:
+        """What the directory does once an hour."""
+        for name in self.names.all():
+            if self.names.is_to_be_seen(name, now):
+                self.names.seen(name, now)
 
 
 @pytest.fixture
@@ -128,7 +134,7 @@ def test_a_live_one_is_its_owners_however_long(world: World) -> None:
 def test_a_clock_that_jumps_frees_nothing_by_itself(world: World) -> None:
     world.claim("ann", "shop")
     world.leave("shop", 10.0)
-    world.names.see(100 * MONTH)
+    world.see(100 * MONTH)
     assert world.names.may_claim("ann", "shop", 100 * MONTH)
     assert not world.claim("bob", "shop", 10.0)  # it was set right again
     assert not world.claim("bob", "shop", -100 * MONTH)
@@ -182,7 +188,7 @@ def test_live_names_are_written_once_a_day(world: World) -> None:
     world.claim("ann", "blog")
     world.leave("blog", 1.0)
     for hour in range(49):
-        world.names.see(hour * 3600.0)
+        world.see(hour * 3600.0)
     assert world.written["shop"].seen_at == 2 * SEEN_EVERY_S
     assert world.written["blog"].seen_at == 1.0
     assert world.writes == 5
@@ -193,7 +199,7 @@ def test_live_names_are_written_four_times_while_one_would_be_kept() -> None:
     world = World(keep_s=3_600.0)
     world.claim("ann", "shop")
     for minute in range(61):
-        world.names.see(60.0 * minute)
+        world.see(60.0 * minute)
     assert world.written["shop"].seen_at == 3_600.0
     assert world.writes == 5
 
@@ -353,7 +359,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(now=TIMES)
     def see(self, now: float) -> None:
-        self.world.names.see(now)
+        self.world.see(now)
 
     @rule()
     def read(self) -> None:

@@ -119,7 +119,7 @@ async def test_a_claim_that_waits_while_its_session_is_resumed_is_asked_again(wo
     session.core.control.receive(FrameType.CLAIM, pack_map(claim), 0.0)
     take_event(world.directory, session, ClaimAsked(claim))
     session.core.control.resume()
-    world.directory.gate.open()
+    await world.directory.gate.open()
     assert world.directory.registry.find("late") is None
 
 
@@ -130,7 +130,7 @@ async def test_a_client_that_leaves_does_not_want_the_claim_that_waits(world: Wo
     session.core.control.receive(FrameType.CLAIM, pack_map(claim), 0.0)
     take_event(world.directory, session, ClaimAsked(claim))
     take_event(world.directory, session, GoingAway(Goaway("shutting-down", "", 0)))
-    world.directory.gate.open()
+    await world.directory.gate.open()
     assert world.directory.registry.find("late") is None
 
 
@@ -160,7 +160,7 @@ async def test_a_claim_waits_while_two_servers_change_places(world: World) -> No
     assert world.directory.registry.find("app") is None
     await gone.stream.aclose()
     await gone.done.wait()
-    world.directory.gate.open()
+    await world.directory.gate.open()
     assert (await said(client, FrameType.CLAIMED))["name"] == "app"
     assert world.directory.registry.find("other") is None
 
@@ -170,7 +170,7 @@ async def test_a_claim_that_waited_at_a_server_that_stops_is_refused_for_now(wor
     world.directory.gate.close()
     await client.send(message(frame(FrameType.CLAIM, 0, pack_map(APP))))
     await wait_all_tasks_blocked()
-    world.directory.drain()
+    await world.directory.drain()
     assert (await said(client, FrameType.REFUSED))["code"] == "draining"
 
 

@@ -13,7 +13,16 @@ from protocol.drivers.session import Session
 from protocol.mux.handshake import read_answer_to_resume, resume_message
 from protocol.mux.head_bodies import pack_head
 from protocol.mux.map_bodies import pack_map
-from protocol.mux.messages import Goaway, Head, Release, Resume, Resumed, Welcome
+from protocol.mux.messages import (
+    Claim,
+    Goaway,
+    Head,
+    Refused,
+    Release,
+    Resume,
+    Resumed,
+    Welcome,
+)
 from protocol.mux.wire import FrameType, frame, split_message
 from tests.edge_fakes import (
     HELLO,
@@ -46,8 +55,9 @@ from tunnel_server.owners.held import HeldShare
 from tunnel_server.owners.tokens import make_token
 from tunnel_server.tunnels.directory import EXPECT_S
 from tunnel_server.tunnels.parking import PARKED_MAX
-from tunnel_server.tunnels.resumes import NAMELESS_HOLD_S
+from tunnel_server.tunnels.resumes import CLOSED_AT_ONCE, NAMELESS_HOLD_S
 from tunnel_server.tunnels.totals import totals
+from tunnel_server.visitors.admission import missing
 from tunnel_server.visitors.connection import IDLE_TIMEOUT_S
 
 BEARER = bearer("ti_alice")
@@ -166,10 +176,10 @@ async def test_a_held_session_ends_when_its_token_is_taken_away(tmp_path: Path) 
         await claim(client, APP)
         await client.stream.aclose()
         await client.done.wait()
-        world.directory.look_at_owners()
+        await world.directory.look_at_owners()
         assert await is_held(world)
         tokens.write_text(tokens.read_text().replace(hash_of(TOKEN), hash_of("another")))
-        world.directory.look_at_owners()
+        await world.directory.look_at_owners()
         assert not world.directory.sessions
         assert world.directory.registry.find("app") is None
 
@@ -183,7 +193,7 @@ async def test_a_session_depends_on_the_token_by_which_it_was_resumed(tmp_path: 
         tokens.write_text(tokens.read_text().replace(hash_of(TOKEN), hash_of(other)))
         _, answer = await resumed(world, asking(welcome), bearer(other))
         assert answer is not None
-        world.directory.look_at_owners()
+        await world.directory.look_at_owners()
         assert world.directory.registry.find("app") is not None
 
 
@@ -288,7 +298,7 @@ async def test_of_too_many_held_sessions_the_longest_held_ends(
 
 async def test_a_server_that_stops_holds_nothing(world: World) -> None:
     await away(world)
-    world.directory.drain()
+    await world.directory.drain()
     assert not world.directory.sessions
 
 
@@ -385,8 +395,36 @@ async def test_a_server_that_stops_answers_what_is_parked(world: World) -> None:
     visitor = world.visit()
     await visitor.send(get())
     await wait_all_tasks_blocked()
-    world.directory.drain()
+    await world.directory.drain()
     assert await told(visitor) == "tunnel-offline"
+
+
+async def test_while_held_sessions_end_with_a_server_their_tunnels_are_answered_as_afterwards(
+    world: World,
+) -> None:
+    names = [f"n{number}" for number in range(2 * CLOSED_AT_ONCE + 1)]
+    for name in names:
+        client = await connected(world, BEARER)
+        await claim(client, APP._replace(name=name))
+        await client.stream.aclose()
+        await client.done.wait()
+    directory, codes = world.directory, []
+    first, *_, last = directory.resumes.held()
+
+    async def ask_meanwhile() -> None:
+        while first.closed_reason is None:
+            await trio.lowlevel.checkpoint()
+        assert last.closed_reason is None
+        assert directory.is_away(names[-1])
+        asked = Claim(2, "late", b"i" * 16, True, {})
+        codes.append(directory.claim(last, asked))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask_meanwhile)
+        nursery.start_soon(directory.drain)
+    assert codes == [Refused(2, "draining", "the server stops")]
+    assert not directory.sessions
+    assert [missing(directory, name).code for name in names] == ["tunnel-offline"] * len(names)
 
 
 async def test_names_that_are_expected_after_a_start_are_waited_for(

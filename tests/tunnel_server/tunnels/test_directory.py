@@ -11,6 +11,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from protocol.drivers.session import Session
+from protocol.mux.events import ClaimAsked
 from protocol.mux.messages import Claim, Refused
 from tests.edge_fakes import World, get, hello, make_edge, open_world, tunnel_error
 from tunnel_server.answers.refusal import Refusal
@@ -22,7 +23,9 @@ from tunnel_server.owners.store import open_store
 from tunnel_server.owners.tokens import digest_of, make_token
 from tunnel_server.settings.config import ServerConfig
 from tunnel_server.tunnels import registry as registry_module
+from tunnel_server.tunnels.claims import take_event
 from tunnel_server.tunnels.directory import RESERVED, SEE_NAMES_EVERY_S, Directory, Login
+from tunnel_server.tunnels.resumes import CLOSED_AT_ONCE
 from tunnel_server.visitors.admission import missing
 
 TOKEN = make_token(bytes(32))
@@ -50,7 +53,7 @@ async def test_a_login_holds_while_its_token_does(tmp_path: Path) -> None:
     assert not directory.is_allowed(Login("bob", LOGIN.digest))
     assert not directory.is_allowed(Login("alice", None))
     (tmp_path / "tokens").write_text((tmp_path / "tokens").read_text().replace("alice", "bob"))
-    directory.look_at_owners()
+    await directory.look_at_owners()
     assert not directory.is_allowed(LOGIN)
 
 
@@ -64,11 +67,11 @@ async def test_sessions_without_a_valid_token_end(tmp_path: Path) -> None:
         good = await world.client(hello, "good", login=LOGIN)
         bad = await world.client(hello, "bad", login=LOGIN)
         world.directory.sessions[bad.server] = Login("bob", digest_of(OTHER))
-        world.directory.look_at_owners()
+        await world.directory.look_at_owners()
         # Nothing has changed, so nobody is looked at.
         assert world.directory.registry.find("bad") is not None
         add_token(tmp_path / "tokens", "carol", OTHER)
-        world.directory.look_at_owners()
+        await world.directory.look_at_owners()
         await wait_all_tasks_blocked()
         assert good.server.closed_reason is None
         assert bad.server.closed_reason == "its token is not valid any more"
@@ -116,10 +119,58 @@ async def test_a_name_goes_to_an_owner_who_may_have_it(owner: str, code: str) ->
 
 async def test_of_a_server_that_stops_nobody_gets_a_name(world: World) -> None:
     session = (await world.client(hello)).server
-    world.directory.drain()
+    await world.directory.drain()
     answer = world.directory.claim(session, Claim(2, "late", b"i" * 16, True, {}))
     assert answer == Refused(2, "draining", "the server stops")
     assert world.directory.registry.find("late") is None
+
+
+async def test_whose_token_is_taken_away_gets_no_name_while_others_are_closed(
+    tmp_path: Path,
+) -> None:
+    tokens = tmp_path / "tokens"
+    add_token(tokens, "alice", TOKEN)
+    async with open_world(tokens) as world:
+        names = [f"n{number}" for number in range(2 * CLOSED_AT_ONCE + 1)]
+        servers = [(await world.client(hello, name, login=LOGIN)).server for name in names]
+        last, asked = servers[-1], Claim(2, "late", b"i" * 16, True, {})
+
+        async def claim_meanwhile() -> None:
+            while servers[0].closed_reason is None:
+                await trio.lowlevel.checkpoint()
+            assert last.closed_reason is None
+            last.core.control._asked = asked  # it has come just now
+            take_event(world.directory, last, ClaimAsked(asked))
+            assert last.closed_reason == "its token is not valid any more"
+
+        tokens.write_text("")
+        add_token(tokens, "bob", OTHER)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(claim_meanwhile)
+            nursery.start_soon(world.directory.look_at_owners)
+        await wait_all_tasks_blocked()
+        assert not world.directory.registry.holders()
+
+
+async def test_one_that_comes_back_with_another_token_meanwhile_goes_on(tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens"
+    add_token(tokens, "alice", TOKEN)
+    async with open_world(tokens) as world:
+        names = [f"n{number}" for number in range(2 * CLOSED_AT_ONCE + 1)]
+        servers = [(await world.client(hello, name, login=LOGIN)).server for name in names]
+
+        async def resume() -> None:
+            while servers[0].closed_reason is None:
+                await trio.lowlevel.checkpoint()
+            world.directory.sessions[servers[-1]] = Login("alice", digest_of(OTHER))
+
+        tokens.write_text("")
+        add_token(tokens, "alice", OTHER)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(resume)
+            nursery.start_soon(world.directory.look_at_owners)
+        reasons = [server.closed_reason for server in servers]
+        assert reasons == ["its token is not valid any more"] * (len(servers) - 1) + [None]
 
 
 # --- names that are kept -------------------------------------------------------------------------
@@ -340,14 +391,14 @@ async def test_live_names_are_noted_while_they_are_live() -> None:
         of.directory.names.read({"shop": Kept("ann", True, 0)})
         of.directory.names._names["shop"] = Kept("ann", True, 0)  # a month ago
         now = trio.current_time()
-        of.directory.sweep(now)
+        await of.directory.sweep(now)
         kept = of.directory.names.get("shop")
         assert kept is not None
         assert kept.seen_at > 0
         of.directory.names._names["shop"] = Kept("ann", True, 0)
-        of.directory.sweep(now + SEE_NAMES_EVERY_S - 1)
+        await of.directory.sweep(now + SEE_NAMES_EVERY_S - 1)
         assert of.directory.names.get("shop") == Kept("ann", True, 0)
-        of.directory.sweep(now + SEE_NAMES_EVERY_S)
+        await of.directory.sweep(now + SEE_NAMES_EVERY_S)
         assert of.directory.names.get("shop") != Kept("ann", True, 0)
 
 
@@ -358,7 +409,7 @@ async def test_a_token_that_went_ends_its_session_on_an_open_server_too(tmp_path
         stranger = await world.client(hello, "other", login=Login("anonymous:1", None))
         text = (tmp_path / "tokens").read_text().replace("alice", "bob")
         (tmp_path / "tokens").write_text(text)
-        world.directory.look_at_owners()
+        await world.directory.look_at_owners()
         await wait_all_tasks_blocked()
         assert client.server.closed_reason == "its token is not valid any more"
         assert stranger.server.closed_reason is None

@@ -6,14 +6,16 @@ import logging
 from functools import partial
 
 import pytest
+import trio
 
 from protocol.drivers.session import Session
 from protocol.mux.control import Heartbeat
 from protocol.mux.core import Core
+from protocol.mux.messages import Resume
 from tests.fakes import MemoryTransport
 from tunnel_server.observing.strangers import Sparing
 from tunnel_server.tunnels import resumes as resumes_module
-from tunnel_server.tunnels.resumes import HELD_MAX, NAMELESS_HOLD_S, Resumes
+from tunnel_server.tunnels.resumes import CLOSED_AT_ONCE, HELD_MAX, NAMELESS_HOLD_S, Resumes
 
 HOLD_S = 60
 LOST_AT = 1_000_000.0
@@ -44,9 +46,9 @@ def why_ended(session: Session) -> str | None:
 async def test_a_session_with_a_name_ends_at_its_hold_and_not_before() -> None:
     resumes = Resumes()
     session = held(resumes)
-    resumes.sweep(LOST_AT + HOLD_S - TICK_S, {session})
+    await resumes.sweep(LOST_AT + HOLD_S - TICK_S, {session})
     assert why_ended(session) is None
-    resumes.sweep(LOST_AT + HOLD_S, {session})
+    await resumes.sweep(LOST_AT + HOLD_S, {session})
     assert why_ended(session) == "not resumed within 60 s"
 
 
@@ -54,9 +56,9 @@ async def test_a_session_without_a_name_ends_after_10_s_and_not_before() -> None
     assert NAMELESS_HOLD_S == 10
     resumes = Resumes()
     nameless, named = held(resumes, 1), held(resumes, 2)
-    resumes.sweep(LOST_AT + NAMELESS_HOLD_S - TICK_S, {named})
+    await resumes.sweep(LOST_AT + NAMELESS_HOLD_S - TICK_S, {named})
     assert why_ended(nameless) is None
-    resumes.sweep(LOST_AT + NAMELESS_HOLD_S, {named})
+    await resumes.sweep(LOST_AT + NAMELESS_HOLD_S, {named})
     assert why_ended(nameless) == "not resumed within 10 s"
     assert why_ended(named) is None
 
@@ -65,9 +67,9 @@ async def test_a_hold_that_is_shorter_than_10_s_holds_without_a_name_too() -> No
     resumes = Resumes()
     session = held(resumes)
     session.hold_s = 3
-    resumes.sweep(LOST_AT + 3 - TICK_S, ())
+    await resumes.sweep(LOST_AT + 3 - TICK_S, ())
     assert why_ended(session) is None
-    resumes.sweep(LOST_AT + 3, ())
+    await resumes.sweep(LOST_AT + 3, ())
     assert why_ended(session) == "not resumed within 3 s"
 
 
@@ -75,7 +77,7 @@ async def test_a_session_that_has_a_connection_never_ends_here() -> None:
     resumes = Resumes()
     session = held(resumes)
     session.detached_at = None
-    resumes.sweep(LOST_AT + 1e6, ())
+    await resumes.sweep(LOST_AT + 1e6, ())
     assert why_ended(session) is None
 
 
@@ -162,3 +164,69 @@ async def test_one_that_has_a_connection_again_is_not_held(monkeypatch: pytest.M
     for number in range(2, 6):
         held(resumes, number)
     assert why_ended(first) is None
+
+
+# --- a few in each turn --------------------------------------------------------------------------
+
+
+async def test_a_session_that_is_resumed_between_two_portions_goes_on() -> None:
+    resumes = Resumes()
+    sessions = [held(resumes, number) for number in range(2 * CLOSED_AT_ONCE + 1)]
+    first, last = sessions[0], sessions[-1]
+
+    async def resume() -> None:
+        while first.closed_reason is None:
+            await trio.lowlevel.checkpoint()
+        last.detached_at = None
+        resumes.attached(last)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(resume)
+        nursery.start_soon(resumes.sweep, LOST_AT + HOLD_S, set(sessions))
+    assert last.closed_reason is None
+    assert {session.closed_reason for session in sessions[:-1]} == {"not resumed within 60 s"}
+
+
+async def test_one_that_was_lost_anew_meanwhile_is_held_anew() -> None:
+    resumes = Resumes()
+    sessions = [held(resumes, number) for number in range(2 * CLOSED_AT_ONCE + 1)]
+    first, last = sessions[0], sessions[-1]
+
+    async def lose_again() -> None:
+        while first.closed_reason is None:
+            await trio.lowlevel.checkpoint()
+        last.detached_at = LOST_AT + HOLD_S
+        resumes.hold(last)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lose_again)
+        nursery.start_soon(resumes.sweep, LOST_AT + HOLD_S, set(sessions))
+    assert resumes.held() == [last]
+
+
+def asking(session_id: int) -> Resume:
+    return Resume(session_id.to_bytes(16, "big"), bytes(32), 1, 0)
+
+
+async def test_once_it_is_stopped_nothing_is_held_or_given_back() -> None:
+    resumes = Resumes()
+    sessions = [held(resumes, number) for number in range(2 * CLOSED_AT_ONCE + 1)]
+    version = sessions[0].core.version
+    last = sessions[-1]
+    found: list[Session | None] = []
+    ended: list[str | None] = []
+
+    async def ask_meanwhile() -> None:
+        while sessions[0].closed_reason is None:
+            await trio.lowlevel.checkpoint()
+        assert last.closed_reason is None
+        found.append(resumes.find(asking(len(sessions) - 1), "alice", version))
+        ended.append(why_ended(held(resumes, 100)))  # it is lost just now
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask_meanwhile)
+        nursery.start_soon(resumes.stop)
+    assert (found, ended) == ([None], ["the server stops"])
+    assert {session.closed_reason for session in sessions} == {"the server stops"}
+    assert resumes.held() == []
+    assert repr(resumes) == "<Resumes of 0 sessions, 0 held, stopped>"

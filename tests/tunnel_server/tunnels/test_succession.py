@@ -62,7 +62,7 @@ async def test_an_old_one_that_was_not_replaced_goes_on(tmp_path: Path) -> None:
         answered: list[str] = []
         old.succession.begins()
         old.directory.gate.answer(old, lambda: answered.append("claim"))
-        old.succession.is_off()
+        await old.succession.is_off()
         assert answered == ["claim"]
 
 

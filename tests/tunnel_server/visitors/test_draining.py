@@ -8,6 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from protocol.drivers.portions import LOOKED_AT_ONCE
 from protocol.drivers.stream import TunnelStream
 from protocol.http.websocket import accept_for, close_frame
 from protocol.mux.messages import Goaway
@@ -315,3 +316,38 @@ async def test_clients_of_a_server_that_is_replaced_are_told_so(
     client = await world.client(hello)
     await drain(world.edge, why=REPLACED)
     assert client.goaways == [Goaway("shutting-down", "another server takes its place", 8)]
+
+
+class Many:
+    """One of many connections; it is busy when it is looked at so often."""
+
+    def __init__(self, busy_looks: int = 0) -> None:
+        self.looks: list[bool] = []  # whether it was told to stop while it was busy
+        self._busy_looks = busy_looks
+
+    @property
+    def busy(self) -> bool:
+        return len(self.looks) < self._busy_looks
+
+    def sweep(self, now: float) -> None:
+        raise AssertionError("a stop is no sweep")
+
+    def stop_when_idle(self) -> None:
+        self.looks.append(self.busy)
+
+    def close_websocket(self, code: int) -> bool:
+        return False
+
+    def end(self) -> None:
+        assert self.looks[-1] is False, "it was cut off, and not told to stop"
+
+
+async def test_one_of_many_that_becomes_idle_between_two_portions_is_told_to_stop(
+    world: World, autojump_clock: MockClock
+) -> None:
+    many = [Many(1), *(Many() for _ in range(2 * LOOKED_AT_ONCE))]
+    world.edge.connections.update(many)
+    await drain(world.edge)
+    world.edge.connections.difference_update(many)
+    assert all(each.looks[-1] is False for each in many)
+    assert many[0].looks[0] is True

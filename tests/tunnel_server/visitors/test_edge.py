@@ -8,10 +8,10 @@ def test_its_url_is_the_apex() -> None:
     assert edge.public_url == "http://localhost:8080"
 
 
-def test_it_says_what_its_directory_does() -> None:
+async def test_it_says_what_its_directory_does() -> None:
     edge = make_edge()
     registry = "<Registry 0 held, 0 remembered>"
     assert repr(edge) == f"<Edge 0 connections <Directory serving 0 sessions {registry}>>"
-    edge.directory.drain()
+    await edge.directory.drain()
     assert edge.directory.draining
     assert "<Directory draining" in repr(edge)
