@@ -46,6 +46,7 @@ class AnswerWriter:
     def __init__(self, connection: Connection, same: SameConnection) -> None:
         self._connection = connection
         self._same = same
+        self._raw_head = b""  # of an app's answer; here until it leaves, and nowhere else
 
     def __repr__(self) -> str:
         return f"<AnswerWriter of {self._connection!r}>"
@@ -109,6 +110,9 @@ class AnswerWriter:
     # --- answers of an app ---
 
     async def _relay(self, exchange: Exchange, stream: TunnelStream) -> None:
+        head: Head | None = None
+        framing: Framing | None = None
+        refusal: Refusal | None = None
         try:
             head = await self._final_head(exchange, stream)
             if head.bound:
@@ -119,35 +123,41 @@ class AnswerWriter:
                 draining=self._connection.edge.directory.draining,
                 cut=framing is None or framing == "until-close",
             )
-            fields, closes = self._crossing(exchange, head), beginning is not AnswerEvent.KEEP
-            raw = _serialise(exchange, head, fields, close=closes)
+            closes = beginning is not AnswerEvent.KEEP
+            fields = self._crossing(exchange, head)
+            self._raw_head = _serialise(exchange, head, fields, close=closes)
+            fields = ()
         except StreamReset as error:
             # The client's words are for its own terminal: the target, its path, or what a service
             # inside has said, are no visitor's.
-            await self._send_error(exchange, Refusal(error.code))
+            refusal = Refusal(error.code)
         except SessionClosed:
-            await self._send_error(exchange, Refusal("tunnel-lost"))
+            refusal = Refusal("tunnel-lost")
         except HttpError:
-            await self._send_error(exchange, Refusal("origin-protocol-error"))
+            refusal = Refusal("origin-protocol-error")
         else:
             exchange.begin_answer(beginning)
             if exchange.tap is not None:
                 exchange.tap.head(head.status)
-            await self._relay_after_head(exchange, stream, raw, framing)
+        head = None  # 130 KiB in the largest, and the answer may take for ever
+        if refusal is None:
+            await self._relay_after_head(exchange, stream, framing)
+        else:
+            await self._send_error(exchange, refusal)
         if not (exchange.upgrade or (exchange.request_ended and stream.receive_ended)):
             stream.cancel("no-error")  # what is left of the request, when the answer was early
 
     async def _relay_after_head(
-        self, exchange: Exchange, stream: TunnelStream, raw: bytes, framing: Framing | None
+        self, exchange: Exchange, stream: TunnelStream, framing: Framing | None
     ) -> None:
         try:
             if framing is None:
-                await self._connection.send(raw)
+                await self._connection.send(self._take_raw_head())
                 upgrade = VisitorWebSocket(self._connection, exchange, stream)
                 exchange.switch(upgrade)
                 await upgrade.relay_to_visitor()
             else:
-                await self._relay_body(exchange, stream, raw, framing)
+                await self._relay_body(exchange, stream, framing)
         except (StreamReset, SessionClosed, HttpError) as error:
             exchange.ended_by("tunnel" if isinstance(error, SessionClosed) else "app")
             self._connection.abort(reset=exchange.ends_by_close)
@@ -155,13 +165,16 @@ class AnswerWriter:
 
     async def _final_head(self, exchange: Exchange, stream: TunnelStream) -> Head:
         """Relay informational heads, and return the final one."""
-        head = await stream.receive_head()
-        while head.status < 200 and head.status != SWITCHING_PROTOCOLS:
+        while (head := await stream.receive_head()).status < 200:
+            if head.status == SWITCHING_PROTOCOLS:
+                break
             if self._bears(exchange, head.status):
                 fields = self._crossing(exchange, head)
-                raw = informational_head(head.status, head.reason, fields)
-                await self._connection.send(raw)
-            head = await stream.receive_head()
+                self._raw_head = informational_head(head.status, head.reason, fields)
+                del fields
+            del head  # the visitor may not read, and the next head may never come
+            if self._raw_head:
+                await self._connection.send(self._take_raw_head())
         if exchange.asks_upgrade and head.status != SWITCHING_PROTOCOLS:
             stream.send_eof()  # what follows the request is the next one
         return head
@@ -187,16 +200,22 @@ class AnswerWriter:
             return fields
         return without_wide_domains(fields, exchange.head.host, config.host_of(exchange.name))
 
-    async def _relay_body(
-        self, exchange: Exchange, stream: TunnelStream, raw: bytes, framing: Framing
-    ) -> None:
+    def _take_raw_head(self) -> bytes:
+        raw, self._raw_head = self._raw_head, b""
+        return raw
+
+    async def _relay_body(self, exchange: Exchange, stream: TunnelStream, framing: Framing) -> None:
+        """Relay the head and what follows; of neither is anything kept once it has left."""
         tap = exchange.tap
         chunked = framing == "chunked"
         data = stream.take_some()
         while True:
             ended = stream.receive_ended
             end = last_chunk(stream.trailers) if ended and chunked else b""
-            piece = raw + (chunk(data) if chunked else data) + end
+            piece = self._raw_head + (chunk(data) if chunked else data) + end
+            self._raw_head = b""
+            if tap is None:  # which counts it when it has left
+                data = b""
             if piece:
                 await self._connection.send(piece)
             if tap is not None:
@@ -204,7 +223,7 @@ class AnswerWriter:
             if ended:
                 exchange.ended_by("app")
                 return
-            raw = b""
+            piece = data = b""
             data = await stream.receive_some()
 
 
