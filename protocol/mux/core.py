@@ -223,19 +223,23 @@ class Core:
         self._outgoing.cancel(stream)
 
     def take_head(self, stream: Stream, now: float) -> Head | None:
-        """Return the next head that came, if one did."""
-        taken = stream.receiving.take_head()
-        if taken is None:
-            return None
-        self._consumed(stream, taken[1], now)
-        return taken[0]
+        """Return the next head that came, if one did.
+
+        The program is done with it when it asks for more of the stream: until then nothing is
+        promised in its place.
+        """
+        receiving = stream.receiving
+        if receiving.leaving_bytes:
+            self._consumed(stream, 0, now)
+        return receiving.take_head(self.version)
 
     def take_data(self, stream: Stream, now: float) -> bytes:
         """Return up to 64 KiB of the data that came, less where memory is short; empty for none."""
         memory = self.memory
         most = FIRST_CREDIT_BYTES if memory.pool.is_tight and memory.is_short else READ_BYTES
-        data = stream.receiving.take_data(most)
-        if data:
+        receiving = stream.receiving
+        data = receiving.take_data(most)
+        if data or receiving.leaving_bytes:
             self._consumed(stream, len(data), now)
         return data
 
@@ -295,8 +299,12 @@ class Core:
         return events
 
     def _consumed(self, stream: Stream, size: int, now: float) -> None:
+        """The program took so many bytes, and the head before them has left."""
+        receiving = stream.receiving
+        size += receiving.leaving_bytes
+        receiving.leaving_bytes = 0
         round_trip_s = self.control.heartbeat.round_trip_s
-        if stream.receiving.window.consume(size, now, round_trip_s):
+        if receiving.window.consume(size, now, round_trip_s):
             self._outgoing.queue_update(stream)
 
     # --- what goes -------------------------------------------------------------------------------

@@ -129,7 +129,8 @@ class Incoming:
         receiving = stream.receiving
         item = item_of(head)
         self._receive_item(stream, item)
-        receiving.window.receive(len(body), overdraw=True)
+        window = receiving.window
+        window.receive(len(body), overdraw=True)
         if item is Item.INFORMATIONAL:
             receiving.informational += 1
             if receiving.informational > INFORMATIONAL_HEADS_MAX:
@@ -138,11 +139,11 @@ class Incoming:
             if head.status == SWITCHING_PROTOCOLS and stream.opened.kind != WEBSOCKET:
                 raise RemoteProtocolError("a 101 that nobody asked for")
             receiving.length = length_after(head)
-            receiving.window.expect(receiving.length.limit)
+            window.expect(receiving.length.limit)
             answered(stream.sending, head)
         if receiving.stopped:
             return None
-        receiving.put_head(head, len(body))
+        receiving.put_head(head, body)
         return Readable(stream)
 
     def _on_data(self, stream: Stream, body: bytes) -> Event | None:
@@ -167,7 +168,9 @@ class Incoming:
         if body:
             receiving.window.receive(len(body), overdraw=True)
             receiving.window.discard(len(body))  # there is one such body, and it is bounded
-            receiving.trailers = read_trailers(body)
+            read_trailers(body)
+            if not receiving.stopped:
+                receiving.put_trailers(body)
         if not receiving.length.complete and not receiving.stopped:
             self._break_length(stream, 0)
         return self._over(stream)

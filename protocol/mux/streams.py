@@ -16,6 +16,7 @@ from collections import deque
 from enum import IntEnum
 from typing import Final, Protocol
 
+from protocol import VERSION
 from protocol.http.fields import BodyForm, Fields
 from protocol.limits import (
     FIRST_CREDIT_BYTES,
@@ -26,6 +27,8 @@ from protocol.limits import (
     START_WINDOW_BYTES,
     START_WINDOW_LONG_BYTES,
 )
+from protocol.mux.codec import read_trailers
+from protocol.mux.head_bodies import read_head
 from protocol.mux.messages import Head, Open
 from protocol.mux.scheduler import Turn
 from protocol.mux.sending import SendQueue
@@ -161,18 +164,24 @@ class SendHalf:
 
 
 class ReceiveHalf:
-    """The half that the peer writes, and what our program has not yet taken of it."""
+    """The half that the peer writes, and what our program has not yet taken of it.
+
+    Heads and trailers wait as they came: in many short fields they are fifteen times as much once
+    they are read. A head that our program waits for is read when it comes, and taken at once.
+    """
 
     __slots__ = (
         "_chunks",
         "_heads",
+        "_trailers",
+        "awaits_head",
         "cut",
         "informational",
+        "leaving_bytes",
         "length",
         "reset",
         "state",
         "stopped",
-        "trailers",
         "window",
     )
 
@@ -182,21 +191,35 @@ class ReceiveHalf:
         self.length = BodyLength(form)
         self.informational = 0
         """Informational heads so far."""
-        self.trailers: Fields = ()
+        self.awaits_head = True
+        """Our program waits for a head: for the first, and where it asked and there was none."""
+        self.leaving_bytes = 0
+        """The credit of the head that was taken last, which may be on its way."""
         self.reset: tuple[str, str] | None = None
         """Code and message with which it ended badly."""
         self.stopped = False
         """We want no more of it: what comes is ignored."""
         self.cut = False
         """The program threw away a part of it."""
-        self._heads: deque[tuple[Head, int]] = deque()
+        self._heads: deque[tuple[Head | bytes, int]] = deque()
+        self._trailers = b""
         self._chunks: deque[bytes] = deque()
 
     def __repr__(self) -> str:
         return f"<ReceiveHalf {self.state.name} {len(self._chunks)} chunks {self.window!r}>"
 
-    def put_head(self, head: Head, size: int) -> None:
-        self._heads.append((head, size))
+    @property
+    def trailers(self) -> Fields:
+        """The trailers with which it ended; read anew each time."""
+        return read_trailers(self._trailers)
+
+    def put_head(self, head: Head, body: bytes) -> None:
+        """Keep a head, read if our program waits for it, else the body that it came in."""
+        self._heads.append((head if self.awaits_head else body, len(body)))
+        self.awaits_head = False
+
+    def put_trailers(self, body: bytes) -> None:
+        self._trailers = body
 
     def put_data(self, data: bytes) -> None:
         chunks = self._chunks
@@ -205,9 +228,13 @@ class ReceiveHalf:
         else:
             chunks.append(data)
 
-    def take_head(self) -> tuple[Head, int] | None:
-        """Return the next head and the bytes of credit that it took."""
-        return self._heads.popleft() if self._heads else None
+    def take_head(self, version: int = VERSION) -> Head | None:
+        """Return the next head, of this version of the wire; None if there is none."""
+        if not self._heads:
+            self.awaits_head = True
+            return None
+        head, self.leaving_bytes = self._heads.popleft()
+        return read_head(head, version) if isinstance(head, bytes) else head
 
     def take_data(self, most: int = READ_BYTES) -> bytes:
         """Return up to `most` bytes of what is there, joined; a single piece is not copied."""
@@ -234,6 +261,7 @@ class ReceiveHalf:
             self.cut = True
         self._heads.clear()
         self._chunks.clear()
+        self._trailers = b""
         self.window.close()
 
 

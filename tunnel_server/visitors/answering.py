@@ -24,6 +24,7 @@ from protocol.http.serialise import (
     wire_framing,
 )
 from protocol.http.websocket import accept_for
+from protocol.limits import FIRST_CREDIT_BYTES
 from protocol.mux.messages import Head
 from protocol.mux.streams import SWITCHING_PROTOCOLS
 from tunnel_server.answers.answer import Answer, Landing, answer_to
@@ -208,6 +209,8 @@ class AnswerWriter:
         """Relay the head and what follows; of neither is anything kept once it has left."""
         tap = exchange.tap
         chunked = framing == "chunked"
+        if len(self._raw_head) > FIRST_CREDIT_BYTES:  # more than may wait behind it
+            await self._connection.send(self._take_raw_head())
         data = stream.take_some()
         while True:
             ended = stream.receive_ended

@@ -6,6 +6,7 @@ import pytest
 
 from protocol.http.fields import BodyForm
 from protocol.limits import FIRST_CREDIT_BYTES, JOINED_MAX_BYTES, KIB, MIB, READ_BYTES
+from protocol.mux.head_bodies import pack_head
 from protocol.mux.streams import (
     BodyLength,
     HalfState,
@@ -95,11 +96,23 @@ def test_byte_by_byte_takes_little_memory() -> None:
 
 def test_drained_is_without_data_and_heads() -> None:
     with_head, with_data = half(), half()
-    with_head.put_head(CONTINUE, 10)
+    with_head.put_head(CONTINUE, b"packed")
     with_data.put_data(b"x")
     assert [half().drained, with_head.drained, with_data.drained] == [True, False, False]
-    assert with_head.take_head() == (CONTINUE, 10)
+    assert with_head.take_head() == CONTINUE
     assert with_head.drained
+
+
+def test_a_head_that_is_waited_for_is_kept_as_it_was_read_and_the_others_as_they_came() -> None:
+    receiving = half(HalfState.HEADS)
+    body = pack_head(OK)
+    receiving.put_head(CONTINUE, body)
+    receiving.put_head(CONTINUE, body)
+    assert [receiving.take_head(), receiving.take_head()] == [CONTINUE, OK]
+    receiving.put_head(CONTINUE, body)  # nobody has asked for it
+    assert [receiving.take_head(), receiving.take_head()] == [OK, None]
+    receiving.put_head(CONTINUE, body)
+    assert receiving.take_head() == CONTINUE
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from protocol.drivers.stream import TunnelStream
 from protocol.http.limits import FIELDS_MAX
+from protocol.limits import FIRST_CREDIT_BYTES, KIB
 from protocol.mux.messages import Head
 from tests.edge_fakes import App, get, open_world
 
@@ -59,3 +60,17 @@ async def test_nothing_is_kept_of_a_head_as_it_was_read(app: App) -> None:
         assert b"HTTP/1.1 " in await visitor.head()
         await wait_all_tasks_blocked()
         assert large_heads() == 0
+
+
+async def test_a_head_that_fills_the_first_credit_leaves_before_more_is_taken() -> None:
+    async with open_world() as world:
+        client = await world.client(endless)
+        visitor = world.visit(lockstep=True)
+        await visitor.send(get())
+        await wait_all_tasks_blocked()
+        (stream,) = client.server.core.streams.values()
+        window = stream.receiving.window
+        assert (window.consumed, window.received > 24 * KIB > FIRST_CREDIT_BYTES) == (0, True)
+        await visitor.head()
+        await visitor.expect(b"5\r\nbegun\r\n")
+        assert window.consumed == window.received
