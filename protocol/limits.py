@@ -42,6 +42,14 @@ FIELDS_MAX: Final = 272
 # 100, 102, 103: a handful is usual, and an app that never stops must not fill memory.
 INFORMATIONAL_HEADS_MAX: Final = 32
 
+# What a head may overdraw its credit by while others before it have not left: those are of a
+# visitor that does not read. A head that HTTP allows is 35 KiB here; behind half the first credit
+# it overdraws this. With 16 KiB of credit, and 17 that a place costs anyway, it is within 64.
+HEADS_OVERDRAFT_MAX_BYTES: Final = 28 * KIB
+# Longer trailers are left out, as RFC 9110 6.5.1 lets everybody do. 8 KiB in 256 fields, which is
+# what HTTP allows here, are 9 KiB. They wait behind a window of 16 KiB and as much that leaves.
+TRAILERS_KEPT_MAX_BYTES: Final = 12 * KIB
+
 # A reason shown to people: a sentence or two.
 TEXT_MAX_CHARS: Final = 500
 CODE_MAX_CHARS: Final = 40

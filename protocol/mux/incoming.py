@@ -6,7 +6,11 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from protocol.errors import RemoteProtocolError
-from protocol.limits import INFORMATIONAL_HEADS_MAX
+from protocol.limits import (
+    HEADS_OVERDRAFT_MAX_BYTES,
+    INFORMATIONAL_HEADS_MAX,
+    TRAILERS_KEPT_MAX_BYTES,
+)
 from protocol.mux.codec import read_code, read_trailers, read_uint
 from protocol.mux.control import Heartbeat
 from protocol.mux.events import Event, Opened, Readable, Stopped
@@ -143,7 +147,14 @@ class Incoming:
             answered(stream.sending, head)
         if receiving.stopped:
             return None
-        receiving.put_head(head, body)
+        if window.received - window.granted > HEADS_OVERDRAFT_MAX_BYTES and (
+            window.received - len(body) > window.consumed
+        ):
+            window.discard(len(body))
+            receiving.reset = ("overloaded", "a large head behind others that wait")
+            self._outgoing.stop(stream, "overloaded")
+        else:
+            receiving.put_head(head, body)
         return Readable(stream)
 
     def _on_data(self, stream: Stream, body: bytes) -> Event | None:
@@ -169,7 +180,7 @@ class Incoming:
             receiving.window.receive(len(body), overdraw=True)
             receiving.window.discard(len(body))  # there is one such body, and it is bounded
             read_trailers(body)
-            if not receiving.stopped:
+            if len(body) <= TRAILERS_KEPT_MAX_BYTES and not receiving.stopped:
                 receiving.put_trailers(body)
         if not receiving.length.complete and not receiving.stopped:
             self._break_length(stream, 0)

@@ -15,6 +15,8 @@ def test_wire_limits_are_those_that_were_decided() -> None:
     assert limits.FRAME_BODY_MAX_BYTES == 65_000
     assert limits.HEAD_BODY_MAX_BYTES == 48 * KIB
     assert limits.INFORMATIONAL_HEADS_MAX == 32
+    assert limits.HEADS_OVERDRAFT_MAX_BYTES == 28 * KIB
+    assert limits.TRAILERS_KEPT_MAX_BYTES == 12 * KIB
     assert limits.STREAMS_MAX == 1_024
 
 

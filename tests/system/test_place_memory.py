@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
@@ -10,11 +11,15 @@ from pathlib import Path
 import pytest
 import trio
 import trio.lowlevel
+from trio.testing import wait_all_tasks_blocked
 
+from protocol.http.fields import Fields
 from protocol.http.limits import FIELDS_MAX, HEAD_MAX_BYTES
-from protocol.limits import KIB
+from protocol.limits import KIB, MEMORY_LENT_BYTES
+from protocol.mux.codec import pack_trailers
 from protocol.mux.handshake import hello_message
-from protocol.mux.messages import Hello
+from protocol.mux.head_bodies import pack_head
+from protocol.mux.messages import Head, Hello
 from protocol.mux.wire import FrameType
 from tests.hostile_peers import CLOSED, RawPeer, claim
 from tests.memory import MIB
@@ -27,11 +32,14 @@ from tests.memory_formula import (
     usual_bytes,
 )
 from tests.programs import Programs
+from tests.system.answering_peer import AnsweringPeer, Part
 from tests.system.test_hostile_memory import HANDSHAKE
 
 PLACES, SESSIONS = 400, 200
 # These sessions neither answer pings nor acknowledge anything.
 NO_LIMITS = ("--max-connections", "4000", "--heartbeat", "600,1200")
+# What one owner may have of what is lent.
+ONE_OWNER_BYTES = MEMORY_LENT_BYTES * 3 // 4
 PARTS = 20  # in which a slow head comes
 LIMITS = Path(__file__).resolve().parent.parent.parent / "docs" / "limits.md"
 
@@ -70,6 +78,25 @@ class Site:
             for part in parts:
                 await stream.send_all(part)
                 await trio.lowlevel.checkpoint()
+
+    async def visitors_with_small_buffers(self, sent: bytes) -> None:
+        """They read nothing, and the kernel takes some 20 KiB for each of them."""
+        for _ in range(PLACES):
+            sock = trio.socket.socket()
+            stream = await self._stack.enter_async_context(trio.SocketStream(sock))
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * KIB)
+            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
+            await sock.connect(("127.0.0.1", self.port))
+            await stream.send_all(sent)
+
+    async def answered(self, what: str, peer: AnsweringPeer) -> int:
+        """What is resident when all are answered, as far as anybody takes it."""
+        seen, sent = 0, -1
+        while sent != peer.sent or peer.asked < PLACES:
+            sent = peer.sent
+            seen = await self.resident(what)
+            await wait_all_tasks_blocked()  # what the server said, the peer has heard
+        return seen
 
     async def session(self, number: int) -> RawPeer:
         stream = await self.connect()
@@ -139,6 +166,57 @@ async def test_places_and_sessions_keep_to_the_formula(site: Site) -> None:
         large = await site.resident("large requests")
         assert large - slow < PLACES * PLACE_BYTES + 4 * MIB
         assert large < most_bytes(4 * PLACES, SESSIONS, lent=0)
+        nursery.cancel_scope.cancel()
+
+
+FIELDS = tuple((b"X-%03d" % n, b"x" * 170) for n in range(FIELDS_MAX))  # 47 KiB
+SHORT_FIELDS = ((b"ab", b"cd"),) * FIELDS_MAX  # fifteen times as much once they are read
+
+
+def a_head(status: int, fields: Fields) -> Part:
+    return Part(FrameType.HEAD, pack_head(Head(status, b"", fields, "chunked")))
+
+
+DATA = Part(FrameType.DATA, bytes(8 * KIB))
+# What the kernel takes for a visitor that does not read, and the rest is on its way.
+FILLING = [a_head(103, FIELDS)] * 2
+BEGUN = [a_head(200, ()), *[DATA] * 5]
+# The frames of each, and what of the budget they may take.
+ANSWERS = {
+    "large heads": ([*FILLING, a_head(200, FIELDS), *[DATA] * 200], ONE_OWNER_BYTES),
+    "informational heads": (
+        [*FILLING, *[a_head(103, SHORT_FIELDS)] * 29, a_head(200, FIELDS)],
+        ONE_OWNER_BYTES,
+    ),
+    "trailers": ([*BEGUN, Part(FrameType.END, pack_trailers(FIELDS))], 0),
+    "short trailers": ([*BEGUN, Part(FrameType.END, pack_trailers(SHORT_FIELDS))], 0),
+}
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("name", ANSWERS)
+async def test_answers_that_nobody_reads_keep_to_the_formula(site: Site, name: str) -> None:
+    parts, lent = ANSWERS[name]
+    base = await site.resident("at first")
+    peer = AnsweringPeer(await site.session(0), parts)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(peer.run)
+        await site.visitors_with_small_buffers(GET + b"\r\n")
+        held = await site.answered(name, peer)
+        assert held - base < PLACES * PLACE_BYTES + lent + 4 * MIB
+        assert held < most_bytes(PLACES, 1, lent=lent)
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.timeout(240)
+async def test_an_answer_without_end_keeps_nothing_of_its_large_head(site: Site) -> None:
+    base = await site.resident("at first")
+    peer = AnsweringPeer(await site.session(0), [a_head(200, FIELDS), DATA])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(peer.run)
+        await site.visitors([GET + b"\r\n"])
+        held = await site.answered("endless answers", peer)
+        assert held - base < PLACES * USUAL_PLACE_BYTES + 4 * MIB
         nursery.cancel_scope.cancel()
 
 
