@@ -52,3 +52,22 @@ async def test_so_many_are_told_in_a_pass_and_all_in_the_end() -> None:
     trio.lowlevel.remove_instrument(passes)
     assert sum(told.values()) == len(gone) == STREAMS
     assert max(told.values()) == TOLD_AT_ONCE
+
+
+def test_where_the_program_ends_there_is_no_later_pass() -> None:
+    gone: list[None] = []
+
+    async def until_the_end(session: Session) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            session.close("the program ends")
+
+    async def main() -> None:
+        session = Session(Core(is_server=True, heartbeat=Heartbeat(15, 30)), transport_pair()[0])
+        for _ in range(STREAMS):
+            session.open(GET).on_gone = lambda: gone.append(None)
+        trio.lowlevel.spawn_system_task(until_the_end, session)
+
+    trio.run(main)
+    assert len(gone) == STREAMS
