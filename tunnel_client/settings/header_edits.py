@@ -2,7 +2,8 @@
 
 What is set replaces all fields of that name, at the end of the head; given twice, both stand there.
 Fields that say how a message is framed, or that belong to one hop, are not to be had: a wrong one
-would let two programs read two different messages out of the same bytes.
+would let two programs read two different messages out of the same bytes. Nor is Tunnel-Hops: one
+request would go round for ever in a tunnel that leads to itself.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from protocol.http.fields import HOP_BY_HOP, Fields
 
 _NAME: Final = grammar.METHOD  # a token, both (RFC 9110 5.1, 9.1)
 _FRAMING: Final = HOP_BY_HOP | {b"content-length", b"trailer"}
+_HOPS: Final = b"tunnel-hops"  # by which a tunnel that leads to itself is noticed
 _WHY_NOT: Final = "the tunnel writes it, or the app alone may"
 _HANDSHAKE: Final = b"sec-websocket-"  # between the visitor and the app
 
@@ -85,5 +87,10 @@ def _ascii(text: str) -> bytes:
 def _check_name(lower: bytes, key: str, forbidden: str) -> None:
     if lower == b"host":
         raise ConfigError(key, "takes any field but not Host; --host-header sets it")
-    if lower in _FRAMING or lower.startswith(_HANDSHAKE) or lower.decode() == forbidden:
+    if (
+        lower in _FRAMING
+        or lower == _HOPS
+        or lower.startswith(_HANDSHAKE)
+        or lower.decode() == forbidden
+    ):
         raise ConfigError(key, f"takes any field but not {lower.decode()}: {_WHY_NOT}")

@@ -78,6 +78,11 @@ def test_host_has_a_flag_of_its_own() -> None:
     )
 
 
+def test_the_hops_that_end_a_loop_are_not_to_be_had() -> None:
+    assert "takes any field but not tunnel-hops" in refusal("Tunnel-Hops: 0")
+    assert "takes any field but not tunnel-hops" in refusal(remove=("tunnel-Hops",))
+
+
 def test_one_more_name_may_be_forbidden() -> None:
     assert refusal("Tunnel-Error: secret", forbidden="tunnel-error").startswith(
         "--set: takes any field but not tunnel"
