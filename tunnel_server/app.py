@@ -326,10 +326,13 @@ async def sweep(edge: Edge) -> None:
     """Look at every connection's deadlines, and at every session's right."""
     while True:
         await trio.sleep(SWEEP_EVERY_S)
-        await _sweep_once(edge, trio.current_time())
+        await sweep_once(edge, trio.current_time())
 
 
-async def _sweep_once(edge: Edge, now: float) -> None:
+async def sweep_once(edge: Edge, now: float) -> None:
+    """See `sweep`; the log hears what was closed since it has heard that last."""
+    if (news := edge.crowd.news.told(now)) is not None:
+        log.warning("%s", news)
     await edge.look_at_all(lambda connection: connection.sweep(now))
     await edge.directory.sweep(now)
     await edge.directory.look_at_owners()

@@ -80,16 +80,19 @@ class Beginning:
         Raises:
             VisitorGone: the connection broke while it waited.
         """
+        name = self._name_of(head)
+        if name == APEX and is_control(head):  # sessions have a share of their own
+            return await self._serve_control(_whole(head, large), visitor)
         place = self._connection.deadlines.place
         waits = place is not None and place.over_share
         if place and waits and not await place.wait_for_share(self._ahead.until_turn):
             refusal = over_share("this server", visitor, own=place.has_its_share)
             return Exchange(head, answer=refusal, last=True)
-        name = self._name_of(head)
         if name is None:
             return Exchange(head, answer=Refusal("unknown-host"))
         if name == APEX:
-            return await self._serve_apex(_whole(head, large), visitor)
+            answer = service_answer(self._connection.edge, _whole(head, large))
+            return Exchange(head, answer=answer)
         found: Tunnel | Exchange | Refusal = await self._admission.wait(name, visitor)
         if isinstance(found, Tunnel):
             found = self._admission.open(head, _whole(head, large), found, visitor)
@@ -126,12 +129,10 @@ class Beginning:
             self._asked = head.host, found
         return found
 
-    async def _serve_apex(self, head: RequestHead, visitor: Visitor) -> Exchange | None:
-        """Serve what is the service's own: a session, then None, or an answer."""
-        connection = self._connection
-        if not is_control(head):
-            return Exchange(head, answer=service_answer(connection.edge, head))
-        login = check_handshake(connection.edge.directory, visitor.address, head)
+    async def _serve_control(self, head: RequestHead, visitor: Visitor) -> Exchange | None:
+        """Serve a session, then None; or return why there is none."""
+        directory = self._connection.edge.directory
+        login = check_handshake(directory, visitor.address, head)
         if isinstance(login, Refusal):
             return Exchange(head, answer=login, last=True)
         await self._serve_session(login, head, visitor.address)

@@ -5,7 +5,8 @@ handshake, a request's head, more of its body, or the next request. That costs a
 what is pending makes room: the longest pending of an address that has its share, and not the
 newest, since a person who reloads a page must get in. Where all places are taken that is one of the
 newcomer's own, or one whose request waits for its share, or whichever has been pending for longest;
-where none is, the newcomer has to go.
+where none is, the newcomer has to go. That is so once a few more are connected than there are
+places: until then a newcomer's head is read. Where it is a tunnel's client it needs no place.
 
 What is under way never ends to make room. So requests that are served are a share of their own: one
 over it waits for another of its address to end. Of an address a few may wait beside its share of
@@ -33,8 +34,11 @@ from tunnel_server.owners.shares import Share
 from tunnel_server.owners.waiting import PassTime, Pause, RoomShare
 from tunnel_server.visitors.crowd_news import CrowdNews
 
-# Descriptors that are nobody's: listening sockets, files, commands, the loop's own.
-_RESERVED_MIN: Final = 64
+# Connections that come where all places are taken: their heads are read all the same, since one may
+# be a tunnel's client, whose return ends what waits for it, and the others are told.
+SPARE: Final = 32
+# Descriptors that are no visitor's: listening sockets, files, commands, the loop's own; and those.
+_RESERVED_MIN: Final = 32 + SPARE
 # What is not asked for with --max-connections: more is a matter of memory, and with fewer
 # descriptors than that it is they that run out.
 DEFAULT_MAX: Final = 16_384
@@ -60,14 +64,16 @@ class Crowd:
     """All public connections of a server.
 
     Args:
-        most: of all.
+        most: of all whose requests are served.
+        spare: so many more may be connected.
 
     Attributes:
         news: what was closed, or not let in, for the log.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, spare: int = 0) -> None:
         self.news = CrowdNews(most)
+        self._spare = spare
         self._places = Share(most)
         self._served = RoomShare(most)
         self._pending: OrderedDict[Place, None] = OrderedDict()  # the longest first
@@ -105,8 +111,10 @@ class Crowd:
 
     def _make_room(self, key: str | None) -> bool:
         """Close one that is pending, if that has to be; whether there is a place."""
-        is_full = self.count >= self._places.most
-        queues: list[Mapping[Place, object]] = [self._pending_of.get(key or "", {})]
+        is_full = self.count >= self._places.most + self._spare
+        queues: list[Mapping[Place, object]] = []
+        if is_full or self._places.full_key(key) is not None:
+            queues.append(self._pending_of.get(key or "", {}))
         if is_full:
             queues += [self._over_share_of.get(key, {}), self._over_share, self._pending]
         first = next((next(iter(queue)) for queue in queues if queue), None)

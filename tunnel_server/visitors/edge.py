@@ -14,7 +14,7 @@ from protocol.http.fields import folded
 from protocol.http.forwarding import KNOWN
 from protocol.program.process import open_files_max
 from tunnel_server.tunnels.directory import Directory
-from tunnel_server.visitors.crowd import Crowd, connections_for
+from tunnel_server.visitors.crowd import SPARE, Crowd, connections_for
 
 log = logging.getLogger(__name__)
 
@@ -71,9 +71,8 @@ class Edge:
         self._told: set[bytes] = set()
         self._telling = 0, -math.inf  # names that were told since this minute began
         sessions = directory.clients.most
-        self.crowd = Crowd(
-            self.config.max_connections or connections_for(open_files_max(), sessions)
-        )
+        most = self.config.max_connections or connections_for(open_files_max(), sessions)
+        self.crowd = Crowd(most, SPARE)
 
     async def look_at_all(self, do: Callable[[Swept], object]) -> None:
         """Do something with each open connection that is still open then, a few in each turn."""

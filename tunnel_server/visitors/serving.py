@@ -57,10 +57,7 @@ def _take_place(edge: Edge, peer: trio.socket.SocketType, scope: trio.CancelScop
     except OSError:
         return None
     key = None if edge.config.trusts(address) else crowd_key(address)
-    place = edge.crowd.enter(key, scope.cancel)
-    if (news := edge.crowd.news.told(trio.current_time())) is not None:
-        log.warning("%s", news)
-    return place
+    return edge.crowd.enter(key, scope.cancel)
 
 
 async def _serve_at(

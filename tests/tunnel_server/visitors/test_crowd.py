@@ -22,8 +22,8 @@ from tunnel_server.visitors.crowd import (
 class People:
     """A crowd, and who was closed in which order."""
 
-    def __init__(self, most: int) -> None:
-        self.crowd = Crowd(most)
+    def __init__(self, most: int, spare: int = 0) -> None:
+        self.crowd = Crowd(most, spare)
         self.closed: list[str] = []
 
     def enter(self, name: str, key: str | None = "a") -> Place | None:
@@ -134,6 +134,21 @@ def test_where_none_is_pending_the_newcomer_has_to_go() -> None:
     )
     kept.leave()
     assert people.enter("now", "b") is not None
+
+
+def test_where_all_places_are_taken_a_few_more_are_let_in_and_close_nobody() -> None:
+    people = People(4, spare=2)
+    people.enter("idle", "b")
+    for number in range(3):
+        people.serve(f"{number}", f"{number}")
+    assert people.enter("first", "c") is not None
+    assert people.enter("second", "b") is not None  # which has little: its idle one stays
+    assert people.closed == []
+    assert people.crowd.count == 6
+    assert people.enter("third", "d") is not None
+    assert people.closed == ["idle"]
+    assert people.enter("fourth", "e") is not None
+    assert people.closed == ["idle", "first"]
 
 
 def test_who_left_or_was_closed_is_counted_once() -> None:

@@ -13,7 +13,8 @@ from trio.testing import wait_all_tasks_blocked
 from protocol.drivers.sockets import drop
 from protocol.drivers.stream import TunnelStream
 from tests.edge_fakes import HELLO, World, get, hello, logged, open_world
-from tests.tunnel_server.control_client import HELLO_MESSAGE, message
+from tests.tunnel_server.control_client import HELLO_MESSAGE, handshake, message
+from tunnel_server.app import sweep_once
 from tunnel_server.owners.waiting import WAIT_S
 from tunnel_server.settings.values import parse_networks
 from tunnel_server.visitors.crowd import Crowd
@@ -76,9 +77,9 @@ async def is_closed(stream: trio.SocketStream) -> bool:
 
 
 @asynccontextmanager
-async def crowded(most: int = 8, app: Any = hello) -> AsyncIterator[Crowded]:
+async def crowded(most: int = 8, app: Any = hello, spare: int = 0) -> AsyncIterator[Crowded]:
     async with open_world(**PROXIED) as world:
-        world.edge.crowd = Crowd(most)
+        world.edge.crowd = Crowd(most, spare)
         await world.client(app)
         yield Crowded(world)
         assert world.edge.crowd.count == len(world.edge.connections)
@@ -97,7 +98,7 @@ async def test_too_many_heads_of_one_address_close_the_one_that_waited_longest(
         for stream in (second, third, fourth):
             await server.is_served(stream, SECOND_HALF if sent else get())
         await server.is_served(other, SECOND_HALF)
-        await server.visit(OTHER)
+        await sweep_once(server.world.edge, trio.current_time())
         (line,) = [line for line in logged(caplog.records) if "waited for longest" in line]
         assert line.startswith("closed 1 connection that waited for longest: ")
         assert " had its share of the 5 places; " in line
@@ -316,6 +317,39 @@ async def test_all_places_taken_by_requests_let_nobody_in_until_one_ends() -> No
         drop(first, reset=True)
         await wait_all_tasks_blocked(0.01)
         assert not await is_closed(await server.visit(PROXY))
+
+
+async def test_where_all_places_are_taken_a_client_connects_and_visitors_are_told(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with crowded(2, app=answers_never, spare=2) as server:
+        for address in (SLOW, OTHER):
+            await server.visit(address, get())
+        client = await server.visit(SLOW, handshake())
+        assert await received(client, 13) == b"HTTP/1.1 101 "
+        for address in (SLOW, PROXY):
+            late = await server.visit(address, get())
+            answer = await received(late, 5000)
+            assert answer.startswith(b"HTTP/1.1 503 ")
+            assert b"\r\nRetry-After: 1\r\n" in answer
+            assert b"Tunnel-Error: overloaded\r\n" in answer
+
+
+async def test_behind_a_proxy_nobodys_idle_connection_is_closed_for_a_crowd_of_one_address() -> (
+    None
+):
+    """It may just be sending another's request there, which would be lost."""
+    async with crowded(8, app=answers_never, spare=8) as server:
+        idle = [await server.visit(PROXY) for _ in range(2)]
+        asked = get(b"/", b"X-Forwarded-For: " + SLOW.encode())
+        for _ in range(12):
+            await server.visit(PROXY, asked)
+        assert not any([await is_closed(stream) for stream in idle])
+        await idle[0].send_all(get(b"/", b"X-Forwarded-For: " + OTHER.encode()))
+        await wait_all_tasks_blocked(0.01)
+        (session,) = server.world.directory.sessions
+        assert len(session.core.streams) == 7
+        assert server.world.edge.crowd._served.of(f"{OTHER}/32") == 1
 
 
 async def test_a_session_takes_no_place() -> None:
