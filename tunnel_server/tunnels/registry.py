@@ -157,6 +157,11 @@ class Registry:
         """The tunnel that a request for this name goes to."""
         return self._tunnels.get(name)
 
+    def carrier_of(self, name: str) -> Carrier | None:
+        """The one that carries the requests for this name; None: nobody holds it."""
+        tunnel = self._tunnels.get(name)
+        return None if tunnel is None else tunnel.carrier
+
     def live(self) -> Iterable[Tunnel]:
         """All that are held now."""
         return self._tunnels.values()

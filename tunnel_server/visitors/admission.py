@@ -156,12 +156,15 @@ class Admission:
                         return admitted
                     self.give_stream()
                     return _no_stream(name, visitor)
-                if has_waited or not await share.take_when_open(
+                carrier = admitted.carrier
+                if not has_waited and await share.take_when_open(
                     visitor.key, self._ahead.until_turn
                 ):
+                    self._stream_of = share, visitor.key
+                elif has_waited or directory.registry.carrier_of(name) is carrier:
                     own = share.has_its_share(visitor.key)
                     return over_share("this tunnel", visitor, own=own, name=name)
-                self._stream_of, has_waited = (share, visitor.key), True
+                has_waited = True
                 continue
             self.give_stream()
             if admitted is not None:

@@ -6,6 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from protocol.drivers.stream import TunnelStream
 from protocol.limits import CANCELLED_COST_BYTES, KIB
 from protocol.mux.codec import pack_code
 from protocol.mux.memory import OWN_BYTES
@@ -111,3 +112,17 @@ async def test_a_client_that_lets_go_of_nothing_has_the_memory_of_its_share_and_
     await asking(world)
     assert await opened(client) == kept + 1
     assert len(other.streams) == 1
+
+
+async def test_where_its_name_has_changed_hands_it_is_served_by_the_new_client(
+    world: World, autojump_clock: MockClock
+) -> None:
+    async def answer_never(_stream: TunnelStream) -> None:
+        await trio.sleep_forever()
+
+    await world.client(answer_never, max_streams=2)
+    for _ in range(2):
+        await asking(world)
+    late = await asking(world)
+    await world.client(hello)  # takes the name over, and has room
+    await late.expect(HELLO)
