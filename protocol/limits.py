@@ -22,6 +22,9 @@ FRAME_BODY_MAX_BYTES: Final = 65_000
 # Bytes that may come before the next whole message: two messages. Endless empty continuation
 # frames pass the WebSocket library's own limit.
 BYTES_BETWEEN_MESSAGES_MAX: Final = 128 * KIB
+# Of a client that has not said hello: its handshake's head, in our own words, and a hello or resume
+# of some hundred bytes, behind which it waits for the answer.
+BYTES_BEFORE_HELLO_MAX: Final = 8 * KIB
 
 # WebSocket frames of one message, pings and pongs between them included. Ours have one; a proxy
 # that cuts at 4 KiB makes 16. 10,000 empty ones would hold up everybody else for 0.1 s.

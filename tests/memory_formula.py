@@ -9,6 +9,7 @@ BASE_BYTES: int = 64 * MIB
 USUAL_PLACE_BYTES: int = 20 * KIB
 PLACE_BYTES: int = 64 * KIB
 SESSION_BYTES: int = 64 * KIB
+HALF_A_MESSAGE_BYTES: int = 128 * KIB
 
 
 def usual_bytes(places: int, sessions: int) -> int:
@@ -19,4 +20,5 @@ def usual_bytes(places: int, sessions: int) -> int:
 
 def most_bytes(places: int, sessions: int, *, lent: int = MEMORY_BYTES) -> int:
     """Whatever all of them do; `lent` is less where sessions hold nothing."""
-    return BASE_BYTES + lent + places * PLACE_BYTES + sessions * SESSION_BYTES
+    each_session = SESSION_BYTES + HALF_A_MESSAGE_BYTES
+    return BASE_BYTES + lent + places * PLACE_BYTES + sessions * each_session

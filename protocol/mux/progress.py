@@ -7,6 +7,8 @@ every limit on messages and on silence, and are stopped here:
 * the same cut up by a message now and then: taking 10,000 frames of six bytes apart holds up every
   other session for a tenth of a second, as often as the peer likes;
 * half a message, and then a byte now and then for ever.
+
+Until a client has said hello it has shown nothing, so less is taken of it.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import Final
 
 from protocol.http.websocket import FrameCutter
 from protocol.limits import (
+    BYTES_BEFORE_HELLO_MAX,
     BYTES_BETWEEN_MESSAGES_MAX,
     MESSAGE_TIMEOUT_S,
     WEBSOCKET_FRAMES_A_MESSAGE_MAX,
@@ -39,6 +42,7 @@ class Progress:
     def __init__(self, *, masked: bool) -> None:
         self.opened = False
         self.bytes_since_message = 0
+        self._most_bytes: int = BYTES_BEFORE_HELLO_MAX if masked else BYTES_BETWEEN_MESSAGES_MAX
         self._begun_at = 0.0
         self._frames = _FrameCounter(masked)
         self._head_end: bytes | None = b""  # what came last of the head; None: it is over
@@ -60,7 +64,7 @@ class Progress:
             self._frames.feed(bytes(data))
         else:
             self._count_behind_head(self._head_end + data)
-        if self.bytes_since_message > BYTES_BETWEEN_MESSAGES_MAX:
+        if self.bytes_since_message > self._most_bytes:
             return "too many bytes without a whole message"
         if self.opened and self._frames.most > WEBSOCKET_FRAMES_A_MESSAGE_MAX:
             return "too many WebSocket frames for one message"
@@ -71,6 +75,7 @@ class Progress:
     def message_taken(self) -> None:
         """A whole message has been taken."""
         self.bytes_since_message = 0
+        self._most_bytes = BYTES_BETWEEN_MESSAGES_MAX
 
     def _count_behind_head(self, data: bytes) -> None:
         at = data.find(_END_OF_HEAD)

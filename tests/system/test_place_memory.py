@@ -230,6 +230,7 @@ def test_the_formula_is_that_of_the_documentation() -> None:
     assert found is not None
     base, lent, session, usual = map(int, found.groups())
     assert usual_bytes(10, 3) == (base + lent) * MIB + (10 * usual + 3 * session) * KIB
-    found = re.search(r"the same with (\d+) KiB for each place", text)
+    found = re.search(r"the same with (\d+) KiB for each place and (\d+) KiB for each", text)
     assert found is not None
-    assert most_bytes(10, 3) - usual_bytes(0, 3) == 10 * int(found[1]) * KIB
+    place, session = map(int, found.groups())
+    assert most_bytes(10, 3) - usual_bytes(0, 0) == (10 * place + 3 * session) * KIB

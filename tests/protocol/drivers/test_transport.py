@@ -90,6 +90,12 @@ async def raw_peer() -> AsyncIterator[tuple[WebSocketTransport, Raw]]:
         await transport.aclose()
 
 
+async def say_hello(ends: Joined) -> None:
+    """A client's first message, which is short."""
+    await ends.client.send(b"hello")
+    assert await ends.server.receive() == b"hello"
+
+
 async def is_closed(stream: Stapled) -> bool:
     """Whether the other end has closed, after what it may have sent."""
     with trio.move_on_after(1):
@@ -114,6 +120,7 @@ async def test_longest_message_passes_and_one_more_ends_it(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     async with joined() as ends:
+        await say_hello(ends)
         await ends.client.send(LONGEST)
         assert len(await ends.server.receive()) == MESSAGE_MAX_BYTES
         await ends.client.send(LONGEST + b"x")
@@ -188,6 +195,7 @@ async def test_bytes_between_messages_begin_anew_with_each(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     async with joined() as ends:
+        await say_hello(ends)
         for _ in range(10):
             await ends.client.send(LONGEST)
             assert len(await ends.server.receive()) == MESSAGE_MAX_BYTES
@@ -197,6 +205,7 @@ async def test_full_messages_wait_unread_without_a_fault(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     async with joined() as ends:
+        await say_hello(ends)
         async with trio.open_nursery() as nursery:
             for _ in range(4):
                 nursery.start_soon(ends.client.send, LONGEST)

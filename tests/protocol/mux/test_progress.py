@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from protocol.limits import (
+    BYTES_BEFORE_HELLO_MAX,
     BYTES_BETWEEN_MESSAGES_MAX,
     MESSAGE_TIMEOUT_S,
     WEBSOCKET_FRAMES_A_MESSAGE_MAX,
@@ -34,6 +35,16 @@ def test_bytes_at_the_limit_and_one_more() -> None:
     progress = opened()
     frame = b"\x82\xff" + BYTES_BETWEEN_MESSAGES_MAX.to_bytes(8, "big") + MASK
     assert progress.feed(frame + bytes(BYTES_BETWEEN_MESSAGES_MAX - len(frame)), 0.0) is None
+    assert progress.feed(b"x", 0.0) == "too many bytes without a whole message"
+
+
+def test_before_its_first_message_less_is_taken_of_a_client() -> None:
+    progress = Progress(masked=True)
+    progress.opened = True
+    assert progress.feed(HEAD, 0.0) is None
+    frame = b"\x82\xfe\xff\xff" + MASK
+    left = BYTES_BEFORE_HELLO_MAX - len(HEAD) - len(frame)
+    assert progress.feed(frame + bytes(left), 0.0) is None
     assert progress.feed(b"x", 0.0) == "too many bytes without a whole message"
 
 
