@@ -31,6 +31,16 @@ class Tally:
         """A key that has most; of several the one that has had so many for longest."""
         return next(iter(self._with[self._most])) if self._most else None
 
+    def of(self, key: str) -> int:
+        """The number that a key has."""
+        return self._of.get(key, 0)
+
+    def by_weight(self) -> Iterator[tuple[str, int]]:
+        """The keys and what each has, those that have most first; of several as in `heaviest`."""
+        for has in range(self._most, 0, -1):
+            for key in self._with.get(has, ()):
+                yield key, has
+
     def add(self, key: str) -> None:
         """It has one more."""
         before = self._of.get(key, 0)

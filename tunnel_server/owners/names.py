@@ -3,8 +3,11 @@
 A name that goes offline is kept for its owner, since bookmarks, webhooks and cookies go on coming
 to it. One is *made up* if nobody chose it; else *chosen*. What is kept has an end, of an owner, of
 an address on a server that needs no tokens, and in all. When a share is full the one that was away
-longest goes, of those that were made up if there are any, and never one that is live. So a claim
-is never refused for want of room.
+longest goes, of those that were made up if there are any, and never one that is live. Where all of
+it are live, one more is served and not kept. So a claim is never refused for want of room.
+
+Where all that may be kept is taken, the one who has most pays, and nobody for one that has as many:
+whoever takes many names costs no other owner any.
 
 Nothing is freed by the clock alone: what has been away for too long goes when somebody else asks
 for it, or when a share is full. A clock that jumps a year then costs nobody a name.
@@ -15,17 +18,22 @@ writes it down (`store`).
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice, takewhile
 from typing import Final, NamedTuple
+
+from tunnel_server.owners.kept_shares import KeptShares
 
 OF_OWNER_MAX: Final = 256
 OF_ADDRESS_MAX: Final = 64  # where no token is needed: an install key costs nothing
 IN_ALL_MAX: Final = 10_000
 
-# Names that one claim forgets, of each share that is full: a claim brings one, and where an owner
-# had thousands of live ones they may all have left since. What is too much goes with later claims.
+# Names that one claim forgets, of each share that is full: a claim brings one, and of what was
+# written down an owner may have thousands. What is too much goes with later claims.
 _FORGOTTEN_AT_ONCE: Final = 16
+
+# Owners that have the same number of names: so many are compared for whose was away longest.
+_COMPARED: Final = 64
 
 # Live names are written down so often, and four times in the time for which they are kept, so that
 # a crash loses no more of when they were last seen.
@@ -61,48 +69,6 @@ Change = Kept | Seen | None
 """News of a name; None: it is nobody's."""
 
 
-class _Share:
-    """Kept names in the order in which they were last seen, the made-up ones for themselves."""
-
-    __slots__ = ("chosen", "made_up")
-
-    def __init__(self) -> None:
-        self.made_up: OrderedDict[str, None] = OrderedDict()
-        self.chosen: OrderedDict[str, None] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self.made_up) + len(self.chosen)
-
-    def __repr__(self) -> str:
-        return f"<_Share {len(self.made_up)} made up, {len(self.chosen)} chosen>"
-
-    def add(self, name: str, *, chosen: bool) -> None:
-        """Of one that is not there, as the one that was seen last."""
-        (self.chosen if chosen else self.made_up)[name] = None
-
-    def seen(self, name: str, *, chosen: bool) -> None:
-        """Of one that is there: it is the one that was seen last now."""
-        (self.chosen if chosen else self.made_up).move_to_end(name)
-
-    def remove(self, name: str) -> None:
-        """Nothing if it is not there."""
-        self.made_up.pop(name, None)
-        self.chosen.pop(name, None)
-
-    def longest_away(self, is_live: Callable[[str], bool]) -> str | None:
-        """The one to go; None if those that were looked at are live, which have been seen just now.
-
-        No more are looked at than an owner has: a claim must not walk ten thousand live names.
-        """
-        for names in (self.made_up, self.chosen):
-            for _ in range(min(len(names), OF_OWNER_MAX + 1)):
-                name = next(iter(names))
-                if not is_live(name):
-                    return name
-                names.move_to_end(name)
-        return None
-
-
 class KeptNames:
     """The kept names of one domain.
 
@@ -126,10 +92,9 @@ class KeptNames:
         self._is_live = is_live
         self._changed = changed
         self._names: dict[str, Kept] = {}
-        self._all = _Share()
-        self._of_strangers = _Share()
-        self._of_owner: dict[str, _Share] = {}
-        self._of_address: dict[str, _Share] = {}
+        self._of_owner = KeptShares(is_live)
+        self._of_address = KeptShares(is_live)
+        self._of_stranger = KeptShares(is_live)  # by address, since owners cost them nothing
         self._addresses: dict[str, str] = {}  # by name; in memory alone
 
     def __repr__(self) -> str:
@@ -182,7 +147,9 @@ class KeptNames:
     def claimed(
         self, owner: str, name: str, now: float, *, chosen: bool, address: str | None = None
     ) -> None:
-        """An owner holds a name. It is kept from now on, if names are.
+        """An owner holds a name. It is kept from now on, if names are, and if there is room.
+
+        One that is kept already stays so.
 
         Args:
             chosen: somebody wanted this name. One that was chosen once stays so.
@@ -195,10 +162,13 @@ class KeptNames:
         if before is not None and before.owner == owner:
             seen_at = max(kept.seen_at, before.seen_at)
             kept = Kept(owner, chosen or before.chosen, seen_at)
+            address = self._moved(name, address)
+            self._shrink(self._of_owner, owner, OF_OWNER_MAX, _FORGOTTEN_AT_ONCE)
+        elif not self._make_room(owner, address):
+            return
         self._put(name, kept, address)
         if before is None or before[:2] != kept[:2] or now - before.seen_at >= self.seen_every_s:
             self._changed(name, kept)
-        self._make_room(owner, address)
 
     def all(self) -> tuple[str, ...]:
         """The names that are kept now."""
@@ -212,13 +182,17 @@ class KeptNames:
         return now - kept.seen_at >= self.seen_every_s
 
     def seen(self, name: str, now: float) -> None:
-        """Write down that a name is live, or was until now; nothing if it is not kept."""
+        """Write down that a name is live, or was until now; nothing if it is not kept.
+
+        If its owner has too many, one goes that is away.
+        """
         if (kept := self._names.get(name)) is None:
             return
         # It never falls: a clock that was behind for a while must not make a name look forgotten.
         kept = kept._replace(seen_at=max(int(now), kept.seen_at))
         self._put(name, kept, self._addresses.get(name))
         self._changed(name, Seen(kept.owner, kept.seen_at))
+        self._shrink(self._of_owner, kept.owner, OF_OWNER_MAX, 1)
 
     def release(self, name: str) -> bool:
         """Make a name nobody's. Returns whether it was somebody's."""
@@ -236,73 +210,91 @@ class KeptNames:
 
     # --- shares ---
 
-    def _make_room(self, owner: str, address: str | None) -> None:
-        self._shrink(self._of_owner[owner], OF_OWNER_MAX)
+    def _make_room(self, owner: str, address: str | None) -> bool:
+        """Whether there is room for one more name of these; for that some are forgotten."""
+        shares = [(self._of_owner, owner, OF_OWNER_MAX)]
         if address is not None:
-            self._shrink(self._of_address[address], OF_ADDRESS_MAX)
-        for _ in range(_to_forget(self._all, IN_ALL_MAX)):
-            if not self._drop_one(strange=_is_strange(owner)):
+            shares.append((self._of_address, address, OF_ADDRESS_MAX))
+        if not all(_can_take(*share) for share in shares):
+            return False
+        before = len(self._names)
+        for share, key, most in shares:
+            self._shrink(share, key, most - 1, _FORGOTTEN_AT_ONCE)
+        for _ in range(min(len(self._names) + 1 - IN_ALL_MAX, _FORGOTTEN_AT_ONCE)):
+            if (name := self._next_of_all(owner, address)) is None:
                 break
+            self.release(name)
+        return len(self._names) < max(before, IN_ALL_MAX)
 
-    def _drop_one(self, *, strange: bool) -> bool:
-        """Forget a stranger's name, or, for an owner with a token, any; whether there was one."""
-        name = self._of_strangers.longest_away(self._is_live)
-        if name is None and not strange:
-            name = self._all.longest_away(self._is_live)
-        return name is not None and self.release(name)
+    def _next_of_all(self, owner: str, address: str | None) -> str | None:
+        """The one to go for this owner's next: a stranger's, or, for a token's owner, any.
 
-    def _shrink(self, share: _Share, most: int) -> None:
-        for _ in range(_to_forget(share, most)):
-            if (name := share.longest_away(self._is_live)) is None:
+        Whoever has most pays. Of one's own the one that was away longest goes, if nobody has more.
+        """
+        if _is_strange(owner):
+            return self._of_heaviest(self._of_stranger, address or owner)
+        # Nobody who has a token needs to have few for a stranger's to go.
+        name = self._of_heaviest(self._of_stranger, None)
+        return name or self._of_heaviest(self._of_owner, owner)
+
+    def _of_heaviest(self, shares: KeptShares, key: str | None) -> str | None:
+        away = shares.heaviest_away(0 if key is None else shares.has(key))
+        first = next(away, None)
+        if first is None:
+            return None if key is None else shares.longest_away(key)
+        alike = takewhile(lambda each: each[0] == first[0], islice(away, _COMPARED - 1))
+        names = (name for _, name in (first, *alike))
+        return min(names, key=lambda name: self._names[name][1:])  # those made up, and then by time
+
+    def _shrink(self, share: KeptShares, key: str, most: int, at_once: int) -> None:
+        """Forget names of a key that are away until it has no more than so many."""
+        for _ in range(min(share.has(key) - most, at_once)):
+            if (name := share.longest_away(key)) is None:
                 break
             self.release(name)
 
+    def _moved(self, name: str, address: str | None) -> str | None:
+        """The address by which a kept name is counted, which is held from this one now.
+
+        Where this one has no room, it stays as it was: nobody loses a name for being elsewhere.
+        """
+        before = self._addresses.get(name)
+        if address is None or address == before:
+            return address
+        if not _can_take(self._of_address, address, OF_ADDRESS_MAX):
+            return before
+        self._shrink(self._of_address, address, OF_ADDRESS_MAX - 1, _FORGOTTEN_AT_ONCE)
+        return address
+
     def _put(self, name: str, kept: Kept, address: str | None = None) -> None:
         before = self._names.get(name)
-        same = before is not None and before[:2] == kept[:2]
-        if same and self._addresses.get(name) == address:
-            self._names[name] = kept
-            for share in self._shares_of(kept.owner, address):
-                share.seen(name, chosen=kept.chosen)
-            return
-        self._forget(name)
+        if before is None or before.owner != kept.owner or self._addresses.get(name) != address:
+            self._forget(name)
         self._names[name] = kept
         if address is not None:
             self._addresses[name] = address
-        for share in self._shares_of(kept.owner, address):
-            share.add(name, chosen=kept.chosen)
+        for share, key in self._shares_of(kept.owner, address):
+            share.put(key, name, chosen=kept.chosen)
 
-    def _shares_of(self, owner: str, address: str | None) -> Iterator[_Share]:
-        yield self._all
-        if _is_strange(owner):
-            yield self._of_strangers
-        yield self._of_owner.setdefault(owner, _Share())
+    def _shares_of(self, owner: str, address: str | None) -> Iterator[tuple[KeptShares, str]]:
+        yield self._of_owner, owner
         if address is not None:
-            yield self._of_address.setdefault(address, _Share())
+            yield self._of_address, address
+        if _is_strange(owner):
+            yield self._of_stranger, address or owner
 
     def _forget(self, name: str) -> None:
-        kept = self._names.pop(name, None)
-        if kept is None:
+        if (kept := self._names.pop(name, None)) is None:
             return
-        self._all.remove(name)
-        self._of_strangers.remove(name)
-        _leave(self._of_owner, kept.owner, name)
-        if (address := self._addresses.pop(name, None)) is not None:
-            _leave(self._of_address, address, name)
+        for share, key in self._shares_of(kept.owner, self._addresses.pop(name, None)):
+            share.remove(key, name)
 
 
-def _to_forget(share: _Share, most: int) -> int:
-    """The number of names that a claim forgets of this share."""
-    return min(max(len(share) - most, 0), _FORGOTTEN_AT_ONCE)
+def _can_take(share: KeptShares, key: str, most: int) -> bool:
+    """Whether a key may have one more, if need be for one that is away."""
+    return share.has(key) < most or share.longest_away(key) is not None
 
 
 def _is_strange(owner: str) -> bool:
     """Whether nobody has given it a token: the names of tokens have no colon."""
     return ":" in owner
-
-
-def _leave(shares: dict[str, _Share], key: str, name: str) -> None:
-    share = shares[key]
-    share.remove(name)
-    if not share:
-        del shares[key]

@@ -92,6 +92,11 @@ def test_a_tally_knows_one_that_has_most(steps: list[tuple[bool, str]]) -> None:
         assert most == (counts[heaviest] if heaviest is not None else 0)
         there = sum(count > 0 for count in counts.values())
         assert repr(tally) == f"<Tally of {there} keys, {most} at most>"
+        ordered = list(tally.by_weight())
+        assert dict(ordered) == +counts
+        assert [has for _, has in ordered] == sorted((+counts).values(), reverse=True)
+        assert [key for key, _ in ordered[:1]] == ([] if heaviest is None else [heaviest])
+        assert all(tally.of(key) == counts[key] for key in "abcde")
 
 
 # --- what a step costs ---------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import given, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -92,11 +94,10 @@ def test_strangers_forget_no_name_of_a_token(monkeypatch: pytest.MonkeyPatch) ->
     world.claim("bob", "b3")  # and then that of the one that was away longest
     assert "a0" not in dict(world.names)
     assert len(world.names) == 10
-    world.claim("key:99", "late", address="192.0.2.99")
-    assert len(world.names) == 11  # live, and there is nobody's to take the place of
-    world.leave("late")
-    world.claim("key:98", "later", address="192.0.2.98")
-    assert "late" not in dict(world.names)
+    assert world.claim("key:99", "late", address="192.0.2.99")
+    assert "late" not in dict(world.names)  # there is nobody's to take the place of
+    assert len(world.names) == 10
+    assert len(world.written) == 10
 
 
 def test_a_claim_is_noted_where_the_last_note_is_old(world: World) -> None:
@@ -266,31 +267,145 @@ def test_made_up_ones_go_first_and_live_ones_never(world: World) -> None:
     assert len(world.names) == OF_OWNER_MAX
 
 
-def test_a_claim_is_never_refused_for_want_of_room(world: World) -> None:
-    for number in range(OF_OWNER_MAX + 1):
-        assert world.claim("ann", f"n{number}")
-    assert len(world.names) == OF_OWNER_MAX + 1  # all of them are live
-    world.leave("n0", 1.0)
-    assert world.claim("ann", "one more", 2.0)
+@pytest.mark.parametrize(("address", "most"), [("", OF_OWNER_MAX), ("192.0.2.1", OF_ADDRESS_MAX)])
+def test_a_claim_is_never_refused_for_want_of_room_and_one_too_many_is_not_kept(
+    world: World, address: str, most: int
+) -> None:
+    for number in range(most + 1):
+        assert world.claim("ann", f"n{number}", address=address)
+    assert len(world.names) == len(world.written) == most  # all of them are live
+    assert world.names.get(f"n{most}") is None
+    world.leave(f"n{most}", 1.0)
+    assert len(world.names) == most
+    assert world.claim("ann", "still too many", 2.0, address=address)
+    assert len(world.names) == most
+    world.leave("n0", 3.0)
+    assert world.claim("ann", "still too many", 4.0, address=address)  # as its client comes back
+    assert world.names.get("still too many") is not None
     assert world.names.get("n0") is None
+    assert len(world.names) == most
 
 
-@pytest.mark.parametrize("address", ["", "192.0.2.1"])
+def test_a_claim_that_one_share_has_no_room_for_costs_none_of_another(world: World) -> None:
+    fill(world, OF_OWNER_MAX)
+    for number in range(OF_ADDRESS_MAX):
+        world.claim("bob", f"b{number}", address="192.0.2.1")
+    world.claim("ann", "one more", 1e6, address="192.0.2.1")
+    assert world.names.get("one more") is None
+    assert world.names.get("n0") is not None
+
+
+def test_a_kept_name_stays_so_at_an_address_that_is_full(world: World) -> None:
+    world.claim("ann", "shop", address="192.0.2.2")
+    world.leave("shop", 1.0)
+    for number in range(OF_ADDRESS_MAX):
+        world.claim("bob", f"b{number}", address="192.0.2.1")
+    world.claim("ann", "shop", 2.0, address="192.0.2.1")
+    assert len(world.names) == OF_ADDRESS_MAX + 1
+    world.leave("b0", 3.0)
+    world.claim("ann", "shop", 4.0, address="192.0.2.1")
+    assert world.names.get("b0") is None
+    assert world.names.get("shop") is not None
+
+
+def written_down(count: int, seen_at: float = 0.0) -> dict[str, Kept]:
+    """What a version wrote that kept all that were live, however many."""
+    return {f"n{number}": Kept("ann", True, seen_at) for number in range(count)}
+
+
+@pytest.mark.parametrize("again", [False, True])
 @pytest.mark.parametrize("extra", [-1, 0, 1])
 def test_a_claim_forgets_so_many_at_most_and_the_next_one_the_rest(
-    world: World, extra: int, address: str
+    world: World, extra: int, again: bool
 ) -> None:
-    """An owner may have had thousands of live names, which have all left since."""
-    most = OF_ADDRESS_MAX if address else OF_OWNER_MAX
-    count = most + _FORGOTTEN_AT_ONCE + extra
-    for number in range(count):
-        world.claim("ann", f"n{number}", address=address)
-    for number in range(count):
+    """Of an owner thousands may be written down; `again`: of a name that is kept already."""
+    count = OF_OWNER_MAX + _FORGOTTEN_AT_ONCE + extra
+    world.written = written_down(count)
+    world.names.read(world.written)
+    name = f"n{count - 1}" if again else "more"
+    world.claim("ann", name, 2.0)
+    after = count + (not again) - _FORGOTTEN_AT_ONCE
+    assert len(world.names) == max(after, OF_OWNER_MAX)
+    assert world.names.get(name) is not None
+    world.claim("ann", "still more", 3.0)
+    assert len(world.names) == OF_OWNER_MAX
+
+
+def test_of_an_owner_that_has_too_many_live_ones_one_goes_as_each_leaves(world: World) -> None:
+    count = OF_OWNER_MAX + 100
+    world.live.update(written_down(count))
+    world.written = written_down(count)
+    world.names.read(written_down(count))
+    world.claim("ann", "more")
+    assert len(world.names) == count
+    assert world.names.get("more") is None
+    for number in range(100):
         world.leave(f"n{number}", 1.0)
-    world.claim("ann", "more", 2.0, address=address)
-    assert len(world.names) == max(count + 1 - _FORGOTTEN_AT_ONCE, most)
-    world.claim("ann", "still more", 3.0, address=address)
-    assert len(world.names) == most
+        assert world.names.get(f"n{number}") is None
+    assert len(world.names) == OF_OWNER_MAX
+    world.leave("n100", 1.0)
+    assert len(world.names) == OF_OWNER_MAX
+
+
+def test_an_owner_with_more_live_names_than_all_may_keep_costs_no_other_one_any(
+    world: World,
+) -> None:
+    for number in range(10):
+        world.claim("alice", f"shop{number}", -2.0)
+        world.leave(f"shop{number}", -1.0)
+    for number in range(IN_ALL_MAX + 1):
+        assert world.claim("mallory", f"m{number}")
+    assert not world.claim("bob", "shop1", 1.0)
+    assert world.claim("carol", "blog", 1.0)
+    owners = Counter(kept.owner for _, kept in world.names)
+    assert owners == {"alice": 10, "mallory": OF_OWNER_MAX, "carol": 1}
+    for number in range(IN_ALL_MAX + 1):
+        world.leave(f"m{number}", 2.0)
+    assert Counter(kept.owner for _, kept in world.names) == owners
+    assert world.written == dict(world.names)
+
+
+@pytest.mark.parametrize("kind", ["token", "stranger"])
+def test_where_all_are_taken_the_heaviest_pays_and_nobody_who_has_as_few(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(module, "IN_ALL_MAX", 30)
+    world = World()
+
+    def claim(who: str, name: str, now: float) -> None:
+        if kind == "token":
+            world.claim(who, name, now)
+        else:  # owners cost it nothing: each name is another one's, of the same address
+            world.claim(f"key:{name}", name, now, address=who)
+
+    def kept_of(who: str) -> list[str]:
+        return [name for name, _ in world.names if name.startswith(who)]
+
+    for number in range(5):
+        claim("ann", f"ann{number}", 0.0)
+        world.leave(f"ann{number}", 0.0)
+    for number in range(25):
+        claim("bob", f"bob{number}", 1.0 + number)
+        world.leave(f"bob{number}", 1.0 + number)
+    claim("bob", "bob25", 50.0)
+    assert (len(kept_of("ann")), len(kept_of("bob"))) == (5, 25)
+    assert world.names.get("bob0") is None
+    claim("carol", "carol0", 51.0)
+    assert (len(kept_of("ann")), len(kept_of("bob"))) == (5, 24)
+    for number in range(2, 25):
+        world.live.add(f"bob{number}")
+    for number in range(1, 5):
+        claim("carol", f"carol{number}", 52.0)
+    # Bob's are live, so ann pays while she has more than carol. What came then is not kept.
+    assert (kept_of("ann"), kept_of("carol")) == (
+        ["ann2", "ann3", "ann4"],
+        ["carol0", "carol1", "carol2"],
+    )
+    world.leave("carol1", 53.0)
+    claim("carol", "carol5", 54.0)  # her own pays
+    assert kept_of("ann") == ["ann2", "ann3", "ann4"]
+    assert kept_of("carol") == ["carol0", "carol2", "carol5"]
+    assert len(world.names) == len(world.written) == 30
 
 
 def test_an_owner_that_is_full_costs_no_other_one(world: World) -> None:
@@ -318,6 +433,38 @@ def test_all_owners_together_have_their_share(monkeypatch: pytest.MonkeyPatch) -
     gone = [number for number in range(60) if world.names.get(f"n{number}") is None]
     assert gone == [*range(9), 20]
     assert IN_ALL_MAX == 10_000
+
+
+class CountedLive(set[str]):
+    """Live names, and how often anybody asks for one."""
+
+    asked = 0
+
+    def __repr__(self) -> str:
+        return f"<CountedLive {len(self)}, asked {self.asked}>"
+
+    def __contains__(self, name: object) -> bool:
+        self.asked += 1
+        return super().__contains__(name)
+
+
+def test_a_claim_walks_no_live_names() -> None:
+    """Forty owners hold all that may be kept, so that nothing can go for one more."""
+    world = World()
+    live = world.live = CountedLive()
+    world.names = KeptNames(MONTH, live.__contains__, world.write)
+    for number in range(IN_ALL_MAX):
+        world.claim(f"o{number % 40}", f"n{number}")
+    live.asked = 0
+    for owner in ("o1", "o39", "late"):
+        assert world.claim(owner, f"one more of {owner}")
+        assert world.names.get(f"one more of {owner}") is None
+    assert live.asked < 10
+    assert len(world.names) == IN_ALL_MAX
+    world.leave("n39")
+    assert world.claim("late", "one more", 1.0)
+    assert world.names.get("one more") is not None
+    assert world.names.get("n39") is None
 
 
 # --- any order of all of it ----------------------------------------------------------------------
@@ -378,9 +525,19 @@ class AnyOrder(RuleBasedStateMachine):
     @invariant()
     def shares_agree(self) -> None:
         names = self.world.names
-        assert len(names._all) == len(names)
-        assert sum(map(len, names._of_owner.values())) == len(names)
-        assert sum(map(len, names._of_address.values())) == len(names._addresses)
+        for share, holds in (
+            (names._of_owner, Counter(kept.owner for _, kept in names)),
+            (names._of_address, Counter(names._addresses.values())),
+            (names._of_stranger, Counter(map(self.stranger, self.strangers()))),
+        ):
+            assert dict(share._tally.by_weight()) == holds
+            assert len(share) == len(holds)
+
+    def strangers(self) -> list[str]:
+        return [name for name, kept in self.world.names if ":" in kept.owner]
+
+    def stranger(self, name: str) -> str:
+        return self.world.names._addresses.get(name, "key:c")
 
 
 TestAnyOrder = AnyOrder.TestCase
