@@ -14,14 +14,15 @@ import logging
 import os
 import secrets
 import stat
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from protocol.names import is_legal_name
 from protocol.program.private_files import UnsafePathError, check_open
-from tunnel_server.tunnels.registry import Held
+from tunnel_server.tunnels.left_names import Held
 
 log = logging.getLogger(__name__)
 
@@ -41,11 +42,12 @@ def write_note(path: Path, names: Mapping[str, Held]) -> None:
 
     Args:
         path: its folder is made if need be.
-        names: the newest first; those beyond NAMES_MAX are left out.
+        names: the newest first. Where they are more than NAMES_MAX the owners that have most are
+            cut to the same number, each to its newest: nobody's are left out for another's.
     """
     if not names:
         return
-    kept = dict(list(names.items())[:NAMES_MAX])
+    kept = dict(_cut(names))
     draft = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -60,6 +62,33 @@ def write_note(path: Path, names: Mapping[str, Held]) -> None:
             raise
     except OSError as error:
         log.warning("the next server will not know which names to expect: %s", error)
+
+
+def _cut(names: Mapping[str, Held]) -> list[tuple[str, Held]]:
+    """Those that are noted."""
+    owners = Counter(held.owner for held in names.values())
+    room = _of_each(owners.values())
+    noted: Counter[str] = Counter()
+    fitting = []
+    for name, held in names.items():
+        if noted[held.owner] < room:
+            noted[held.owner] += 1
+            fitting.append((name, held))
+    return fitting[:NAMES_MAX]
+
+
+def _of_each(counts: Iterable[int]) -> int:
+    """The number that each owner may have at most, so that all together have no more than all.
+
+    It is one at least; of more owners than NAMES_MAX the newest names count.
+    """
+    ascending, left = sorted(counts), NAMES_MAX
+    for number, count in enumerate(ascending):
+        room = left // (len(ascending) - number)
+        if count > room:
+            return max(room, 1)
+        left -= count
+    return NAMES_MAX
 
 
 def take_note(path: Path, now: float, *, trusted: bool = False) -> dict[str, str]:

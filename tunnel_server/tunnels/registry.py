@@ -6,9 +6,9 @@ in this process's memory alone.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterable, KeysView
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 from protocol.drivers.latch import Latch
 from protocol.drivers.session_log import SessionLog
@@ -16,26 +16,10 @@ from protocol.drivers.stream import TunnelStream
 from protocol.mux.messages import Claim, Claimed, Open, Refused
 from protocol.names import NAME_RULE, generate_name, is_legal_name
 from protocol.options import OptionError, Options, read_options
-
-# Names that were held, for the answer that says since when one is offline.
-REMEMBERED_NAMES_MAX: Final = 10_000
+from tunnel_server.tunnels.left_names import Held, Left, LeftNames
 
 # Clients that a name was taken from, each by the start of another: more machines than one has.
 DISPLACED_MAX: Final = 16
-
-
-class Held(NamedTuple):
-    """The time when a name was last held, in seconds since the epoch, and its owner."""
-
-    at: float
-    owner: str
-
-
-class Left(NamedTuple):
-    """A name that nobody holds any more; `chosen` as in Tunnel."""
-
-    held: Held
-    chosen: bool
 
 
 class Carrier(Protocol):
@@ -146,7 +130,7 @@ class Registry:
         self._tunnels: dict[str, Tunnel] = {}
         self._tunnels_of: dict[Carrier, dict[int, Tunnel]] = {}
         """The same by carrier and claim; one that holds nothing is not there."""
-        self._left: OrderedDict[str, Left] = OrderedDict()
+        self._left = LeftNames()
         self._reserved: dict[str, str] = {}
         """Names that nobody holds and one owner alone may claim."""
 
@@ -172,7 +156,7 @@ class Registry:
 
     def forget(self, name: str) -> None:
         """Know nothing of a name that nobody holds."""
-        self._left.pop(name, None)
+        self._left.pop(name)
 
     def reserve(self, name: str, owner: str) -> None:
         """Let this owner alone claim the name, until `unreserve` or until it is claimed."""
@@ -218,7 +202,7 @@ class Registry:
             _tell_taken_over(holder)
         elif self._reserved.get(name, owner) != owner:
             return Refused(claim.claim, "name-taken", f"{name} was another client's until just now")
-        chosen = _is_chosen(claim, holder or self._left.pop(name, None))
+        chosen = _is_chosen(claim, holder or self._left.pop(name))
         self._reserved.pop(name, None)
         tunnel = Tunnel(name, owner, claim, options, carrier, chosen=chosen)
         if holder is not None:
@@ -246,19 +230,14 @@ class Registry:
         tunnels = [tunnel for number, tunnel in held.items() if claim in (None, number)]
         for tunnel in tunnels:
             self._remove(tunnel)
-            self._left[tunnel.name] = Left(Held(now, tunnel.owner), tunnel.chosen)
-            self._left.move_to_end(tunnel.name)
-        while len(self._left) > REMEMBERED_NAMES_MAX:
-            self._left.popitem(last=False)
+            self._left.add(tunnel.name, Left(Held(now, tunnel.owner), tunnel.chosen))
         return [tunnel.name for tunnel in tunnels]
 
     def held_within(self, seconds: float, now: float) -> dict[str, Held]:
         """The names that were held so shortly before `now`; the newest first."""
         held = {name: Held(now, tunnel.owner) for name, tunnel in self._tunnels.items()}
         left = {
-            name: held
-            for name, (held, _) in reversed(self._left.items())
-            if now - held.at <= seconds
+            name: held for name, (held, _) in self._left.newest_first() if now - held.at <= seconds
         }
         return {**held, **left}
 

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from tests.edge_fakes import logged
+from tunnel_server.tunnels.left_names import Held
 from tunnel_server.tunnels.recent_names import (
     NAMES_MAX,
     NOTE_MAX_BYTES,
@@ -16,7 +18,6 @@ from tunnel_server.tunnels.recent_names import (
     take_note,
     write_note,
 )
-from tunnel_server.tunnels.registry import Held
 
 NOW = 1_764_170_423.25
 HELD = Held(NOW, "alice")
@@ -64,6 +65,41 @@ def test_the_newest_ten_thousand_names_fit(path: Path) -> None:
     write_note(path, {name: Held(NOW - n / 997, owner) for n, name in enumerate(names)})
     assert path.stat().st_size < NOTE_MAX_BYTES
     assert list(take_note(path, NOW + 1)) == names[:NAMES_MAX]
+
+
+def held_by(owner: str, count: int) -> dict[str, Held]:
+    return {f"{owner}-{number}": Held(NOW, owner) for number in range(count)}
+
+
+@pytest.mark.parametrize(
+    ("held", "noted"),
+    [
+        ({"mallory": NAMES_MAX - 1, "alice": 1}, {"mallory": NAMES_MAX - 1, "alice": 1}),
+        ({"mallory": NAMES_MAX + 1, "alice": 1}, {"mallory": NAMES_MAX - 1, "alice": 1}),
+        ({"mallory": 2 * NAMES_MAX, "a": 300, "b": 20}, {"mallory": 9_680, "a": 300, "b": 20}),
+        (
+            {"m": NAMES_MAX, "n": NAMES_MAX, "a": 3, "b": 3},
+            {"m": 4_997, "n": 4_997, "a": 3, "b": 3},
+        ),
+    ],
+)
+def test_an_owner_that_has_thousands_pushes_nobody_off_the_note(
+    path: Path, held: dict[str, int], noted: dict[str, int]
+) -> None:
+    names: dict[str, Held] = {}
+    for owner, count in held.items():
+        names |= held_by(owner, count)
+    write_note(path, names)
+    found = take_note(path, NOW)
+    assert Counter(found.values()) == noted
+    for owner, count in noted.items():
+        assert [name for name in found if found[name] == owner] == list(held_by(owner, count))
+
+
+def test_of_more_owners_than_there_is_room_for_the_newest_are_noted(path: Path) -> None:
+    names = {f"n{number}": Held(NOW, f"o{number}") for number in range(NAMES_MAX + 1)}
+    write_note(path, names)
+    assert list(take_note(path, NOW)) == list(names)[:NAMES_MAX]
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,8 @@ import pytest
 
 from protocol.drivers.session import Session
 from protocol.mux.messages import Claim, Claimed, Refused
-from tunnel_server.tunnels.registry import (
-    DISPLACED_MAX,
-    REMEMBERED_NAMES_MAX,
-    Carrier,
-    Held,
-    Registry,
-)
+from tunnel_server.tunnels.left_names import REMEMBERED_NAMES_MAX, Held
+from tunnel_server.tunnels.registry import DISPLACED_MAX, Carrier, Registry
 
 
 def left_at(registry: Registry, name: str) -> float | None:
@@ -233,6 +228,22 @@ def test_the_last_10000_names_are_remembered(registry: Registry) -> None:
     assert left_at(registry, "n2") == 2.0
     assert left_at(registry, f"n{REMEMBERED_NAMES_MAX}") == REMEMBERED_NAMES_MAX
     assert REMEMBERED_NAMES_MAX == 10_000
+
+
+def test_an_owner_that_lets_go_of_many_names_costs_no_other_one_a_remembered_one(
+    registry: Registry,
+) -> None:
+    alice, mallory = FakeSession(), FakeSession()
+    registry.claim(alice, "alice", claim("shop"))
+    registry.release(alice, None, 1.0)
+    for number in range(REMEMBERED_NAMES_MAX + 1):
+        registry.claim(mallory, "mallory", claim(f"n{number}", number=number))
+    registry.release(mallory, None, 2.0)
+    assert left_at(registry, "shop") == 1.0
+    assert (left_at(registry, "n1"), left_at(registry, "n2")) == (None, 2.0)
+    held = registry.held_within(60.0, 3.0)
+    assert len(held) == REMEMBERED_NAMES_MAX
+    assert held["shop"] == Held(1.0, "alice")
 
 
 def test_names_held_within_a_minute_the_newest_first(registry: Registry) -> None:
