@@ -25,6 +25,10 @@ from tunnel_server.settings.config import client_command
 # A cause may quote what a visitor or an app sent; nobody reads more than this.
 MAX_CAUSE_LENGTH: Final = 500
 
+# Of an owner's names in the details of health: as many as are kept for one. They are 17 KiB at
+# most, of a visitor that does not read them, too.
+NAMES_LISTED_MAX: Final = 256
+
 
 class Answer(NamedTuple):
     """A whole answer; `reason` is the standard one of the status."""
@@ -41,7 +45,8 @@ class OwnDetails(NamedTuple):
     version: str
     owner: str
     sessions: int
-    names: tuple[str, ...]  # held now
+    names: tuple[str, ...]  # held now; of more than NAMES_LISTED_MAX those held for longest
+    more_names: int  # held as well
 
 
 class HealthDetails(NamedTuple):

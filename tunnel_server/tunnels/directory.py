@@ -32,6 +32,7 @@ from tunnel_server.owners.tokens import bearer_token, digest_of
 from tunnel_server.settings.config import ServerConfig, default_state_dir
 from tunnel_server.tunnels.claim_gate import ClaimGate
 from tunnel_server.tunnels.connected import Connected
+from tunnel_server.tunnels.owned_sessions import OwnedSessions
 from tunnel_server.tunnels.parking import Parking
 from tunnel_server.tunnels.registry import Carrier, Registry
 from tunnel_server.tunnels.resumes import CLOSED_AT_ONCE, Resumes
@@ -120,7 +121,7 @@ class Directory:
         self.registry = registry
         self.names = names
         self.version = version
-        self.sessions: dict[Session, Login] = {}
+        self.sessions: OwnedSessions[Login] = OwnedSessions()
         self.resumes = Resumes()
         self.parking = Parking()
         self.streams = StreamShares()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, KeysView
+from itertools import islice
 from typing import Final, Protocol
 
 from protocol.drivers.latch import Latch
@@ -130,6 +131,8 @@ class Registry:
         self._tunnels: dict[str, Tunnel] = {}
         self._tunnels_of: dict[Carrier, dict[int, Tunnel]] = {}
         """The same by carrier and claim; one that holds nothing is not there."""
+        self._of_owner: dict[str, dict[str, Tunnel]] = {}
+        """The same by owner and name; one that has none is not there."""
         self._left = LeftNames()
         self._reserved: dict[str, str] = {}
         """Names that nobody holds and one owner alone may claim."""
@@ -220,6 +223,14 @@ class Registry:
         """The names that a carrier holds."""
         return [tunnel.name for tunnel in self._tunnels_of.get(carrier, {}).values()]
 
+    def count_of(self, owner: str) -> int:
+        """The number of names that an owner holds."""
+        return len(self._of_owner.get(owner, ()))
+
+    def first_of(self, owner: str, most: int) -> list[str]:
+        """So many of the names that an owner holds: those that it has held for longest."""
+        return list(islice(self._of_owner.get(owner, ()), most))
+
     def holders(self) -> KeysView[Carrier]:
         """The carriers that hold a name; it changes as they do."""
         return self._tunnels_of.keys()
@@ -244,6 +255,7 @@ class Registry:
     def _add(self, tunnel: Tunnel) -> None:
         self._tunnels[tunnel.name] = tunnel
         self._tunnels_of.setdefault(tunnel.carrier, {})[tunnel.claim] = tunnel
+        self._of_owner.setdefault(tunnel.owner, {})[tunnel.name] = tunnel
 
     def _remove(self, tunnel: Tunnel) -> None:
         del self._tunnels[tunnel.name]
@@ -251,6 +263,10 @@ class Registry:
         del held[tunnel.claim]
         if not held:
             del self._tunnels_of[tunnel.carrier]
+        own = self._of_owner[tunnel.owner]
+        del own[tunnel.name]
+        if not own:
+            del self._of_owner[tunnel.owner]
 
     def _free_name(self) -> str:
         while True:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 from protocol.http.heads import RequestHead
-from tunnel_server.answers.answer import Answer, HealthDetails, Landing, OwnDetails, health, ready
+from tunnel_server.answers.answer import (
+    NAMES_LISTED_MAX,
+    Answer,
+    HealthDetails,
+    Landing,
+    OwnDetails,
+    health,
+    ready,
+)
 from tunnel_server.answers.refusal import Refusal, method_not_allowed
 from tunnel_server.owners.tokens import authorization_of
 from tunnel_server.tunnels.directory import Directory
@@ -48,6 +56,7 @@ def health_details(
 
 
 def _own(directory: Directory, owner: str) -> OwnDetails:
-    sessions = [each for each, login in directory.sessions.items() if login.owner == owner]
-    names = [name for each in sessions for name in directory.registry.names_of(each)]
-    return OwnDetails(directory.version, owner, len(sessions), tuple(sorted(names)))
+    names = sorted(directory.registry.first_of(owner, NAMES_LISTED_MAX))
+    more = directory.registry.count_of(owner) - len(names)
+    sessions = directory.sessions.count_of(owner)
+    return OwnDetails(directory.version, owner, sessions, tuple(names), more)

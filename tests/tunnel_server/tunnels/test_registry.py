@@ -246,6 +246,21 @@ def test_an_owner_that_lets_go_of_many_names_costs_no_other_one_a_remembered_one
     assert held["shop"] == Held(1.0, "alice")
 
 
+def test_an_owners_names_are_counted_and_the_first_of_them_told(registry: Registry) -> None:
+    first, second, other = FakeSession(), FakeSession(), FakeSession()
+    assert (registry.count_of("alice"), registry.first_of("alice", 2)) == (0, [])
+    for number, session in enumerate((first, second, first)):
+        registry.claim(session, "alice", claim(f"n{number}", number=number + 1))
+    registry.claim(other, "bob", claim("b"))
+    assert (registry.count_of("alice"), registry.first_of("alice", 2)) == (3, ["n0", "n1"])
+    registry.claim(second, "alice", claim("n0", number=9))  # taken over
+    assert registry.count_of("alice") == 3
+    registry.release(first, None, 1.0)
+    assert (registry.count_of("alice"), registry.first_of("alice", 9)) == (2, ["n1", "n0"])
+    registry.release(second, None, 1.0)
+    assert (registry.count_of("alice"), registry.count_of("bob")) == (0, 1)
+
+
 def test_names_held_within_a_minute_the_newest_first(registry: Registry) -> None:
     sessions = [FakeSession() for _ in range(4)]
     for session, name in zip(sessions, ("old", "left", "live", "later"), strict=True):
@@ -312,12 +327,15 @@ def looked_at(names: int) -> list[int]:
     for attribute, value in vars(registry).items():
         if isinstance(value, dict):
             setattr(registry, attribute, Counted(value))
+    registry._of_owner["alice"] = Counted(registry._of_owner["alice"])
     session = FakeSession()
     steps: list[Callable[[], object]] = [
         lambda: registry.claim(session, "alice", claim()),
         lambda: registry.claim(session, "alice", claim()),
         lambda: registry.claim(session, "alice", claim("n0", number=2)),
         lambda: registry.names_of(session),
+        lambda: registry.first_of("alice", 2),
+        lambda: registry.count_of("alice"),
         lambda: session in registry.holders(),
         lambda: registry.release(session, 1, 0.0),
         lambda: registry.release(session, None, 0.0),

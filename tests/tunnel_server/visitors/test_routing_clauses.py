@@ -103,6 +103,7 @@ async def test_health_tells_a_valid_token_its_own_and_nobody_else_anything(
             "owner": "alice",
             "sessions": 0,
             "names": [],
+            "more_names": 0,
         }
 
 
