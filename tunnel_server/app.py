@@ -24,7 +24,13 @@ from protocol.errors import ConfigError
 from protocol.program.line_writer import LineWriter, writing
 from protocol.program.logs import LEVELS, set_up_logging
 from protocol.program.private_files import UnsafePathError, warning_of
-from protocol.program.process import EXIT_FAILED, EXIT_STOPPED, collect_rarely, version
+from protocol.program.process import (
+    EXIT_FAILED,
+    EXIT_STOPPED,
+    collect_rarely,
+    open_files_max,
+    version,
+)
 from tunnel_server.admin.commands import Commands
 from tunnel_server.admin.control_socket import ControlSocket, binds_in, control_place
 from tunnel_server.listening.accepting import Acceptor
@@ -51,7 +57,7 @@ from tunnel_server.tunnels.recent_names import note_path
 from tunnel_server.tunnels.registry import Registry
 from tunnel_server.tunnels.succession import Succession
 from tunnel_server.visitors.draining import REPLACED, STOPS, drain
-from tunnel_server.visitors.edge import Edge
+from tunnel_server.visitors.edge import Edge, shortage_to_come
 from tunnel_server.visitors.serving import serve_visitor
 
 log = logging.getLogger(__name__)
@@ -73,6 +79,8 @@ def run(config: ServerConfig) -> int:
     log_writer, stdout = set_up_logging(LEVELS[config.log_level], sparing), stdout_writer()
     collect_rarely()
     raise_limit()
+    if (shortage := shortage_to_come(config, open_files_max())) is not None:
+        log.warning("%s", shortage)
     passed: list[socket.socket] = []
     try:
         passed = passed_sockets(os.environ, os.getpid())

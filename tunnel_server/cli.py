@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from protocol.errors import ConfigError, TunnelError
 from protocol.program import showing
 from protocol.program.command_line import Asked, Command, CommandLine, asked_for
-from protocol.program.process import EXIT_FAILED, EXIT_STOPPED, complain, say
+from protocol.program.process import EXIT_FAILED, EXIT_STOPPED, complain, open_files_max, say
 from tunnel_server.settings.rows import (
     NAME_GIVE,
     NAME_LIST,
@@ -182,6 +182,7 @@ def _checked(asked: Asked) -> Gathered:
     from protocol.program.logs import set_up_logging
     from tunnel_server.owners.places import check_names, open_authenticator
     from tunnel_server.settings.loading import load, named_as_given
+    from tunnel_server.visitors.edge import shortage_to_come
 
     set_up_logging()  # an auth file without tokens is told in the log
     gathered = _gathered(asked)
@@ -190,6 +191,8 @@ def _checked(asked: Asked) -> Gathered:
         config.tls_context()
         open_authenticator(config)
         check_names(config)
+    if (shortage := shortage_to_come(config, open_files_max(raised=True))) is not None:
+        showing.warn(PROGRAM, [shortage])
     return gathered
 
 

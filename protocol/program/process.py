@@ -47,12 +47,17 @@ def cannot_say(program: str, error: OSError | UnicodeEncodeError) -> int:
     return EXIT_FAILED
 
 
-def open_files_max() -> int:
-    """The number of descriptors that this process may have, by the limit that holds now."""
+def open_files_max(*, raised: bool = False) -> int:
+    """The number of descriptors that this process may have, by the limit that holds now.
+
+    Args:
+        raised: as far as it may raise that itself.
+    """
     import resource  # of Unix; the client asks nobody
 
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return 1 << 30 if soft == resource.RLIM_INFINITY else soft
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = hard if raised else soft
+    return 1 << 30 if limit == resource.RLIM_INFINITY else limit
 
 
 def version() -> str:

@@ -17,8 +17,9 @@ LIMITED = ("sh", "-c", f'ulimit -n {LIMIT} && exec "$@"', "sh")
 async def test_running_out_of_descriptors_pauses_accepting_and_nothing_else(
     programs: Programs, origin: Origin
 ) -> None:
-    server, port = await programs.server(by=LIMITED)
+    server, port = await programs.server("--max-connections", "1000", by=LIMITED)
     assert f"only {LIMIT} file descriptors" in server.stderr
+    assert "--max-connections 1,000: 1,080 file descriptors are needed" in server.stderr
     client = await programs.client(origin.port, port, "--subdomain", "app")
     await client.event("ready")
     address = Address(port, "app.localhost")

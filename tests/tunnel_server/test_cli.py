@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import runpy
 import subprocess
 import sys
@@ -817,6 +818,20 @@ def test_config_check_says_that_all_is_well(
         "ok": True,
         "file": str(path),
     }
+
+
+@pytest.mark.usefixtures("app", "home_file")
+def test_config_check_warns_of_more_connections_than_the_descriptors_allow(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A start raises the soft limit to the hard one, which is what counts."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (80, 1079))
+    assert main(["config", "check", "--max-connections", "1000", "--max-sessions", "16"]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("the settings can be used")
+    assert said.err.startswith("tunnel-server: warning: --max-connections 1,000 and ")
+    assert "1,080 file descriptors are needed" in said.err
+    printed(capsys, "config", "check", "--max-connections", "999", "--max-sessions", "16")
 
 
 @pytest.mark.usefixtures("app")

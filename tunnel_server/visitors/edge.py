@@ -13,7 +13,8 @@ from protocol.drivers.portions import in_portions
 from protocol.http.fields import folded
 from protocol.http.forwarding import KNOWN
 from protocol.program.process import open_files_max
-from tunnel_server.tunnels.directory import Directory
+from tunnel_server.settings.config import ServerConfig
+from tunnel_server.tunnels.directory import Directory, sessions_for
 from tunnel_server.visitors.crowd import SPARE, Crowd, connections_for
 
 log = logging.getLogger(__name__)
@@ -22,6 +23,9 @@ log = logging.getLogger(__name__)
 # and should not use up the lines of those that matter.
 _TOLD_A_MINUTE: Final = 16
 _TOLD_MAX: Final = 1024
+
+# Descriptors that are no visitor's, as in `connections_for`.
+_OWN_DESCRIPTORS: Final = 64
 
 # Connections in one turn: to look at one takes 1 to 2 us, to end one 10.
 _LOOKED_AT_ONCE: Final = 256
@@ -46,6 +50,32 @@ class Swept(Protocol):
 
     def end(self) -> None:
         """End it now: what is cut off looks so. One that carries a session goes on."""
+
+
+def shortage_to_come(config: ServerConfig, descriptors: int) -> str | None:
+    """Say that so many descriptors are fewer than the flags ask for, and what to do.
+
+    Shares are of what the flags say. Where descriptors run out before, no share is full, and one
+    address may have them all.
+
+    Args:
+        config: of a server; without both flags nothing is asked for.
+        descriptors: of its process.
+    """
+    asked = {"--max-connections": config.max_connections, "--max-sessions": config.max_sessions}
+    given = " and ".join(f"{flag} {most:,}" for flag, most in asked.items() if most is not None)
+    sessions = config.max_sessions or sessions_for(descriptors)
+    others = sessions + _OWN_DESCRIPTORS
+    needed = (config.max_connections or connections_for(descriptors, sessions)) + others
+    if not given or needed <= descriptors:
+        return None
+    less = f", or say --max-connections {descriptors - others:,}" if descriptors > others else ""
+    return (
+        f"{given}: {needed:,} file descriptors are needed, {sessions:,} of them for sessions and"
+        f" {_OWN_DESCRIPTORS} for the server itself, and there are {descriptors:,}. One address may"
+        " take them all, and then nobody gets in: raise the hard limit with ulimit -n, or"
+        f" LimitNOFILE= in systemd{less}"
+    )
 
 
 class Edge:
