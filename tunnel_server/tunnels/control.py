@@ -36,7 +36,7 @@ from tunnel_server.observing.strangers import by_stranger
 from tunnel_server.owners.ownership import short_owner
 from tunnel_server.tunnels.claims import take_event
 from tunnel_server.tunnels.directory import Directory, Login
-from tunnel_server.tunnels.opening_handshake import fullness, log_refused, own_handshake
+from tunnel_server.tunnels.opening_handshake import fullness, own_handshake
 
 log = logging.getLogger(__name__)
 
@@ -127,9 +127,9 @@ class ControlEndpoint:
                 await transport.send(unknown_session_message())
                 continue
             has_one = asked is not None and asked in directory.connected
-            full = None if has_one else fullness(directory, login)
+            full = None if has_one else fullness(directory, caller.address, login)
             if full is not None:
-                await _refuse(transport, caller.address, full)
+                await _refuse(transport, full)
                 return None, ""
             if isinstance(first, Hello):
                 return await self._welcome(transport, first, caller), first.agent
@@ -225,9 +225,8 @@ class _Caller:
         return f"<_Caller {self.address} of {short_owner(self.login.owner)}>"
 
 
-async def _refuse(transport: WebSocketTransport, address: str, refusal: Refusal) -> None:
+async def _refuse(transport: WebSocketTransport, refusal: Refusal) -> None:
     """Answer a first message with a refusal."""
-    log_refused(address, refusal)
     refused = Refused(0, refusal.code, f"{refusal.cause} {refusal.next_step}".strip())
     await transport.send(frame(FrameType.REFUSED, 0, pack_map(refused)))
     await transport.aclose()

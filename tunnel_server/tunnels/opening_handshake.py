@@ -18,6 +18,7 @@ from protocol.http.heads import RequestHead
 from protocol.http.websocket import valid_key
 from tunnel_server.answers.refusal import Refusal, browser_refused, version_refused
 from tunnel_server.observing.strangers import by_stranger, crowd_key
+from tunnel_server.owners.ownership import short_owner
 from tunnel_server.owners.tokens import authorization_of
 from tunnel_server.tunnels.directory import Directory, Login
 
@@ -49,13 +50,13 @@ def check_handshake(directory: Directory, address: str, head: RequestHead) -> Lo
         head: the handshake.
     """
     found = _fault(directory, head) or _login(directory, address, head) or Refusal("unauthorized")
-    if isinstance(found, Login):
-        # Whoever has a session here may have come for that, which takes nothing more.
-        comes_back = directory.resumes.has_one_of(found.owner)
-        found = (None if comes_back else fullness(directory, found)) or found
     if isinstance(found, Refusal):
-        log_refused(address, found)
-    return found
+        extra = by_stranger(address, found.code)
+        log.info("%s: control handshake refused: %s", address, found.code, extra=extra)
+        return found
+    # Whoever has a session here may have come for that, which takes nothing more.
+    comes_back = directory.resumes.has_one_of(found.owner)
+    return (None if comes_back else fullness(directory, address, found)) or found
 
 
 def _fault(directory: Directory, head: RequestHead) -> Refusal | None:
@@ -92,17 +93,43 @@ def _login(directory: Directory, address: str, head: RequestHead) -> Login | Non
     return login._replace(source=crowd_key(address) if counted else None)
 
 
-def fullness(directory: Directory, login: Login) -> Refusal | None:
-    """The refusal where its owner, or its address, has its share of the sessions."""
+def fullness(directory: Directory, address: str, login: Login) -> Refusal | None:
+    """Log and return the refusal where its owner, or its address, has its share of the sessions.
+
+    It answers an opening handshake, or a first message.
+
+    Args:
+        directory: of the server.
+        address: the client's, for the log.
+        login: what it has shown.
+    """
     clients, connected = directory.clients, directory.connected
     if connected.make_room(trio.current_time(), login.owner, login.source):
         return None
-    owner = "This client" if login.is_strange else "This token"
-    whose = f"{owner} has" if clients.full_key(login.owner) else "Your address has"
-    text = f"{whose} its share of the {clients.most} sessions of this server"
-    if clients.full_key(login.owner, login.source) is None:
-        text = f"This server has all of its {clients.most} sessions"
+    full, most, owner = clients.full_key(login.owner, login.source), clients.most, login.owner
+    share = f"its share of the {most} sessions"
+    if full is None:
+        text = f"This server has as many sessions as it may, {most}"
+        why = f"there are as many sessions as may be, {most}, and {short_owner(owner)} wants one"
+    elif full == owner:
+        text = f"{'This client' if login.is_strange else 'This token'} has {share} of this server"
+        why = f"{short_owner(owner)} has {share}"
+    else:
+        text = f"Your address has {share} of this server"
+        why = f"its address {full} has {share}, and {short_owner(owner)} wants one"
+    _log_full(address, login, full, why)
     return Refusal("overloaded", f"{text}.", next_step=_SESSIONS_FULL)
+
+
+def _log_full(address: str, login: Login, full: str | None, why: str) -> None:
+    """Log each reason by itself: a server that is full shows behind an owner that has its share.
+
+    So does the next owner, unless it is one that costs nothing.
+    """
+    of_stranger = full is not None and full == login.owner and login.is_strange
+    extra = by_stranger(address, "a client's share" if of_stranger else f"share of {full}")
+    text = "%s: control handshake refused: overloaded: %s; --max-sessions allows more"
+    log.info(text, address, why, extra=extra)
 
 
 def _best_version(head: RequestHead) -> int | None:
@@ -117,10 +144,3 @@ def own_handshake(head: RequestHead) -> bytes:
     assert version is not None
     key = values_of(head.fields, b"sec-websocket-key")[0].decode("ascii")
     return (_HANDSHAKE % (subprotocol_of(version), key)).encode("ascii")
-
-
-def log_refused(address: str, refusal: Refusal) -> None:
-    """Log that a client is refused, in its opening handshake or in answer to its first message."""
-    extra = by_stranger(address, refusal.code)
-    why = f": {refusal.cause}" if refusal.code == "overloaded" else ""
-    log.info("%s: control handshake refused: %s%s", address, refusal.code, why, extra=extra)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from protocol.mux.codec import pack
 from protocol.mux.handshake import read_answer_to_hello
 from protocol.mux.messages import Resume, Resumed, Welcome
 from protocol.mux.wire import FrameType, frame
-from tests.edge_fakes import Visitor, World, logged, open_world, tunnel_error
+from tests.edge_fakes import VISITOR, Visitor, World, logged, open_world, tunnel_error
 from tests.tunnel_server.control_client import (
     APP,
     HELLO_MESSAGE,
@@ -29,6 +30,7 @@ from tests.tunnel_server.control_client import (
     resumed,
     welcomed,
 )
+from tunnel_server.observing.strangers import Sparing
 from tunnel_server.owners.auth_file import add_token
 from tunnel_server.owners.tokens import make_token
 from tunnel_server.tunnels.connected import LATE_S
@@ -44,6 +46,17 @@ async def guarded(tmp_path: Path) -> AsyncIterator[World]:
         add_token(tmp_path / "tokens", name, token)
     async with open_world(tmp_path / "tokens", max_sessions=8) as world:
         yield world
+
+
+class Lines(logging.Handler):
+    """What is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append(record.getMessage())
 
 
 async def refused(world: World, *fields: bytes) -> bytes:
@@ -74,7 +87,8 @@ async def test_an_owner_has_its_share_of_the_sessions_and_one_more_is_told_whose
     answer = await answer_to_hello(guarded, bearer(ALICE))
     why = "This token has its share of the 8 sessions of this server."
     assert answer.startswith(f"overloaded: {why} It is tried again by itself. Stop clients that")
-    assert any(f"refused: overloaded: {why}" in line for line in logged(caplog.records))
+    told = "overloaded: alice has its share of the 8 sessions; --max-sessions allows more"
+    assert any(f"control handshake refused: {told}" in line for line in logged(caplog.records))
     await connected(guarded, bearer(BOB))  # who is unharmed
     await clients[0].stream.aclose()
     await clients[0].done.wait()
@@ -87,7 +101,7 @@ async def test_where_all_are_taken_that_is_what_is_said(guarded: World) -> None:
     for _ in range(2):
         guarded.directory.clients.take("somebody")
     answer = await answer_to_hello(guarded, bearer(BOB))
-    assert answer.startswith("overloaded: This server has all of its 8 sessions.")
+    assert answer.startswith("overloaded: This server has as many sessions as it may, 8.")
     answer = await answer_to_hello(guarded, bearer(ALICE))
     assert answer.startswith("overloaded: This token has its share of the 8 sessions")
 
@@ -105,6 +119,60 @@ async def test_where_no_token_is_needed_an_address_has_a_share_as_well() -> None
         other = world.visit(address="198.51.100.7")
         await other.send(handshake(bearer("ti_8")))
         assert (await other.head()).startswith(b"HTTP/1.1 101 ")
+
+
+async def refused_once_more(world: World, sparing: Sparing, *fields: bytes) -> list[str]:
+    """The log's lines about two more that are refused."""
+    sink = Lines()
+    sink.addFilter(sparing)
+    log = logging.getLogger("tunnel_server.tunnels.opening_handshake")
+    log.addHandler(sink)
+    try:
+        for _ in range(2):
+            assert tunnel_error(await refused(world, *fields))[1] == "overloaded"
+    finally:
+        log.removeHandler(sink)
+    return sink.said
+
+
+async def test_each_reason_is_told_once_a_minute_and_none_hides_behind_another(
+    guarded: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    sparing, refusal = Sparing(), f"{VISITOR}: control handshake refused: overloaded: "
+    for _ in range(6):
+        guarded.directory.clients.take("alice")
+    assert await refused_once_more(guarded, sparing, bearer(ALICE)) == [
+        f"{refusal}alice has its share of the 8 sessions; --max-sessions allows more"
+    ]
+    for _ in range(2):
+        guarded.directory.clients.take("carol")
+    assert await refused_once_more(guarded, sparing, bearer(BOB)) == [
+        f"{refusal}there are as many sessions as may be, 8, and bob wants one;"
+        " --max-sessions allows more"
+    ]
+    for number in range(3):
+        guarded.directory.clients.give("alice" if number < 2 else "carol")
+        guarded.directory.clients.take("bob")
+    assert await refused_once_more(guarded, sparing, bearer(BOB)) == [
+        f"{refusal}bob has its share of the 8 sessions; --max-sessions allows more"
+    ]
+
+
+async def test_an_address_whose_share_is_full_is_told_with_one_of_its_owners(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    async with open_world(max_sessions=8) as world:
+        for number in range(6):
+            await connected(world, bearer(f"ti_{number}"))
+        for number in range(2):  # whose owners cost nothing
+            [line] = await refused_once_more(world, Sparing(), bearer(f"ti_{number + 6}"))
+            assert f"its address {VISITOR}/32 has its share of the 8 sessions, and key:" in line
+            assert line.endswith("... wants one; --max-sessions allows more")
+        sparing = Sparing()
+        lines = [await refused_once_more(world, sparing, bearer(f"ti_{n}")) for n in (6, 7)]
+        assert [len(said) for said in lines] == [1, 0]
 
 
 async def test_a_session_is_given_back_though_its_owner_has_its_share(guarded: World) -> None:
