@@ -184,9 +184,11 @@ def _rejection(
     code = printable(headers.get(b"tunnel-error", b"").decode("ascii", "replace"))
     if not code:
         return _answered(url, error.status_code, headers.get(b"location", b""))
-    if error.status_code >= 500:
-        return ConnectFailed(f"{url} does not take us now: {_cause(error.body) or code}")
-    return _refusal(code, _cause(error.body) or code)
+    cause, advice = _said(error.body, "cause") or code, _said(error.body, "next")
+    if error.status_code >= 500 or code in FOR_NOW:
+        said = f"{cause} {advice}" if advice else cause
+        return ConnectFailed(f"{url} does not take us now: {said}")
+    return HandshakeRefused(code, cause)  # `next_steps` knows what to do
 
 
 def _refusal(code: str, message: str) -> ConnectFailed | HandshakeRefused:
@@ -207,10 +209,10 @@ def _no_server(url: str) -> ConnectFailed:
     return ConnectFailed(f"what answers at {url} is not a tunnel-server")
 
 
-def _cause(body: bytes | None) -> str:
-    """The cause in a refusal's body, which is JSON when it is the server's own."""
+def _said(body: bytes | None, member: str) -> str:
+    """One member of a refusal's body, which is JSON when it is the server's own; "": none."""
     try:
-        cause = json.loads(body or b"")["cause"]
+        text = json.loads(body or b"")[member]
     except (ValueError, TypeError, KeyError):
         return ""
-    return printable(str(cause))[:_LONGEST_SHOWN_CHARS]
+    return printable(str(text))[:_LONGEST_SHOWN_CHARS]

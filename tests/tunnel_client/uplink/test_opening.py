@@ -176,6 +176,18 @@ async def test_a_refusal_that_is_for_now(nursery: trio.Nursery, code: str) -> No
     assert await handshake.failure() == f"{URL} does not take us now: come back later"
 
 
+@pytest.mark.parametrize(
+    ("status", "code"), [(503, "overloaded"), (503, "draining"), (429, "too-many-requests")]
+)
+async def test_a_refusal_for_now_says_what_the_server_advises(
+    nursery: trio.Nursery, status: int, code: str
+) -> None:
+    handshake = Handshake(nursery)
+    await handshake.server.answer(refusal(status, code, "It is full.", "Stop\x1b clients."))
+    said = await handshake.failure()
+    assert said == f"{URL} does not take us now: It is full. Stop\\x1b clients."
+
+
 async def test_a_server_that_accepts_without_our_subprotocol(nursery: trio.Nursery) -> None:
     handshake = Handshake(nursery)
     head = await handshake.server.head()
@@ -231,8 +243,9 @@ async def test_a_server_that_closes_instead_of_welcome(nursery: trio.Nursery) ->
 # --- refusals for good ---------------------------------------------------------------------------
 
 
-def refusal(status: int, code: str, cause: str | None) -> bytes:
-    body = b"" if cause is None else json.dumps({"cause": cause}).encode()
+def refusal(status: int, code: str, cause: str | None, advice: str | None = None) -> bytes:
+    members = {"cause": cause} | ({} if advice is None else {"next": advice})
+    body = b"" if cause is None else json.dumps(members).encode()
     head = f"HTTP/1.1 {status} x\r\nTunnel-Error: {code}\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
