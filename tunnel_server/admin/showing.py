@@ -28,12 +28,10 @@ def shown_status(servers: Sequence[Answer]) -> str:
 
 
 def _status(server: Answer) -> str:
-    since = f", since {server['public_by']}" if server["public_by"] else ""
-    access = "with a token" if server["tokens_needed"] else "no token is needed"
     held, parked = server["held_sessions"], server["parked_requests"]
     rows = {
         "service": server["url"],
-        "access": f"{access}{since}",
+        "access": _access(server),
         "sessions": f"{server['sessions']}, {held} of them without a connection",
         "requests": f"{server['streams']} under way, {parked} wait for a client",
         "unacked": f"{size(server['unacked_bytes'])}, kept for clients that come back",
@@ -46,6 +44,16 @@ def _status(server: Answer) -> str:
         table = [_SHARES_HEAD, *(_share(name, share) for name, share in shares.items())]
         lines += ["", *(f"  {line}" for line in _table(table))]
     return safe(lines)
+
+
+def _access(server: Answer) -> str:
+    """Says who may connect, and what made it so, in the words of the start."""
+    public_by = server["public_by"]
+    if server["tokens_needed"]:
+        return f"with a token, since {public_by}" if public_by else "with a token"
+    if public_by:
+        return f"no token is needed (--open), though {public_by}"
+    return "no token is needed: this machine alone reaches the service"
 
 
 def _share(name: str, share: Answer) -> Row:
