@@ -1,7 +1,8 @@
 """Accepting connections, and what is done when file descriptors run out.
 
-trio's own loop logs a traceback ten times a second while descriptors are out. This one says once
-what is missing and what to do, tries again quietly, and says once that it goes on. What waits to be
+trio's own loop logs a traceback ten times a second while descriptors are out. This one says once,
+and once a minute at most, what is missing and what to do, tries again quietly, and says once that
+it goes on. What waits to be
 accepted stays in the kernel's queue meanwhile; connections under way know nothing of it.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import os
 import resource
 import socket
@@ -27,6 +29,7 @@ RETRY_EVERY_S: Final = 0.1  # while nothing can be accepted; it costs one system
 # At the limit each connection that ends lets one in, and the next fails again. So the shortage is
 # over, and told so, only when nothing has failed for so long.
 CALM_S: Final = 5.0
+TOLD_EVERY_S: Final = 60.0  # shortages may come and go as fast as a crowd likes
 
 # Of those that wait. One at a time each of a burst lets everybody have a turn before the next is
 # accepted, and a visitor that connects behind 700 of them waits for all those turns. Sixteen take
@@ -43,6 +46,8 @@ class Shortage:
     def __init__(self) -> None:
         self._since: float | None = None
         self._failed_at = 0.0
+        self._told_at = -math.inf
+        self._is_told = False
 
     def __repr__(self) -> str:
         return f"<Shortage {'none' if self._since is None else f'since {self._since:.1f}'}>"
@@ -53,17 +58,21 @@ class Shortage:
         return self._since is not None
 
     def failed(self, error: OSError, now: float) -> None:
-        """Accepting failed; the first time it is logged."""
+        """Accepting failed; the first time it is logged, and once a minute at most."""
         self._failed_at = now
         if self._since is None:
             self._since = now
+        if not self._is_told and now - self._told_at >= TOLD_EVERY_S:
+            self._told_at, self._is_told = now, True
             log.error("accepting pauses: %s", _explain(error))
 
     def look(self, now: float) -> None:
-        """Nothing failed just now; when that is so for CALM_S it is logged."""
-        if self._since is not None and now - self._failed_at >= CALM_S:
+        """Nothing failed just now; when that is so for CALM_S it is over, which is logged, too."""
+        if self._since is None or now - self._failed_at < CALM_S:
+            return
+        if self._is_told:
             log.warning("accepting again, after %.0f s of shortage", self._failed_at - self._since)
-            self._since = None
+        self._since, self._is_told = None, False
 
 
 class Acceptor:

@@ -15,7 +15,14 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.clocks import elapsed_s
 from tests.edge_fakes import logged
-from tunnel_server.listening.accepting import BATCH, CALM_S, RETRY_EVERY_S, Acceptor, Shortage
+from tunnel_server.listening.accepting import (
+    BATCH,
+    CALM_S,
+    RETRY_EVERY_S,
+    TOLD_EVERY_S,
+    Acceptor,
+    Shortage,
+)
 
 OUT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 ONE_CONNECTION = (errno.ECONNABORTED, errno.EPERM, errno.EPROTO, errno.EINTR, errno.ECONNRESET)
@@ -341,3 +348,20 @@ def test_a_shortage_is_over_when_nothing_has_failed_for_a_while(
     shortage.look(100)
     shortage.failed(failure(errno.EMFILE), 101)
     assert len(caplog.records) == 3
+
+
+def test_shortages_that_come_and_go_are_told_once_a_minute(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    shortage = Shortage()
+    for now in range(0, 59, 8):  # each is over when the next begins
+        shortage.failed(failure(errno.EMFILE), now)
+        shortage.look(now + CALM_S)
+    assert [line[:15] for line in caplog.messages] == ["accepting pause", "accepting again"]
+    shortage.failed(failure(errno.EMFILE), TOLD_EVERY_S - 1)
+    assert len(caplog.records) == 2
+    shortage.failed(failure(errno.EMFILE), TOLD_EVERY_S)  # one that lasts is told then
+    shortage.failed(failure(errno.EMFILE), TOLD_EVERY_S + 70)
+    shortage.look(TOLD_EVERY_S + 70 + CALM_S)
+    assert caplog.messages[2].startswith("accepting pauses: ")
+    assert caplog.messages[3:] == ["accepting again, after 71 s of shortage"]
