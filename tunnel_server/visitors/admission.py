@@ -68,7 +68,7 @@ def missing(directory: Directory, name: str) -> Refusal:
     return offline(datetime.fromtimestamp(left_at, UTC), datetime.now(UTC))
 
 
-def over_share(of: str, visitor: Visitor, *, own: bool, name: str = "") -> Refusal:
+def over_share(of: str, visitor: Visitor, *, own: bool, name: str = "", most: int = 0) -> Refusal:
     """Log and return the refusal of a request that has waited in vain for its share of these.
 
     Args:
@@ -76,11 +76,16 @@ def over_share(of: str, visitor: Visitor, *, own: bool, name: str = "") -> Refus
         visitor: whose request it is.
         own: it is its address that has its share; else all of them together have.
         name: of the tunnel, for the log.
+        most: requests that the tunnel's client takes at once, for the log.
     """
-    extra = by_stranger(visitor.address, f"{of} {own}")
     what = f"tunnel {name}" if name else of
-    why = "its address has its share" if own else "all is taken"
-    log.info("%s: overloaded: a request for %s: %s", visitor.address, what, why, extra=extra)
+    extra = by_stranger(visitor.address, f"{what} {own}")
+    of_how_many = f"the {most:,} that its client takes at once" if name else "the places"
+    share = f"its address has its share of {of_how_many}"
+    why = share if own else f"none is free of {of_how_many}"
+    flag = "" if name else "; --max-connections allows more"
+    text = "%s: overloaded: a request for %s: %s%s"
+    log.info(text, visitor.address, what, why, flag, extra=extra)
     whose = "Your address has its share" if own else "All is taken"
     cause = (
         f"{whose} of what {of} serves at once. This request has waited, {WAIT_S:g} s at most, and"
@@ -163,7 +168,7 @@ class Admission:
                     self._stream_of = share, visitor.key
                 elif has_waited or directory.registry.carrier_of(name) is carrier:
                     own = share.has_its_share(visitor.key)
-                    return over_share("this tunnel", visitor, own=own, name=name)
+                    return over_share("this tunnel", visitor, own=own, name=name, most=share.most)
                 has_waited = True
                 continue
             self.give_stream()

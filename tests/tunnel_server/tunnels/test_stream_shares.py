@@ -11,7 +11,7 @@ from protocol.limits import CANCELLED_COST_BYTES, KIB
 from protocol.mux.codec import pack_code
 from protocol.mux.memory import OWN_BYTES
 from protocol.mux.wire import FrameType, frame, split_message
-from tests.edge_fakes import HELLO, Visitor, World, get, hello, tunnel_error
+from tests.edge_fakes import HELLO, Visitor, World, get, hello, logged, tunnel_error
 from tests.tunnel_server.control_client import APP, bearer, claim, connected, message, received
 from tunnel_server.owners.waiting import WAIT_S
 
@@ -63,14 +63,20 @@ async def test_a_request_waits_until_the_client_has_let_go_of_another(
 
 
 async def test_where_the_client_lets_go_of_none_it_is_told_after_two_seconds(
-    world: World, client: Visitor, autojump_clock: MockClock
+    world: World,
+    client: Visitor,
+    autojump_clock: MockClock,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level("INFO")
     visitors = [await asking(world) for _ in range(2)]
     await visitors[0].reset()
     began = trio.current_time()
     late = await asking(world)
     assert tunnel_error(await late.head()) == (503, "overloaded")
     assert trio.current_time() - began == pytest.approx(WAIT_S)
+    why = "none is free of the 2 that its client takes at once"
+    assert f"127.0.0.1: overloaded: a request for tunnel app: {why}" in logged(caplog.records)
 
 
 async def test_where_the_session_ends_it_is_told_at_once(

@@ -158,9 +158,9 @@ async def test_a_request_over_the_share_of_its_address_waits_and_is_then_told_wh
         assert b"Your address has its share of what this server serves at once" in answer
         assert b"Whose side:     this tunnel service" in answer
         assert (
-            f"{SLOW}: overloaded: a request for this server: its address has its share"
-            in caplog.text
-        )
+            f"{SLOW}: overloaded: a request for this server: its address has its share of the"
+            " places; --max-connections allows more"
+        ) in logged(caplog.records)
         assert not any([await is_closed(stream) for stream in (*asking[:6], others)])
         drop(asking[0], reset=True)
         await wait_all_tasks_blocked(0.01)
@@ -259,8 +259,9 @@ async def test_what_is_no_request_makes_room_while_it_lingers() -> None:
 
 
 async def test_a_visitors_streams_of_a_tunnel_are_a_share(
-    autojump_clock: trio.testing.MockClock,
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     async with crowded(64, app=answers_never) as server:
         (carrier,) = server.world.directory.sessions
         carrier.core.max_streams = 8
@@ -268,6 +269,8 @@ async def test_a_visitors_streams_of_a_tunnel_are_a_share(
         other = await server.visit(OTHER, get())
         assert len(carrier.core.streams) == 7
         assert b"its share of what this tunnel serves at once" in await received(asking[6], 1000)
+        why = "its address has its share of the 8 that its client takes at once"
+        assert f"{SLOW}: overloaded: a request for tunnel app: {why}" in logged(caplog.records)
         drop(asking[0], reset=True)
         drop(other, reset=True)
         await wait_all_tasks_blocked(0.01)
