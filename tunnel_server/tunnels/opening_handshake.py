@@ -118,7 +118,7 @@ def fullness(directory: Directory, address: str, login: Login) -> Refusal | None
         text = f"Your address has {share} of this server"
         why = f"its address {full} has {share}, and {short_owner(owner)} wants one"
     _log_full(address, login, full, why)
-    return Refusal("overloaded", f"{text}.", next_step=_SESSIONS_FULL)
+    return Refusal("overloaded", f"{text}.", next_step=_SESSIONS_FULL, case="service")
 
 
 def _log_full(address: str, login: Login, full: str | None, why: str) -> None:

@@ -121,6 +121,15 @@ async def test_where_no_token_is_needed_an_address_has_a_share_as_well() -> None
         assert (await other.head()).startswith(b"HTTP/1.1 101 ")
 
 
+async def test_the_answer_to_a_handshake_says_that_it_is_the_servers_side() -> None:
+    async with open_world(max_sessions=1) as world:
+        await connected(world, bearer("ti_1"))
+        raw = await refused(world, bearer("ti_2"))
+        assert b"503 This tunnel service is busy (overloaded)" in raw
+        assert b"Whose side:     this tunnel service\n" in raw
+        assert b"What to do:     It is tried again by itself." in raw
+
+
 async def refused_once_more(world: World, sparing: Sparing, *fields: bytes) -> list[str]:
     """The log's lines about two more that are refused."""
     sink = Lines()
