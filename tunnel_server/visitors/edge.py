@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-import math
 from collections.abc import Callable
 from typing import Final, Protocol
 
-import trio
-
 from protocol.drivers.portions import in_portions
-from protocol.http.fields import folded
 from protocol.http.forwarding import KNOWN
 from protocol.program.process import open_files_max
 from tunnel_server.settings.config import ServerConfig
 from tunnel_server.tunnels.directory import Directory, sessions_for
 from tunnel_server.visitors.crowd import SPARE, Crowd, connections_for
-
-log = logging.getLogger(__name__)
-
-# Names of fields that are told in a minute, and in all: a visitor may write as many as it likes,
-# and should not use up the lines of those that matter.
-_TOLD_A_MINUTE: Final = 16
-_TOLD_MAX: Final = 1024
+from tunnel_server.visitors.dropped_fields import DroppedFields
 
 # Descriptors that are no visitor's, as in `connections_for`.
 _OWN_DESCRIPTORS: Final = 64
@@ -89,6 +78,7 @@ class Edge:
         connections: those that are open.
         crowd: the places of visitors' connections.
         known_fields: the forwarding fields that a trusted proxy sets itself, in lower case.
+        dropped_fields: is told of others that it has sent.
     """
 
     def __init__(self, directory: Directory, *, port: int) -> None:
@@ -98,8 +88,7 @@ class Edge:
         self.public_url = self.config.public_url_for("", port)
         self.connections: set[Swept] = set()
         self.known_fields = KNOWN | self.config.trusted_fields
-        self._told: set[bytes] = set()
-        self._telling = 0, -math.inf  # names that were told since this minute began
+        self.dropped_fields = DroppedFields(self.config.trusted_fields)
         sessions = directory.clients.most
         most = self.config.max_connections or connections_for(open_files_max(), sessions)
         self.crowd = Crowd(most, SPARE)
@@ -113,22 +102,6 @@ class Edge:
         """The same, with what costs more."""
         still_open = self.connections.__contains__
         await in_portions(tuple(self.connections), end, at_once=_ENDED_AT_ONCE, when=still_open)
-
-    def dropped_field(self, name: bytes) -> None:
-        """A trusted proxy has sent a forwarding field that it may not: say so once."""
-        if name in self._told or len(self._told) >= _TOLD_MAX:
-            return
-        now = trio.current_time()
-        count, since = self._telling if now - self._telling[1] < 60 else (0, now)
-        if count >= _TOLD_A_MINUTE:
-            return
-        self._telling = count + 1, since
-        self._told.add(name)
-        shown = name.decode("latin-1")
-        text = "a trusted proxy has sent %s, which may be what a visitor wrote, and is dropped"
-        if folded(name) == name:  # other spellings pass for nobody
-            text += f"; if the proxy sets or clears it, --trusted-fields {shown} lets it pass"
-        log.warning(text, shown)
 
     def __repr__(self) -> str:
         return f"<Edge {len(self.connections)} connections {self.directory!r}>"

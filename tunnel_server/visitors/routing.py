@@ -94,7 +94,7 @@ def _opening(
         port=port,
         trusted=trusted,
         known=connection.edge.known_fields,
-        dropped=connection.edge.dropped_field,
+        dropped=connection.edge.dropped_fields.tell,
     )
     if head.te_trailers:
         fields = (*fields, _TE_TRAILERS)  # of this hop, but the client writes it for the next
