@@ -25,7 +25,7 @@ from tunnel_server.owners.tokens import digest_of
 from tunnel_server.settings import loading
 from tunnel_server.settings.config import ServerConfig
 from tunnel_server.settings.rows import TABLE
-from tunnel_server.settings.values import PublicUrl
+from tunnel_server.settings.values import FIELDS, PublicUrl
 
 
 class App(ModuleType):
@@ -170,6 +170,14 @@ def test_each_flag_has_its_setting(
         (["--trusted-proxies", "proxy"], "--trusted-proxies: takes networks"),
         (["--trusted-fields", "Cookie"], "--trusted-fields: takes names of forwarding fields"),
         (["--trusted-fields", "X_Forwarded_User"], "--trusted-fields: takes names of forwarding"),
+        (
+            ["--trusted-fields", "X-Forwarded-User,Cookie"],
+            f"--trusted-fields: {FIELDS} (others pass by themselves), not 'Cookie'",
+        ),
+        (
+            ["--trusted-fields", "X-Forwarded-User,"],
+            f"--trusted-fields: {FIELDS} (there is a comma too many), not 'X-Forwarded-User,'",
+        ),
         (["--proxy-protocol"], "--trusted-proxies: is needed beside --proxy-protocol"),
         (
             ["--trusted-fields", "X-Forwarded-User"],

@@ -74,8 +74,11 @@ class Output:
     def _draining(self, event: ServerDraining) -> str:
         requests = "1 request" if event.streams == 1 else f"{event.streams} requests"
         wait_s = f"{self._config.drain_timeout_s:g}"
+        said = f"waiting up to {wait_s} s for {requests}"
+        if not event.streams:
+            said = f"no request is under way, and what just arrives has {wait_s} s"
         why = "Replaced by another server" if event.replaced else "Stopping"
-        return f"{why}: waiting up to {wait_s} s for {requests}. Ctrl-C stops at once."
+        return f"{why}: {said}. Ctrl-C stops at once."
 
     def _welcome(self, event: ServerListening) -> list[str]:
         token_needed = self._config.authentication_required

@@ -115,7 +115,8 @@ class Sparing(logging.Filter):
             if not told.more:
                 del self._told[key]
                 continue
-            said.append(f"{told.text}; {told.more} more like it in a minute")
+            text = told.text.removesuffix(".")
+            said.append(f"{text}; {told.more} more like it in a minute")
             told.at, told.more = now, 0
         if self._left_out and now - self._left_out_since >= MINUTE_S:
             said.append(f"{self._left_out} lines about other strangers were left out in a minute")

@@ -134,7 +134,8 @@ class AuthFile:
         self.owners = owners
         self.revision += 1
         if owners or not self._needed:
-            log.info("%s has changed: %d tokens", self.path, len(owners))
+            tokens = "1 token" if len(owners) == 1 else f"{len(owners)} tokens"
+            log.info("%s has changed: %s", self.path, tokens)
         else:
             log.warning("no token in %s any more, so nobody can connect", self.path)
 

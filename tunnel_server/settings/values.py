@@ -102,12 +102,14 @@ def parse_networks(value: str, key: str) -> tuple[Network, ...]:
 
 def parse_fields(value: str, key: str) -> frozenset[bytes]:
     """`NAME,...` of fields that would be dropped, in lower case."""
-    names = [entry.strip().lower() for entry in value.split(",")]
+    names = [entry.strip() for entry in value.split(",")]
+    if "" in names:
+        refuse(key, f"{FIELDS} (there is a comma too many)", value)
     for name in names:
-        sane = re.fullmatch("[a-z0-9-]+", name)
+        sane = re.fullmatch("[a-zA-Z0-9-]+", name)
         if not sane or not is_forwarding_name(name.encode()):
             refuse(key, f"{FIELDS} (others pass by themselves)", name)
-    return frozenset(name.encode() for name in names)
+    return frozenset(name.lower().encode() for name in names)
 
 
 def parse_max_connections(value: str, key: str) -> int:

@@ -96,11 +96,16 @@ def test_server_open_to_strangers_is_warned_of_in_the_log(caplog: pytest.LogCapt
 
 
 @pytest.mark.parametrize(
-    ("streams", "words"), [(0, "0 requests"), (1, "1 request"), (3, "3 requests")]
+    ("streams", "words"),
+    [
+        (0, "no request is under way, and what just arrives has 8 s"),
+        (1, "waiting up to 8 s for 1 request"),
+        (3, "waiting up to 8 s for 3 requests"),
+    ],
 )
 def test_people_read_what_a_stop_waits_for_and_programs_do_not(streams: int, words: str) -> None:
     event = ServerDraining(streams, replaced=False)
-    said = f"Stopping: waiting up to 8 s for {words}. Ctrl-C stops at once.\n"
+    said = f"Stopping: {words}. Ctrl-C stops at once.\n"
     assert told(ServerConfig(), event) == said
     assert told(ServerConfig(json=True), event) == ""
 

@@ -53,6 +53,13 @@ def test_a_kind_of_a_source_is_told_once_a_minute_and_then_counted() -> None:
     assert tells(sparing, refused(), 180.0)
 
 
+def test_a_whole_sentence_ends_once_before_its_count() -> None:
+    sparing = Sparing()
+    for now in range(2):
+        sparing.may_tell(record("It has its share of the server."), ("", None), now)
+    assert sparing.sweep(60.0) == ["It has its share of the server; 1 more like it in a minute"]
+
+
 def test_kinds_and_sources_are_told_apart() -> None:
     sparing = Sparing()
     others = [

@@ -138,6 +138,18 @@ def test_each_outage_is_told_and_its_end(
     assert file.owners == OWNERS
 
 
+@pytest.mark.parametrize(("count", "words"), [(1, "1 token"), (2, "2 tokens")])
+def test_a_change_is_told_with_the_number_of_tokens(
+    path: Path, caplog: pytest.LogCaptureFixture, count: int, words: str
+) -> None:
+    caplog.set_level("INFO")
+    file = AuthFile(path)
+    tokens = [make_token(bytes([number]) * 32) for number in range(count)]
+    path.write_text("".join(line(f"n{number}", token) for number, token in enumerate(tokens)))
+    file.look(0.0)
+    assert caplog.messages == [f"{path} has changed: {words}"]
+
+
 def test_a_file_that_is_touched_is_no_news(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     file = AuthFile(path)
