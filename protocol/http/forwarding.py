@@ -86,7 +86,9 @@ def _one_more_hop(fields: Fields) -> tuple[int, Fields]:
         elif field[1].isdigit() and len(field[1]) < 4:
             hops = max(hops, int(field[1]))
     if hops >= HOPS_MAX:
-        raise HttpError("loop-detected", f"It has been through {hops} tunnel-servers already.")
+        raise HttpError(
+            "loop-detected", f"The request has been through {hops} tunnel-servers already."
+        )
     return hops + 1, tuple(kept)
 
 

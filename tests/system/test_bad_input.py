@@ -12,6 +12,7 @@ from tests.programs import Address, Programs, Tunnel
 from tests.system.origin import Origin
 from tests.system.peer import READ_BYTES
 from tests.system.visitor import SMALL_S, Visitor, fetch, visit
+from tunnel_client.origin.replay import LEADS_BACK
 
 HOST = b"Host: app.localhost\r\n"
 CONTROL = b"GET /_tunnel/control HTTP/1.1\r\nHost: localhost\r\n"
@@ -211,3 +212,6 @@ async def test_a_tunnel_to_its_own_server_is_a_508_whose_code_is_in_the_page_alo
     answer = await fetch(Address(port, "app.localhost"))
     assert (answer.status, answer.error) == (508, None)
     assert b"loop-detected" in answer.body
+    assert b"The request has been through 3 tunnel-servers already." in answer.body
+    # The innermost round ends first, and its client alone can tell.
+    assert (await client.event("request"))["error"] == LEADS_BACK

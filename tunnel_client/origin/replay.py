@@ -36,6 +36,11 @@ IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"
 _LOOKED_AT: Final = CREDENTIALS | {b"te"}
 
 
+# What a tunnel-server behind this client says, of a request that has been through too many.
+_LOOP: Final = [b"loop-detected"]
+LEADS_BACK: Final = "TARGET leads back to a tunnel-server"
+
+
 class ReplayState(IntEnum):
     """The state of a replay: how far the answer is, or why it is not wanted any more."""
 
@@ -213,6 +218,8 @@ class Replay:
             # The answer is whole and the request is not: what is left of it is not wanted.
             self.stream.stop_sending("no-error")
             self.abort()
+        if answer.status == 508 and values_of(answer.fields, b"tunnel-error") == _LOOP:
+            self.tap.error = LEADS_BACK  # whatever an app says, it is told here alone
         return answer.keep_alive and not left_over and not self.aborted
 
     def fail(self, code: str, why: str) -> None:

@@ -18,6 +18,7 @@ from tests.origin_fakes import (
     failure,
     whole,
 )
+from tunnel_client.origin.replay import LEADS_BACK
 
 MIB = 1024 * 1024
 
@@ -60,6 +61,37 @@ async def test_hop_by_hop_fields_and_tunnel_error_do_not_cross() -> None:
         assert await stream.receive_head() == Head(200, b"OK", (), "chunked", closes=True)
         assert await whole(stream) == b""
         assert stream.trailers == ()
+
+
+@pytest.mark.parametrize(
+    ("status", "field", "error"),
+    [
+        (b"508", b"Tunnel-Error: loop-detected", LEADS_BACK),
+        (b"508", b"Tunnel-Error: overloaded", None),
+        (b"508", b"X: loop-detected", None),
+        (b"200", b"Tunnel-Error: loop-detected", None),
+    ],
+)
+async def test_a_server_behind_it_that_has_seen_a_loop_is_told(
+    status: bytes, field: bytes, error: str | None
+) -> None:
+    async with a_shared_app() as (tunnel, origin):
+        answer = b"HTTP/1.1 %s x\r\n%s\r\nContent-Length: 2\r\n\r\nok" % (status, field)
+        assert await exchange(tunnel, origin, answer) == (int(status), b"ok")
+        await tunnel.all_over()
+        assert tunnel.told.requests() == [(int(status), 0, 2, error, 0)]
+
+
+async def test_what_is_cut_off_is_no_loop() -> None:
+    async with a_shared_app() as (tunnel, origin):
+        stream = tunnel.open()
+        app = await origin.accept()
+        await app.request()
+        said = b"Tunnel-Error: loop-detected\r\nContent-Length: 2"
+        await app.send(b"HTTP/1.1 508 x\r\n%s\r\n\r\n" % said)
+        await stream.receive_head()
+        await app.close()
+        assert (await failure(stream))[0] == "truncated"
 
 
 async def test_the_form_of_each_body_crosses_and_trailers_do() -> None:
