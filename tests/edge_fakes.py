@@ -39,6 +39,7 @@ from tunnel_server.tunnels.directory import Login
 from tunnel_server.visitors.connection import Source
 from tunnel_server.visitors.edge import Edge
 from tunnel_server.visitors.serving import serve_stream
+from tunnel_server.visitors.tls_stream import TlsStream
 
 AUTHORITY = trustme.CA()
 CERTIFICATE = AUTHORITY.issue_cert("app.localhost")
@@ -234,14 +235,14 @@ class World:
             theirs = await listeners[0].accept()
         return self._visitor(ours, theirs, "127.0.0.1", secure=False)
 
-    async def visit_by_tls(self) -> Visitor:
+    async def visit_by_tls(self, trusting: ssl.SSLContext | None = None) -> Visitor:
         """A visitor behind TLS, who wants a close_notify before the end."""
         ours, theirs = trio.testing.memory_stream_pair()
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         CERTIFICATE.configure_cert(context)
-        trusting = ssl.create_default_context()
+        trusting = trusting or ssl.create_default_context()
         AUTHORITY.configure_trust(trusting)
-        server = trio.SSLStream(theirs, context, server_side=True, https_compatible=True)
+        server = TlsStream(theirs, context)
         client = trio.SSLStream(ours, trusting, server_hostname="app.localhost")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(server.do_handshake)

@@ -80,7 +80,11 @@ def is_readable(stream: trio.abc.Stream) -> bool:
     below = socket_below(stream)
     if below is None:
         return False
-    if isinstance(stream, trio.SSLStream) and (stream.pending() or undecrypted_bytes(stream)):
+    # The server has a stream of its own over trio's TLS.
+    tls = (
+        stream if isinstance(stream, trio.SSLStream) else getattr(stream, "transport_stream", None)
+    )
+    if isinstance(tls, trio.SSLStream) and (tls.pending() or undecrypted_bytes(tls)):
         return True
     if isinstance(below, TcpStream):
         return below.is_readable()

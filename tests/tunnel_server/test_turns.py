@@ -33,6 +33,7 @@ from tests.edge_fakes import (
     transport_pair,
 )
 from tests.hostile_peers import CLOSED, ack, claim, credit, data, goaway, release, websocket_frame
+from tests.tls_records import KEY_UPDATE_BYTES, ClientRecords, logging_context
 from tests.tunnel_server.test_hostile_clients import Hostile, hostile
 from tests.tunnel_server.tunnels.test_control_resume import away
 from tests.turns import short_turns
@@ -47,8 +48,10 @@ from tunnel_server.tunnels.directory import EXPECT_S, SEE_NAMES_EVERY_S, Directo
 from tunnel_server.tunnels.parking import PARKED_MAX
 from tunnel_server.tunnels.resumes import CLOSED_AT_ONCE, HELD_MAX
 from tunnel_server.visitors.draining import drain
+from tunnel_server.visitors.tls_stream import READ_FIRST_BYTES, WITHOUT_PLAIN_TEXT_MAX_BYTES
 
 LOT_BYTES = 1 << 20  # sixteen reads
+TOO_MANY = WITHOUT_PLAIN_TEXT_MAX_BYTES // KEY_UPDATE_BYTES + 1  # KeyUpdates
 
 
 async def swallow(stream: TunnelStream) -> None:
@@ -128,6 +131,28 @@ async def test_behind_a_proxy_that_is_trusted_neither() -> None:
         with short_turns():
             await visitor.send(get(b"/", *said))
             assert (await answered(visitor)).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("requested", [False, True], ids=["told", "asked for"])
+@pytest.mark.parametrize("plain", [b"", b"x"], ids=["alone", "with plain text between"])
+async def test_neither_do_key_updates(
+    world: World, tmp_path: Path, plain: bytes, requested: bool
+) -> None:
+    log = tmp_path / "keys"
+    visitor = await world.visit_by_tls(logging_context(log))
+    assert isinstance(visitor.stream, trio.SSLStream)
+    below, records, sent = visitor.stream.transport_stream, ClientRecords(log), 0
+    with short_turns() as turns:
+        while sent < (LOT_BYTES // 2 if plain else WITHOUT_PLAIN_TEXT_MAX_BYTES - READ_FIRST_BYTES):
+            data = records.key_updates(READ_FIRST_BYTES // KEY_UPDATE_BYTES, requested=requested)
+            data += records.plain(plain) if plain else b""
+            await below.send_all(data)
+            sent += len(data)
+        await wait_all_tasks_blocked()
+        assert not visitor.done.is_set()
+        await below.send_all(records.key_updates(TOO_MANY, requested=requested))
+        await visitor.done.wait()
+    assert turns.count > sent // READ_FIRST_BYTES
 
 
 @pytest.mark.parametrize("piece", [b"", b"x", b"x" * 100], ids=["0 bytes", "1 byte", "100 bytes"])

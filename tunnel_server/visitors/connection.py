@@ -29,6 +29,7 @@ from tunnel_server.visitors.deadlines import Deadlines
 from tunnel_server.visitors.edge import Edge
 from tunnel_server.visitors.exchange import Exchange
 from tunnel_server.visitors.phases import PHASES, Phase, PhaseEvent
+from tunnel_server.visitors.tls_stream import TlsStream
 
 IDLE_TIMEOUT_S: Final = 75.0  # between requests, as nginx
 WRITE_TIMEOUT_S: Final = 300.0  # without progress of an answer
@@ -287,8 +288,8 @@ class Connection:
                 dropped += len(data)
 
     async def _end_writing(self) -> None:
-        if isinstance(self.stream, trio.SSLStream):
-            secured, self.stream = self.stream, self.stream.transport_stream
+        if isinstance(self.stream, TlsStream):
+            secured, self.stream = self.stream, self.stream.connection
             # trio sends a close_notify and waits for the other; what comes instead is dropped.
             with contextlib.suppress(trio.BrokenResourceError):
                 await secured.unwrap()

@@ -26,6 +26,7 @@ from tunnel_server.visitors.proxy_protocol import (
 )
 from tunnel_server.visitors.requests import RequestReader
 from tunnel_server.visitors.same_connection import SameConnection
+from tunnel_server.visitors.tls_stream import TlsStream
 from tunnel_server.visitors.visitor import source_of
 
 log = logging.getLogger(__name__)
@@ -78,8 +79,7 @@ async def _serve_at(
         if tls is None:
             below: trio.abc.Stream = TcpStream(stream)
         else:
-            secured = trio.SSLStream(stream, tls, server_side=True, https_compatible=True)
-            below = secured
+            below = secured = TlsStream(stream, tls)
             with trio.fail_after(TLS_HANDSHAKE_S):
                 await secured.do_handshake()
     except (OSError, trio.BrokenResourceError, trio.TooSlowError) as error:
