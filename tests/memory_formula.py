@@ -10,6 +10,9 @@ USUAL_PLACE_BYTES: int = 20 * KIB
 PLACE_BYTES: int = 64 * KIB
 SESSION_BYTES: int = 64 * KIB
 HALF_A_MESSAGE_BYTES: int = 128 * KIB
+# What TLS adds to a place.
+USUAL_TLS_PLACE_BYTES: int = 24 * KIB
+TLS_PLACE_BYTES: int = 64 * KIB
 
 
 def usual_bytes(places: int, sessions: int) -> int:
