@@ -38,7 +38,9 @@ class MemoryStream:
         self.id = 7
         self.visitor_connection: VisitorConnection | None = None
         self.on_stopped: Callable[[], None] | None = None
+        self.on_gone: Callable[[], None] | None = None
         self.stopped: str | None = None
+        self.reset_code: str | None = None
         self.detached = False
         self.trailers: Fields = ((b"X-Checksum", b"1"),)
         self.heads: list[Head] = []

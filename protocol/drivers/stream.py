@@ -92,6 +92,12 @@ class TunnelStream:
         return receiving.state is HalfState.ENDED and whole and receiving.drained
 
     @property
+    def reset_code(self) -> str | None:
+        """The code with which the peer's half has ended badly; what came before may be there."""
+        reset = self._record.receiving.reset
+        return None if reset is None else reset[0]
+
+    @property
     def is_readable(self) -> bool:
         """Whether there is something to read, or will never be."""
         receiving = self._record.receiving
@@ -108,6 +114,11 @@ class TunnelStream:
     def detached(self) -> bool:
         """Whether the session has no connection now: nothing comes, and no deadline runs."""
         return self._owner.detached_at is not None
+
+    @property
+    def lost(self) -> bool:
+        """Whether the session is gone."""
+        return self._owner.closed_reason is not None
 
     @property
     def stopped(self) -> str | None:

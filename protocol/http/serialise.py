@@ -82,7 +82,7 @@ def response_head(
     body: BodyForm,
     visitor_version: bytes,
     method: bytes,
-    close: bool,
+    close: bool | None,
     upgrade: bool = False,
 ) -> bytes:
     """The head of a final answer, or of the 101 to an upgrade, framed for this hop.
@@ -94,7 +94,7 @@ def response_head(
         body: the form it has on the wire; wire_framing() says what becomes of it here.
         visitor_version: of the request, b"1.0" or b"1.1".
         method: of the request.
-        close: the connection ends with this answer.
+        close: the connection ends with this answer; None: nothing is said of that.
         upgrade: this is the 101.
 
     Raises:
@@ -114,7 +114,8 @@ def response_head(
     elif close or framing == "until-close":
         hop = b"Connection: close\r\n"
     else:  # RFC 9112 9.3: without it an HTTP/1.0 visitor expects the end
-        hop = b"Connection: keep-alive\r\n" if visitor_version == b"1.0" else b""
+        kept = close is not None and visitor_version == b"1.0"
+        hop = b"Connection: keep-alive\r\n" if kept else b""
     return b"%b%b%b%b\r\n" % (line, block, _CHUNKED if framing == "chunked" else b"", hop)
 
 

@@ -70,7 +70,7 @@ def read_head(body: bytes, version: int = VERSION) -> Head:
     """Read the body of `head` likewise."""
     value, more = _read_array(body, _HEAD_LENGTH, version)
     closes, bound = more.get("closes", False), more.get("bound", False)
-    head = Head._make((*value, closes, bound))
+    head = Head._make((*value, closes if version > 1 else None, bound))
     if not (
         type(head.status) is int
         and 100 <= head.status <= 999

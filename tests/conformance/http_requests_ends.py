@@ -10,6 +10,7 @@ from tests.conformance.websocket_script import (
     APP_IS_RESET,
     APP_SEES_END,
     CLOSED,
+    NEXT,
     OK,
     VISITOR_ENDS,
     VISITOR_RESETS,
@@ -264,33 +265,53 @@ def _bodies() -> list[Case]:
     steps = script(visitor_sends(b"GET /x HTTP/1.1\r\nHo"), VISITOR_ENDS, VISITOR_SEES_END)
     cases.append(Case("cut off: a head", "9112 8", steps))
     no = b"HTTP/1.1 417 Expectation Failed\r\nContent-Length: 2\r\n\r\nno"
+    closes = b"HTTP/1.1 413 No\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"
     cases.append(
         Case(
-            "an early 417",
+            "an early 417, and no body comes",
             "9110 10.1.1",
             script(
                 visitor_sends(ask(b"Expect: 100-continue\r\n" + length, POST)),
                 app_gets_head(asked(b"Expect: 100-continue\r\n" + length, POST)),
                 app_sends(no),
-                visitor_gets_head(no[:-4] + b"Connection: close\r\n\r\n"),
+                visitor_gets_head(no[:-2]),
                 visitor_gets(b"no"),
-                VISITOR_SEES_END,
                 VISITOR_ENDS,
+                VISITOR_SEES_END,
+                APP_SEES_END,
             ),
         )
     )
     cases.append(
         Case(
             "an early 413, then body",
-            "9112 9.6",
+            "9112 9.3",
             script(
                 visitor_sends(ask(length, POST) + b"he"),
                 app_gets_head(head),
                 app_gets(b"he"),
                 app_sends(no.replace(b"417", b"413")),
-                visitor_gets_head(no.replace(b"417", b"413")[:-4] + b"Connection: close\r\n\r\n"),
+                visitor_gets_head(no.replace(b"417", b"413")[:-2]),
+                visitor_gets(b"no"),
+                visitor_sends(b"llo"),
+                app_gets(b"llo"),
+                NEXT,
+            ),
+        )
+    )
+    cases.append(
+        Case(
+            "an early 413 that closes, then body",
+            "9112 9.6",
+            script(
+                visitor_sends(ask(length, POST) + b"he"),
+                app_gets_head(head),
+                app_gets(b"he"),
+                app_sends(closes),
+                visitor_gets_head(closes[:-2]),
                 visitor_gets(b"no"),
                 visitor_sends(b"llo" + NEXT_ASK),
+                app_gets(b"llo"),
                 CLOSED,
             ),
         )

@@ -23,7 +23,7 @@ from protocol.http.serialise import request_head
 from protocol.mux.messages import Head
 from tunnel_client.identity.rewriting import Identity, Visited
 from tunnel_client.origin.connection import OriginClosed, OriginConnection
-from tunnel_client.origin.request import Request
+from tunnel_client.origin.request import GONE, Request, SendState
 from tunnel_client.origin.tap import PlainTap
 from tunnel_client.origin.upgrade import OriginWebSocket
 from tunnel_client.origin.visitor_stream import VisitorStream
@@ -214,10 +214,8 @@ class Replay:
             self._upgrade = None  # they would hold one another
             return False
         left_over = await self._relay_body(connection, answer)
-        if not await request.was_sent_whole():
-            # The answer is whole and the request is not: what is left of it is not wanted.
-            self.stream.stop_sending("no-error")
-            self.abort()
+        if request.state is not SendState.SENT:
+            left_over = await self._finish_request(request, connection, answer) or left_over
         if answer.status == 508 and values_of(answer.fields, b"tunnel-error") == _LOOP:
             self.tap.error = LEADS_BACK  # whatever an app says, it is told here alone
         return answer.keep_alive and not left_over and not self.aborted
@@ -294,6 +292,46 @@ class Replay:
             if self.deadline < math.inf:
                 self.start_timeout()
 
+    # --- the rest of the request ---
+
+    async def _finish_request(
+        self, request: Request, connection: OriginConnection, answer: ResponseHead
+    ) -> bool:
+        """The answer has ended before its request, which goes on to an end of its own.
+
+        Returns whether the app has sent or ended something behind its answer.
+
+        Raises:
+            OriginClosed: the visitor is gone, or the session.
+        """
+        # The answer may be faster than the task that is just being told of its last write. It gets
+        # two rounds: the tasks of one run in any order.
+        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint()
+        self.stream.on_gone = self._gone
+        try:
+            self._gone()
+            if answer.body == "until-close" and request.state is SendState.UNDER_WAY:
+                request.stop()  # its end was that of the connection
+            more = await _end_of(request, connection)
+        finally:
+            self.stream.on_gone = None
+        if self.aborted and self.stream.reset_code != "no-error":  # that is a server's of version 1
+            raise OriginClosed
+        if request.state is not SendState.SENT:
+            if request.state is SendState.STOPPED:
+                self.stream.stop_sending("no-error")
+                self.abort()
+            return True
+        return more
+
+    def _gone(self) -> None:
+        """Nothing comes or goes by the stream any more: reset the app if the visitor has gone."""
+        if self.stream.reset_code in GONE:
+            self.abort()
+
+    # --- heads and bodies ---
+
     async def _next_head(self, connection: OriginConnection) -> bytes:
         answers = connection.answers
         while (raw := answers.next_head()) is None:
@@ -330,3 +368,21 @@ class Replay:
         except LocalProtocolError as error:
             raise HttpError("head-too-large", str(error)) from error
         return bool(reader.rest)
+
+
+async def _end_of(request: Request, connection: OriginConnection) -> bool:
+    """Wait until a request is over; whether something came from the app meanwhile.
+
+    The app ends it by ending its connection. What else it sends behind its answer is dropped.
+    """
+    more = False
+    with trio.CancelScope() as watching:
+        request.on_over = watching.cancel
+        try:
+            while request.state is SendState.UNDER_WAY and await connection.receive():
+                more = True
+        except OriginClosed:
+            pass
+        if request.state is SendState.UNDER_WAY:
+            request.stop()
+    return more

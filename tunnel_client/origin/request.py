@@ -1,19 +1,27 @@
 """A request on its way to the app.
 
 The head leaves together with what has come of the body; only a body that is not there yet is sent
-by a second task, since the two directions of a connection do not wait for one another. When the
-request is cut off, the app sees that as it would have without the tunnel: its end in the middle.
+by a second task, since the two directions of a connection do not wait for one another: an answer
+that ends does not end its request (RFC 9112 9.3). When the request is cut off, the app sees that as
+it would have without the tunnel: its end in the middle.
+
+    state      SEND     STOP     CUT
+    UNDER_WAY  SENT     STOPPED  CUT_OFF
+    SENT       -        -        -
+    STOPPED    STOPPED  STOPPED  STOPPED
+    CUT_OFF    -        -        -
 """
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Final, Protocol
 
 import trio
 
-from protocol.errors import HttpError, SessionClosed, StreamReset
+from protocol.errors import HttpError, LocalProtocolError, SessionClosed, StreamReset
 from protocol.http.serialise import chunk, last_chunk
 from tunnel_client.origin.connection import OriginClosed, OriginConnection
 from tunnel_client.origin.tap import OriginTap
@@ -23,19 +31,43 @@ from tunnel_client.origin.visitor_stream import VisitorStream
 # buffers with an early answer while it reads nothing. Every socket holds so much.
 SENT_AT_ONCE_BYTES: Final = 16 * 1024
 
+# The codes of a reset behind which no visitor is left; a server up to 0.2 says `no-error` when it
+# has had the answer. With any other the visitor has only ended its direction.
+GONE: Final = frozenset({"visitor-gone", "cancelled", "no-error"})
+
 
 class SendState(IntEnum):
-    """The progress of a request: how much of it has left; it only grows."""
+    """The state of a request on its way; every one but the first is its end."""
 
     UNDER_WAY = 1
-    LAST_PIECE = 2  # the last piece is being written
-    SENT = 3
+    SENT = 2  # whole
+    STOPPED = 3  # the app takes no more of it
+    CUT_OFF = 4  # the visitor sends no more of it
+
+
+class SendEvent(IntEnum):
+    """An event that ends a request."""
+
+    SEND = 1  # its last piece has left
+    STOP = 2  # a write has failed, or the app has ended its connection
+    CUT = 3  # it ended in the middle, or the visitor is gone
 
 
 # Each request asks for these, and a global costs a third of an enum's member.
 _UNDER_WAY: Final = SendState.UNDER_WAY
-_LAST_PIECE: Final = SendState.LAST_PIECE
 _SENT: Final = SendState.SENT
+_STOPPED: Final = SendState.STOPPED
+
+SENDING: Final = {
+    (_UNDER_WAY, SendEvent.SEND): _SENT,
+    (_UNDER_WAY, SendEvent.STOP): _STOPPED,
+    (_UNDER_WAY, SendEvent.CUT): SendState.CUT_OFF,
+    # It was stopped while a write was under way, which then ends in some way.
+    (_STOPPED, SendEvent.SEND): _STOPPED,
+    (_STOPPED, SendEvent.STOP): _STOPPED,
+    (_STOPPED, SendEvent.CUT): _STOPPED,
+}
+"""The whole table. A pair that is not in it is a fault of ours: LocalProtocolError, no change."""
 
 
 class RequestProgress(Protocol):
@@ -69,9 +101,14 @@ class Request:
         stream: where its body comes from.
         connection: where it goes.
         progress: is told of it.
+
+    Attributes:
+        state: changed by `SENDING` alone.
+        on_over: called once, when it has ended in any way after this was set. It must neither raise
+            nor block.
     """
 
-    __slots__ = ("_connection", "_left", "_progress", "_state", "_stream")
+    __slots__ = ("_connection", "_left", "_progress", "_stream", "on_over", "state")
 
     def __init__(
         self, stream: VisitorStream, connection: OriginConnection, progress: RequestProgress
@@ -80,10 +117,15 @@ class Request:
         self._connection = connection
         self._progress = progress
         self._left: int | None = None  # of a body with a length: bytes not yet taken
-        self._state: SendState = _UNDER_WAY
+        self.state: SendState = _UNDER_WAY
+        self.on_over: Callable[[], None] | None = None
 
     def __repr__(self) -> str:
-        return f"<Request {self._state.name} left={self._left} {self._stream!r}>"
+        return f"<Request {self.state.name} left={self._left} {self._stream!r}>"
+
+    def stop(self) -> None:
+        """The app takes no more of it."""
+        self._happened(SendEvent.STOP)
 
     async def send(self, head: bytes, tasks: trio.Nursery) -> None:
         """Send the head and what is there of the body.
@@ -111,35 +153,28 @@ class Request:
             try:
                 await self._connection.send(head + data)
             except OriginClosed:
+                self.stop()
                 return
             if whole:
-                self._state = _SENT
+                self.state = _SENT  # as the table says; this is the commonest request
         if not (at_once and whole):
             tasks.start_soon(self._send_rest, b"" if at_once else head + data, whole)
 
-    async def was_sent_whole(self) -> bool:
-        """Whether all of it has left, when the answer is there."""
-        if self._state is _LAST_PIECE:
-            # The answer may be faster than the task that is just being told of its last write. It
-            # gets two rounds: the tasks of one run in any order.
-            await trio.lowlevel.checkpoint()
-            await trio.lowlevel.checkpoint()
-        return self._state is _SENT
-
     async def _send_rest(self, first: bytes, whole: bool) -> None:
         try:
-            if whole:
-                self._state = _LAST_PIECE
             if first:
                 await self._connection.send(first)
             if not whole:
                 await self._relay()
-            self._state = _SENT
             self._progress.start_timeout()
+            self._happened(SendEvent.SEND)
         except OriginClosed:
             self._stream.stop_sending("no-error")
-        except (StreamReset, HttpError) as error:
-            await self._cut_off(str(error))
+            self.stop()
+        except StreamReset as error:
+            await self._cut_off(str(error), gone=error.code in GONE)
+        except HttpError as error:
+            await self._cut_off(str(error), gone=False)
         except SessionClosed:
             self._progress.abort()
 
@@ -154,21 +189,36 @@ class Request:
             self._progress.tap.body_in(data)
             if self._left is not None:
                 self._left -= len(data)
-                if not self._left:
-                    self._state = _LAST_PIECE
             self._progress.start_timeout()
             await self._connection.send(chunk(data) if chunked else data)
         if chunked:
-            self._state = _LAST_PIECE
             await self._connection.send(last_chunk(stream.trailers))
 
-    async def _cut_off(self, why: str) -> None:
-        """The request ended in the middle, and must look so: an end here, where more was due."""
+    async def _cut_off(self, why: str, *, gone: bool) -> None:
+        """The request ended in the middle, and must look so: an end here, where more was due.
+
+        Args:
+            why: for people.
+            gone: nobody is there who would want the answer.
+        """
         if self._progress.aborted or self._connection.dropped:
             return  # or it is we who wanted no more of it
+        if gone:
+            self._progress.abort()
+            return
         self._progress.cut_off(why)
         if not self._connection.can_half_close:
             self._progress.abort()
             return
         with contextlib.suppress(OriginClosed):  # the app was faster; its answer is read
             await self._connection.send_eof()
+        self._happened(SendEvent.CUT)
+
+    def _happened(self, event: SendEvent) -> None:
+        state = SENDING.get((self.state, event))
+        if state is None:
+            raise LocalProtocolError(f"{event.name} of a request that is {self.state.name}")
+        over = self.state is _UNDER_WAY
+        self.state = state
+        if over and self.on_over is not None:
+            self.on_over()

@@ -23,9 +23,11 @@ class VisitorStream(FrameSource, Protocol):
     Attributes:
         on_stopped: called when the visitor wants no more of the answer, or the tunnel is lost. It
             neither raises nor blocks.
+        on_gone: called once, when nothing can come or go any more. Likewise.
     """
 
     on_stopped: Callable[[], None] | None
+    on_gone: Callable[[], None] | None
 
     @property
     def id(self) -> int:
@@ -42,6 +44,10 @@ class VisitorStream(FrameSource, Protocol):
     @property
     def stopped(self) -> str | None:
         """The code with which the visitor's side wanted no more of the answer."""
+
+    @property
+    def reset_code(self) -> str | None:
+        """The code with which the request has ended badly; what came before may still be there."""
 
     @property
     def detached(self) -> bool:

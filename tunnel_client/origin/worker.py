@@ -181,6 +181,6 @@ class Worker:
 
 
 def _why_gone(replay: Replay) -> tuple[str, str]:
-    if replay.stream.stopped is None:
+    if replay.stream.stopped is None and replay.stream.reset_code is None:
         return "cancelled", "the connection to the server was lost"
     return "cancelled", "the visitor went away"

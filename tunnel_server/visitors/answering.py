@@ -32,13 +32,17 @@ from tunnel_server.answers.negotiation import accept_of, is_ping
 from tunnel_server.answers.refusal import Refusal
 from tunnel_server.answers.texts import ERRORS, Side
 from tunnel_server.visitors.connection import Connection
-from tunnel_server.visitors.exchange import AnswerEvent, Exchange
+from tunnel_server.visitors.exchange import COMING, AnswerEvent, Exchange
 from tunnel_server.visitors.same_connection import SameConnection
 from tunnel_server.visitors.tap import EndedBy
 from tunnel_server.visitors.upgrade import VisitorWebSocket
 
 _CLOSE: Final = (b"Connection", b"close")
 _KEEP_ALIVE: Final = (b"Connection", b"keep-alive")
+
+# Each answer asks for these, and a global costs a third of an enum's member.
+_KEEP: Final = AnswerEvent.KEEP
+_UNSAID: Final = AnswerEvent.UNSAID
 
 
 class AnswerWriter:
@@ -66,6 +70,10 @@ class AnswerWriter:
                 await self._relay(exchange, exchange.stream)
             elif exchange.answer is not None:
                 await self._send_own(exchange, exchange.answer)
+            if exchange.request is COMING and exchange.under_way:
+                if await self._leave_under_way(exchange):
+                    return
+                continue
             now = trio.current_time()
             if exchange.tap is not None:
                 exchange.tap.tell(now, exchange.stream)
@@ -78,6 +86,25 @@ class AnswerWriter:
                 return
             connection.rest(now)
             exchange.finish()
+
+    async def _leave_under_way(self, exchange: Exchange) -> bool:
+        """Leave a request that goes on behind its answer to the reading task.
+
+        Returns whether nothing more is to be written. Raises VisitorGone.
+        """
+        connection = self._connection
+        closes = exchange.closes
+
+        def stopped() -> None:
+            if exchange.under_way:
+                connection.reading.cancel()
+
+        if exchange.stream is not None:
+            exchange.stream.on_stopped = stopped
+        exchange.finish()
+        if closes and exchange.version == b"1.0":
+            await connection.send_eof()  # which ends the answer
+        return closes
 
     # --- answers of our own ---
 
@@ -114,6 +141,7 @@ class AnswerWriter:
         head: Head | None = None
         framing: Framing | None = None
         refusal: Refusal | None = None
+        lasts = False
         try:
             head = await self._final_head(exchange, stream)
             if head.bound:
@@ -123,11 +151,13 @@ class AnswerWriter:
                 own=False,
                 draining=self._connection.edge.directory.draining,
                 cut=framing is None or framing == "until-close",
+                app_closes=head.closes,
             )
-            closes = beginning is not AnswerEvent.KEEP
+            close = None if beginning is _UNSAID else beginning is not _KEEP
             fields = self._crossing(exchange, head)
-            self._raw_head = _serialise(exchange, head, fields, close=closes)
+            self._raw_head = _serialise(exchange, head, fields, close=close)
             fields = ()
+            lasts = head.closes is not None  # a client of version 1 ends the request with it
         except StreamReset as error:
             # The client's words are for its own terminal: the target, its path, or what a service
             # inside has said, are no visitor's.
@@ -146,7 +176,20 @@ class AnswerWriter:
         else:
             await self._send_error(exchange, refusal)
         if not (exchange.upgrade or (exchange.request_ended and stream.receive_ended)):
-            stream.cancel("no-error")  # what is left of the request, when the answer was early
+            self._end_early(exchange, stream, lasts=lasts)
+
+    def _end_early(self, exchange: Exchange, stream: TunnelStream, *, lasts: bool) -> None:
+        """The answer has ended, and its request has not: give up what nobody takes.
+
+        Args:
+            exchange, stream: the request's.
+            lasts: the client goes on with it; it stops where its app has given no answer.
+        """
+        if lasts and stream.receive_ended and exchange.request_goes_on:
+            return
+        if not exchange.request_ended:
+            exchange.give_up_request()
+        stream.cancel("no-error")
 
     async def _relay_after_head(
         self, exchange: Exchange, stream: TunnelStream, framing: Framing | None
@@ -269,7 +312,7 @@ def _framing(exchange: Exchange, head: Head) -> Framing | None:
     return framing
 
 
-def _serialise(exchange: Exchange, head: Head, fields: Fields, *, close: bool) -> bytes:
+def _serialise(exchange: Exchange, head: Head, fields: Fields, *, close: bool | None) -> bytes:
     return response_head(
         head.status,
         head.reason,

@@ -216,7 +216,8 @@ class Connection:
         """See Swept. Here an answer has just left for SETTLE_S, and a connection is as new."""
         if self.phase is Phase.CONTROL or self.phase is Phase.LEAVING:
             return False
-        serving = self.exchange is not None and not self.exchange.over
+        exchange = self.exchange
+        serving = exchange is not None and (not exchange.over or exchange.under_way)
         if serving or self.phase in (Phase.HEAD, Phase.LATE, Phase.LINGERING):
             return True
         # For ever, while the reading task has a whole head that it has not handed over yet.

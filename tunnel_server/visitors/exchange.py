@@ -3,14 +3,23 @@
 Two tables say how far each of them is; what is not in a table cannot happen, and is an error of
 ours. The reading task moves the request, the writing task the answer.
 
-    request    END     BREAK    FOLLOW          answer       KEEP   LAST   CUT   SWITCH    FINISH
-    COMING     WHOLE   BROKEN   -               AWAITED      KEPT   LAST   CUT   -         -
-    WHOLE      -       BROKEN   FOLLOWED        KEPT         -      -      -     -         OVER
-    FOLLOWED   -       BROKEN   FOLLOWED        LAST         -      -      -     -         CLOSING
-    BROKEN     -       BROKEN   -               CUT          -      -      -     SWITCHED  CLOSING
-                                                SWITCHED     -      -      -     -         CLOSING
-                                                OVER         -      -      -     -         -
-                                                CLOSING      -      -      -     -         -
+    request    END     BREAK    FOLLOW
+    COMING     WHOLE   BROKEN   -
+    WHOLE      -       BROKEN   FOLLOWED
+    FOLLOWED   -       BROKEN   FOLLOWED
+    BROKEN     BROKEN  BROKEN   -
+
+    answer     KEEP   LAST   UNSAID  CUT   SWITCH    FINISH
+    AWAITED    KEPT   LAST   LAST    CUT   -         -
+    KEPT       -      -      -       -     -         OVER
+    LAST       -      -      -       -     -         CLOSING
+    CUT        -      -      -       -     SWITCHED  CLOSING
+    SWITCHED   -      -      -       -     -         CLOSING
+    OVER       -      -      -       -     -         -
+    CLOSING    -      -      -       -     -         -
+
+Neither end is the other's (RFC 9112 9.3): behind an answer that is OVER or CLOSING a request may
+still be COMING. Then it is *under way*, and the connection goes on with it until it has ended.
 """
 
 from __future__ import annotations
@@ -63,13 +72,18 @@ class AnswerEvent(IntEnum):
 
     KEEP = 1
     LAST = 2
-    CUT = 3
-    SWITCH = 4
-    FINISH = 5
+    UNSAID = 3  # the last one, and its head does not say so
+    CUT = 4
+    SWITCH = 5
+    FINISH = 6
 
 
 # The form of an error, whether a 100 is wanted, and the key that a 101 must answer.
 _KEPT_FIELDS: Final = frozenset((b"accept", b"expect", b"sec-websocket-key"))
+
+# Each request asks for these, and a global costs a third of an enum's member.
+COMING: Final = RequestState.COMING
+_BROKEN: Final = RequestState.BROKEN
 
 _R, _RE, _A, _AE = RequestState, RequestEvent, AnswerState, AnswerEvent
 
@@ -81,10 +95,12 @@ REQUEST: Final = {
     (_R.FOLLOWED, _RE.BREAK): _R.BROKEN,
     (_R.FOLLOWED, _RE.FOLLOW): _R.FOLLOWED,
     (_R.BROKEN, _RE.BREAK): _R.BROKEN,  # it broke off, and its deadline passed as it did
+    (_R.BROKEN, _RE.END): _R.BROKEN,  # the app stopped it as its end came
 }
 ANSWER: Final = {
     (_A.AWAITED, _AE.KEEP): _A.KEPT,
     (_A.AWAITED, _AE.LAST): _A.LAST,
+    (_A.AWAITED, _AE.UNSAID): _A.LAST,
     (_A.AWAITED, _AE.CUT): _A.CUT,
     (_A.KEPT, _AE.FINISH): _A.OVER,
     (_A.LAST, _AE.FINISH): _A.CLOSING,
@@ -198,29 +214,60 @@ class Exchange:
         return self.answered is _A.CUT or self.answered is _A.SWITCHED
 
     @property
+    def under_way(self) -> bool:
+        """Whether more of the request is to come, and to go to an app."""
+        return self.request is COMING and self.stream is not None
+
+    @property
     def closes(self) -> bool:
         """Whether nothing follows this exchange; known once its answer has begun."""
-        return self.answered is not _A.KEPT and self.answered is not _A.OVER
+        kept = self.answered is _A.KEPT or self.answered is _A.OVER
+        return not kept or self.request is _BROKEN
 
     def beginning(
-        self, *, own: bool, draining: bool, cut: bool = False, silent: bool = False
+        self,
+        *,
+        own: bool,
+        draining: bool,
+        cut: bool = False,
+        silent: bool = False,
+        app_closes: bool | None = None,
     ) -> AnswerEvent:
         """Decide, as an answer is about to begin, whether the connection closes after it.
+
+        One that is earlier than its request's end says so only if the app's connection closes too,
+        or we have a reason of our own: a visitor that reads it may send no more, as curl does.
 
         Args:
             own: it is an answer of ours, not the app's.
             draining: the server stops.
             cut: only the end of the connection can end it.
             silent: it is the end of the connection, without a byte.
+            app_closes: the app's connection ends with it; None: a client of version 1, which stops
+                the request when its answer has ended.
         """
         if cut:
             return _AE.CUT
-        if silent or draining or self._last or not self.request_ended:
+        if silent or draining:
+            return _AE.LAST
+        if not self.request_ended:
+            if own or app_closes is not False or not self.request_goes_on:
+                return _AE.LAST
+            # HTTP/1.0 waits for our end, keep-alive or not: proxies pass that on unread.
+            return _AE.UNSAID if self._last or self.version == b"1.0" else _AE.KEEP
+        if self._last:
             return _AE.LAST
         # What came behind a request for an upgrade was meant for a WebSocket, or may have been.
         if self.asks_upgrade and (own or self.request is _R.FOLLOWED):
             return _AE.LAST
         return _AE.KEEP
+
+    @property
+    def request_goes_on(self) -> bool:
+        """Whether the app still takes what is to come of the request."""
+        stream = self.stream
+        taken = stream is not None and stream.stopped is None and not stream.lost
+        return taken and self.request is _R.COMING
 
     def ended_by(self, by: EndedBy) -> None:
         """One side has ended it, well or badly: for the tap, if there is one."""
@@ -272,6 +319,10 @@ class Exchange:
         """
         self._move_request(_RE.BREAK)
         self.failure = self.failure or failure
+
+    def give_up_request(self) -> None:
+        """The app takes no more of the request."""
+        self._move_request(_RE.BREAK)
 
     def fail(self, failure: Refusal) -> None:
         """Break the request off, and take nothing more of the app."""

@@ -142,10 +142,13 @@ class RequestReader:
         await exchange.wait_over()
 
     async def _give_up_waiting(self) -> None:
-        """The visitor took too long: say so where a head or a body is missing, else just close."""
+        """The visitor took too long: say so where a head or a body is missing, else just close.
+
+        Nothing is said behind an answer: it would be taken for the next one.
+        """
         connection = self._connection
         exchange = connection.exchange
-        if exchange is not None and not exchange.over:
+        if exchange is not None and (exchange.under_way or not exchange.over):
             if exchange.upgrade is None:
                 exchange.fail(Refusal("request-timeout", "The body of the request stopped coming."))
             await exchange.wait_over()
@@ -160,9 +163,11 @@ class RequestReader:
         try:
             await self._relay_body(exchange, head, exchange.stream)
         except (StreamStopped, SessionClosed):
-            pass  # the answer says why
+            exchange.give_up_request()  # the answer says why
         except HttpError as error:
             exchange.fail(Refusal(error.code, str(error)))
+        if exchange.over and exchange.tap is not None:  # it has ended before its request
+            exchange.tap.tell(trio.current_time(), exchange.stream)
 
     async def _relay_body(
         self, exchange: Exchange, head: RequestHead, stream: TunnelStream

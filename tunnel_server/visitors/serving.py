@@ -18,6 +18,7 @@ from tunnel_server.visitors.answering import AnswerWriter
 from tunnel_server.visitors.connection import Connection, Source, VisitorGone
 from tunnel_server.visitors.crowd import Place
 from tunnel_server.visitors.edge import Edge
+from tunnel_server.visitors.exchange import Exchange
 from tunnel_server.visitors.proxy_protocol import (
     MAX_HEADER_BYTES,
     ProxyHeader,
@@ -117,11 +118,17 @@ async def serve_stream(
         edge.connections.discard(connection)
         same.end()
         exchange = connection.exchange
-        if exchange is not None and exchange.stream is not None:
+        if exchange is not None and exchange.stream is not None and not _has_ended(exchange):
             exchange.stream.cancel("visitor-gone")
-        if exchange is not None and exchange.tap is not None and not exchange.over:
+        if exchange is not None and exchange.tap is not None:
             exchange.tap.tell(trio.current_time(), exchange.stream)
         await connection.aclose()
+
+
+def _has_ended(exchange: Exchange) -> bool:
+    """Whether both directions have; what is queued of the request still goes to the app."""
+    ended = exchange.over and not exchange.under_way and exchange.upgrade is None
+    return ended and exchange.stream is not None and exchange.stream.receive_ended
 
 
 # --- the PROXY header ---

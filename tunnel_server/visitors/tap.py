@@ -29,7 +29,9 @@ class Tap:
         ended_by: whoever ended it; None before.
     """
 
-    __slots__ = ("bytes_in", "bytes_out", "ended_by", "method", "name", "started_at", "status")
+    __slots__ = (
+        *("_told", "bytes_in", "bytes_out", "ended_by", "method", "name", "started_at", "status"),
+    )
 
     def __init__(self, started_at: float) -> None:
         self.name = ""
@@ -39,6 +41,7 @@ class Tap:
         self.bytes_out = 0
         self.started_at = started_at
         self.ended_by: EndedBy | None = None
+        self._told = False
 
     def __repr__(self) -> str:
         return f"<Tap {self.name} {self.status} {self.bytes_in} in {self.bytes_out} out>"
@@ -65,12 +68,15 @@ class Tap:
         self.ended_by = self.ended_by or by
 
     def tell(self, now: float, stream: TunnelStream | None = None) -> None:
-        """Write the record; to be called once, when nothing more will pass.
+        """Write the record, when nothing more will pass; once, however often it is called.
 
         Args:
             now: the loop's time.
             stream: that of a request that was given to a tunnel's session, which the record names.
         """
+        if self._told:
+            return
+        self._told = True
         said_of = log if stream is None else stream.log_by(log)
         said_of.debug(
             "%s: %s %d, %d bytes in, %d bytes out, %d ms, ended by the %s",

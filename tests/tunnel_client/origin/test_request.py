@@ -179,23 +179,6 @@ async def test_bytes_that_are_no_http_request_are_the_other_ends_fault() -> None
 # --- early answers -------------------------------------------------------------------------------
 
 
-async def test_an_answer_that_ends_first_stops_the_upload_and_the_connection() -> None:
-    async with a_shared_app() as (tunnel, origin):
-        stream = tunnel.open(b"POST", body=100)
-        app = await origin.accept()
-        await app.request()
-        await stream.send_all(b"a" * 50)
-        await app.exactly(50)
-        await app.send(b"HTTP/1.1 413 No\r\nContent-Length: 2\r\n\r\nno")
-        assert await tunnel.answer(stream) == (413, b"no")
-        await tunnel.all_over()
-        assert stream.stopped == "no-error"
-        assert await app.is_reset()
-        stream = tunnel.open()
-        app = await origin.accept()  # and not on the old connection
-        assert (await app.request()).startswith(b"GET ")
-
-
 async def test_an_early_answer_is_read_although_the_app_took_nothing_and_closed() -> None:
     async with a_shared_app() as (tunnel, origin):
         size = 4 * MIB

@@ -9,9 +9,10 @@ import trio
 from tests.memory_streams import MemoryStream, an_open
 from tests.state_tables import walk
 from tunnel_client.identity.rewriting import Identity
-from tunnel_client.origin import replay as replays, upgrade as upgrades
+from tunnel_client.origin import replay as replays, request as requests, upgrade as upgrades
 from tunnel_client.origin.connection import OriginConnection
 from tunnel_client.origin.replay import Replay, ReplayConfig, ReplayEvent, ReplayState
+from tunnel_client.origin.request import Request, SendEvent, SendState
 from tunnel_client.origin.tap import PlainTap
 from tunnel_client.origin.upgrade import OriginWebSocket, RelayEvent, RelayState
 from tunnel_client.settings.target import Target
@@ -23,6 +24,14 @@ ANSWERING   ANSWERING ANSWERED   OVERDUE ABORTED
 ANSWERED    .         .          .       ABORTED
 OVERDUE     .         OVERDUE    .       OVERDUE
 ABORTED     .         ABORTED    .       ABORTED
+"""
+
+A_REQUEST = """
+            SEND    STOP    CUT
+UNDER_WAY   SENT    STOPPED CUT_OFF
+SENT        .       .       .
+STOPPED     STOPPED STOPPED STOPPED
+CUT_OFF     .       .       .
 """
 
 A_WEBSOCKET = """
@@ -60,6 +69,32 @@ async def test_an_aborted_replay_has_no_deadline_and_keeps_its_first_reason(
     replay.start_timeout()  # by a task that is not told yet
     replay.sweep(trio.current_time() + 601)
     assert replay.state is ReplayState.ABORTED
+
+
+async def test_a_request_moves_as_its_table_says_and_tells_its_end_once(
+    nursery: trio.Nursery,
+) -> None:
+    config = ReplayConfig(Identity(Target.parse("3000")), 600, nursery)
+
+    def begin(
+        state: SendState,
+    ) -> tuple[Callable[[SendEvent], object], Callable[[], SendState]]:
+        kept = MemoryStream(an_open("http", b"POST", 5))
+        stream, _ = trio.testing.memory_stream_pair()
+        connection = OriginConnection(stream)  # type: ignore[arg-type]  # nothing is sent
+        request = Request(kept, connection, Replay(kept, config, PlainTap(0)))
+        request.state = state
+        told: list[SendState] = []
+        request.on_over = lambda: told.append(request.state)
+
+        def state_now() -> SendState:
+            moved = state is SendState.UNDER_WAY and request.state is not state
+            assert told == [request.state] * moved
+            return request.state
+
+        return request._happened, state_now
+
+    walk(requests.SENDING, A_REQUEST, begin, SendState, SendEvent)
 
 
 async def test_a_websocket_moves_as_its_table_says() -> None:

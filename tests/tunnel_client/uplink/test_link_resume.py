@@ -107,7 +107,7 @@ async def test_a_server_of_version_1_is_spoken_to_in_that(
     assert (asked.opened.target, asked.opened.connection) == (b"/", None)
     await asked.send_head(Head(204, b"No Content", (), None, closes=True))
     asked.send_eof()
-    assert await stream.receive_head() == Head(204, b"No Content", (), None)
+    assert await stream.receive_head() == Head(204, b"No Content", (), None, closes=None)
     nursery.cancel_scope.cancel()
 
 

@@ -445,21 +445,6 @@ async def test_an_early_answer_closes_and_is_followed_by_fin(world: World, body:
     assert raw == EARLY
 
 
-async def test_an_early_answer_that_ended_stops_the_upload(world: World) -> None:
-    async def app(stream: TunnelStream) -> None:
-        await answer(stream, head(413, b"Too Large", body=4), b"stop")
-
-    client = await world.client(app)
-    visitor = world.visit()
-    await visitor.send(POST + b"Content-Length: 10\r\n\r\nx")
-    assert await visitor.rest() == EARLY
-    await visitor.end()
-    await visitor.done.wait()
-    await wait_all_tasks_blocked()
-    assert "no-error" in repr(client.streams[0]._record.receiving.reset)
-    await world.nothing_is_left()
-
-
 @pytest.mark.parametrize("tunnelled", [True, False])
 async def test_no_reset_eats_an_early_answer(tunnelled: bool) -> None:
     """A visitor that sends 900,000 bytes before it reads: closing with unread ones would reset."""

@@ -103,23 +103,31 @@ def test_each_event_moves_an_answer_as_the_table_says_or_not_at_all(
         assert exchange.upgrade is None
 
 
+def drawings(text: str) -> list[dict[tuple[str, str], str]]:
+    """The tables of a docstring: each is indented, and the first word of its head is its name."""
+    tables = []
+    for block in text.split("\n\n"):
+        if block.startswith("    "):
+            head, *rows = (line.split() for line in block.splitlines())
+            cells = [
+                (state, event, after)
+                for state, *row in rows
+                for event, after in zip(head[1:], row, strict=True)
+            ]
+            tables.append({(state, event): after for state, event, after in cells if after != "-"})
+    return tables
+
+
 def test_the_tables_stand_at_the_top_of_the_module() -> None:
-    lines = [line for line in (module.__doc__ or "").splitlines() if line.startswith("    ")]
-    rows = [line.split() for line in lines]
-    request_events, answer_events = rows[0][1:4], rows[0][5:]
-    assert request_events == ["END", "BREAK", "FOLLOW"]
-    assert answer_events == [event.name for event in AnswerEvent]
-    told_requests, told_answers = {}, {}
-    for row in rows[1:]:
-        if row[0] in RequestState.__members__:
-            for name, after in zip(request_events, row[1:4], strict=True):
-                if after != "-":
-                    key = RequestState[row[0]], RequestEvent[name]
-                    told_requests[key] = RequestState[after]
-            row = row[4:]
-        for name, after in zip(answer_events, row[1:], strict=True):
-            if after != "-":
-                told_answers[AnswerState[row[0]], AnswerEvent[name]] = AnswerState[after]
+    request, answer = drawings(module.__doc__ or "")
+    told_requests = {
+        (RequestState[state], RequestEvent[event]): RequestState[after]
+        for (state, event), after in request.items()
+    }
+    told_answers = {
+        (AnswerState[state], AnswerEvent[event]): AnswerState[after]
+        for (state, event), after in answer.items()
+    }
     assert told_requests == REQUEST
     assert told_answers == ANSWER
 
@@ -191,6 +199,70 @@ def test_a_request_that_has_ended_or_broken_off() -> None:
     assert exchange.beginning(own=False, draining=False) is AnswerEvent.KEEP
     exchange.fail(Refusal("bad-request"))
     assert exchange.beginning(own=True, draining=False) is AnswerEvent.LAST
+
+
+class Stream:
+    """Stands in for a TunnelStream, of which an exchange asks two things."""
+
+    def __init__(self, stopped: str | None = None, *, lost: bool = False) -> None:
+        self.stopped = stopped
+        self.lost = lost
+
+
+def early(raw: bytes = POST, stream: Stream | None = None) -> Exchange:
+    exchange = Exchange(parse_request(raw), stream=stream or Stream())  # type: ignore[arg-type]
+    assert exchange.under_way
+    return exchange
+
+
+CLOSING = POST.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+OLD = POST.replace(b"1.1", b"1.0")
+OLD_KEPT = OLD.replace(b"\r\n\r\n", b"\r\nConnection: keep-alive\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    ("raw", "app_closes", "beginning", "closes"),
+    [
+        (POST, False, AnswerEvent.KEEP, False),
+        (POST, True, AnswerEvent.LAST, True),
+        (POST, None, AnswerEvent.LAST, True),
+        (CLOSING, False, AnswerEvent.UNSAID, True),  # it would be told to send no more
+        (CLOSING, True, AnswerEvent.LAST, True),
+        (OLD, False, AnswerEvent.UNSAID, True),
+        (OLD, True, AnswerEvent.LAST, True),
+        (OLD_KEPT, False, AnswerEvent.UNSAID, True),
+    ],
+)
+def test_an_early_answer_says_that_it_closes_only_if_the_apps_does(
+    raw: bytes, app_closes: bool | None, beginning: AnswerEvent, closes: bool
+) -> None:
+    exchange = early(raw)
+    begun = exchange.beginning(own=False, draining=False, app_closes=app_closes)
+    assert begun is beginning
+    exchange.begin_answer(begun)
+    assert exchange.closes is closes
+    exchange.finish()
+    assert (exchange.closes, exchange.under_way) == (closes, True)
+    exchange.end_request()
+    assert (exchange.closes, exchange.under_way) == (closes, False)
+
+
+def test_an_early_answer_of_ours_or_of_a_server_that_stops_is_the_last() -> None:
+    assert early().beginning(own=True, draining=False, app_closes=False) is AnswerEvent.LAST
+    assert early().beginning(own=False, draining=True, app_closes=False) is AnswerEvent.LAST
+    for stream in (Stream("no-error"), Stream(lost=True)):
+        stopped = early(stream=stream)
+        assert not stopped.request_goes_on
+        assert stopped.beginning(own=False, draining=False, app_closes=False) is AnswerEvent.LAST
+
+
+def test_a_request_that_the_app_stops_behind_a_kept_answer_closes() -> None:
+    exchange = early()
+    exchange.begin_answer(exchange.beginning(own=False, draining=False, app_closes=False))
+    exchange.finish()
+    assert (exchange.closes, exchange.under_way) == (False, True)
+    exchange.give_up_request()
+    assert (exchange.closes, exchange.under_way) == (True, False)
 
 
 def test_what_ends_the_connection_whatever_was_asked() -> None:

@@ -1,0 +1,268 @@
+"""An answer that ends does not end its request (RFC 9112 9.3, 9.6)."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+import trio
+import trio.testing
+
+from protocol.drivers.stream import TunnelStream
+from protocol.errors import StreamStopped
+from protocol.http.fields import BodyForm
+from tests.memory_streams import MemoryStream, a_dispatcher, an_open
+from tests.origin_fakes import OK, App, a_shared_app, whole
+
+MIB = 1024 * 1024
+ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\nok"
+CLOSES = ACCEPTED.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+CHUNKED = b"HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+REFUSED = b"HTTP/1.1 413 No\r\nContent-Length: 2\r\n\r\nno"
+OLD = b"HTTP/1.0 202 Accepted\r\nContent-Length: 2\r\n\r\nok"
+
+
+async def begun(stream: TunnelStream, app: App, answer: bytes) -> None:
+    """The app has a part of the body, and its answer has come whole."""
+    await app.request()
+    await stream.send_all(b"begun")
+    await app.exactly(5)
+    await app.send(answer)
+    await stream.receive_head()
+    await whole(stream)
+    await trio.testing.wait_all_tasks_blocked(0.01)
+
+
+@pytest.mark.parametrize("answer", [ACCEPTED, CLOSES, CHUNKED, REFUSED, OLD])
+async def test_the_upload_goes_on_behind_an_answer_that_has_ended(answer: bytes) -> None:
+    body = hashlib.sha256(b"a body").digest() * (4 * MIB // 32)
+    async with a_shared_app() as (tunnel, origin):
+        stream = tunnel.open(b"POST", body=len(body))
+        app = await origin.accept()
+        await app.request()
+        await app.send(answer)
+        assert await whole_answer(stream) in (b"ok", b"no")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send, stream, body)
+            assert await app.exactly(len(body)) == body
+        await tunnel.all_over()
+        assert stopped(stream) is None
+        assert tunnel.told.requests()[0][1:] == (len(body), 2, None, 0)
+
+
+def stopped(stream: TunnelStream) -> str | None:
+    """Asked anew each time, which mypy does not know of a property."""
+    return stream.stopped
+
+
+async def whole_answer(stream: TunnelStream) -> bytes:
+    await stream.receive_head()
+    return await whole(stream)
+
+
+async def send(stream: TunnelStream, body: bytes) -> None:
+    await stream.send_all(body)
+    stream.send_eof()
+
+
+@pytest.mark.parametrize(
+    ("answer", "closes"), [(ACCEPTED, False), (CHUNKED, False), (CLOSES, True), (OLD, True)]
+)
+async def test_the_connection_is_used_again_once_both_have_ended(
+    answer: bytes, closes: bool
+) -> None:
+    async with a_shared_app() as (tunnel, origin):
+        stream = tunnel.open(b"POST", body="chunked")
+        app = await origin.accept()
+        await app.request()
+        await app.send(answer)
+        assert (await stream.receive_head()).closes is closes
+        await whole(stream)
+        await send(stream, b"later")
+        assert await app.exactly(15) == b"5\r\nlater\r\n0\r\n\r\n"
+        await tunnel.all_over()
+        again = tunnel.open()
+        if closes:
+            app = await origin.accept()
+        await app.request()
+        await app.send(OK)
+        assert await tunnel.answer(again) == (200, b"ok")
+
+
+async def test_another_request_is_not_sent_there_before() -> None:
+    async with a_shared_app() as (tunnel, origin):
+        stream = tunnel.open(b"POST", body=10)
+        app = await origin.accept()
+        await begun(stream, app, ACCEPTED)
+        tunnel.open()
+        assert (await (await origin.accept()).request()).startswith(b"GET ")
+        assert origin.connections == 2
+
+
+@pytest.mark.parametrize("answer", [ACCEPTED, CLOSES, CHUNKED, REFUSED])
+@pytest.mark.parametrize("reset", [False, True])
+async def test_an_app_that_ends_its_connection_stops_the_upload(answer: bytes, reset: bool) -> None:
+    async with a_shared_app() as (tunnel, origin):
+        stream = tunnel.open(b"POST", body=100)
+        app = await origin.accept()
+        await begun(stream, app, answer)
+        assert stopped(stream) is None
+        if reset:
+            app.reset()
+        else:
+            await app.send_eof()
+        await tunnel.all_over()
+        assert stopped(stream) == "no-error"
+        if not reset:
+            assert await app.is_reset()
+        tunnel.open()
+        await origin.accept()
+        assert tunnel.told.requests()[0][3] is None
+
+
+async def test_an_answer_until_close_that_ends_stops_the_upload() -> None:
+    async with a_shared_app() as (tunnel, origin):
+        stream = tunnel.open(b"POST", body=100)
+        app = await origin.accept()
+        await app.request()
+        await app.send(b"HTTP/1.0 202 Accepted\r\n\r\nok")
+        assert (await stream.receive_head()).closes
+        await stream.send_all(b"begun")
+        await app.exactly(5)
+        assert stopped(stream) is None
+        await app.send_eof()
+        assert await whole(stream) == b"ok"
+        await tunnel.all_over()
+        assert stopped(stream) == "no-error"
+
+
+@pytest.mark.parametrize("how", ["end", "reset", "close"])
+async def test_what_was_answered_before_the_app_stopped_the_upload_comes_first(how: str) -> None:
+    size = 3 * MIB
+    async with a_shared_app() as (tunnel, origin):
+        stream = tunnel.open(b"POST", body=100 * MIB)
+        app = await origin.accept()
+        head = b"HTTP/1.1 413 No\r\nContent-Length: %d\r\n\r\n" % size
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send_while_wanted, stream)
+            await app.request()
+            nursery.start_soon(answer_and_leave, app, head + bytes(size), how)
+            assert (await stream.receive_head()).status == 413
+            assert len(await whole(stream)) == size
+        await tunnel.all_over()
+
+
+async def answer_and_leave(app: App, answer: bytes, how: str) -> None:
+    await app.send(answer)
+    await trio.testing.wait_all_tasks_blocked(0.05)  # a reset would drop what is not read
+    if how == "end":
+        await app.send_eof()
+    elif how == "reset":
+        app.reset()
+    else:
+        await app.close()  # with unread bytes: a reset
+
+
+async def send_while_wanted(stream: TunnelStream) -> None:
+    with pytest.raises(StreamStopped, match="no-error"):
+        await stream.send_all(bytes(100 * MIB))
+
+
+async def test_what_the_app_says_behind_its_answer_does_not_stop_the_upload() -> None:
+    """But the connection is not used again: it would be the next request's answer."""
+    async with a_shared_app() as (tunnel, origin):
+        stream = tunnel.open(b"POST", body=10)
+        app = await origin.accept()
+        await begun(stream, app, ACCEPTED)
+        await app.send(b"HTTP/1.1 400 What\r\nContent-Length: 0\r\n\r\n")
+        await send(stream, b"ended")
+        assert await app.exactly(5) == b"ended"
+        await tunnel.all_over()
+        assert stopped(stream) is None
+        tunnel.open()
+        await origin.accept()
+
+
+@pytest.mark.parametrize("code", ["visitor-gone", "cancelled"])
+@pytest.mark.parametrize("takes", [False, True])
+async def test_a_visitor_who_leaves_behind_the_answer_resets_the_app(
+    code: str, takes: bool
+) -> None:
+    """Also where the app takes nothing of the body, and nobody reads what comes."""
+    async with a_shared_app() as (tunnel, origin):
+        stream = tunnel.open(b"POST", body=100 * MIB)
+        app = await origin.accept()
+        await begun(stream, app, ACCEPTED)
+        if not takes:
+            with trio.move_on_after(0.3):
+                await stream.send_all(bytes(32 * MIB))
+        stream.cancel(code)
+        assert await app.is_reset()
+        await tunnel.all_over()
+        assert tunnel.told.requests()[0][3] == "the visitor went away"
+
+
+async def test_a_server_of_version_1_gives_up_what_is_left_and_that_is_no_error() -> None:
+    async with a_shared_app() as (tunnel, origin):
+        stream = tunnel.open(b"POST", body=100)
+        app = await origin.accept()
+        await begun(stream, app, ACCEPTED)
+        stream.cancel("no-error")
+        assert await app.is_reset()
+        await tunnel.all_over()
+        assert tunnel.told.requests() == [(202, 5, 2, None, 0)]
+        tunnel.open()
+        await origin.accept()
+
+
+async def test_a_visitor_who_ends_in_the_middle_behind_the_answer_is_seen_to() -> None:
+    async with a_shared_app() as (tunnel, origin):
+        stream = tunnel.open(b"POST", body=100)
+        app = await origin.accept()
+        await begun(stream, app, ACCEPTED)
+        stream.reset("truncated", "the visitor ended the request in the middle")
+        assert await app.rest() == b""  # FIN, and no reset
+        await tunnel.all_over()
+        assert "cut off" in str(tunnel.told.requests()[0][3])
+        tunnel.open()
+        await origin.accept()
+
+
+async def test_a_session_that_is_lost_behind_the_answer_resets_the_app() -> None:
+    async with a_shared_app() as (tunnel, origin):
+        stream = tunnel.open(b"POST", body=100)
+        app = await origin.accept()
+        await begun(stream, app, ACCEPTED)
+        tunnel.client.close("lost")
+        assert await app.is_reset()
+        await tunnel.dispatcher.wait_quiet()
+        assert tunnel.told.requests()[0][3] == "the connection to the server was lost"
+
+
+async def test_behind_the_answer_the_apps_time_does_not_run(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    async with a_shared_app(origin_timeout_s=10) as (tunnel, origin):
+        stream = tunnel.open(b"POST", body=10)
+        app = await origin.accept()
+        await begun(stream, app, ACCEPTED)
+        mock_clock.jump(10_000)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        await send(stream, b"ended")
+        assert await app.exactly(5) == b"ended"
+        await tunnel.all_over()
+
+
+@pytest.mark.parametrize("body", [10, "chunked"])
+async def test_a_request_that_is_kept_in_memory_goes_on_as_well(body: BodyForm) -> None:
+    async with a_dispatcher() as (dispatcher, origin, _):
+        stream = MemoryStream(an_open("http", b"POST", body), b"begun", ended=False)
+        dispatcher.serve(stream)
+        app = await origin.accept()
+        await app.request()
+        await app.send(ACCEPTED)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert stream.end == "end"
+        stream.bring(b"ended", end=True)
+        await dispatcher.wait_quiet()
+        assert b"ended" in await app.exactly(10 if body == 10 else 20)
