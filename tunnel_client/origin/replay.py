@@ -31,6 +31,9 @@ from tunnel_client.origin.visitor_stream import VisitorStream
 # RFC 9110 9.2.2: what may be sent again, when the connection was closed before an answer.
 IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
 
+# So long an app may have answered and take nothing more of its request: as long as the server gives
+# a visitor to send something of it.
+STALLED_S: Final = 300.0
 
 # What is looked at of a request, in lower case.
 _LOOKED_AT: Final = CREDENTIALS | {b"te"}
@@ -47,8 +50,9 @@ class ReplayState(IntEnum):
     ASKED = 1  # no byte of an answer has come
     ANSWERING = 2  # some have, but no final head
     ANSWERED = 3  # the final head has come
-    OVERDUE = 4  # the app said nothing for too long, and its connection was reset
-    ABORTED = 5  # the visitor is gone, or the session; likewise
+    FINISHING = 4  # the answer has ended, and its request goes on
+    OVERDUE = 5  # the app said nothing for too long, and its connection was reset
+    ABORTED = 6  # the visitor is gone, or the session; likewise
 
 
 class ReplayEvent(IntEnum):
@@ -56,8 +60,9 @@ class ReplayEvent(IntEnum):
 
     BYTES = 1
     FINAL_HEAD = 2
-    TIMEOUT = 3
-    ABORT = 4
+    ANSWER_END = 3
+    TIMEOUT = 4
+    ABORT = 5
 
 
 TRANSITIONS: Final = {
@@ -68,12 +73,18 @@ TRANSITIONS: Final = {
     (ReplayState.ANSWERING, ReplayEvent.FINAL_HEAD): ReplayState.ANSWERED,
     (ReplayState.ANSWERING, ReplayEvent.TIMEOUT): ReplayState.OVERDUE,
     (ReplayState.ANSWERING, ReplayEvent.ABORT): ReplayState.ABORTED,
+    (ReplayState.ANSWERED, ReplayEvent.ANSWER_END): ReplayState.FINISHING,
     (ReplayState.ANSWERED, ReplayEvent.ABORT): ReplayState.ABORTED,
-    # What had been read before the connection was reset may still be a head. The first reason
-    # stands.
+    # The app has stopped its request, in a way; its answer is whole.
+    (ReplayState.FINISHING, ReplayEvent.TIMEOUT): ReplayState.FINISHING,
+    (ReplayState.FINISHING, ReplayEvent.ABORT): ReplayState.ABORTED,
+    # What had been read before the connection was reset may still be a head, or a whole answer. The
+    # first reason stands.
     (ReplayState.OVERDUE, ReplayEvent.FINAL_HEAD): ReplayState.OVERDUE,
+    (ReplayState.OVERDUE, ReplayEvent.ANSWER_END): ReplayState.OVERDUE,
     (ReplayState.OVERDUE, ReplayEvent.ABORT): ReplayState.OVERDUE,
     (ReplayState.ABORTED, ReplayEvent.FINAL_HEAD): ReplayState.ABORTED,
+    (ReplayState.ABORTED, ReplayEvent.ANSWER_END): ReplayState.ABORTED,
     (ReplayState.ABORTED, ReplayEvent.ABORT): ReplayState.ABORTED,
 }
 """The whole table. A pair that is not in it is a fault of ours: LocalProtocolError, no change."""
@@ -81,6 +92,7 @@ TRANSITIONS: Final = {
 # Each request asks for these, and a global costs a third of an enum's member.
 _ASKED: Final = ReplayState.ASKED
 _ANSWERING: Final = ReplayState.ANSWERING
+_FINISHING: Final = ReplayState.FINISHING
 _OVERDUE: Final = ReplayState.OVERDUE
 _BYTES: Final = ReplayEvent.BYTES
 _FINAL_HEAD: Final = ReplayEvent.FINAL_HEAD
@@ -249,6 +261,8 @@ class Replay:
         """See RequestProgress."""
         if self.state <= _ANSWERING:
             self.deadline = trio.current_time() + self.config.timeout_s
+        elif self.state is _FINISHING:
+            self.deadline = trio.current_time() + STALLED_S
 
     def stop_timeout(self) -> None:
         """See RequestProgress."""
@@ -309,6 +323,9 @@ class Replay:
         await trio.lowlevel.checkpoint()
         await trio.lowlevel.checkpoint()
         self.stream.on_gone = self._gone
+        self._happened(ReplayEvent.ANSWER_END)
+        if request.is_writing:
+            self.start_timeout()
         try:
             self._gone()
             if answer.body == "until-close" and request.state is SendState.UNDER_WAY:
@@ -319,6 +336,8 @@ class Replay:
         if self.aborted and self.stream.reset_code != "no-error":  # that is a server's of version 1
             raise OriginClosed
         if request.state is not SendState.SENT:
+            if connection.dropped and not self.aborted:
+                self.tap.error = f"the app took no more of the request for {STALLED_S:g} s"
             if request.state is SendState.STOPPED:
                 self.stream.stop_sending("no-error")
                 self.abort()

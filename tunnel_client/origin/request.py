@@ -104,11 +104,12 @@ class Request:
 
     Attributes:
         state: changed by `SENDING` alone.
+        is_writing: the app has still to take what is being sent of its body.
         on_over: called once, when it has ended in any way after this was set. It must neither raise
             nor block.
     """
 
-    __slots__ = ("_connection", "_left", "_progress", "_stream", "on_over", "state")
+    __slots__ = ("_connection", "_left", "_progress", "_stream", "is_writing", "on_over", "state")
 
     def __init__(
         self, stream: VisitorStream, connection: OriginConnection, progress: RequestProgress
@@ -118,6 +119,7 @@ class Request:
         self._progress = progress
         self._left: int | None = None  # of a body with a length: bytes not yet taken
         self.state: SendState = _UNDER_WAY
+        self.is_writing = False
         self.on_over: Callable[[], None] | None = None
 
     def __repr__(self) -> str:
@@ -183,6 +185,7 @@ class Request:
         chunked = stream.opened.body == "chunked"
         while chunked or self._left:
             self._progress.stop_timeout()
+            self.is_writing = False
             data = await stream.receive_some()
             if not data:
                 break
@@ -190,6 +193,7 @@ class Request:
             if self._left is not None:
                 self._left -= len(data)
             self._progress.start_timeout()
+            self.is_writing = True
             await self._connection.send(chunk(data) if chunked else data)
         if chunked:
             await self._connection.send(last_chunk(stream.trailers))

@@ -18,12 +18,13 @@ from tunnel_client.origin.upgrade import OriginWebSocket, RelayEvent, RelayState
 from tunnel_client.settings.target import Target
 
 A_REPLAY = """
-            BYTES     FINAL_HEAD TIMEOUT ABORT
-ASKED       ANSWERING .          OVERDUE ABORTED
-ANSWERING   ANSWERING ANSWERED   OVERDUE ABORTED
-ANSWERED    .         .          .       ABORTED
-OVERDUE     .         OVERDUE    .       OVERDUE
-ABORTED     .         ABORTED    .       ABORTED
+            BYTES     FINAL_HEAD ANSWER_END TIMEOUT   ABORT
+ASKED       ANSWERING .          .          OVERDUE   ABORTED
+ANSWERING   ANSWERING ANSWERED   .          OVERDUE   ABORTED
+ANSWERED    .         .          FINISHING  .         ABORTED
+FINISHING   .         .          .          FINISHING ABORTED
+OVERDUE     .         OVERDUE    OVERDUE    .         OVERDUE
+ABORTED     .         ABORTED    ABORTED    .         ABORTED
 """
 
 A_REQUEST = """

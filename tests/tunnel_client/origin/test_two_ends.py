@@ -13,6 +13,7 @@ from protocol.errors import StreamStopped
 from protocol.http.fields import BodyForm
 from tests.memory_streams import MemoryStream, a_dispatcher, an_open
 from tests.origin_fakes import OK, App, a_shared_app, whole
+from tunnel_client.origin.replay import STALLED_S
 
 MIB = 1024 * 1024
 ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\nok"
@@ -266,3 +267,31 @@ async def test_a_request_that_is_kept_in_memory_goes_on_as_well(body: BodyForm) 
         stream.bring(b"ended", end=True)
         await dispatcher.wait_quiet()
         assert b"ended" in await app.exactly(10 if body == 10 else 20)
+
+
+# --- time ----------------------------------------------------------------------------------------
+
+
+async def test_an_app_that_has_answered_and_reads_nothing_more_stops_the_upload_in_the_end(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    async with a_shared_app() as (tunnel, origin):
+        stream = tunnel.open(b"POST", body=64 * MIB)
+        app = await origin.accept()
+        await begun(stream, app, ACCEPTED)
+        async with trio.open_nursery() as nursery:
+
+            async def send_on() -> None:
+                with pytest.raises(StreamStopped):
+                    await stream.send_all(bytes(63 * MIB))
+
+            nursery.start_soon(send_on)
+            await trio.testing.wait_all_tasks_blocked(0.05)  # nothing more fits anywhere
+            mock_clock.jump(STALLED_S - 1)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            assert stopped(stream) is None
+            mock_clock.jump(2)
+        await tunnel.all_over()
+        assert stopped(stream) == "no-error"
+        error = tunnel.told.requests()[0][3]
+        assert error == "the app took no more of the request for 300 s"
