@@ -34,17 +34,18 @@ class Ending:
     def tell(self) -> None:
         """Tell a few now, and the others in later passes. It needs no task, and raises nothing."""
         for _ in range(min(len(self._untold), TOLD_AT_ONCE)):
-            self._tell_one(self._untold.popleft())
+            _tell(self._untold.popleft())
         if not self._untold:
             return
         try:
             trio.lowlevel.current_trio_token().run_sync_soon(self.tell)
         except trio.RunFinishedError:  # the program ends: there is no later pass
             while self._untold:
-                self._tell_one(self._untold.popleft())
+                _tell(self._untold.popleft())
 
-    def _tell_one(self, stream: Stream) -> None:
-        if stream.driver is not None:
-            stream.driver.wake_reader()
-            stream.driver.peer_stopped()
-            stream.driver.gone()
+
+def _tell(stream: Stream) -> None:
+    if stream.driver is not None:
+        stream.driver.wake_reader()
+        stream.driver.peer_stopped()
+        stream.driver.gone()

@@ -118,7 +118,7 @@ class Session:
                 after the other waits at one latch for all of them.
 
         Raises:
-            SessionClosed: the session is gone, or the peer opens nothing any more.
+            SessionClosed: the session is gone, or the peer leaves and takes nothing new.
             LocalProtocolError: the peer's number of streams is reached, or the head is too long.
         """
         if self.closed_reason is not None:

@@ -330,7 +330,7 @@ class Replay:
             self._gone()
             if answer.body == "until-close" and request.state is SendState.UNDER_WAY:
                 request.stop()  # its end was that of the connection
-            more = await _end_of(request, connection)
+            more = await request.wait_over()
         finally:
             self.stream.on_gone = None
         if self.aborted and self.stream.reset_code != "no-error":  # that is a server's of version 1
@@ -387,21 +387,3 @@ class Replay:
         except LocalProtocolError as error:
             raise HttpError("head-too-large", str(error)) from error
         return bool(reader.rest)
-
-
-async def _end_of(request: Request, connection: OriginConnection) -> bool:
-    """Wait until a request is over; whether something came from the app meanwhile.
-
-    The app ends it by ending its connection. What else it sends behind its answer is dropped.
-    """
-    more = False
-    with trio.CancelScope() as watching:
-        request.on_over = watching.cancel
-        try:
-            while request.state is SendState.UNDER_WAY and await connection.receive():
-                more = True
-        except OriginClosed:
-            pass
-        if request.state is SendState.UNDER_WAY:
-            request.stop()
-    return more

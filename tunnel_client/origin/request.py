@@ -129,6 +129,23 @@ class Request:
         """The app takes no more of it."""
         self._happened(SendEvent.STOP)
 
+    async def wait_over(self) -> bool:
+        """Wait until it has ended, behind its answer; whether the app sent something meanwhile.
+
+        The app ends it by ending its connection. What else it sends behind its answer is dropped.
+        """
+        more = False
+        with trio.CancelScope() as watching:
+            self.on_over = watching.cancel
+            try:
+                while self.state is _UNDER_WAY and await self._connection.receive():
+                    more = True
+            except OriginClosed:
+                pass
+            if self.state is _UNDER_WAY:
+                self.stop()
+        return more
+
     async def send(self, head: bytes, tasks: trio.Nursery) -> None:
         """Send the head and what is there of the body.
 

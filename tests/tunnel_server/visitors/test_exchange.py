@@ -210,7 +210,8 @@ class Stream:
 
 
 def early(raw: bytes = POST, stream: Stream | None = None) -> Exchange:
-    exchange = Exchange(parse_request(raw), stream=stream or Stream())  # type: ignore[arg-type]
+    answered_by = stream or Stream()
+    exchange = Exchange(parse_request(raw), stream=answered_by)  # type: ignore[arg-type]  # see there
     assert exchange.under_way
     return exchange
 
