@@ -13,7 +13,7 @@ FUZZ := $(VENV)/fuzz-$(SUM)
 RELEASE := $(VENV)/release-$(SUM)
 
 # Tests in these folders start real programs; the others are the unit tests.
-SLOW_FOLDERS := tests/system tests/e2e tests/conformance tests/faults
+SLOW_FOLDERS := tests/system tests/e2e tests/apps tests/conformance tests/faults
 
 # What ruff's ASYNC rules lack: cancellation swallowed, await in finally, yield inside a nursery.
 FLAKE8_ASYNC := ASYNC100,ASYNC101,ASYNC102,ASYNC103,ASYNC104,ASYNC113,ASYNC119
@@ -27,7 +27,7 @@ PY_FILES := find . -name '*.py' -not -path './.*' -not -path './build/*' -not -p
 
 PYTEST := $(BIN)/python -bb -m pytest
 
-.PHONY: demo check test busy lint unit lowest format bench conformance fuzz references line long-line lines soak watch coverage release
+.PHONY: demo check test apps busy lint unit lowest format bench conformance fuzz references line long-line lines soak watch coverage release
 
 # Shares the app on TARGET, or a small one of our own, until Ctrl-C.
 demo: $(RUN)
@@ -36,11 +36,15 @@ demo: $(RUN)
 check: lint unit  ## what every commit passes, in less than 90 s
 
 test: lint $(E2E)  ## check and everything else
-	$(PYTEST)
+	$(PYTEST) --ignore=tests/apps
+
+# In environments of their own, in .venv-apps: what they ask for cannot stand beside ours.
+apps: $(DEV) $(E2E)  ## apps and clients that nobody here wrote; ten minutes
+	$(PYTEST) tests/apps
 
 # What fails here and not in `make test` waits for the wrong thing. faulthandler only prints.
 busy: $(DEV) $(E2E)  ## everything beside four endless loops, with limits three times as long; half an hour
-	$(BIN)/python -m tests.tools.busy $(PYTEST) -o faulthandler_timeout=174
+	$(BIN)/python -m tests.tools.busy $(PYTEST) --ignore=tests/apps -o faulthandler_timeout=174
 
 lint: $(DEV)
 	$(BIN)/ruff format --check .

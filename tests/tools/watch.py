@@ -18,7 +18,13 @@ import trio
 ROOT: Final = Path(__file__).parents[2]
 FOLDERS: Final = ("protocol", "tunnel_server", "tunnel_client", "tests", "examples", "benchmarks")
 # What starts real programs is for `make test`.
-SLOW_FOLDERS: Final = ("tests/system", "tests/e2e", "tests/conformance", "tests/faults")
+SLOW_FOLDERS: Final = (
+    "tests/system",
+    "tests/e2e",
+    "tests/apps",
+    "tests/conformance",
+    "tests/faults",
+)
 LOOK_EVERY_S: Final = 0.5
 PYTEST: Final = (sys.executable, "-bb", "-m", "pytest", "-q", "-m", "not slow")
 
