@@ -1,29 +1,33 @@
-"""The app's own URLs and cookies, found in what it says, and turned into the public ones.
+"""The names by which an app calls itself, and the two ways between them and the public origin.
 
-Only an URL that names the app itself is translated: its host in any spelling that reaches it from
+Only an URL that names the app itself becomes public: its host in any spelling that reaches it from
 this machine, and its port. Whether it says http or https does not matter: an app that was told that
-its visitors come by https writes `https://localhost:3000`.
+its visitors come by https writes `https://localhost:3000`. On the way to the app only an URL under
+the public origin changes.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, NamedTuple, Protocol
 
 from tunnel_client.settings.addresses import DEFAULT_PORTS, format_authority
 from tunnel_client.settings.target import Target
 
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
+# An app that listens on all addresses takes one of these for its own (Next does). No visitor can
+# reach anything else by it.
+_UNSPECIFIED: Final = ("0.0.0.0", "::")  # noqa: S104  # nothing is bound
 
 # An URL with an authority: what stands before that, the authority, and the rest.
 _URL: Final = re.compile(rb"((?:[Hh][Tt][Tt][Pp][Ss]?:)?//)([^/?#]*+)(.*+)", re.DOTALL)
 # What an Origin is made of: scheme and authority, and nothing behind it.
 _ORIGIN: Final = re.compile(rb"(https?)://([^/?#@]++)")
-# `5; url="..."`, as the HTML standard reads it: what stands before the URL, the URL, the rest.
-_REFRESH: Final = re.compile(
-    rb"([ \t]*[0-9.]++[ \t]*[;,]?[ \t]*(?:[Uu][Rr][Ll][ \t]*=[ \t]*)?[\"']?)([^\"']*+)(.*+)",
-    re.DOTALL,
+# A host source (CSP 3, 2.3.1): scheme, host, port, path. A wildcard for a host is no app's name.
+_SOURCE: Final = re.compile(
+    rb"((?:https?|wss?)://)?+([a-z0-9._-]++)(:[0-9]++|:\*)?+(/[^?#]*+)?+", re.IGNORECASE
 )
+_ANY_PORT: Final = b":*"
 _KEEPS_SECURE: Final = (b"__secure-", b"__host-")
 
 
@@ -39,43 +43,26 @@ class OwnUrls:
         authority = target.authority if host is None else host.lower()
         self.origin: Final = spelled(f"{target.scheme}://{authority}".encode("ascii"))
         self._is_https = target.scheme == "https"
-        hosts = {target.host, *(_LOOPBACK if target.host in _LOOPBACK else ())}
+        names = {target.host, *(_LOOPBACK if target.host in _LOOPBACK else ())}
+        self._hosts = frozenset(name.encode("ascii") for name in (*names, _without_port(authority)))
         authorities = {
             format_authority(scheme, name, target.port)
-            for name in hosts
+            for name in names.union(_UNSPECIFIED)
             for scheme in DEFAULT_PORTS
         }
         self._authorities = frozenset(a.encode("ascii") for a in (*authorities, authority))
-        self._hosts = frozenset(name.encode("ascii") for name in (*hosts, _without_port(authority)))
+        self._url_hosts = frozenset(map(_host_of, self._authorities))
 
     def __repr__(self) -> str:
         return f"<OwnUrls {self.origin.decode()}>"
 
-    def referer(self, value: bytes, public: bytes) -> bytes:
-        """The value with the app's origin in the place of the public one; else the value."""
-        found = _URL.fullmatch(value)
-        if found is None or spelled(found[1] + found[2]) != public:
-            return value
-        return self.origin + found[3]
+    def has_authority(self, authority: bytes) -> bool:
+        """Whether an authority is the app's: its host in any spelling, and its port."""
+        return authority.lower() in self._authorities
 
-    def translate(self, url: bytes, public: bytes) -> bytes:
-        """The URL with the public origin in the place of the app's own; else the URL.
-
-        Args:
-            url: as it stands in a field; relative ones stay.
-            public: the public origin.
-        """
-        found = _URL.fullmatch(url)
-        if found is None or found[2].lower() not in self._authorities:
-            return url
-        if found[1] == b"//":
-            return public[public.index(b"//") :] + found[3]
-        return public + found[3]
-
-    def translate_refresh(self, value: bytes, public: bytes) -> bytes:
-        """The same for the URL in a Refresh."""
-        found = _REFRESH.fullmatch(value)
-        return found[1] + self.translate(found[2], public) + found[3] if found else value
+    def has_host(self, host: bytes) -> bool:
+        """Whether the host of an authority is the app's, whatever the port."""
+        return host.lower() in self._url_hosts
 
     def translate_cookie(self, cookie: bytes, public: bytes) -> bytes:
         """A Set-Cookie for the public host.
@@ -97,14 +84,81 @@ class OwnUrls:
         before, _, domain = attribute.partition(b"=")
         if not self._is_covered_by(domain.strip(b" \t")):
             return attribute
-        host = public.partition(b"://")[2]
-        return before + b"=" + _without_port(host.decode("ascii")).encode("ascii")
+        return before + b"=" + _host_of(public.partition(b"://")[2])
 
     def _is_covered_by(self, domain: bytes) -> bool:
         """Whether a browser would take this Domain from the app (RFC 6265 5.1.3)."""
         domain = domain.lower().removeprefix(b".")
         inside = b"." + domain
         return any(host == domain or host.endswith(inside) for host in self._hosts if domain)
+
+
+class UrlTranslation(Protocol):
+    """One way between the app's own origin and the public one, as grammars of fields need it."""
+
+    def url(self, url: bytes) -> bytes:
+        """The URL with the other origin in the place of this one; else the very same.
+
+        Args:
+            url: as it stands in a field; relative ones stay.
+        """
+
+
+class ToPublic(NamedTuple):
+    """The way of an answer: what names the app comes to name the public origin.
+
+    Fields:
+        own: the app's names.
+        public: the public origin, as browsers spell it.
+    """
+
+    own: OwnUrls
+    public: bytes
+
+    def url(self, url: bytes) -> bytes:
+        """See UrlTranslation."""
+        found = _URL.fullmatch(url)
+        if found is None or not self.own.has_authority(found[2]):
+            return url
+        if found[1] == b"//":
+            return self.public[self.public.index(b"//") :] + found[3]
+        return self.public + found[3]
+
+    def source(self, source: bytes) -> bytes:
+        """The same for a host source of a Content-Security-Policy, which may lack its scheme."""
+        found = _SOURCE.fullmatch(source)
+        if found is None:
+            return source
+        before, host, port, path = found.groups(b"")
+        scheme, _, authority = self.public.partition(b"://")
+        if port == _ANY_PORT and self.own.has_host(host):
+            authority = _host_of(authority) + _ANY_PORT
+        elif not self.own.has_authority(host + port):
+            return source
+        if before:
+            is_socket = before[:1] in b"wW"
+            before = (scheme.replace(b"http", b"ws") if is_socket else scheme) + b"://"
+        return before + authority + path
+
+
+class ToOwn(NamedTuple):
+    """The way of a request: what is under the public origin comes under the app's own.
+
+    Fields: as those of ToPublic.
+    """
+
+    own: OwnUrls
+    public: bytes
+
+    def url(self, url: bytes) -> bytes:
+        """See UrlTranslation."""
+        path = len(self.public)
+        if url.startswith(self.public) and url[path : path + 1] in b"/?#":  # nearly every Referer
+            return self.own.origin + url[path:]
+        found = _URL.fullmatch(url)
+        if found is None or spelled(found[1] + found[2]) != self.public:
+            return url
+        return self.own.origin + found[3]
 
 
 def spelled(origin: bytes) -> bytes:
@@ -129,6 +183,10 @@ def _needs_secure(name: bytes, attributes: list[bytes]) -> bool:
     said = [attribute.partition(b"=")[2].strip(b" \t").lower() for attribute in attributes]
     sites = zip(map(_name_of, attributes), said, strict=True)
     return (b"samesite", b"none") in sites
+
+
+def _host_of(authority: bytes) -> bytes:
+    return _without_port(authority.decode("ascii")).encode("ascii")
 
 
 def _without_port(authority: str) -> str:

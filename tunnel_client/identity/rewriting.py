@@ -15,12 +15,13 @@ foreign pages works as it does without a tunnel. docs/identity.md has the table.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from protocol.http.fields import Fields, values_of
 from protocol.mux.messages import Open
-from tunnel_client.identity.own_urls import OwnUrls, spelled
+from tunnel_client.identity.own_urls import OwnUrls, ToOwn, ToPublic, spelled
+from tunnel_client.identity.signatures import signed_by
+from tunnel_client.identity.url_fields import ANSWERED, ASKED, translated
 from tunnel_client.settings.header_edits import NO_EDITS, HeaderEdits
 from tunnel_client.settings.target import Target
 from tunnel_client.settings.values import Mode
@@ -28,7 +29,11 @@ from tunnel_client.settings.values import Mode
 _PUBLIC_FACTS: Final = frozenset(
     {b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-port", b"forwarded"}
 )
-_ASKED: Final = frozenset({b"host", b"origin", b"referer"})
+_ASKED_NAMES: Final = _PUBLIC_FACTS.union(ASKED, {b"host", b"origin"})
+_ALLOWED_ORIGIN: Final = b"access-control-allow-origin"
+_ANSWER_NAMES: Final = frozenset(ANSWERED) | {_ALLOWED_ORIGIN}
+# What a signature may cover, and no app looks at beside it (MinIO and its likes know no WebDAV).
+_KEPT_SIGNED: Final = frozenset({b"destination", b"if"})
 
 
 class Visited(NamedTuple):
@@ -65,13 +70,6 @@ class Identity:
         if host is None and mode == "local":
             host = target.authority
         self._host = None if host is None else host.encode("ascii")
-        self._answer_rules: dict[bytes, Callable[[bytes, Visited], bytes]] = {
-            b"access-control-allow-origin": self._allowed_origin,
-            b"content-location": self._url,
-            b"location": self._url,
-            b"refresh": self._refresh,
-            b"set-cookie": self._cookie,
-        }
 
     def __repr__(self) -> str:
         return f"<Identity {self._mode} {self._urls.origin.decode()}>"
@@ -87,7 +85,7 @@ class Identity:
         if self._mode == "public":
             asked: Fields = (*self._with_host(fields), forwarded(opened, fields))
         else:
-            asked, visited = self._as_own(fields, visited)
+            asked, visited = self._as_own(opened, fields, visited)
         return self._request_edits.apply(asked), visited
 
     def answered(self, fields: Fields, visited: Visited, *, final: bool) -> Fields:
@@ -102,19 +100,29 @@ class Identity:
 
     # --- requests ---
 
-    def _as_own(self, fields: Fields, visited: Visited) -> tuple[Fields, Visited]:
+    def _as_own(self, opened: Open, fields: Fields, visited: Visited) -> tuple[Fields, Visited]:
         asked = []
         rewritten = False
         for field in fields:
             lower = field[0].lower()
-            if lower in _PUBLIC_FACTS:
-                continue
-            if lower in _ASKED:
-                value = self._asked_value(lower, field[1], visited.origin)
+            if lower in _ASKED_NAMES:
+                if lower in _PUBLIC_FACTS:
+                    continue
+                value = self._asked_value(lower, field[1], opened, visited)
                 rewritten = rewritten or (lower == b"origin" and value is not field[1])
                 field = (field[0], value)
             asked.append(field)
         return tuple(asked), visited._replace(origin_rewritten=True) if rewritten else visited
+
+    def _asked_value(self, lower: bytes, value: bytes, opened: Open, visited: Visited) -> bytes:
+        """The very same object where nothing changes."""
+        if lower == b"host":
+            return value if self._host is None else self._host
+        if lower == b"origin":
+            return self._urls.origin if spelled(value) == visited.origin else value
+        if lower in _KEPT_SIGNED and signed_by(opened.target, opened.fields):
+            return value
+        return translated(ASKED[lower], value, ToOwn(self._urls, visited.origin))
 
     def _with_host(self, fields: Fields) -> Fields:
         if self._host is None:
@@ -122,34 +130,21 @@ class Identity:
         host = self._host
         return tuple([(n, host) if n.lower() == b"host" else (n, v) for n, v in fields])
 
-    def _asked_value(self, lower: bytes, value: bytes, public: bytes) -> bytes:
-        """The very same object where nothing changes."""
-        if lower == b"host":
-            return value if self._host is None else self._host
-        if lower == b"origin":
-            return self._urls.origin if spelled(value) == public else value
-        return self._urls.referer(value, public)
-
     # --- answers ---
 
     def _as_public(self, fields: Fields, visited: Visited) -> Fields:
         names = [name.lower() for name, _ in fields]
-        if self._answer_rules.keys().isdisjoint(names):
+        if _ANSWER_NAMES.isdisjoint(names):
             return fields
         answered = []
-        for lower, (name, value) in zip(names, fields, strict=True):
-            rule = self._answer_rules.get(lower)
-            answered.append((name, value if rule is None else rule(value, visited)))
+        to = ToPublic(self._urls, visited.origin)
+        for lower, field in zip(names, fields, strict=True):
+            if lower in ANSWERED:
+                field = (field[0], translated(ANSWERED[lower], field[1], to))
+            elif lower == _ALLOWED_ORIGIN:
+                field = (field[0], self._allowed_origin(field[1], visited))
+            answered.append(field)
         return tuple(answered)
-
-    def _url(self, value: bytes, visited: Visited) -> bytes:
-        return self._urls.translate(value, visited.origin)
-
-    def _refresh(self, value: bytes, visited: Visited) -> bytes:
-        return self._urls.translate_refresh(value, visited.origin)
-
-    def _cookie(self, value: bytes, visited: Visited) -> bytes:
-        return self._urls.translate_cookie(value, visited.origin)
 
     def _allowed_origin(self, value: bytes, visited: Visited) -> bytes:
         asked_as_own = visited.origin_rewritten and spelled(value) == self._urls.origin

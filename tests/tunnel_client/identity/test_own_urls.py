@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tunnel_client.identity.own_urls import OwnUrls, spelled
+from tunnel_client.identity.own_urls import OwnUrls, ToOwn, ToPublic, spelled
 from tunnel_client.settings.target import Target
 
 PUBLIC = b"https://name.example.com:8443"
@@ -10,6 +10,10 @@ PUBLIC = b"https://name.example.com:8443"
 
 def urls(target: str = "3000", host: str | None = None) -> OwnUrls:
     return OwnUrls(Target.parse(target), host)
+
+
+def public(own: OwnUrls, url: bytes) -> bytes:
+    return ToPublic(own, PUBLIC).url(url)
 
 
 @pytest.mark.parametrize(
@@ -58,11 +62,13 @@ def test_origins_are_compared_as_browsers_spell_them(origin: bytes, expected: by
         (b"https://localhost:3000/", PUBLIC + b"/"),
         (b"http://127.0.0.1:3000/", PUBLIC + b"/"),
         (b"http://[::1]:3000/", PUBLIC + b"/"),
+        (b"http://0.0.0.0:3000/", PUBLIC + b"/"),
+        (b"http://[::]:3000/", PUBLIC + b"/"),
         (b"//localhost:3000/a", b"//name.example.com:8443/a"),
     ],
 )
 def test_urls_of_the_app_itself_become_public(url: bytes, expected: bytes) -> None:
-    assert urls().translate(url, PUBLIC) == expected
+    assert public(urls(), url) == expected
 
 
 @pytest.mark.parametrize(
@@ -75,6 +81,10 @@ def test_urls_of_the_app_itself_become_public(url: bytes, expected: bytes) -> No
         b"http://localhost:3001/",
         b"http://localhost/",
         b"http://localhost:30000/",
+        b"http://localhost:*/",
+        b"http://0.0.0.0/",
+        b"http://0.0.0.0:3001/",
+        b"http://[::]/",
         b"http://other.example:3000/",
         b"http://localhost:3000.evil.example/",
         b"http://user@localhost:3000/",
@@ -86,24 +96,30 @@ def test_urls_of_the_app_itself_become_public(url: bytes, expected: bytes) -> No
     ],
 )
 def test_any_other_url_stays(url: bytes) -> None:
-    assert urls().translate(url, PUBLIC) is url
+    assert public(urls(), url) is url
 
 
 def test_on_the_default_port_it_may_be_said_or_not() -> None:
     for url in (b"http://localhost/x", b"http://localhost:80/x"):
-        assert urls("unix:/run/app.sock").translate(url, PUBLIC) == PUBLIC + b"/x"
+        assert public(urls("unix:/run/app.sock"), url) == PUBLIC + b"/x"
 
 
 def test_a_host_that_is_not_this_machine_has_one_spelling() -> None:
     own = urls("http://app.test:3000")
-    assert own.translate(b"http://app.test:3000/", PUBLIC) == PUBLIC + b"/"
-    assert own.translate(b"http://localhost:3000/", PUBLIC) == b"http://localhost:3000/"
+    assert public(own, b"http://app.test:3000/") == PUBLIC + b"/"
+    assert public(own, b"http://localhost:3000/") == b"http://localhost:3000/"
+
+
+def test_any_address_is_the_apps_own_wherever_it_runs() -> None:
+    own = urls("http://app.test:3000")
+    for url in (b"http://0.0.0.0:3000/", b"http://[::]:3000/"):
+        assert public(own, url) == PUBLIC + b"/"
 
 
 def test_a_host_header_is_a_name_of_the_app_too() -> None:
     own = urls("3000", "shop.test")
-    assert own.translate(b"http://shop.test/", PUBLIC) == PUBLIC + b"/"
-    assert own.translate(b"http://localhost:3000/", PUBLIC) == PUBLIC + b"/"
+    assert public(own, b"http://shop.test/") == PUBLIC + b"/"
+    assert public(own, b"http://localhost:3000/") == PUBLIC + b"/"
     assert own.translate_cookie(b"a=b; Domain=shop.test", PUBLIC) == b"a=b; Domain=name.example.com"
 
 
@@ -115,31 +131,16 @@ def test_a_host_header_is_a_name_of_the_app_too() -> None:
         (b"HTTPS://Name.example.com:8443/A", b"http://localhost:3000/A"),
         (b"https://name.example.com/a", None),
         (b"https://evil.example/?" + PUBLIC, None),
+        (PUBLIC + b"#c", b"http://localhost:3000#c"),
+        (PUBLIC + b"@evil.example/", None),
+        (PUBLIC + b"0/", None),
         (PUBLIC + b".evil.example/", None),
         (b"//name.example.com:8443/", None),
         (b"", None),
     ],
 )
 def test_in_a_referer_only_the_origin_changes(value: bytes, expected: bytes | None) -> None:
-    assert urls().referer(value, PUBLIC) == (value if expected is None else expected)
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        (b"5; url=http://localhost:3000/a", b"5; url=" + PUBLIC + b"/a"),
-        (b'0;URL="http://localhost:3000/a"', b'0;URL="' + PUBLIC + b'/a"'),
-        (b"0 ; Url = 'http://localhost:3000'", b"0 ; Url = '" + PUBLIC + b"'"),
-        (b"1, http://localhost:3000/", b"1, " + PUBLIC + b"/"),
-        (b"5", b"5"),
-        (b"5; url=/a", b"5; url=/a"),
-        (b"5; url=http://other.example/", b"5; url=http://other.example/"),
-        (b"url=http://localhost:3000/", b"url=http://localhost:3000/"),
-        (b"", b""),
-    ],
-)
-def test_the_url_of_a_refresh_is_translated(value: bytes, expected: bytes) -> None:
-    assert urls().translate_refresh(value, PUBLIC) == expected
+    assert ToOwn(urls(), PUBLIC).url(value) == (value if expected is None else expected)
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,41 @@ def test_an_origin_with_its_default_port_or_in_capitals_is_ours_too() -> None:
         assert asked((b"Origin", origin)) == ((OWN_HOST, (b"Origin", OWN), FOR), True)
 
 
+def test_what_is_under_the_public_origin_comes_under_the_apps() -> None:
+    template: Fields = (
+        (b"Destination", b"%b/b"),
+        (b"If", b"<%b/a> (<urn:uuid:1>)"),
+        (b"HX-Current-URL", b"%b/page"),
+        (b"Upload-Concat", b"final;%b/1 %b/2"),
+    )
+    public = tuple((name, value.replace(b"%b", PUBLIC)) for name, value in template)
+    own = tuple((name, value.replace(b"%b", OWN)) for name, value in template)
+    assert asked(*public) == ((OWN_HOST, *own, FOR), False)
+    assert asked(*public, mode="public")[0][1:5] == public
+
+
+def test_an_authorization_crosses_as_it_came() -> None:
+    field = (b"Authorization", b'Digest uri="%b/a", realm="%b"' % (PUBLIC, PUBLIC))
+    assert asked(field)[0] == (OWN_HOST, field, FOR)
+
+
+def test_a_signed_request_keeps_destination_and_if() -> None:
+    signature = (b"Authorization", b"AWS4-HMAC-SHA256 SignedHeaders=destination;host;if")
+    kept = ((b"Destination", PUBLIC + b"/b"), (b"If", b"<%b/a> (<urn:uuid:1>)" % PUBLIC))
+    got, _ = asked(signature, *kept, (b"Referer", PUBLIC + b"/"))
+    assert got == (OWN_HOST, signature, *kept, (b"Referer", OWN + b"/"), FOR)
+
+
+def test_a_request_with_none_of_these_is_not_looked_at_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither a grammar nor the list of signatures is asked."""
+    for name in ("translated", "signed_by", "ToOwn", "ToPublic"):
+        monkeypatch.setattr(f"tunnel_client.identity.rewriting.{name}", None)
+    asked((b"Accept", b"*/*"), (b"Authorization", b"DPoP x"), (b"Origin", PUBLIC))
+    answered((b"Content-Type", b"text/html"), (b"X-Frame-Options", b"DENY"))
+
+
 def test_in_public_nothing_is_touched_and_forwarded_is_added() -> None:
     fields = ((b"Origin", PUBLIC), (b"Referer", PUBLIC + b"/"))
     said = (b"Forwarded", b'for=192.0.2.1;host="name.example.com";proto=https')
@@ -146,13 +181,26 @@ def test_what_names_the_app_names_the_public_origin() -> None:
         (b"SET-COOKIE", b"a=b; Domain=localhost"),
         (b"Set-Cookie", b"c=d"),
         (b"Link", b"<" + OWN + b"/d>"),
+        (b"WWW-Authenticate", b'Bearer realm="' + OWN + b'/token"'),
+        (b"Content-Security-Policy", b"connect-src ws://localhost:3000"),
+        (b"X-Elsewhere", OWN + b"/d"),
     ) == (
         (b"Location", PUBLIC + b"/a"),
         (b"content-location", PUBLIC + b"/b"),
         (b"Refresh", b"0; url=" + PUBLIC + b"/c"),
         (b"SET-COOKIE", b"a=b; Domain=name.example.com"),
         (b"Set-Cookie", b"c=d"),
-        (b"Link", b"<" + OWN + b"/d>"),
+        (b"Link", b"<" + PUBLIC + b"/d>"),
+        (b"WWW-Authenticate", b'Bearer realm="' + PUBLIC + b'/token"'),
+        (b"Content-Security-Policy", b"connect-src wss://name.example.com"),
+        (b"X-Elsewhere", OWN + b"/d"),
+    )
+
+
+def test_early_hints_are_translated() -> None:
+    fields = ((b"Link", b"<%b/a.css>; rel=preload" % OWN),)
+    assert identity().answered(fields, Visited(PUBLIC), final=False) == (
+        (b"Link", b"<%b/a.css>; rel=preload" % PUBLIC),
     )
 
 
@@ -179,7 +227,12 @@ def test_an_origin_is_allowed_as_it_was_asked(
 
 
 def test_in_public_no_answer_is_touched() -> None:
-    fields = ((b"Location", OWN + b"/a"), (b"Set-Cookie", b"a=b; Domain=localhost"))
+    fields = (
+        (b"Location", OWN + b"/a"),
+        (b"Set-Cookie", b"a=b; Domain=localhost"),
+        (b"Link", b"<%b/>" % OWN),
+        (b"Content-Security-Policy", b"connect-src ws://localhost:3000"),
+    )
     assert answered(*fields, mode="public") == fields
 
 

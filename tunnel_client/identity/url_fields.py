@@ -1,0 +1,101 @@
+"""The table of the fields that hold URLs or hosts of the app, with the grammar of each.
+
+On the way to the app what names the public origin comes to name the app, as Host does; on the way
+back the other way round, in informational answers too. docs/identity.md shows this table, and a
+test holds the two together. Host, Origin, Access-Control-Allow-Origin and the X-Forwarded fields
+are not in it: `rewriting` has their rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple, TypeVar
+
+from tunnel_client.identity.json_urls import hx_location, report_to
+from tunnel_client.identity.own_urls import ToOwn, ToPublic
+from tunnel_client.identity.policies import policy
+from tunnel_client.identity.url_lists import (
+    bearer,
+    endpoints,
+    if_tagged,
+    link,
+    refresh,
+    upload_concat,
+    whole_url,
+)
+
+VALUE_MAX_BYTES: Final = 8_192
+"""No value grows past it: most servers and proxies take lines of so many bytes, and not more."""
+
+Way = TypeVar("Way", ToOwn, ToPublic)
+Asked = Callable[[bytes, ToOwn], bytes]
+Answered = Callable[[bytes, ToPublic], bytes]
+
+
+class UrlField(NamedTuple):
+    """A field that holds URLs.
+
+    Fields:
+        name: as it is written.
+        asked: how a request's value is translated; None: it is not.
+        answered: the same of an answer.
+    """
+
+    name: str
+    asked: Asked | None
+    answered: Answered | None
+
+
+def cookie(value: bytes, to: ToPublic) -> bytes:
+    """A Set-Cookie (RFC 6265 4.1.1)."""
+    return to.own.translate_cookie(value, to.public)
+
+
+URL_FIELDS: Final = (
+    UrlField("Content-Location", whole_url, whole_url),  # RFC 9110 8.7
+    UrlField("Content-Security-Policy", None, policy),
+    UrlField("Content-Security-Policy-Report-Only", None, policy),
+    UrlField("Destination", whole_url, None),  # RFC 4918 10.3
+    UrlField("HX-Current-URL", whole_url, None),  # htmx
+    UrlField("HX-Location", None, hx_location),
+    UrlField("HX-Push", None, whole_url),  # htmx 1
+    UrlField("HX-Push-Url", None, whole_url),
+    UrlField("HX-Redirect", None, whole_url),
+    UrlField("HX-Replace-Url", None, whole_url),
+    UrlField("If", if_tagged, None),
+    UrlField("Link", link, link),
+    UrlField("Location", None, whole_url),
+    UrlField("OData-EntityId", None, whole_url),  # OData 4, part 1, 8.3.4
+    UrlField("Operation-Location", None, whole_url),  # Microsoft's REST guidelines
+    UrlField("Ping-From", whole_url, None),  # HTML: <a ping>
+    UrlField("Ping-To", whole_url, None),
+    UrlField("Referer", whole_url, None),  # RFC 9110 10.1.3
+    UrlField("Refresh", None, refresh),
+    UrlField("Report-To", None, report_to),
+    UrlField("Reporting-Endpoints", None, endpoints),
+    UrlField("Set-Cookie", None, cookie),
+    UrlField("SourceMap", None, whole_url),  # ECMA-426
+    UrlField("Turbolinks-Location", None, whole_url),
+    UrlField("Turbolinks-Referrer", whole_url, None),
+    UrlField("Upload-Concat", upload_concat, upload_concat),  # an answer to HEAD has it, too
+    UrlField("WWW-Authenticate", None, bearer),
+    UrlField("X-Inertia-Location", None, whole_url),
+    UrlField("X-PJAX-URL", None, whole_url),
+    UrlField("X-SourceMap", None, whole_url),
+    UrlField("X-Up-Location", whole_url, whole_url),  # Unpoly
+    UrlField("X-XHR-Redirected-To", None, whole_url),  # Turbolinks before 5
+    UrlField("X-XHR-Referer", whole_url, None),
+)
+
+ASKED: Final = {
+    field.name.lower().encode("ascii"): field.asked for field in URL_FIELDS if field.asked
+}
+ANSWERED: Final = {
+    field.name.lower().encode("ascii"): field.answered for field in URL_FIELDS if field.answered
+}
+
+
+def translated(grammar: Callable[[bytes, Way], bytes], value: bytes, to: Way) -> bytes:
+    """The value translated by its grammar; the very value if it would grow too long."""
+    changed = grammar(value, to)
+    return changed if len(changed) <= max(len(value), VALUE_MAX_BYTES) else value

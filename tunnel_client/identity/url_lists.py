@@ -1,0 +1,142 @@
+"""URLs in fields that hold more than one, or more than an URL: each by its field's own grammar.
+
+A grammar is two patterns: one that the whole value must match, and one that finds the URLs in it,
+as its groups, and passes over what only looks like one: quoted texts, state tokens. A value that is
+not of its grammar crosses as it came, since nobody knows where an URL begins in it. No pattern goes
+back over what it has taken (possessive quantifiers), so the time grows with the length alone.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from tunnel_client.identity.own_urls import UrlTranslation
+
+_TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"  # RFC 9110 5.6.2
+_QUOTED: Final = rb'"(?:[^"\\]|\\.)*+"'  # RFC 9110 5.6.4
+# The inside of a quoted text that may be an URL. No URL needs an escape.
+_INSIDE: Final = rb'"([^"\\]*+)"'
+_OWS: Final = rb"[ \t]*+"
+_COMMAS: Final = rb"[ \t]*+,[ \t,]*+"  # RFC 9110 5.6.1: members of a list may be empty
+
+
+@dataclass(frozen=True, slots=True)
+class UrlList:
+    """The grammar of a field that has URLs in it.
+
+    Attributes:
+        whole: the form of a value.
+        part: a part of it, with the URL as its group, if it is one.
+    """
+
+    whole: re.Pattern[bytes]
+    part: re.Pattern[bytes]
+
+    def __call__(self, value: bytes, to: UrlTranslation) -> bytes:
+        """The value with its URLs translated; the very value if it is not of this grammar."""
+        if self.whole.fullmatch(value) is None:
+            return value
+        return self.part.sub(partial(_put, to), value)
+
+
+def whole_url(value: bytes, to: UrlTranslation) -> bytes:
+    """A field that is one URL."""
+    return to.url(value)
+
+
+def refresh(value: bytes, to: UrlTranslation) -> bytes:
+    """A Refresh: `5; url="..."`."""
+    found = _REFRESH.fullmatch(value)
+    return found[1] + to.url(found[2]) + found[3] if found else value
+
+
+def bearer(value: bytes, to: UrlTranslation) -> bytes:
+    """A WWW-Authenticate: two parameters of its Bearer challenges.
+
+    The realm is where a registry gives tokens out, `resource_metadata` where an MCP server says who
+    does (RFC 9728 5.1). The realm of Digest is hashed with the password, and stays.
+    """
+    if _CHALLENGES.fullmatch(value) is None:
+        return value
+    return _BEARER.sub(lambda found: _bearer_parameters(found, to), value)
+
+
+def _put(to: UrlTranslation, found: re.Match[bytes]) -> bytes:
+    """The part with its URL translated."""
+    group = found.lastindex
+    if group is None:
+        return found[0]
+    begin, end = (at - found.start() for at in found.span(group))
+    return found[0][:begin] + to.url(found[group]) + found[0][end:]
+
+
+def _bearer_parameters(found: re.Match[bytes], to: UrlTranslation) -> bytes:
+    if found[1] is None:  # a quoted text of another challenge
+        return found[0]
+    return found[1] + _BEARER_URL.sub(partial(_put, to), found[2])
+
+
+# `5; url="..."`, as the HTML standard reads it: what stands before the URL, the URL, the rest.
+_REFRESH: Final = re.compile(
+    rb"([ \t]*[0-9.]++[ \t]*[;,]?[ \t]*(?:[Uu][Rr][Ll][ \t]*=[ \t]*)?[\"']?)([^\"']*+)(.*+)",
+    re.DOTALL,
+)
+
+# --- Link, RFC 8288 3: the target of each, and its context where it has another (`anchor`) ---
+
+# A value that is no token, as in `type=text/css`, is read as RFC 8288 B.3 does.
+_LINK_PARAMETER: Final = (
+    rb";"
+    + _OWS
+    + rb"(?:%b%b(?:=%b(?:%b|[^ \t;,\"<>]++))?+)?+" % (_TOKEN, _OWS, _OWS, _QUOTED)
+    + _OWS
+)
+_LINK: Final = rb"<[^<>]*+>%b(?:%b)*+" % (_OWS, _LINK_PARAMETER)
+link: Final = UrlList(
+    re.compile(rb"[ \t,]*+%b(?:%b(?:%b)?+)*+" % (_LINK, _COMMAS, _LINK)),
+    re.compile(rb"<([^<>]*+)>|;%b(?i:anchor)%b=%b%b|%b" % (_OWS, _OWS, _OWS, _INSIDE, _QUOTED)),
+)
+
+# --- If, RFC 4918 10.4: the resources that lists are for; the state tokens in them are names ---
+
+_CONDITION: Final = rb"(?:(?i:Not)%b)?+(?:<[^<>]*+>|\[(?:W/)?+\"[^\"]*+\"\])%b" % (_OWS, _OWS)
+_LIST: Final = rb"\(%b(?:%b)++\)%b" % (_OWS, _CONDITION, _OWS)
+if_tagged: Final = UrlList(
+    re.compile(rb"(?:%b)++|(?:<[^<>]*+>%b(?:%b)++)++" % (_LIST, _OWS, _LIST)),
+    re.compile(rb"%b|<([^<>]*+)>" % _LIST),
+)
+
+# --- Upload-Concat, tus 1.0, Concatenation: the uploads that a final one is made of ---
+
+upload_concat: Final = UrlList(
+    re.compile(rb"final;[ ]*+[^ ]++(?:[ ]++[^ ]++)*+"),
+    re.compile(rb"\Afinal;[ ]*+([^ ]++)|([^ ]++)"),
+)
+
+# --- Reporting-Endpoints, a dictionary of strings (Reporting API 3.2, RFC 9651 3.2) ---
+
+_KEY: Final = rb"[a-z*][a-z0-9_.*-]*+"
+_ITEM: Final = rb"(?:%b|[^ \t,;=\"()]++)" % _QUOTED
+_ITEM_PARAMETERS: Final = rb"(?:;[ ]*+%b(?:=%b)?+)*+" % (_KEY, _ITEM)
+_MEMBER: Final = rb"%b(?:=%b)?+%b" % (_KEY, _ITEM, _ITEM_PARAMETERS)
+endpoints: Final = UrlList(
+    re.compile(rb"%b(?:%b,%b%b)*+" % (_MEMBER, _OWS, _OWS, _MEMBER)),
+    re.compile(rb"(?<![^ \t,])%b=%b|;[ ]*+%b=%b|%b" % (_KEY, _INSIDE, _KEY, _QUOTED, _QUOTED)),
+)
+
+# --- WWW-Authenticate, RFC 9110 11.6.1 ---
+
+_PARAMETER: Final = rb"%b%b=%b(?:%b|%b)" % (_TOKEN, _OWS, _OWS, _TOKEN, _QUOTED)
+_TOKEN68: Final = rb"[A-Za-z0-9._~+/-]++=*+"
+_CHALLENGE: Final = rb"(?:%b|%b(?:[ ]++(?:%b|%b)?+)?+)" % (_PARAMETER, _TOKEN, _PARAMETER, _TOKEN68)
+_CHALLENGES: Final = re.compile(
+    rb"[ \t,]*+%b(?:%b%b)*+[ \t,]*+" % (_CHALLENGE, _COMMAS, _CHALLENGE)
+)
+_PARAMETERS: Final = rb"%b(?:%b%b)*+" % (_PARAMETER, _COMMAS, _PARAMETER)
+_BEARER: Final = re.compile(rb"((?<![^ \t,])(?i:Bearer)[ ]++)(%b)|%b" % (_PARAMETERS, _QUOTED))
+_BEARER_URL: Final = re.compile(
+    rb"(?<![^ \t,])(?i:realm|resource_metadata)%b=%b%b|%b" % (_OWS, _OWS, _INSIDE, _QUOTED)
+)
