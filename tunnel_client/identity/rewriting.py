@@ -74,6 +74,16 @@ class Identity:
     def __repr__(self) -> str:
         return f"<Identity {self._mode} {self._urls.origin.decode()}>"
 
+    @property
+    def asks_as_itself(self) -> bool:
+        """Whether the app's own origin stands in for the public one."""
+        return self._mode == "local"
+
+    @property
+    def own_origin(self) -> str:
+        """The app's."""
+        return self._urls.origin.decode("ascii")
+
     def asked(self, opened: Open, fields: Fields) -> tuple[Fields, Visited]:
         """Return the fields of a request that the app gets, and the part that `answered` needs.
 

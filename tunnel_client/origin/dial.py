@@ -86,10 +86,14 @@ class Dialer:
         target: the local app.
         insecure: do not verify its certificate.
         ca: PEM file of the CA that signed it; None: the system's.
+
+    Attributes:
+        lives: how often the app was found to be back, after nobody had listened.
     """
 
     def __init__(self, target: Target, *, insecure: bool = False, ca: Path | None = None) -> None:
         self.target = target
+        self.lives = 0
         self._context: ssl.SSLContext | None = None
         if target.scheme == "https":
             self._context = ssl.create_default_context(cafile=ca)

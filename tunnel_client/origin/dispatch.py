@@ -18,6 +18,7 @@ from tunnel_client.identity.rewriting import Identity
 from tunnel_client.observing.events import RequestEnded
 from tunnel_client.origin.binding import BoundWorkers
 from tunnel_client.origin.dial import Dialer
+from tunnel_client.origin.refusals import REFUSED, Refusals
 from tunnel_client.origin.replay import Replay, ReplayConfig
 from tunnel_client.origin.tap import OriginTap, PlainTap
 from tunnel_client.origin.visitor_stream import VisitorStream
@@ -65,9 +66,9 @@ class Dispatcher:
         tap_for: Callable[[VisitorStream], OriginTap | None] | None = None,
     ) -> None:
         self.dialer = dialer
-        self._config = ReplayConfig(
-            identity or Identity(dialer.target), origin_timeout_s, tasks, ws_keepalive_s
-        )
+        identity = identity or Identity(dialer.target)
+        self._config = ReplayConfig(identity, origin_timeout_s, tasks, ws_keepalive_s)
+        self._refusals = Refusals(identity)
         self._tap_for = tap_for
         self._sink = sink
         self._idle: list[Worker] = []  # the one that was parked last stands last
@@ -156,6 +157,9 @@ class Dispatcher:
             self._told_of_login = True
             replay.stream.log_by(log).warning(_LOGIN_FAILS)
         opened, tap = replay.stream.opened, replay.tap
+        lives = self.dialer.lives
+        if tap.status in REFUSED or lives != self._refusals.settled_life:
+            self._refusals.answered(replay.stream, tap.status, lives)
         tap.ended(tap.error)
         event = RequestEnded(
             replay.stream.id,

@@ -91,6 +91,7 @@ class PatientDialer(Dialer):
             raise
         if self._is_down:
             self._is_down = False
+            self.lives += 1
             self._sink.tell(OriginCameUp())
         return stream
 

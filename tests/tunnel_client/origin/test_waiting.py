@@ -245,6 +245,7 @@ async def test_an_app_that_goes_again_before_the_others_are_let_in_is_waited_for
     await trio.sleep(0.5)
     assert all(request.opened_at for request in requests)
     assert [news[0] for news in machine.news] == [NOBODY, "up", NOBODY, "up"]
+    assert dialer.lives == 2
 
 
 async def test_the_programs_end_ends_the_waiting_at_once_and_for_good(
