@@ -8,6 +8,7 @@ from functools import partial
 from typing import Final
 
 from protocol.errors import HandshakeRefused, NoHttpError, RemoteProtocolError
+from protocol.http.fields import Fields
 from protocol.http.framing import read_fields
 from protocol.http.keepalive import Keepalive
 from protocol.http.websocket import FrameCutter
@@ -21,6 +22,7 @@ from protocol.names import APEX, is_legal_name, tunnel_key
 from protocol.options import OptionError, read_options
 from protocol.program.text import printable
 from tunnel_client.identity.rewriting import Identity, Visited
+from tunnel_client.identity.url_fields import ANSWERED, ASKED, VALUE_MAX_BYTES
 from tunnel_client.origin.no_http import why_no_http
 from tunnel_client.settings.target import Target
 from tunnel_server.answers.negotiation import is_ping, preferred_form
@@ -157,22 +159,37 @@ def hosts(data: bytes) -> None:
 
 
 def visitors_fields(data: bytes) -> None:
-    """Accept, Authorization: any value gives an answer."""
+    """Accept, Authorization: any value gives an answer. Those that hold URLs stay one line."""
     preferred_form(data)
     is_ping(data)
     bearer_token(data)
+    fields = with_value(data, [b"Origin", *ASKED])
+    opened = Open("http", 1, b"GET", b"/", b"1.1", fields, None, "https", "a.example", "::1", 0)
+    asked, _ = Identity(APP).asked(opened, fields)
+    check_translated(fields, asked)
 
 
 def apps_fields(data: bytes) -> None:
-    """Location, Refresh and Set-Cookie: translated or not, they stay one line."""
-    lines = b"".join(
-        b"%b: %b\r\n" % (name, data) for name in (b"Location", b"Refresh", b"Set-Cookie")
-    )
-    legal = not any((byte < 0x20 and byte != 0x09) or byte == 0x7F for byte in data)
-    fields = read_fields(lines) if legal else ()
+    """Location, Link, Set-Cookie and all that hold URLs: translated or not, they stay one line."""
+    fields = with_value(data, [b"Access-Control-Allow-Origin", *ANSWERED])
     told = Identity(APP).answered(fields, Visited(b"https://a.example", True), final=True)
-    assert [name for name, _ in told] == [name for name, _ in fields]
-    assert not any(b"\r" in value or b"\n" in value for _, value in told)
+    check_translated(fields, told)
+
+
+def with_value(data: bytes, names: list[bytes]) -> Fields:
+    """Fields of these names that all have this value; none if it is no legal one."""
+    if any((byte < 0x20 and byte != 0x09) or byte == 0x7F for byte in data):
+        return ()
+    return read_fields(b"".join(b"%b: %b\r\n" % (name, data) for name in names))
+
+
+def check_translated(fields: Fields, translated: Fields) -> None:
+    """The same fields, each in one line, and none grown too long."""
+    assert [name for name, _ in translated] == [name for name, _ in fields]
+    for (_, before), (_, value) in zip(fields, translated, strict=True):
+        assert b"\r" not in value
+        assert b"\n" not in value
+        assert len(value) <= max(len(before), VALUE_MAX_BYTES)
 
 
 def no_http(data: bytes) -> None:

@@ -108,6 +108,7 @@ class Origin:
             "/begun": self.begun,
             "/endless": self.endless,
             "/reset": self.reset,
+            "/refused": self.refused,
             "/ws": self.websocket,
         }
 
@@ -125,6 +126,10 @@ class Origin:
             abort(stream)
         finally:
             await trio.aclose_forcefully(stream)
+
+    async def refused(self, exchange: Exchange) -> None:
+        """`status`: the answer's."""
+        await exchange.answer("no", exchange.number("status"))
 
     async def missing(self, exchange: Exchange) -> None:
         await exchange.answer(f"no {exchange.path} here", 404)

@@ -73,3 +73,22 @@ async def test_flags_have_the_last_word(programs: Programs, origin: Origin) -> N
     assert answer.fields["location"] == "/"
     assert "set-cookie" not in answer.fields
     assert answer.fields["access-control-allow-origin"] == public
+
+
+async def test_what_an_app_refuses_is_said_once_with_the_flag_that_helps(
+    programs: Programs, origin: Origin
+) -> None:
+    tunnel = await programs.tunnel(origin.port)
+    signed = [("Authorization", "AWS4-HMAC-SHA256 Credential=a/b, SignedHeaders=host, Signature=c")]
+    async with visit(tunnel.address) as visitor:
+        for status, fields in [("400", []), ("400", []), ("400", []), ("403", signed)] * 2:
+            await visitor.request(f"/refused?status={status}", fields=fields)
+            answer = await visitor.answer()
+            assert b"".join([data async for data in visitor.body()]) == b"no"
+            assert str(answer.status) == status
+            visitor.connection.start_next_cycle()
+    await tunnel.client.stop()
+    said = tunnel.client.stderr
+    assert said.count("--request-header-remove X-Forwarded-For") == 1
+    assert said.count("--identity public") == 1
+    assert f"--host-header {tunnel.address.authority}" in said
