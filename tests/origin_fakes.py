@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import trio
+import trio.testing
 
 from protocol.drivers.session import Session
 from protocol.drivers.sockets import drop
@@ -24,7 +25,7 @@ from protocol.mux.core import Core
 from protocol.mux.messages import Open
 from tunnel_client.observing.events import JSON_NAMES, OriginCameUp, OriginWentDown
 from tunnel_client.observing.report import Report
-from tunnel_client.origin.dial import Dialer
+from tunnel_client.origin.dial import Dialer, OriginStream
 from tunnel_client.origin.dispatch import Dispatcher
 from tunnel_client.settings.target import Target
 
@@ -136,6 +137,14 @@ async def listen_unix(folder: Path) -> RawOrigin:
     await listening.bind(str(path))
     listening.listen()
     return RawOrigin(trio.SocketListener(listening), Target.parse(f"unix:{path}"))
+
+
+class PatientDialer(Dialer):
+    """Takes its time, so that what the visitor sends is there before the request leaves."""
+
+    async def open(self) -> OriginStream:
+        await trio.testing.wait_all_tasks_blocked()
+        return await super().open()
 
 
 def host_line(origin: RawOrigin) -> bytes:

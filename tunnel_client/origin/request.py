@@ -182,6 +182,7 @@ class Request:
     async def _send_rest(self, first: bytes, whole: bool) -> None:
         try:
             if first:
+                self.is_writing = True  # its time runs since `send`
                 await self._connection.send(first)
             if not whole:
                 await self._relay()
@@ -209,11 +210,15 @@ class Request:
             self._progress.tap.body_in(data)
             if self._left is not None:
                 self._left -= len(data)
-            self._progress.start_timeout()
-            self.is_writing = True
-            await self._connection.send(chunk(data) if chunked else data)
+            await self._write(chunk(data) if chunked else data)
         if chunked:
-            await self._connection.send(last_chunk(stream.trailers))
+            await self._write(last_chunk(stream.trailers))
+
+    async def _write(self, data: bytes) -> None:
+        """Send it, which the app has its time to take."""
+        self._progress.start_timeout()
+        self.is_writing = True
+        await self._connection.send(data)
 
     async def _cut_off(self, why: str, *, gone: bool) -> None:
         """The request ended in the middle, and must look so: an end here, where more was due.

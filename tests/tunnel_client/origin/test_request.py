@@ -7,9 +7,17 @@ import trio.testing
 from protocol.drivers.stream import TunnelStream
 from protocol.errors import StreamStopped
 from protocol.http.fields import BodyForm
-from tests.origin_fakes import OK, a_shared_app, a_tunnel, failure, host_line, listen, whole
+from tests.origin_fakes import (
+    OK,
+    PatientDialer,
+    a_shared_app,
+    a_tunnel,
+    failure,
+    host_line,
+    listen,
+    whole,
+)
 from tunnel_client.origin.connection import OriginClosed, OriginConnection
-from tunnel_client.origin.dial import Dialer, OriginStream
 from tunnel_client.origin.request import SENT_AT_ONCE_BYTES
 
 MIB = 1024 * 1024
@@ -109,14 +117,6 @@ async def test_a_large_body_and_a_large_answer_cross_at_the_same_time() -> None:
             assert len(await whole(stream)) == size
         await tunnel.all_over()
         assert tunnel.told.requests() == [(200, size, size, None, 0)]
-
-
-class PatientDialer(Dialer):
-    """Takes its time, so that what the visitor sends is there before the request leaves."""
-
-    async def open(self) -> OriginStream:
-        await trio.testing.wait_all_tasks_blocked()
-        return await super().open()
 
 
 @pytest.mark.parametrize("more", [0, 1])

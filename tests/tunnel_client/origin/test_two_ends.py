@@ -12,8 +12,19 @@ from protocol.drivers.stream import TunnelStream
 from protocol.errors import StreamStopped
 from protocol.http.fields import BodyForm
 from tests.memory_streams import MemoryStream, a_dispatcher, an_open
-from tests.origin_fakes import OK, App, a_shared_app, whole
+from tests.origin_fakes import (
+    OK,
+    App,
+    PatientDialer,
+    a_shared_app,
+    a_tunnel,
+    failure,
+    listen,
+    whole,
+)
+from tunnel_client.origin.connection import OriginConnection
 from tunnel_client.origin.replay import STALLED_S
+from tunnel_client.origin.request import SENT_AT_ONCE_BYTES
 
 MIB = 1024 * 1024
 ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\nok"
@@ -295,3 +306,61 @@ async def test_an_app_that_has_answered_and_reads_nothing_more_stops_the_upload_
         assert stopped(stream) == "no-error"
         error = tunnel.told.requests()[0][3]
         assert error == "the app took no more of the request for 300 s"
+
+
+def full_at(monkeypatch: pytest.MonkeyPatch, end: bytes) -> None:
+    """A write that ends so finds no room at the app, which no test can bring about by itself."""
+    send = OriginConnection.send
+
+    async def send_or_wait(self: OriginConnection, data: bytes) -> None:
+        if data.endswith(end):
+            await trio.sleep_forever()
+        await send(self, data)
+
+    monkeypatch.setattr(OriginConnection, "send", send_or_wait)
+
+
+@pytest.mark.parametrize("behind_the_answer", [False, True])
+async def test_an_app_that_takes_all_but_the_last_chunk_has_as_long(
+    monkeypatch: pytest.MonkeyPatch, mock_clock: trio.testing.MockClock, behind_the_answer: bool
+) -> None:
+    full_at(monkeypatch, b"0\r\n\r\n")
+    async with a_shared_app(origin_timeout_s=10) as (tunnel, origin):
+        stream = tunnel.open(b"POST", body="chunked")
+        app = await origin.accept()
+        await app.request()
+        if behind_the_answer:
+            await app.send(ACCEPTED)
+            await whole_answer(stream)
+        await send(stream, b"begun")
+        assert await app.exactly(10) == b"5\r\nbegun\r\n"
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        mock_clock.jump(STALLED_S - 1 if behind_the_answer else 9)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert tunnel.told.requests() == []
+        mock_clock.jump(3)
+        assert await app.is_reset()
+        if not behind_the_answer:
+            assert (await failure(stream))[0] == "origin-timeout"
+        await tunnel.all_over()
+        [(_, _, _, error, _)] = tunnel.told.requests()
+        assert str(error).startswith("the app took no more") is behind_the_answer
+
+
+async def test_an_app_that_answers_and_takes_nothing_of_a_body_that_was_there_has_as_long(
+    monkeypatch: pytest.MonkeyPatch, mock_clock: trio.testing.MockClock
+) -> None:
+    """Of more than leaves at once the first piece is written by the task of the rest."""
+    full_at(monkeypatch, bytes(100))
+    origin = await listen()
+    async with a_tunnel(PatientDialer(origin.target)) as tunnel:
+        stream = tunnel.open(b"POST", body=SENT_AT_ONCE_BYTES + 1)
+        await send(stream, bytes(SENT_AT_ONCE_BYTES + 1))
+        app = await origin.accept()
+        await app.send(ACCEPTED)
+        await whole_answer(stream)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        mock_clock.jump(STALLED_S + 2)
+        assert await app.is_reset()
+        await tunnel.all_over()
+    await origin.end()
