@@ -35,7 +35,7 @@ class Head(NamedTuple):
     fields: Fields
     body: BodyForm
     # From version 2 on, in a map.
-    closes: bool | None = False  # the app's connection ends with this answer; None: not known
+    closes: bool | None = False  # the app's answer ends its connection; None: not known
     bound: bool = False  # the app's connection is now for the visitor's connection alone
 
 

@@ -290,8 +290,9 @@ class Replay:
             if challenges_connection(answer.status, answer.fields):
                 self.ends_login = self.bound and self.stream.visitor_connection is None
                 self.bound = True
-            alone = self.bound and self.stream.visitor_connection is None  # see Worker
-            closes = final and not answer.upgrade and (alone or not answer.keep_alive)
+            # That we end a connection which may serve nobody else (see Worker) does not count: we
+            # do so once the request has ended as well.
+            closes = final and not answer.upgrade and not answer.keep_alive
             head = Head(answer.status, answer.reason, fields, answer.body, closes, self.bound)
             if final:
                 self._happened(_FINAL_HEAD)

@@ -94,9 +94,28 @@ async def test_where_the_visitors_connection_is_not_known_it_is_closed_behind_th
     async with a_shared_app() as (tunnel, origin):
         head, app = await exchange(tunnel, origin, None, fields=NTLM)
         assert head.bound
-        assert head.closes
         assert await is_closed(app)
         await exchange(tunnel, origin, None)
+
+
+@pytest.mark.parametrize("credential", [(), NTLM])
+async def test_an_early_answer_there_stops_no_upload_since_the_app_keeps_its_connection(
+    credential: Fields,
+) -> None:
+    """With `closes` the visitor would be told to send nothing more, as curl then does."""
+    async with a_shared_app() as (tunnel, origin):
+        stream = tunnel.open(b"POST", body=5, fields=credential)
+        app = await origin.accept()
+        await app.request()
+        await app.send(CHALLENGE % b"NTLM")
+        head = await stream.receive_head()
+        assert (head.bound, head.closes) == (True, False)
+        await whole(stream)
+        await stream.send_all(b"later")
+        stream.send_eof()
+        assert await app.exactly(5) == b"later"
+        await tunnel.all_over()
+        assert await is_closed(app)
 
 
 def told_of_log_ins(caplog: pytest.LogCaptureFixture) -> list[str]:
