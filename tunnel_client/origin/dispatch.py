@@ -2,7 +2,8 @@
 
 A stream starts at once: on an idle connection if there is a good one, else on a new one. Nothing
 is queued, since idle WebSockets would stop later requests silently; the server holds to the number
-of streams that our hello announced.
+of streams that our hello announced. Only a visitor's connection has an order: its next request
+waits until the one before has reached the app whole, or will not.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Final
 
 import trio
 
+from protocol.drivers.bonds import VisitorConnection
 from protocol.program.observing import Sink
 from tunnel_client.identity.rewriting import Identity
 from tunnel_client.observing.events import RequestEnded
@@ -22,7 +24,7 @@ from tunnel_client.origin.refusals import REFUSED, Refusals
 from tunnel_client.origin.replay import Replay, ReplayConfig
 from tunnel_client.origin.tap import OriginTap, PlainTap
 from tunnel_client.origin.visitor_stream import VisitorStream
-from tunnel_client.origin.worker import Worker
+from tunnel_client.origin.worker import Worker, why_gone
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +76,7 @@ class Dispatcher:
         self._idle: list[Worker] = []  # the one that was parked last stands last
         self._bound = BoundWorkers()
         self._busy: set[Replay] = set()
+        self._uploads: dict[VisitorConnection, Replay] = {}  # under way, with a body
         self._quiet: trio.Event | None = None
         self._told_of_login = False
 
@@ -96,17 +99,16 @@ class Dispatcher:
             )
             self.ended(replay)
             return
-        worker = self._bound.take(stream.visitor_connection) if self._bound else None
-        worker = worker or self._idle_worker(repeatable=replay.is_repeatable)
-        if worker is not None:
-            worker.assign(replay)
+        if self._uploads and stream.visitor_connection in self._uploads:
+            self._config.tasks.start_soon(self._begin_behind, replay)
         else:
-            self._config.tasks.start_soon(Worker(self).run, replay)
+            self._begin(replay)
 
     async def wait_quiet(self) -> None:
         """Wait until no request is under way."""
         while self._busy:
-            self._quiet = self._quiet or trio.Event()
+            if self._quiet is None:
+                self._quiet = trio.Event()
             await self._quiet.wait()
 
     async def sweep(self) -> None:
@@ -121,6 +123,50 @@ class Dispatcher:
                     self._idle.remove(worker)
                     worker.assign(None)
             self._bound.sweep(now)
+
+    def _begin(self, replay: Replay) -> None:
+        stream = replay.stream
+        if stream.opened.body not in (None, 0):
+            connection = stream.visitor_connection
+            if connection is not None:
+                self._uploads[connection] = replay
+        worker = self._bound.take(stream.visitor_connection) if self._bound else None
+        worker = worker or self._idle_worker(repeatable=replay.is_repeatable)
+        if worker is not None:
+            worker.assign(replay)
+        else:
+            self._config.tasks.start_soon(Worker(self).run, replay)
+
+    async def _begin_behind(self, replay: Replay) -> None:
+        """Begin it when the upload before it on its visitor's connection has ended.
+
+        Its answer has, or the server would not have begun another. Pipelined on one connection the
+        app would see them in this order (RFC 9112 9.3.2).
+        """
+        connection = replay.stream.visitor_connection
+        try:
+            with trio.CancelScope() as replay.dialling:
+                while connection is not None and (before := self._uploads.get(connection)):
+                    if before.over is None:
+                        before.over = trio.Event()
+                    await before.over.wait()
+        except BaseException:
+            replay.abort()
+            self.ended(replay)
+            raise
+        replay.dialling = None
+        if replay.aborted:
+            replay.fail(*why_gone(replay))
+            self.ended(replay)
+        else:
+            self._begin(replay)
+
+    def _end_upload(self, replay: Replay) -> None:
+        connection = replay.stream.visitor_connection
+        if connection is not None and self._uploads.get(connection) is replay:
+            del self._uploads[connection]
+        if replay.over is not None:
+            replay.over.set()
 
     def _idle_worker(self, *, repeatable: bool) -> Worker | None:
         """The worker that was parked last, if its connection is good for this request."""
@@ -150,6 +196,8 @@ class Dispatcher:
         """See WorkerPool."""
         replay.stream.on_stopped = None
         self._busy.discard(replay)
+        if self._uploads:
+            self._end_upload(replay)
         if not self._busy and self._quiet is not None:
             self._quiet.set()
             self._quiet = None

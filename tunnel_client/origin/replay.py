@@ -130,11 +130,13 @@ class Replay:
             begun to authenticate it.
         ends_login: both have, and the next step finds another connection: whose this one is, is not
             known.
+        over: is set when it has ended; None: nobody waits for that.
     """
 
     __slots__ = (
         *("_connection", "_upgrade", "_visited"),
-        *("bound", "config", "deadline", "dialling", "ends_login", "state", "stream", "tap"),
+        *("bound", "config", "deadline", "dialling", "ends_login"),
+        *("over", "state", "stream", "tap"),
     )
 
     def __init__(self, stream: VisitorStream, config: ReplayConfig, tap: PlainTap) -> None:
@@ -146,6 +148,7 @@ class Replay:
         self.dialling: trio.CancelScope | None = None
         self.bound = False
         self.ends_login = False
+        self.over: trio.Event | None = None
         self._visited = Visited(b"")  # once the head is made
         self._connection: OriginConnection | None = None
         self._upgrade: OriginWebSocket | None = None

@@ -122,7 +122,7 @@ class Worker:
         except HttpError as error:
             failure = "origin-protocol-error", f"the answer of {self._owner.dialer.target}: {error}"
         except (StreamStopped, SessionClosed):
-            failure = _why_gone(replay)
+            failure = why_gone(replay)
         except Exception:  # noqa: BLE001  # logged; one request's fault must not end the others
             replay.stream.log_by(log).exception("request %d failed", replay.stream.id)
             failure = "internal", "the tunnel's client has a fault; its log says more"
@@ -172,7 +172,7 @@ class Worker:
         if tap.error is not None:  # the request was cut off
             return "bad-request", tap.error
         if state is ReplayState.ABORTED:
-            return _why_gone(replay)
+            return why_gone(replay)
         if tap.status is not None:
             return "truncated", f"{target} closed the connection in the middle of its answer"
         silent = state is ReplayState.ASKED
@@ -180,7 +180,8 @@ class Worker:
         return "origin-protocol-error", f"{target} closed the connection {where}"
 
 
-def _why_gone(replay: Replay) -> tuple[str, str]:
+def why_gone(replay: Replay) -> tuple[str, str]:
+    """Return with which code and words a request ends that nobody waits for any more."""
     if replay.stream.stopped is None and replay.stream.reset_code is None:
         return "cancelled", "the connection to the server was lost"
     return "cancelled", "the visitor went away"

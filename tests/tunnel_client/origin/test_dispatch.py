@@ -132,6 +132,7 @@ async def test_wait_quiet_returns_when_the_last_request_is_over() -> None:
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(wait)
+            nursery.start_soon(tunnel.dispatcher.wait_quiet)
             for app in apps:
                 assert not quiet.is_set()
                 await app.request()

@@ -15,6 +15,7 @@ from tests.memory_streams import MemoryStream, a_dispatcher, an_open
 from tests.origin_fakes import (
     OK,
     App,
+    MemoryTunnel,
     PatientDialer,
     a_shared_app,
     a_tunnel,
@@ -109,6 +110,83 @@ async def test_another_request_is_not_sent_there_before() -> None:
         tunnel.open()
         assert (await (await origin.accept()).request()).startswith(b"GET ")
         assert origin.connections == 2
+
+
+async def test_the_next_of_a_visitors_connection_comes_behind_the_end_of_the_one_before() -> None:
+    """Pipelined, it may be here before that; the app sees them in their order, as on one wire."""
+    async with a_shared_app() as (tunnel, origin):
+        first = tunnel.open(b"POST", body=10, connection=1)
+        app = await origin.accept()
+        await begun(first, app, ACCEPTED)
+        second = tunnel.open(connection=1)
+        other = tunnel.open(connection=2)
+        another = await origin.accept()
+        await another.request()
+        await another.send(OK)
+        assert await tunnel.answer(other) == (200, b"ok")
+        await send(first, b"ended")
+        assert (await app.exactly(10)).startswith(b"endedGET /")
+        await app.request()
+        await app.send(OK)
+        assert await tunnel.answer(second) == (200, b"ok")
+        assert origin.connections == 2
+        await tunnel.all_over()
+
+
+async def test_so_does_one_with_a_body_and_what_comes_behind_that() -> None:
+    async with a_shared_app() as (tunnel, origin):
+        first = tunnel.open(b"POST", body=10, connection=1)
+        app = await origin.accept()
+        await begun(first, app, ACCEPTED)
+        second = await opened_behind(tunnel)
+        await app.send_eof()  # and is not used again
+        app = await origin.accept()
+        assert (await app.request(2)).endswith(b"so")
+        await app.send(REFUSED)
+        await whole_answer(second)
+        third = await opened_behind(tunnel)
+        await send(second, b"on")
+        assert await app.exactly(2) == b"on"
+        assert (await app.request(2)).endswith(b"so")
+        await app.send(REFUSED)
+        await whole_answer(third)
+        await send(third, b"on")
+        await tunnel.all_over()
+        assert [status for status, *_ in tunnel.told.requests()] == [202, 413, 413]
+
+
+async def opened_behind(tunnel: MemoryTunnel) -> TunnelStream:
+    """One that the app gets nothing of as long as there is another before it."""
+    stream = tunnel.open(b"POST", body=4, connection=1)
+    await stream.send_all(b"so")
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    return stream
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_one_that_waits_for_that_ends_with_its_visitor(lost: bool) -> None:
+    async with a_shared_app() as (tunnel, origin):
+        first = tunnel.open(b"POST", body=10, connection=1)
+        app = await origin.accept()
+        await begun(first, app, ACCEPTED)
+        second = tunnel.open(b"POST", body=5, connection=1)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        if lost:
+            tunnel.client.close("lost")
+            await tunnel.dispatcher.wait_quiet()
+            why = "the connection to the server was lost"
+            assert {error for *_, error, _ in tunnel.told.requests()} == {why}
+            return
+        second.cancel("visitor-gone")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert tunnel.told.requests() == [(None, 0, 0, "the visitor went away", 1)]
+        third = tunnel.open(connection=1)  # the first one is awaited still
+        await send(first, b"ended")
+        assert (await app.exactly(10)).startswith(b"endedGET /")
+        await app.request()
+        await app.send(OK)
+        assert await tunnel.answer(third) == (200, b"ok")
+        await tunnel.all_over()
 
 
 @pytest.mark.parametrize("answer", [ACCEPTED, CLOSES, CHUNKED, REFUSED])
