@@ -55,6 +55,8 @@ HOWS: Final = {
     "202-long": How(_says(_202, body=bytes(LONG_ANSWER_BYTES))),
     "413-drained": How(_says(_413)),
     "413-drained-closes": How(_says(_413, _CLOSE), "closes"),
+    "202-ends-later": How(_says(_202), "ends", waits="to leave"),
+    "202-resets-later": How(_says(_202), "resets", waits="to leave"),
     "413-leaves": How(_says(_413, _CLOSE), "leaves"),
     "413-ends": How(_says(_413), "ends"),
     "413-resets": How(_says(_413), "resets", waits="to leave"),
@@ -144,8 +146,10 @@ class EarlyApp:
         if how.waits == "to answer":
             await self._event(number, "go").wait()
         async with trio.open_nursery() as nursery:
-            # Behind a long answer it reads all the same.
-            nursery.start_soon(_send_while_taken, stream, how.answer)
+            if how.slow:
+                await _send_while_taken(stream, how.answer)
+            else:  # behind a long answer it reads all the same
+                nursery.start_soon(_send_while_taken, stream, how.answer)
             if how.then in ("keeps", "closes"):
                 more = partial(stream.send_all, b"1\r\nx\r\n") if how.slow else None
                 await self._take(stream, reading, number, more)

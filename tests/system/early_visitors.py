@@ -6,9 +6,12 @@ on. They connect to 127.0.0.1 and say whom they mean in Host, so that they need 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
+from itertools import count
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -17,9 +20,41 @@ import trio
 from tests.needs import needs
 from tests.patience import PATIENCE
 from tests.programs import Address
+from tests.system.early_app import EarlyApp
+from tests.system.origin import blocks
 
 # For 20 MB by a program that has to start, on a machine with other things to do.
 PROGRAM_S: Final = 30 * PATIENCE
+
+
+BODY_BYTES: Final = 12 << 20  # more than all buffers hold
+
+
+class Body(NamedTuple):
+    """What is uploaded, for programs in a file."""
+
+    path: Path
+    data: bytes
+    sha256: str
+
+
+def a_body(folder: Path) -> Body:
+    path, data = folder / "body", b"".join(blocks(5, BODY_BYTES))
+    path.write_bytes(data)
+    return Body(path, data, hashlib.sha256(data).hexdigest())
+
+
+_numbers = count()
+
+
+def number() -> str:
+    """For a request that no other has."""
+    return str(next(_numbers))
+
+
+def direct(app: EarlyApp) -> Address:
+    """The app without the tunnel."""
+    return Address(app.port, "localhost")
 
 
 class Seen(NamedTuple):
@@ -29,6 +64,8 @@ class Seen(NamedTuple):
     reused: bool  # its next request went by the same connection, and was answered
 
 
+# Where an answer has ended before its request, Node listens for no errors any more, and a write
+# that fails ends the program: what listens at the socket lets it tell what it saw.
 _NODE: Final = """
 const [port, host, target, file, mode] = process.argv.slice(1);
 const http = require('http'), fs = require('fs');
@@ -37,7 +74,12 @@ function ask(method, path, headers, body) {
   return new Promise(done => {
     const said = {status: 0, reused: false}, all = {Host: host, ...headers};
     const request = http.request({host: '127.0.0.1', port, method, path, headers: all, agent});
-    request.on('response', answer => { said.status = answer.statusCode; answer.resume(); });
+    request.on('socket', socket => socket.on('error', () => {}));
+    request.on('response', answer => {
+      said.status = answer.statusCode;
+      if (mode === 'late' && body) request.on('finish', () => answer.resume());
+      else answer.resume();
+    });
     request.on('error', error => { said.error = error.code; });
     request.on('close', () => { said.reused = request.reusedSocket; done(said); });
     for (let at = 0; body && at < body.length; at += 65536)
@@ -97,7 +139,7 @@ CURL: Final = {
     "1.0": ("--http1.0",),
     "chunked": ("-H", "Transfer-Encoding: chunked"),
 }
-NODE: Final = ("1.1", "close", "chunked")
+NODE: Final = ("1.1", "close", "chunked", "late")  # late: it has sent all before it reads
 PYTHON: Final = ("1.1", "close", "1.0", "chunked")
 
 
@@ -122,6 +164,15 @@ async def node(address: Address, target: str, body: Path, mode: str) -> Seen:
 async def python(address: Address, target: str, body: Path, mode: str) -> Seen:
     arguments = (str(address.port), address.authority, target, str(body), mode)
     return Seen(**json.loads(await _output([sys.executable, "-c", _PYTHON, *arguments])))
+
+
+Program = Callable[[Address, str, Path, str], Awaitable[Seen]]
+
+PROGRAMS: Final[tuple[tuple[Program, tuple[str, ...]], ...]] = (
+    (curl, tuple(CURL)),
+    (node, NODE),
+    (python, PYTHON),  # which has sent all before it reads, in every mode
+)
 
 
 async def _output(command: list[str]) -> str:

@@ -8,11 +8,9 @@ the tunnel as well, and must end in the same way through it, at the visitor and 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from itertools import count
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import trio
@@ -22,11 +20,18 @@ from tests.needs import needs
 from tests.patience import PATIENCE
 from tests.programs import Address, Programs
 from tests.system.early_app import HOWS, LONG_ANSWER_BYTES, EarlyApp
-from tests.system.early_visitors import CURL, NODE, PYTHON, Seen, curl, node, python
+from tests.system.early_visitors import (
+    BODY_BYTES,
+    PROGRAMS,
+    Body,
+    Program,
+    Seen,
+    a_body,
+    direct,
+    number,
+)
 from tests.system.line_to_cut import LineToCut
-from tests.system.origin import blocks
 
-BODY_BYTES = 12 << 20  # more than all buffers hold
 RAW_S = 30 * PATIENCE
 # The app reads these to the end.
 READING = ("202", "202-closes", "202-old", "202-old-kept", "202-chunked", "202-long")
@@ -34,10 +39,6 @@ DRAINING = ("413-drained", "413-drained-closes")
 # Programs start slowly: they try what decides about a visitor.
 TRIED = ("202", "202-closes", "202-old", "202-long", *DRAINING)
 LEAVING = ("413-leaves", "413-ends", "413-resets", "old-until-close")
-
-_numbers = count()
-
-Program = Callable[[Address, str, Path, str], Awaitable[Seen]]
 
 
 @pytest.fixture
@@ -50,27 +51,9 @@ async def shared(programs: Programs, app: EarlyApp) -> Address:
     return (await programs.tunnel(app.port)).address
 
 
-class Body(NamedTuple):
-    """What is uploaded, for programs in a file."""
-
-    path: Path
-    data: bytes
-    sha256: str
-
-
 @pytest.fixture(scope="module")
 def body(tmp_path_factory: pytest.TempPathFactory) -> Body:
-    path, data = tmp_path_factory.mktemp("body") / "body", b"".join(blocks(5, BODY_BYTES))
-    path.write_bytes(data)
-    return Body(path, data, hashlib.sha256(data).hexdigest())
-
-
-def number() -> str:
-    return str(next(_numbers))
-
-
-def direct(app: EarlyApp) -> Address:
-    return Address(app.port, "localhost")
+    return a_body(tmp_path_factory.mktemp("body"))
 
 
 # --- programs ------------------------------------------------------------------------------------
@@ -91,9 +74,7 @@ async def outcome(
 @pytest.mark.timeout(300)
 @pytest.mark.needs("curl", "node")
 @pytest.mark.parametrize("how", TRIED)
-@pytest.mark.parametrize(
-    ("program", "modes"), [(curl, tuple(CURL)), (node, NODE), (python, PYTHON)]
-)
+@pytest.mark.parametrize(("program", "modes"), PROGRAMS)
 async def test_a_body_reaches_the_app_as_it_does_without_the_tunnel(
     app: EarlyApp, shared: Address, body: Body, program: Program, modes: tuple[str, ...], how: str
 ) -> None:
