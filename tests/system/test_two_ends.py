@@ -8,15 +8,17 @@ the tunnel as well, and must end in the same way through it, at the visitor and 
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import trio
 
 from tests.e2e.dev_servers import dev_server
-from tests.needs import needs
+from tests.needs import lacks, needs
 from tests.patience import PATIENCE
 from tests.programs import Address, Programs
 from tests.system.early_app import HOWS, LONG_ANSWER_BYTES, EarlyApp
@@ -296,13 +298,52 @@ http.createServer((request, answer) => {
 });
 """
 
+# Likewise: its handler answers and goes on reading.
+AIOHTTP_APP = """
+import asyncio, hashlib
+from aiohttp import web
+told = asyncio.Future()
+async def take(request):
+    answer = web.StreamResponse(status=202, headers={'Content-Length': '2'})
+    await answer.prepare(request)
+    await answer.write_eof(b'ok')
+    seen = hashlib.sha256()
+    async for data in request.content.iter_any():
+        seen.update(data)
+    told.set_result(seen.hexdigest())
+    return answer
+async def tell(request):
+    return web.Response(text=await told)
+async def main():
+    app = web.Application()
+    app.add_routes([web.post('/', take), web.get('/', tell)])
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, '127.0.0.1', 0).start()
+    print(f'http://127.0.0.1:{runner.addresses[0][1]}/', flush=True)
+    await asyncio.Event().wait()
+asyncio.run(main())
+"""
+
 
 @pytest.mark.needs("node")
 async def test_an_app_of_nodes_http_that_answers_at_once_gets_all(
     programs: Programs, tmp_path: Path, body: Body
 ) -> None:
     [program] = needs("node")
-    async with dev_server(tmp_path, program, "-e", NODE_APP) as port:
+    await see_it_get_all(programs, tmp_path, body, program, "-e", NODE_APP)
+
+
+async def test_an_app_of_aiohttp_that_answers_at_once_gets_all(
+    programs: Programs, tmp_path: Path, body: Body
+) -> None:
+    if find_spec("aiohttp") is None:
+        lacks("aiohttp")
+    await see_it_get_all(programs, tmp_path, body, sys.executable, "-c", AIOHTTP_APP)
+
+
+async def see_it_get_all(programs: Programs, tmp_path: Path, body: Body, *command: str) -> None:
+    async with dev_server(tmp_path, *command) as port:
         address = (await programs.tunnel(port)).address
         async with raw(address) as visitor:
             await visitor.head("/", LENGTH)
