@@ -8,6 +8,7 @@ All three have the same face:
     rest        bytes that came after its end
     pieces      how many parts of work the last call was: chunks, and runs of them
     trailers    those that may go on
+    lenient     something was taken that the strict grammar refuses (see lenient.py)
 
 Wrong framing raises HttpError, and what the same call had found before it is lost with it: the
 body counts as truncated, so nobody may take it for whole. The reader is of no use after that.
@@ -34,6 +35,7 @@ class LengthBody:
     """A body of `length` bytes."""
 
     __slots__ = ("_left", "done", "pieces", "rest", "trailers")
+    lenient = False
 
     def __init__(self, length: int) -> None:
         self._left = length
@@ -67,6 +69,7 @@ class UntilCloseBody:
     """A body that ends with its connection."""
 
     __slots__ = ("done", "pieces", "rest", "trailers")
+    lenient = False
 
     def __init__(self) -> None:
         self.done = False
@@ -105,6 +108,10 @@ class ChunkedBody:
         "rest",
         "trailers",
     )
+    lenient = False
+    # Behind each chunk. The lenient reader has others, once it needs them.
+    _next_chunk = grammar.NEXT_CHUNK
+    _next_prefix = grammar.NEXT_CHUNK_PREFIX
 
     def __init__(self) -> None:
         self._chunk = grammar.FIRST_CHUNK  # what comes next, and how it may begin
@@ -159,13 +166,14 @@ class ChunkedBody:
         while at < size:
             line = self._chunk.match(data, at)
             if line is None:
-                self._hold(self._prefix, data, at, "the framing of a chunk is wrong")
-                self._check_framing(len(self._held))
-                return size
+                line = self._other_line(data, at)
+                if line is None:
+                    self._check_framing(len(self._held))
+                    return size
             begin = line.end()
             chunk_bytes = int(line[1], 16)
             self._count_framing(begin - at, chunk_bytes)
-            self._chunk, self._prefix = grammar.NEXT_CHUNK, grammar.NEXT_CHUNK_PREFIX
+            self._chunk, self._prefix = self._next_chunk, self._next_prefix
             if not chunk_bytes:
                 self._in_trailers = True
                 return begin
@@ -202,20 +210,43 @@ class ChunkedBody:
     def _read_trailers(self, data: bytes, at: int) -> int:
         section = grammar.TRAILERS.match(data, at)
         if section is None:
-            self._hold(grammar.TRAILERS_PREFIX, data, at, "the trailer section is wrong")
-        end = len(data) if section is None else section.end()
+            return self._other_trailers(data, at)
+        end = section.end()
         if end - at > TRAILERS_MAX_BYTES:
-            raise HttpError("head-too-large", f"trailers of more than {TRAILERS_MAX_BYTES} bytes")
-        if section is not None:
-            self.trailers = _trailers(section[0])
-            self.done = True
+            raise too_large_trailers()
+        self._end_with(section[0])
         return end
 
-    def _hold(self, prefix: re.Pattern[bytes], data: bytes, at: int, wrong: str) -> None:
-        """Keep what may still become whole; refuse what cannot."""
-        if not prefix.fullmatch(data, at):
-            raise HttpError("bad-request", wrong)
+    def _other_line(self, data: bytes, at: int) -> re.Match[bytes] | None:
+        """Hold it while it may become the framing of a chunk, and else refuse it."""
+        if not self._prefix.fullmatch(data, at):
+            raise HttpError("bad-request", "the framing of a chunk is wrong")
         self._held = data[at:]
+        return None
+
+    def _other_trailers(self, data: bytes, at: int) -> int:
+        """Likewise what may become a trailer section; returns where it ends."""
+        if not grammar.TRAILERS_PREFIX.fullmatch(data, at):
+            raise HttpError("bad-request", "the trailer section is wrong")
+        return self._hold_trailers(data, at)
+
+    def _hold_trailers(self, data: bytes, at: int) -> int:
+        if len(data) - at > TRAILERS_MAX_BYTES:
+            raise too_large_trailers()
+        self._held = data[at:]
+        return len(data)
+
+    def _end_with(self, section: bytes) -> None:
+        """The body is complete with this trailer section, a strict one."""
+        received = read_fields(section)
+        if len(received) > FIELDS_MAX:
+            raise HttpError("head-too-large", f"more than {FIELDS_MAX} trailers")
+        self.trailers = crossing_trailers(received)
+        self.done = True
+
+
+def too_large_trailers() -> HttpError:
+    return HttpError("head-too-large", f"trailers of more than {TRAILERS_MAX_BYTES} bytes")
 
 
 def _data_of_run(run: bytes) -> bytes:
@@ -241,17 +272,12 @@ def _data_of_run(run: bytes) -> bytes:
     return bytes(body)
 
 
-def _trailers(section: bytes) -> Fields:
-    received = read_fields(section)
-    if len(received) > FIELDS_MAX:
-        raise HttpError("head-too-large", f"more than {FIELDS_MAX} trailers")
-    return crossing_trailers(received)
-
-
-def body_reader(form: BodyForm) -> LengthBody | ChunkedBody | UntilCloseBody:
-    """The reader for a body of this form; no body is one of 0 bytes."""
+def body_reader(
+    form: BodyForm, chunked: type[ChunkedBody] = ChunkedBody
+) -> LengthBody | ChunkedBody | UntilCloseBody:
+    """The reader for a body of this form; no body is one of 0 bytes. `chunked` reads chunks."""
     if form == "chunked":
-        return ChunkedBody()
+        return chunked()
     if form == "until-close":
         return UntilCloseBody()
     return LengthBody(form or 0)

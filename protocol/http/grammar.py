@@ -1,5 +1,7 @@
 """The grammar of RFC 9110 and 9112 as regular expressions, the strict one: for both directions.
 
+What an app may write beside it, where it can be read in one way alone, has a part of its own.
+
 All are used with fullmatch or match. They are written so that no byte can be matched in two ways:
 a run of one class never meets a neighbour of the same class, and runs are possessive (`++`), so a
 mismatch is found in time linear in the input. Classes say what is allowed, not what is refused,
@@ -91,6 +93,26 @@ SHORT_CHUNK_DATA_AT: Final = 3
 TRAILERS: Final = re.compile(_FIELD_LINES + rb"\r\n")
 TRAILERS_PREFIX: Final = re.compile(
     _FIELD_LINES + rb"(?:" + _TOKEN + rb"(?::" + _TEXT + rb"*+\r?)?|\r)?"
+)
+
+# --- what an app may write beside it: see lenient.py ---------------------------------------------
+
+# A line end that is no CRLF, and a name with whitespace behind it.
+BARE_LF: Final = re.compile(rb"(?<!\r)\n")
+SPACED_NAME: Final = re.compile(rb"(" + _TOKEN + rb")[ \t]++:")
+
+# Whitespace behind a size, and a bare LF behind a line; but the CRLF that ends a chunk's data stays
+# what it is.
+_LOOSE_LINE: Final = rb"[ \t]*+" + _EXTENSION
+LOOSE_FIRST_CHUNK: Final = re.compile(rb"(" + _SIZE + rb")" + _LOOSE_LINE + rb"\r?\n")
+LOOSE_NEXT_CHUNK: Final = re.compile(rb"\r\n" + LOOSE_FIRST_CHUNK.pattern)
+LOOSE_FIRST_CHUNK_PREFIX: Final = re.compile(rb"(?:" + _SIZE + _LOOSE_LINE + rb"\r?)?")
+LOOSE_NEXT_CHUNK_PREFIX: Final = re.compile(rb"\r?|\r\n" + LOOSE_FIRST_CHUNK_PREFIX.pattern)
+
+_LOOSE_FIELD_LINES: Final = rb"(?:" + _TOKEN + rb"[ \t]*+:" + _TEXT + rb"*+\r?\n)*"
+LOOSE_TRAILERS: Final = re.compile(_LOOSE_FIELD_LINES + rb"\r?\n")
+LOOSE_TRAILERS_PREFIX: Final = re.compile(
+    _LOOSE_FIELD_LINES + rb"(?:" + _TOKEN + rb"[ \t]*+(?::" + _TEXT + rb"*+\r?)?|\r)?"
 )
 
 # --- what we write -------------------------------------------------------------------------------

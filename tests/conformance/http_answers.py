@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.conformance.http_script import CLOSES, POST, answers, ask, asked, wrong
+from tests.conformance.http_script import CLOSES, POST, answers, ask, asked, taken, wrong
 from tests.conformance.websocket_script import (
     APP_ENDS,
     APP_IS_RESET,
@@ -118,10 +118,8 @@ def _fields() -> list[Case]:
         for byte in controls
     ]
     bad = {
-        "a bare LF": b"A: b\nC: d\r\n",
         "a bare CR": b"A: b\rC: d\r\n",
         "a folded line": b"A: b\r\n c\r\n",
-        "a space before the colon": b"A : b\r\n",
         "no name": b": b\r\n",
         "no colon": b"A\r\n",
         "obs-text in a name": b"\xe4: b\r\n",
@@ -133,6 +131,16 @@ def _fields() -> list[Case]:
         wrong(f"answer: {name}", "9112 5", head(fields + LENGTH) + b"ok")
         for name, fields in bad.items()
     ]
+    # One reading, of the developer's own app: RFC 9112 2.2 lets a recipient end a line at a bare
+    # LF, and 5.1 has a proxy remove the space.
+    mended = {
+        "a bare LF": (b"A: b\nC: d\r\n", b"A: b\r\nC: d\r\n"),
+        "a space before the colon": (b"A : b\r\n", b"A: b\r\n"),
+    }
+    cases += [
+        taken(f"answer: {name}", "9112 5", head(says + LENGTH) + b"ok", head(gets + LENGTH) + b"ok")
+        for name, (says, gets) in mended.items()
+    ]
     return cases
 
 
@@ -140,11 +148,9 @@ def _framing() -> list[Case]:
     bad = {
         "a length and chunked": LENGTH + CHUNKED,
         "two lengths": LENGTH + b"Content-Length: 3\r\n",
-        "two equal lengths": LENGTH + LENGTH,
         "length +2": b"Content-Length: +2\r\n",
         "length 2_0": b"Content-Length: 2_0\r\n",
         "length 0x2": b"Content-Length: 0x2\r\n",
-        "length 2,2": b"Content-Length: 2,2\r\n",
         "an empty length": b"Content-Length:\r\n",
         "a length of 19 digits": b"Content-Length: " + b"9" * 19 + b"\r\n",
         "coding gzip": b"Transfer-Encoding: gzip\r\n",
@@ -152,6 +158,14 @@ def _framing() -> list[Case]:
         "two codings": CHUNKED + CHUNKED,
     }
     cases = [wrong(f"answer: {name}", "9112 6.3", head(f) + b"ok") for name, f in bad.items()]
+    # One value has one reading (RFC 9110 8.6); a visitor's request is refused for it all the same.
+    cases += [
+        taken(f"answer: {name}", "9112 6.3", head(fields) + b"ok", OK + b"ok")
+        for name, fields in (
+            ("two equal lengths", LENGTH + LENGTH),
+            ("length 2,2", b"Content-Length: 2,2\r\n"),
+        )
+    ]
     cases.append(
         wrong("answer: chunked in HTTP/1.0", "9112 6.1", head(CHUNKED, b"HTTP/1.0 200 OK"))
     )

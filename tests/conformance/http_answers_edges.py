@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tests.conformance.http_answers import CHUNKED, EARLY, IN_1_0, LENGTH, head
-from tests.conformance.http_script import CLOSES, POST, answers, ask, asked, wrong
+from tests.conformance.http_script import CLOSES, POST, answers, ask, asked, taken, wrong
 from tests.conformance.websocket_script import (
     APP_ENDS,
     APP_IS_LEFT,
@@ -68,7 +68,19 @@ def _early_fields() -> list[Case]:
     ]
     cases += [
         wrong("1xx: 101 that nobody asked for", "9110 15.2.2", head(line=b"HTTP/1.1 101 x")),
-        wrong("1xx: a bare LF in one", "9112 2.2", head(b"A: b\nC: d\r\n", b"HTTP/1.1 103 x")),
+        Case(
+            "1xx: a bare LF in one",  # the connection counts as any that was read leniently
+            "9112 2.2",
+            script(
+                ASKED,
+                app_sends(EARLY.replace(b"\r\n", b"\n")),
+                visitor_gets_head(EARLY),
+                app_sends(OK + b"ok"),
+                _gets(OK + b"ok"),
+                APP_IS_LEFT,
+                NEXT,
+            ),
+        ),
         Case(
             "1xx: 33 are one too many",
             "9110 15.2",
@@ -117,14 +129,15 @@ def _broken_chunks() -> list[Case]:
     broken = {
         "a size with a minus": b"-1\r\n",
         "a size with 0x": b"0x1\r\nx\r\n",
-        "a bare LF behind the size": b"1\nx\r\n",
+        "a bare LF behind data": b"1\r\nx\n1\r\ny\r\n",
         "a space before the size": b" 1\r\nx\r\n",
-        "a space behind the size": b"1 \r\nx\r\n",
+        "a form feed behind the size": b"1\x0c\r\nx\r\n",
+        "a bare CR behind the size": b"1\rx\r\n",
+        "two sizes in a line": b"1 1\r\nx\r\n",
         "a control byte in an extension": b"1;a=\x01\r\nx\r\n",
         "a size of 17 digits": b"00000000000000001\r\nx\r\n",
-        "a bare LF in the trailers": b"0\r\nA: b\nC: d\r\n\r\n",
         "a folded trailer": b"0\r\nA: b\r\n c\r\n\r\n",
-        "a space before a trailer's colon": b"0\r\nA : b\r\n\r\n",
+        "a space before the colon of a trailer about an end": b"0\r\nConnection : b\r\n\r\n",
         "NUL in a trailer": b"0\r\nA: \x00\r\n\r\n",
     }
     good = head(CHUNKED) + b"5\r\nhello\r\n"
@@ -143,6 +156,79 @@ def _broken_chunks() -> list[Case]:
         )
         for name, fault in broken.items()
     ]
+
+
+def _loose_chunks() -> list[Case]:
+    """Taken of the app: RFC 9112 2.2, 5.1 and 7.1.1 have one reading of each."""
+    one = b"1\r\nx\r\n"
+    last = b"0\r\n\r\n"
+    trailers = b"0\r\nA: b\r\nC: d\r\n\r\n"
+    loose = {
+        "a bare LF behind the size": (b"1\nx\r\n" + last, one + last),
+        "a space behind the size": (b"1 \r\nx\r\n" + last, one + last),
+        "spaces and tabs behind the size": (b"1  \t \r\nx\r\n" + last, one + last),
+        "a space before an extension": (b"1 ;a=b\r\nx\r\n" + last, one + last),
+        "a bare LF behind an extension": (b"1;a=b\nx\r\n" + last, one + last),
+        "a space behind the last size": (b"0 \r\n\r\n", last),
+        "a bare LF behind the last size": (b"0\n\r\n", last),
+        "a bare LF as the last line": (b"0\r\n\n", last),
+        "a bare LF in the trailers": (b"0\r\nA: b\nC: d\r\n\r\n", trailers),
+        "a space before a trailer's colon": (b"0\r\nA : b\r\nC: d\r\n\r\n", trailers),
+    }
+    return [
+        taken(
+            f"taken: {name}, from the app", "9112 7.1", head(CHUNKED) + says, head(CHUNKED) + gets
+        )
+        for name, (says, gets) in loose.items()
+    ]
+
+
+def _loose_heads() -> list[Case]:
+    """Of the app's heads: what is taken, and beside it what readers differ about."""
+    lines = head(b"A: b\r\nB: c\r\n" + LENGTH)
+    wanted = lines + b"ok"
+    says = {
+        "LF behind every line": lines.replace(b"\r\n", b"\n"),
+        "LF behind the first line": lines.replace(b"\r\n", b"\n", 1),
+        "LF and then CRLF behind the fields": lines[:-4] + b"\n\r\n",
+        "CRLF and then LF behind the fields": lines[:-2] + b"\n",
+        "tabs before colons": lines.replace(b"A:", b"A\t\t:").replace(b"B:", b"B \t:"),
+        "LF, space and three lengths": lines.replace(b"A:", b"A :").replace(
+            LENGTH, LENGTH + b"X-Y: z\n" + b"content-length: 2, 02\n"
+        ),
+    }
+    cases = [
+        taken(
+            f"taken: {name}",
+            "9112 2.2",
+            data + b"ok",
+            wanted.replace(LENGTH, LENGTH + b"X-Y: z\r\n") if b"X-Y" in data else wanted,
+        )
+        for name, data in says.items()
+    ]
+    differ = {
+        "Content-Length": b"Content-Length : 2\r\n",
+        "content-length, twice": b"content-length : 2\r\n" + LENGTH,
+        "Transfer-Encoding": b"Transfer-Encoding : chunked\r\n",
+        "Connection": LENGTH + b"Connection\t: close\r\n",
+        "Upgrade": LENGTH + b"UPGRADE : h2c\r\n",
+    }
+    cases += [
+        wrong(f"answer: a space before the colon of {name}", "9112 5.1", head(fields) + b"ok")
+        for name, fields in differ.items()
+    ]
+    bad = {
+        "two lengths in a list": b"Content-Length: 2, 3\r\n",
+        "a list of lengths with a gap": b"Content-Length: 2,,2\r\n",
+        "equal lengths and chunked": LENGTH + LENGTH + CHUNKED,
+        "a bare LF, then a folded line": b"A: b\n c\n" + LENGTH,
+        "a bare LF, and a bare CR": b"A: b\nC: d\re\n" + LENGTH,
+        "CR CR LF": b"A: b\r\r\n" + LENGTH,
+    }
+    cases += [
+        wrong(f"answer: {name}", "9112 5", head(fields) + b"ok") for name, fields in bad.items()
+    ]
+    return cases
 
 
 def _cut_chunks() -> list[Case]:
@@ -312,6 +398,8 @@ EDGES: Final[dict[str, list[Case]]] = {
     "informational answers, in detail": _early_fields(),
     "limits of answers": _limits(),
     "no HTTP": _no_http(),
+    "lenient heads of answers": _loose_heads(),
+    "lenient chunks of answers": _loose_chunks(),
     "broken chunks of answers": _broken_chunks() + _cut_chunks(),
     "answers to HTTP/1.0": _to_1_0(),
     "answers without a body": _no_body(),

@@ -6,9 +6,11 @@ from typing import Final
 
 from tests.conformance.websocket_script import (
     APP_ENDS,
+    APP_IS_LEFT,
     APP_IS_RESET,
     CLOSED,
     FORWARDED,
+    NEXT,
     OK,
     VISITOR_ENDS,
     VISITOR_SEES_END,
@@ -83,6 +85,24 @@ def answers(name: str, section: str, says: bytes, gets: bytes, *, ends: bool = F
             visitor_gets(body),
             VISITOR_ENDS,
             VISITOR_SEES_END,
+        ),
+    )
+
+
+def taken(name: str, section: str, says: bytes, gets: bytes) -> Case:
+    """An answer that is taken leniently and written anew; the next request comes elsewhere."""
+    head, empty_line, body = gets.partition(b"\r\n\r\n")
+    return Case(
+        name,
+        section,
+        script(
+            visitor_sends(ask()),
+            app_gets_head(asked()),
+            app_sends(says),
+            visitor_gets_head(head + empty_line),
+            visitor_gets(body),
+            APP_IS_LEFT,
+            NEXT,
         ),
     )
 

@@ -10,7 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from tests.fuzz.http_targets import answer_heads, bodies, request_heads, sent_heads, trailers
+from tests.fuzz.http_targets import (
+    answer_heads,
+    bodies,
+    loose_chunks,
+    request_heads,
+    sent_heads,
+    trailers,
+)
 from tests.fuzz.wire_targets import (
     apps_fields,
     frame_bodies,
@@ -28,7 +35,7 @@ CORPUS: Final = Path(__file__).parent / "corpus"
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     target.__name__: target
     for target in (
-        *(request_heads, answer_heads, sent_heads, bodies, trailers),
+        *(request_heads, answer_heads, sent_heads, bodies, loose_chunks, trailers),
         *(websocket_frames, keepalive, frame_bodies, messages, sessions),
         *(hosts, visitors_fields, apps_fields, no_http),
     )

@@ -154,7 +154,8 @@ APPS = {
     "no HTTP": b"SSH-2.0-OpenSSH_9.2\r\n",
     "nothing": b"",
     "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx",
-    "bare LF": b"HTTP/1.1 200 OK\nContent-Length: 1\n\nx",
+    "a space before a colon": b"HTTP/1.1 200 OK\nContent-Length : 1\n\nx",
+    "bare CR": b"HTTP/1.1 200 OK\r\nA: b\rContent-Length: 1\r\n\r\nx",
     "endless head": b"HTTP/1.1 200 OK\r\nX: " + b"a" * (64 << 10) + b"\r\n\r\n",
     "wrong protocol": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: other\r\n\r\n",
 }

@@ -30,13 +30,16 @@ class OriginConnection:
     Attributes:
         answers: what was read and not yet used.
         dropped: we closed it.
+        lenient: something of an answer was taken that the strict grammar refuses, so it is not used
+            again.
     """
 
-    __slots__ = ("_below_tls", "_reset_met", "_stream", "answers", "dropped")
+    __slots__ = ("_below_tls", "_reset_met", "_stream", "answers", "dropped", "lenient")
 
     def __init__(self, stream: OriginStream) -> None:
         self.answers = HeadBuffer(is_request=False)
         self.dropped = False
+        self.lenient = False
         self._stream = stream
         self._below_tls = stream.transport_stream if isinstance(stream, trio.SSLStream) else None
         self._reset_met = False

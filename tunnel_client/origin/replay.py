@@ -19,6 +19,7 @@ from protocol.http.connection_auth import CREDENTIALS, challenges_connection, is
 from protocol.http.fields import values_of
 from protocol.http.forwarding import without_tunnel_error
 from protocol.http.heads import ResponseHead, end_to_end, parse_response
+from protocol.http.lenient import LenientChunkedBody, parse_lenient_response
 from protocol.http.serialise import request_head
 from protocol.mux.messages import Head
 from tunnel_client.identity.rewriting import Identity, Visited
@@ -215,7 +216,7 @@ class Replay:
             StreamStopped, SessionClosed: nobody wants it any more.
         """
         self._connection = connection
-        if self.aborted:  # in the instant before
+        if self.state >= _OVERDUE:  # in the instant before
             raise OriginClosed
         self.tap.asked(head)
         request = Request(self.stream, connection, self)
@@ -233,7 +234,9 @@ class Replay:
             left_over = await self._finish_request(request, connection, answer) or left_over
         if answer.status == 508 and values_of(answer.fields, b"tunnel-error") == _LOOP:
             self.tap.error = LEADS_BACK  # whatever an app says, it is told here alone
-        return answer.keep_alive and not left_over and not self.aborted
+        if connection.lenient or left_over:
+            return False
+        return answer.keep_alive and self.state < _OVERDUE
 
     def fail(self, code: str, why: str) -> None:
         """Reset what is left of the answer, after what was queued of it, and of the connection."""
@@ -286,7 +289,11 @@ class Replay:
         while True:
             raw = await self._next_head(connection)
             self.tap.head(raw)
-            answer = parse_response(raw, opened.method, upgrade, key)
+            try:
+                answer = parse_response(raw, opened.method, upgrade, key)
+            except HttpError as refusal:
+                answer = parse_lenient_response(raw, opened.method, refusal)
+                connection.lenient = True
             final = answer.status >= 200 or answer.upgrade
             fields = without_tunnel_error(end_to_end(answer.fields))
             fields = self.config.identity.answered(fields, self._visited, final=final)
@@ -372,7 +379,7 @@ class Replay:
         if answer.body is None:
             stream.send_eof()
             return bool(data)
-        reader = body_reader(answer.body)
+        reader = body_reader(answer.body, LenientChunkedBody)
         while True:
             body = reader.feed(data) if data else b""
             if body:
@@ -386,8 +393,10 @@ class Replay:
                     reader.eof()
                 except HttpError as error:
                     raise OriginClosed from error
+        if reader.lenient:
+            connection.lenient = True
         try:
             stream.send_eof(reader.trailers)
         except LocalProtocolError as error:
             raise HttpError("head-too-large", str(error)) from error
-        return bool(reader.rest)
+        return reader.rest != b""
