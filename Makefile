@@ -27,7 +27,7 @@ PY_FILES := find . -name '*.py' -not -path './.*' -not -path './build/*' -not -p
 
 PYTEST := $(BIN)/python -bb -m pytest
 
-.PHONY: demo check test apps busy lint unit lowest format bench conformance fuzz references line long-line lines soak watch coverage release
+.PHONY: demo check test apps busy lint unit lowest format bench compare conformance fuzz references line long-line lines soak watch coverage release
 
 # Shares the app on TARGET, or a small one of our own, until Ctrl-C.
 demo: $(RUN)
@@ -100,6 +100,10 @@ SECONDS ?= 60
 FUZZED = $(or $(TARGET),$(shell $(BIN)/python -c 'from tests.fuzz.targets import TARGETS; print(*TARGETS)'))
 fuzz: $(DEV) $(FUZZ)
 	@for target in $(FUZZED); do $(BIN)/python -m tests.fuzz $$target $(SECONDS) || exit 1; done
+
+# Answers of apps, as they are read here, by http.client and by curl; SECONDS, and SEED=2 for others.
+compare: $(DEV)
+	$(BIN)/python -m tests.fuzz.compared_answers $(SECONDS) $(SEED)
 
 # How quick small things stay beside downloads on a slow line; as root, a minute.
 line: $(DEV)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from tests.fuzz.compared_answers import answers_elsewhere
 from tests.fuzz.http_targets import (
     answer_heads,
     bodies,
@@ -36,6 +37,7 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     target.__name__: target
     for target in (
         *(request_heads, answer_heads, sent_heads, bodies, loose_chunks, trailers),
+        answers_elsewhere,
         *(websocket_frames, keepalive, frame_bodies, messages, sessions),
         *(hosts, visitors_fields, apps_fields, no_http),
     )
