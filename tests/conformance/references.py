@@ -18,10 +18,12 @@ import trio
 
 from tests.conformance import http_cases, websocket_cases
 from tests.conformance.beside_h11 import rows
+from tests.conformance.reading_table import by_clients, reading_table, through_a_proxy
 from tests.conformance.websocket_player import Differs, Player
 from tests.conformance.websocket_script import Case
 from tests.conformance.websocket_ways import LoopbackWay, listen
 from tests.needs import find
+from tests.other_readers import Reading
 
 DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "conformance.md"
 BEGIN: Final = "<!-- make references writes this: %s -->\n"
@@ -199,8 +201,20 @@ def others(group: str, cases: list[Case], found: dict[str, dict[str, str]]) -> l
 
 async def main() -> None:
     write("beside h11", rows())
+    write("readings", reading_table(await readings()))
     for part, groups in (("HTTP", http_cases.GROUPS), ("WebSocket", websocket_cases.GROUPS)):
         write(part, table(groups, await all_differences(groups)))
+
+
+async def readings() -> dict[str, list[Reading | None]]:
+    """Of the clients and the proxies that are installed."""
+    found = await by_clients()
+    for reference in REFERENCES:
+        if find(reference.program):
+            async with through(reference) as way:
+                name = f"{reference.name} {version_of(reference)}"
+                found[name] = await through_a_proxy(way.port, way.listener)
+    return found
 
 
 async def all_differences(groups: Groups) -> dict[str, dict[str, str]]:

@@ -23,20 +23,20 @@ class LoopbackWay:
 
     def __init__(self, port: int, listener: trio.SocketListener, *, exact: bool) -> None:
         self.exact = exact
-        self._port = port
-        self._listener = listener
+        self.port = port
+        self.listener = listener
 
     def __repr__(self) -> str:
-        return f"<LoopbackWay exact={self.exact} port={self._port}>"
+        return f"<LoopbackWay exact={self.exact} port={self.port}>"
 
     async def visit(self) -> trio.SocketStream:
-        return await trio.open_tcp_stream("127.0.0.1", self._port)
+        return await trio.open_tcp_stream("127.0.0.1", self.port)
 
     async def accept(self) -> trio.SocketStream:
-        return await self._listener.accept()
+        return await self.listener.accept()
 
     def has_another(self) -> bool:
-        return bool(select.select([self._listener.socket], [], [], 0)[0])
+        return bool(select.select([self.listener.socket], [], [], 0)[0])
 
     async def drain(self) -> None:
         """Close what nobody accepted."""
