@@ -177,6 +177,11 @@ class Session:
         return self.detached_at is not None
 
     @property
+    def serves_upgrades(self) -> bool:
+        """Whether the peer takes streams that ask for an upgrade to anything but WebSocket."""
+        return self.core.serves_upgrades
+
+    @property
     def streams_max(self) -> int:
         """The number of streams that the peer takes at once."""
         return self.core.max_streams

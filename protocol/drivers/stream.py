@@ -20,7 +20,7 @@ from protocol.errors import SessionClosed, StreamReset, StreamStopped
 from protocol.http.fields import Fields
 from protocol.mux.core import Core
 from protocol.mux.messages import Head, Open
-from protocol.mux.streams import HalfState, Stream
+from protocol.mux.streams import HELD, HalfState, Stream
 
 
 class StreamSession(Protocol):
@@ -86,10 +86,13 @@ class TunnelStream:
 
     @property
     def receive_ended(self) -> bool:
-        """Whether the peer ended its half and all of it was taken."""
+        """Whether the peer ended its half and all of it was taken.
+
+        Behind a request for an upgrade, which has ended, more comes after a 101.
+        """
         receiving = self._record.receiving
         whole = receiving.reset is None and not receiving.cut
-        return receiving.state is HalfState.ENDED and whole and receiving.drained
+        return receiving.state >= HELD and whole and receiving.drained
 
     @property
     def reset_code(self) -> str | None:
@@ -101,7 +104,7 @@ class TunnelStream:
     def is_readable(self) -> bool:
         """Whether there is something to read, or will never be."""
         receiving = self._record.receiving
-        over = receiving.state >= HalfState.ENDED or receiving.stopped or receiving.cut
+        over = receiving.state >= HELD or receiving.stopped or receiving.cut
         return not receiving.drained or over or self._owner.closed_reason is not None
 
     @property

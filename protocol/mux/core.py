@@ -11,6 +11,7 @@ was lent for it given back.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from protocol import VERSION
@@ -37,18 +38,20 @@ from protocol.mux.outgoing import Outgoing
 from protocol.mux.sending import Parts
 from protocol.mux.streams import (
     ENDED,
+    SERVES_UPGRADES,
     SWITCHING_PROTOCOLS,
     TRANSITIONS,
-    WEBSOCKET,
     HalfState,
     Item,
     ReceiveHalf,
     SendHalf,
     Stream,
     answered,
+    body_ended,
     first_state,
     item_of,
     length_after,
+    may_switch,
     start_window,
 )
 from protocol.mux.windows import Budget, ReceiveWindow
@@ -71,6 +74,7 @@ class Core:
         now: the time.
         lender: of the memory that it may hold; None: no other session needs it.
         version: of the wire, which the WebSocket's handshake has settled for the whole session.
+        features: of the client's hello.
 
     Raises:
         LocalProtocolError: a client that gives more first credit than is set aside for it.
@@ -86,11 +90,13 @@ class Core:
         now: float = 0.0,
         lender: Lender | None = None,
         version: int = VERSION,
+        features: Collection[str] = (),
     ) -> None:
         if not is_server and body_credit > FIRST_CREDIT_BYTES:
             raise LocalProtocolError(f"a first credit of {body_credit} for every request")
         self.is_server = is_server
         self.version = version
+        self.serves_upgrades = version > 1 and SERVES_UPGRADES in features
         self.max_streams = max_streams
         self.body_credit = body_credit
         self.control = Control(heartbeat, is_server=is_server, version=version)
@@ -168,7 +174,7 @@ class Core:
 
         Raises:
             LocalProtocolError: it may not be sent now, is over a limit, is one informational head
-                too many, or a 101 that nobody asked for.
+                too many, or a 101 that nobody asked for, or is still asking for.
         """
         sending = stream.sending
         item = item_of(head)
@@ -177,7 +183,7 @@ class Core:
             if sending.informational >= INFORMATIONAL_HEADS_MAX:
                 raise LocalProtocolError("too many informational heads")
             sending.informational += 1
-        elif head.status == SWITCHING_PROTOCOLS and stream.opened.kind != WEBSOCKET:
+        elif head.status == SWITCHING_PROTOCOLS and not may_switch(stream.opened, stream.receiving):
             raise LocalProtocolError("a 101 that nobody asked for")
         body = pack_head(head, self.version)
         sending.state = state
@@ -197,13 +203,20 @@ class Core:
             self._outgoing.queue(stream, FrameType.DATA, data)
 
     def send_end(self, stream: Stream, trailers: Fields = ()) -> None:
-        """Queue the end. Raises LocalProtocolError, also when the body is short of its length."""
+        """Queue the end, also that of a body alone.
+
+        Raises:
+            LocalProtocolError: it may not end now, or the body is short of its length.
+        """
         state = _next_state(stream, Item.END)
         if not stream.sending.length.complete:
             raise LocalProtocolError(f"{stream.sending.length!r} at the end of {stream!r}")
         body = pack_trailers(trailers)
         stream.sending.state = state
         self._outgoing.queue(stream, FrameType.END, body)
+        if state < ENDED:
+            body_ended(stream.sending)
+            self._outgoing.end_unswitched(stream)
 
     def reset(self, stream: Stream, code: str, message: str = "") -> None:
         """End our half badly, after what was queued; nothing when it has ended."""

@@ -48,7 +48,8 @@ def _read_array(body: bytes, length: int, version: int) -> tuple[tuple[Any, ...]
 def read_open(body: bytes, version: int = VERSION) -> Open:
     """Read the body of `open`, as this version of the wire has it. Raises RemoteProtocolError."""
     value, more = _read_array(body, _OPEN_LENGTH, version)
-    opened = Open._make((*value, more.get("connection"), more.get("request")))
+    connection, request = more.get("connection"), more.get("request")
+    opened = Open._make((*value, connection, request, more.get("upgrade", b"")))
     if not (
         (*map(type, value[:6]), *map(type, value[7:])) == _OPEN_TYPES
         and len(opened.kind) <= CODE_MAX_CHARS
@@ -61,6 +62,7 @@ def read_open(body: bytes, version: int = VERSION) -> Open:
         and 0 <= opened.credit <= UINT_MAX
         and ("connection" not in more or is_uint(opened.connection))
         and ("request" not in more or is_uint(opened.request))
+        and type(opened.upgrade) is bytes
     ):
         raise wrong("open")
     return opened
@@ -70,7 +72,8 @@ def read_head(body: bytes, version: int = VERSION) -> Head:
     """Read the body of `head` likewise."""
     value, more = _read_array(body, _HEAD_LENGTH, version)
     closes, bound = more.get("closes", False), more.get("bound", False)
-    head = Head._make((*value, closes if version > 1 else None, bound))
+    upgrade = more.get("upgrade", b"")
+    head = Head._make((*value, closes if version > 1 else None, bound, upgrade))
     if not (
         type(head.status) is int
         and 100 <= head.status <= 999
@@ -79,6 +82,7 @@ def read_head(body: bytes, version: int = VERSION) -> Head:
         and _is_answer_form(head.body)
         and type(closes) is bool
         and type(bound) is bool
+        and type(upgrade) is bytes
     ):
         raise wrong("head")
     return head
@@ -98,11 +102,13 @@ def pack_open(opened: Open, version: int = VERSION) -> bytes:
         raise LocalProtocolError(f"an open of {len(opened.host)} characters of host")
     if version == 1:
         return pack_bounded(opened[:_OPEN_LENGTH], opened.fields)
-    more: dict[str, int] = {}
+    more: dict[str, int | bytes] = {}
     if opened.connection is not None:
         more["connection"] = opened.connection
     if opened.request is not None:
         more["request"] = opened.request
+    if opened.upgrade:
+        more["upgrade"] = opened.upgrade
     return pack_bounded((*opened[:_OPEN_LENGTH], more), opened.fields)
 
 
@@ -112,9 +118,11 @@ def pack_head(head: Head, version: int = VERSION) -> bytes:
         raise LocalProtocolError(f"a head with status {head.status} and body {head.body!r}")
     if version == 1:
         return pack_bounded(head[:_HEAD_LENGTH], head.fields)
-    more: dict[str, bool] = {}
+    more: dict[str, bool | bytes] = {}
     if head.closes:
         more["closes"] = True
     if head.bound:
         more["bound"] = True
+    if head.upgrade:
+        more["upgrade"] = head.upgrade
     return pack_bounded((*head[:_HEAD_LENGTH], more), head.fields)

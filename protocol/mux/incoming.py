@@ -17,18 +17,21 @@ from protocol.mux.events import Event, Opened, Readable, Stopped
 from protocol.mux.head_bodies import read_head, read_open
 from protocol.mux.outgoing import Outgoing
 from protocol.mux.streams import (
+    ENDED,
     SWITCHING_PROTOCOLS,
     TRANSITIONS,
-    WEBSOCKET,
+    UPGRADES,
     HalfState,
     Item,
     ReceiveHalf,
     SendHalf,
     Stream,
     answered,
+    body_ended,
     first_state,
     item_of,
     length_after,
+    may_switch,
     start_window,
 )
 from protocol.mux.windows import Budget, ReceiveWindow
@@ -112,7 +115,7 @@ class Incoming:
         window = ReceiveWindow(budget, opening.body_credit, now, size)
         sending = SendHalf(HalfState.HEADS, opened.credit, None)
         receiving = ReceiveHalf(first_state(opened), window, opened.body)
-        if opened.kind != WEBSOCKET:
+        if opened.kind not in UPGRADES:  # of the others more may come behind their body
             window.expect(receiving.length.limit)
         stream = Stream(stream_id, opened, sending, receiving)
         self._streams[stream_id] = stream
@@ -140,11 +143,12 @@ class Incoming:
             if receiving.informational > INFORMATIONAL_HEADS_MAX:
                 raise RemoteProtocolError("too many informational heads")
         else:
-            if head.status == SWITCHING_PROTOCOLS and stream.opened.kind != WEBSOCKET:
+            if head.status == SWITCHING_PROTOCOLS and not may_switch(stream.opened, stream.sending):
                 raise RemoteProtocolError("a 101 that nobody asked for")
             receiving.length = length_after(head)
             window.expect(receiving.length.limit)
             answered(stream.sending, head)
+            self._outgoing.end_unswitched(stream)
         if receiving.stopped:
             return None
         if window.received - window.granted > HEADS_OVERDRAFT_MAX_BYTES and (
@@ -184,6 +188,9 @@ class Incoming:
                 receiving.put_trailers(body)
         if not receiving.length.complete and not receiving.stopped:
             self._break_length(stream, 0)
+        if receiving.state < ENDED:
+            body_ended(receiving)
+            return Readable(stream)
         return self._over(stream)
 
     def _on_reset(self, stream: Stream, body: bytes) -> Event | None:

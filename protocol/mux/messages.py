@@ -11,7 +11,7 @@ from protocol.http.fields import BodyForm, Fields
 class Open(NamedTuple):
     """A request; the server's first frame on a stream."""
 
-    kind: str  # "http" or "websocket"; another is reset with `unsupported`
+    kind: str  # "http", "websocket" or "upgrade"; another is reset with `unsupported`
     claim: int  # whose tunnel it is for
     method: bytes
     target: bytes
@@ -25,6 +25,7 @@ class Open(NamedTuple):
     # From version 2 on, in a map; None where the server does not say.
     connection: int | None = None  # the number of the visitor's connection, unique in the session
     request: int | None = None  # how many requests came by that connection before
+    upgrade: bytes = b""  # of kind "upgrade": the protocols that are asked for
 
 
 class Head(NamedTuple):
@@ -37,6 +38,7 @@ class Head(NamedTuple):
     # From version 2 on, in a map.
     closes: bool | None = False  # the app's answer ends its connection; None: not known
     bound: bool = False  # the app's connection is now for the visitor's connection alone
+    upgrade: bytes = b""  # of a 101 to kind "upgrade": the protocol that follows
 
 
 class Gone(NamedTuple):

@@ -23,7 +23,7 @@ from protocol.mux.codec import pack, pack_code
 from protocol.mux.memory import OWN_BYTES, Memory
 from protocol.mux.scheduler import Scheduler, Turn
 from protocol.mux.sending import Parts
-from protocol.mux.streams import ENDED, HalfState, Stream
+from protocol.mux.streams import ENDED, UPGRADE, HalfState, Stream
 from protocol.mux.wire import HEADER_BYTES, FrameType, frame
 
 # A stop-sending with the longest code, in four bytes a character.
@@ -97,6 +97,18 @@ class Outgoing:
         self._memory.add(sending.queue.unsent_bytes - before)
         self.wake(stream)
         self._note_room(stream)
+
+    def end_unswitched(self, stream: Stream) -> None:
+        """End a request for an upgrade when its body has ended and another answer than 101 came.
+
+        That of a WebSocket is its program's to end.
+        """
+        sending = stream.sending
+        if stream.opened.kind != UPGRADE or sending.state is not HalfState.BODY:
+            return
+        if sending.length.limit is not None:  # else a 101 has come
+            sending.state = ENDED
+            self.queue(stream, FrameType.END, b"")
 
     def cancel(self, stream: Stream) -> None:
         """Count a stream that our program is done with, until `forget`.

@@ -4,9 +4,11 @@ This file does not know which end it is on. `TRANSITIONS` is the whole table: wh
 forbidden, to our own program (LocalProtocolError) as to the peer (RemoteProtocolError). It stands
 in docs/protocol.md as well, and a test compares the two.
 
-The request's half begins in BODY, or in HELD when it asks for an upgrade: then nothing may follow
-until the final head of the answer, since what the visitor sent behind such a request is the first
-data after a 101 and the next request after anything else. The answer's half begins in HEADS.
+The request's half begins in BODY. One that asks for an upgrade is HELD until the final head of the
+answer, since what the visitor sent behind such a request is the first data after a 101 and the next
+request after anything else. That of a WebSocket begins so; that of any other upgrade, which may
+have a body, is ASKING before, and has two ends: of its body and, behind the final head, its own.
+The answer's half begins in HEADS.
 """
 
 from __future__ import annotations
@@ -39,11 +41,16 @@ class HalfState(IntEnum):
     """The state of one half of a stream."""
 
     HEADS = 1  # no final head yet
-    HELD = 2  # an upgrade was asked for and not answered
-    BODY = 3
-    ENDED = 4
-    RESET = 5
+    ASKING = 2  # an upgrade is being asked for, with a body or without
+    TAKING = 3  # the same, and it was answered before its body's end
+    BODY = 4
+    HELD = 5  # an upgrade was asked for, whole, and not answered
+    ENDED = 6
+    RESET = 7
 
+
+HELD: Final = HalfState.HELD
+"""This and above: no more of a body comes, unless a 101 does."""
 
 ENDED: Final = HalfState.ENDED
 """This and above: over. Asked for every frame, and a global costs a third of an enum's member."""
@@ -54,30 +61,51 @@ class Item(IntEnum):
 
     INFORMATIONAL = 1  # a head from 100 to 199, but 101
     FINAL = 2
-    ANSWERED = 3  # for the request's half: a final head went the other way
-    DATA = 4
-    END = 5
-    RESET = 6
+    ANSWERED = 3  # for the request's half: a final head went the other way, but 101
+    SWITCHED = 4  # likewise: a 101
+    DATA = 5
+    END = 6
+    RESET = 7
 
 
 TRANSITIONS: Final = {
     (HalfState.HEADS, Item.INFORMATIONAL): HalfState.HEADS,
     (HalfState.HEADS, Item.FINAL): HalfState.BODY,
     (HalfState.HEADS, Item.RESET): HalfState.RESET,
-    (HalfState.HELD, Item.ANSWERED): HalfState.BODY,
-    (HalfState.HELD, Item.RESET): HalfState.RESET,
+    (HalfState.ASKING, Item.ANSWERED): HalfState.TAKING,
+    (HalfState.ASKING, Item.DATA): HalfState.ASKING,
+    (HalfState.ASKING, Item.END): HalfState.HELD,
+    (HalfState.ASKING, Item.RESET): HalfState.RESET,
+    (HalfState.TAKING, Item.DATA): HalfState.TAKING,
+    (HalfState.TAKING, Item.END): HalfState.BODY,
+    (HalfState.TAKING, Item.RESET): HalfState.RESET,
     (HalfState.BODY, Item.ANSWERED): HalfState.BODY,
     (HalfState.BODY, Item.DATA): HalfState.BODY,
     (HalfState.BODY, Item.END): HalfState.ENDED,
     (HalfState.BODY, Item.RESET): HalfState.RESET,
+    (HalfState.HELD, Item.ANSWERED): HalfState.BODY,
+    (HalfState.HELD, Item.SWITCHED): HalfState.BODY,
+    (HalfState.HELD, Item.RESET): HalfState.RESET,
     (HalfState.ENDED, Item.ANSWERED): HalfState.ENDED,
     (HalfState.RESET, Item.ANSWERED): HalfState.RESET,
+    (HalfState.RESET, Item.SWITCHED): HalfState.RESET,
 }
 
 SWITCHING_PROTOCOLS: Final = 101
 
+HTTP: Final = "http"
 WEBSOCKET: Final = "websocket"
-"""The kind of stream that asks for an upgrade."""
+UPGRADE: Final = "upgrade"
+"""The kinds of streams. The last asks for an upgrade to anything but WebSocket."""
+
+KINDS: Final = (HTTP, WEBSOCKET, UPGRADE)
+UPGRADES: Final = (WEBSOCKET, UPGRADE)
+
+FIRST_STATES: Final = {WEBSOCKET: HalfState.HELD, UPGRADE: HalfState.ASKING}
+"""The first state of a request's half by its kind; BODY for all others."""
+
+SERVES_UPGRADES: Final = "upgrade"
+"""The feature of a hello with which a client says that it serves streams of kind UPGRADE."""
 
 
 def item_of(head: Head) -> Item:
@@ -111,11 +139,11 @@ class BodyLength:
 
 def first_state(opened: Open) -> HalfState:
     """Return the first state of the request's half."""
-    return HalfState.HELD if opened.kind == WEBSOCKET else HalfState.BODY
+    return FIRST_STATES.get(opened.kind, HalfState.BODY)
 
 
 def start_window(opened: Open, round_trip_s: float, budget: Budget) -> int:
-    """Return the first window: small for a WebSocket, since many stay open and carry little.
+    """Return the first window: small for an upgrade, since many stay open and carry little.
 
     Args:
         opened: what is asked for.
@@ -123,7 +151,7 @@ def start_window(opened: Open, round_trip_s: float, budget: Budget) -> int:
             faster than a window grows, credit releases bursts that routers drop.
         budget: which lends it; one stream takes a part of what there is.
     """
-    if opened.kind == WEBSOCKET:
+    if opened.kind in UPGRADES:
         return FIRST_CREDIT_BYTES
     if round_trip_s == math.inf:
         return START_WINDOW_BYTES
@@ -265,12 +293,32 @@ class ReceiveHalf:
         self.window.close()
 
 
+def may_switch(opened: Open, request: SendHalf | ReceiveHalf) -> bool:
+    """Whether a 101 may pass: an upgrade was asked for, in a request that is whole."""
+    return opened.kind in UPGRADES and (request.state, Item.SWITCHED) in TRANSITIONS
+
+
 def answered(half: SendHalf | ReceiveHalf, head: Head) -> None:
-    """The request's half learns that the final head has passed the other way."""
-    if half.state is HalfState.HELD:
-        switched = head.status == SWITCHING_PROTOCOLS
-        half.length = BodyLength("until-close" if switched else None)
+    """The request's half learns that the final head has passed the other way.
+
+    A 101 only passes where it `may_switch`.
+    """
+    if head.status == SWITCHING_PROTOCOLS:
+        half.length = BodyLength("until-close")
+        half.state = TRANSITIONS[half.state, Item.SWITCHED]
+        return
+    if half.state is HELD:
+        half.length = BodyLength(None)
     half.state = TRANSITIONS[half.state, Item.ANSWERED]
+
+
+def body_ended(half: SendHalf | ReceiveHalf) -> None:
+    """An end has passed that was only that of the body: nothing but the half's own may follow.
+
+    Before that nothing is known of an answer yet, or it was none that switches.
+    """
+    if half.state < ENDED:
+        half.length = BodyLength(None)
 
 
 class StreamDriver(Protocol):

@@ -17,6 +17,7 @@ from protocol.mux.control import Heartbeat
 from protocol.mux.core import Core
 from protocol.mux.handshake import read_answer_to_hello, read_answer_to_resume, read_first
 from protocol.mux.messages import Claim, Head, Open
+from protocol.mux.streams import KINDS
 from protocol.mux.wire import frame, split_message
 from protocol.names import APEX, is_legal_name, tunnel_key
 from protocol.options import OptionError, read_options
@@ -127,7 +128,7 @@ def sessions(data: bytes) -> None:
     core = Core(is_server=bool(data[:1] < b"\x80"), heartbeat=Heartbeat(15, 30))
     if core.is_server:
         opened = Open("http", 1, b"GET", b"/", b"1.1", (), None, "http", "a", "::1", 0)
-        for kind in ("http", "websocket"):
+        for kind in KINDS:
             core.open(opened._replace(kind=kind), 0.0)
     for message in split_at_lengths(data[1:]):
         try:

@@ -20,6 +20,7 @@ GET: Final = Open(
     "http", 1, b"GET", b"/", b"1.1", FIELDS, None, "http", "app.example", "192.0.2.1", 0
 )
 UPGRADE: Final = GET._replace(kind="websocket")
+TO_TCP: Final = GET._replace(kind="upgrade", method=b"POST", body="chunked", upgrade=b"tcp")
 OK: Final = Head(200, b"OK", ((b"Content-Type", b"text/plain"),), "chunked")
 CONTINUE: Final = Head(100, b"Continue", (), None)
 SWITCHING: Final = Head(101, b"Switching Protocols", ((b"Upgrade", b"websocket"),), None)

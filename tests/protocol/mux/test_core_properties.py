@@ -20,12 +20,17 @@ from protocol.limits import (
 )
 from protocol.mux.core import Core
 from protocol.mux.events import Opened
-from protocol.mux.streams import TRANSITIONS, HalfState, Item, Stream
-from tests.protocol.mux.pair import CONTINUE, GET, OK, SWITCHING, UPGRADE, CorePair, post
+from protocol.mux.messages import Open
+from protocol.mux.streams import TRANSITIONS, HalfState, Item, Stream, may_switch
+from tests.protocol.mux.pair import CONTINUE, GET, OK, SWITCHING, TO_TCP, UPGRADE, CorePair, post
 
 CYCLE: Final = 251
 PATTERN: Final = bytes(range(CYCLE)) * 300
 STREAMS_MAX: Final = 6
+
+
+def to_tcp(size: int) -> Open:
+    return TO_TCP._replace(body=size)
 
 
 class Half:
@@ -116,7 +121,8 @@ class World:
     def open(self, place: int, size: int) -> None:
         if len(self.requests) == STREAMS_MAX:
             return
-        opened = (GET, UPGRADE, post("chunked"), post(size), post(0))[place % 5]
+        kinds = (GET, UPGRADE, post("chunked"), post(size), post(0), TO_TCP, to_tcp(size))
+        opened = kinds[place % len(kinds)]
         server, client = self.pair.server, self.pair.client
         stream = server.open(opened, self.pair.now)
         self.requests[stream.id] = Half(server, stream, client)
@@ -138,7 +144,7 @@ class World:
     def answer(self, half: Half, size: int) -> None:
         if half.sent.sending.state is not HalfState.HEADS:
             return
-        switches = half.sent.opened.kind == "websocket" and size % 2
+        switches = size % 2 and may_switch(half.sent.opened, half.sent.receiving)
         final = SWITCHING if switches else OK._replace(body=size if size % 3 else "chunked")
         if half.sent.sending.informational < 32:
             half.writer.send_head(half.sent, CONTINUE)

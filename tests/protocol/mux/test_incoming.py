@@ -20,6 +20,7 @@ from tests.protocol.mux.pair import (
     GET,
     OK,
     SWITCHING,
+    TO_TCP,
     UPGRADE,
     CorePair,
     kinds_of,
@@ -41,16 +42,18 @@ def item_frame(item: Item, stream_id: int, *, upgrade: bool = False) -> bytes:
     return frame(kind, stream_id, body)
 
 
-FRAMES: Final = [item for item in Item if item is not Item.ANSWERED]
+FRAMES: Final = [item for item in Item if item not in (Item.ANSWERED, Item.SWITCHED)]
 
 
 def request_half(state: HalfState) -> tuple[Core, Stream]:
     """A client whose request half, which it receives, is in a state."""
     pair = CorePair()
-    held = state is HalfState.HELD
-    _, stream = pair.open(UPGRADE if held else post("chunked"))
-    if state in (HalfState.ENDED, HalfState.RESET):
-        item = Item.END if state is HalfState.ENDED else Item.RESET
+    asks = state in (HalfState.ASKING, HalfState.TAKING, HalfState.HELD)
+    _, stream = pair.open(TO_TCP if asks else post("chunked"))
+    if state is HalfState.TAKING:
+        pair.client.send_head(stream, OK)
+    if state >= HalfState.HELD:
+        item = Item.RESET if state is HalfState.RESET else Item.END
         pair.client.receive(item_frame(item, stream.id), 0.0)
     assert stream.receiving.state is state
     return pair.client, stream
@@ -73,6 +76,8 @@ def answer_half(state: HalfState) -> tuple[Core, Stream]:
 
 
 HALVES: Final[list[tuple[Callable[[HalfState], tuple[Core, Stream]], HalfState]]] = [
+    (request_half, HalfState.ASKING),
+    (request_half, HalfState.TAKING),
     (request_half, HalfState.HELD),
     (request_half, HalfState.BODY),
     (request_half, HalfState.ENDED),
