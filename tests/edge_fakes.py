@@ -29,6 +29,7 @@ from protocol.mux.control import Heartbeat
 from protocol.mux.core import Core
 from protocol.mux.events import ClaimAnswered, GoingAway, Released
 from protocol.mux.messages import Claim, Claimed, Goaway, Head, Refused, Release
+from protocol.mux.streams import SERVES_UPGRADES
 from tunnel_server.app import build_directory, sweep
 from tunnel_server.owners.auth_file import AuthFile
 from tunnel_server.owners.authenticator import Authenticator
@@ -273,6 +274,7 @@ class World:
         body_credit: int = 16384,
         options: dict[str, object] | None = None,
         version: int = VERSION,
+        features: tuple[str, ...] = (SERVES_UPGRADES,),
     ) -> FakeClient:
         """A client that holds this name."""
         here, there = transport_pair()
@@ -286,6 +288,7 @@ class World:
                 body_credit=body_credit,
                 now=now,
                 version=version,
+                features=features,
             ),
             here,
             session_id=SESSION,

@@ -218,13 +218,14 @@ class MemoryTunnel:
         kind: str = "http",
         connection: int | None = None,
         visitor: str = "192.0.2.1",
+        upgrade: bytes = b"",
     ) -> TunnelStream:
         """A visitor's request; without a body it has ended as well."""
         if isinstance(body, int):
             fields = (*fields, (b"Content-Length", b"%d" % body))
         opened = Open(
             *(kind, 1, method, target, b"1.1", HOST + fields, body, "http", "app.localhost"),
-            *(visitor, 0, connection),
+            *(visitor, 0, connection, None, upgrade),
         )
         stream = self.server.open(opened)
         if body is None and kind != "websocket":

@@ -100,4 +100,4 @@ async def switched(
 
 def restart(world: World) -> None:
     for connection in tuple(world.edge.connections):
-        assert connection.close_websocket(1012)
+        assert connection.close_upgrade(1012)

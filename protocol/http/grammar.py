@@ -60,6 +60,9 @@ REQUEST_HEAD: Final = re.compile(
 STATUS_LINE: Final = re.compile(rb"HTTP/(1\.[01]) ([1-9][0-9]{2})(?: (" + _TEXT + rb"*+))?\r\n")
 RESPONSE_HEAD: Final = re.compile(STATUS_LINE.pattern + rb"(" + _FIELD_LINES + rb")\r\n")
 
+# A member of Upgrade (RFC 9110 7.8).
+PROTOCOL: Final = re.compile(_TOKEN + rb"(?:/" + _TOKEN + rb")?")
+
 LENGTH: Final = re.compile(rb"[0-9]{1,%d}" % CONTENT_LENGTH_MAX_DIGITS)
 
 # --- chunks (RFC 9112 7.1) -----------------------------------------------------------------------

@@ -26,11 +26,10 @@ from protocol.http.fields import (
     connection_options,
     elements,
     end_to_end,
-    values_of,
 )
 from protocol.http.framing import announced_body, joined, keeps_alive, notable, read_fields
 from protocol.http.head_buffer import HeadBuffer
-from protocol.http.websocket import accept_for
+from protocol.http.upgrades import WEBSOCKET, asked_by, check_accept, check_no_framing, choice
 
 __all__ = [
     "HeadBuffer",
@@ -52,7 +51,7 @@ class RequestHead(NamedTuple):
     host: bytes  # the value of Host
     body: BodyForm  # None, a length or "chunked"
     keep_alive: bool  # the visitor lets the connection live on
-    upgrade: bool  # to WebSocket; any other Upgrade is not for us
+    upgrade: bytes  # the protocols that the app is asked for; b"" for none
     te_trailers: bool  # it sent `TE: trailers`
 
 
@@ -65,7 +64,7 @@ class ResponseHead(NamedTuple):
     fields: Fields  # as received, hop-by-hop ones included
     body: BodyForm  # None for 1xx, 204, 304 and to HEAD, whatever the fields announce
     keep_alive: bool  # the connection may be used again when the body has ended
-    upgrade: bool  # a 101 that answers our key
+    upgrade: bytes  # the protocol that follows a 101; b"" behind any other status
 
 
 # --- requests ------------------------------------------------------------------------------------
@@ -105,7 +104,9 @@ def parse_request(raw: bytes) -> RequestHead:
         host,
         body,
         keeps_alive(options, current),
-        b"upgrade" in seen and current and _is_upgrade(method, seen, options, body),
+        asked_by(method, seen[b"upgrade"], options, body)
+        if current and b"upgrade" in seen
+        else b"",
         b"te" in seen and current and b"trailers" in elements(seen[b"te"]),
     )
 
@@ -156,36 +157,21 @@ def _origin_form(method: bytes, target: bytes, host: bytes) -> bytes:
     return b"*" if method == b"OPTIONS" and not path else b"/" + path
 
 
-def _is_upgrade(
-    method: bytes, seen: dict[bytes, bytes], options: list[bytes], body: BodyForm
-) -> bool:
-    """Whether this is a WebSocket handshake (RFC 6455 4.1). A length of 0 is no body."""
-    if method != b"GET" or b"upgrade" not in options:
-        return False
-    if b"websocket" not in elements(seen[b"upgrade"]):
-        return False
-    if body not in (None, 0):
-        raise HttpError("bad-request", "a WebSocket handshake with a body")
-    return True
-
-
 # --- answers -------------------------------------------------------------------------------------
 
 
-def parse_response(
-    raw: bytes, method: bytes, asked_upgrade: bool = False, key: bytes = b""
-) -> ResponseHead:
+def parse_response(raw: bytes, method: bytes, asked: bytes = b"", key: bytes = b"") -> ResponseHead:
     """Read the whole head of an answer with its empty line, as HeadBuffer cuts it.
 
     Args:
         raw: the head.
         method: of the request that it answers.
-        asked_upgrade: whether that request asked for WebSocket.
-        key: its Sec-WebSocket-Key.
+        asked: the protocols that the request asked for.
+        key: its Sec-WebSocket-Key, if it asked for WebSocket.
 
     Raises:
         HttpError: `bad-request`, for anything that HTTP/1.1 or our rules do not allow, and for a
-            101 that was not asked for or does not answer the key.
+            101 that was not asked for or does not answer what was.
     """
     parts = grammar.RESPONSE_HEAD.fullmatch(raw)
     if parts is None:
@@ -207,8 +193,9 @@ def parse_response(
         body = "until-close"
     options = connection_options(seen[b"connection"]) if b"connection" in seen else []
     current = version == b"1.1"
+    upgrade = b""
     if status == 101:
-        _check_switch(fields, seen, options, key if asked_upgrade and current else b"")
+        upgrade = _protocol_of(fields, seen, options, asked if current else b"", key)
     return ResponseHead(
         status,
         reason,
@@ -216,7 +203,7 @@ def parse_response(
         fields,
         body,
         body != "until-close" and keeps_alive(options, current),
-        status == 101,
+        upgrade,
     )
 
 
@@ -226,13 +213,17 @@ def _why_no_response(raw: bytes) -> HttpError:
     return _why_no_fields(raw)
 
 
-def _check_switch(
-    fields: Fields, seen: dict[bytes, bytes], options: list[bytes], key: bytes
-) -> None:
-    """Refuse a 101 that is not the answer to this key (RFC 6455 4.1)."""
-    if not key:
+def _protocol_of(
+    fields: Fields, seen: dict[bytes, bytes], options: list[bytes], asked: bytes, key: bytes
+) -> bytes:
+    """Return what a 101 switches to. Raises HttpError: it is no answer to what was asked."""
+    if not asked or (asked == WEBSOCKET and not key):
         raise HttpError("bad-request", "a 101 that was not asked for")
-    if seen.get(b"upgrade", b"").lower() != b"websocket" or b"upgrade" not in options:
-        raise HttpError("bad-request", "a 101 that does not switch to WebSocket")
-    if values_of(fields, b"sec-websocket-accept") != [accept_for(key)]:
-        raise HttpError("bad-request", "a 101 with a wrong Sec-WebSocket-Accept")
+    if b"upgrade" not in options:
+        raise HttpError("bad-request", "a 101 whose Connection does not list upgrade")
+    named = choice(asked, seen.get(b"upgrade", b""))
+    if asked == WEBSOCKET:
+        check_accept(key, fields)
+    else:
+        check_no_framing(list(seen))
+    return named

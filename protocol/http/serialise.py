@@ -16,6 +16,7 @@ from typing import Final, Literal
 from protocol.errors import HttpError
 from protocol.http import grammar
 from protocol.http.fields import HOP_BY_HOP, BodyForm, Fields, crossing_trailers
+from protocol.http.upgrades import WEBSOCKET, crossing
 
 Framing = Literal["none", "length", "chunked", "until-close"]
 """The end of a body on this hop."""
@@ -26,8 +27,8 @@ _CHUNKED: Final = b"Transfer-Encoding: chunked\r\n"
 _REQUEST_CONNECTION: Final = {
     (False, False): b"",
     (False, True): b"Connection: TE\r\nTE: trailers\r\n",
-    (True, False): b"Connection: Upgrade\r\nUpgrade: websocket\r\n",
-    (True, True): b"Connection: Upgrade, TE\r\nUpgrade: websocket\r\nTE: trailers\r\n",
+    (True, False): b"Connection: Upgrade\r\nUpgrade: %b\r\n",
+    (True, True): b"Connection: Upgrade, TE\r\nUpgrade: %b\r\nTE: trailers\r\n",
 }
 
 
@@ -38,7 +39,7 @@ def request_head(
     *,
     body: BodyForm,
     te_trailers: bool = False,
-    upgrade: bool = False,
+    upgrade: bytes = b"",
 ) -> bytes:
     """A request in HTTP/1.1, whatever the visitor spoke.
 
@@ -46,9 +47,9 @@ def request_head(
         method: any but CONNECT.
         target: in origin-form, or `*` with OPTIONS.
         fields: end-to-end ones, with one Host, and Content-Length if `body` is a length.
-        body: None, a length or "chunked"; with `upgrade` none, or 0.
+        body: None, a length or "chunked"; of a WebSocket handshake none, or 0.
         te_trailers: write `TE: trailers`.
-        upgrade: ask for WebSocket.
+        upgrade: the protocols to ask for; b"" for none.
 
     Raises:
         HttpError: `bad-request`, or `method-not-supported` for CONNECT.
@@ -59,8 +60,12 @@ def request_head(
         raise HttpError("method-not-supported", "CONNECT is for forward proxies")
     if not grammar.ORIGIN_FORM.fullmatch(target) and (target, method) != (b"*", b"OPTIONS"):
         raise _wrong("target")
-    if body == "until-close" or (upgrade and (method != b"GET" or body not in (None, 0))):
+    if body == "until-close":
         raise _wrong("body for a request")
+    hop = _REQUEST_CONNECTION[bool(upgrade), te_trailers]
+    if upgrade:
+        _check_asked(upgrade, method, body)
+        hop %= upgrade
     names, block = _field_block(fields)
     _check_length(fields, names, body)
     if names.count(b"host") != 1 or not grammar.HOST.fullmatch(fields[names.index(b"host")][1]):
@@ -70,7 +75,7 @@ def request_head(
         target,
         block,
         _CHUNKED if body == "chunked" else b"",
-        _REQUEST_CONNECTION[upgrade, te_trailers],
+        hop,
     )
 
 
@@ -83,7 +88,7 @@ def response_head(
     visitor_version: bytes,
     method: bytes,
     close: bool | None,
-    upgrade: bool = False,
+    upgrade: bytes = b"",
 ) -> bytes:
     """The head of a final answer, or of the 101 to an upgrade, framed for this hop.
 
@@ -95,13 +100,13 @@ def response_head(
         visitor_version: of the request, b"1.0" or b"1.1".
         method: of the request.
         close: the connection ends with this answer; None: nothing is said of that.
-        upgrade: this is the 101.
+        upgrade: the protocol that follows, if this is the 101; else b"".
 
     Raises:
         HttpError: `bad-request`.
     """
     framing = wire_framing(body, visitor_version=visitor_version, method=method, status=status)
-    if (status == 101) is not upgrade or (status < 200 and not upgrade):
+    if (status < 200 or upgrade) and not (status == 101 and upgrade):
         raise _wrong("status for a final answer")
     line, fields = _status_line(status, reason), _without_forbidden_length(status, fields)
     names, block = _field_block(fields)
@@ -110,7 +115,9 @@ def response_head(
     elif b"content-length" in names:
         _one_length(fields, names)
     if upgrade:
-        hop = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+        if not grammar.PROTOCOL.fullmatch(upgrade):
+            raise _wrong("Upgrade")
+        hop = b"Connection: Upgrade\r\nUpgrade: %b\r\n" % upgrade
     elif close or framing == "until-close":
         hop = b"Connection: close\r\n"
     else:  # RFC 9112 9.3: without it an HTTP/1.0 visitor expects the end
@@ -160,6 +167,14 @@ def last_chunk(trailers: Fields = ()) -> bytes:
     if not trailers:
         return b"0\r\n\r\n"
     return b"0\r\n%b\r\n" % _field_block(crossing_trailers(trailers))[1]
+
+
+def _check_asked(upgrade: bytes, method: bytes, body: BodyForm) -> None:
+    """Raises HttpError, `bad-request`: this may not be asked for, or not by such a request."""
+    if upgrade != WEBSOCKET and crossing(upgrade) != upgrade:
+        raise _wrong("Upgrade")
+    if upgrade == WEBSOCKET and (method != b"GET" or body not in (None, 0)):
+        raise _wrong("body for a request")
 
 
 def _field_block(fields: Fields) -> tuple[list[bytes], bytes]:

@@ -77,7 +77,7 @@ def _spellings() -> list[Case]:
         ("Connection listed thrice", b"Connection: a\r\nA: 1\r\nconnection: B\r\nb: 2\r\n"),
         ("Connection: Transfer-Encoding", b"Connection: Transfer-Encoding\r\n"),
         ("Connection: Forwarded", b"Connection: forwarded, x-forwarded-host\r\n"),
-        ("Upgrade: websocket and h2c", b"Upgrade: h2c, foo/2\r\nConnection: Upgrade\r\n"),
+        ("Upgrade: h2c and TLS", b"Upgrade: h2c, TLS/1.3\r\nConnection: Upgrade\r\n"),
     ):
         cases.append(passes(f"hop: {about}", "9110 7.6.1", ask(fields), asked()))
     cases += [

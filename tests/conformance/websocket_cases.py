@@ -1,9 +1,11 @@
-"""All WebSocket cases, by what they are about."""
+"""All cases of WebSocket and of other upgrades, by what they are about."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from tests.conformance.other_upgrades import OTHER_UPGRADES
+from tests.conformance.recorded_upgrades import RECORDED
 from tests.conformance.websocket_ends import (
     AROUND_CLOSES,
     CLOSES,
@@ -46,5 +48,7 @@ GROUPS: Final[dict[str, list[Case]]] = {
     "FIN": FINS,
     "RST": RESETS,
     "illegal frames": ILLEGAL,
+    "upgrades to anything else": OTHER_UPGRADES,
+    "upgrades as recorded": RECORDED,
 }
 CASES: Final = [case for cases in GROUPS.values() for case in cases]

@@ -18,6 +18,7 @@ from protocol.http.serialise import (
     wire_framing,
 )
 
+WEBSOCKET: Final = b"websocket"
 KEY: Final = b"dGhlIHNhbXBsZSBub25jZQ=="
 FORMS: Final[tuple[BodyForm, ...]] = (0, 1, 7, 1000, "chunked", "until-close")
 
@@ -65,6 +66,7 @@ def request_head_of(raw: bytes) -> None:
     again = request_head(head.method, head.target, fields, body=head.body, upgrade=head.upgrade)
     sent = parse_request(again)
     assert (sent.method, sent.target, sent.body) == (head.method, head.target, head.body)
+    assert sent.upgrade == head.upgrade
     assert end_to_end(sent.fields) == fields
 
 
@@ -75,11 +77,11 @@ def answer_heads(data: bytes) -> None:
         assert heads(data, 1, is_request=False) == whole
     for raw in whole:
         if isinstance(raw, bytes):
-            for method, asked in ((b"GET", False), (b"HEAD", False), (b"GET", True)):
+            for method, asked in ((b"GET", b""), (b"HEAD", b""), (b"GET", WEBSOCKET), (b"x", b"a")):
                 answer_head_of(raw, method, asked)
 
 
-def an_answer(raw: bytes, method: bytes, asked: bool) -> ResponseHead:
+def an_answer(raw: bytes, method: bytes, asked: bytes) -> ResponseHead:
     """As the client reads it: strictly first, and then leniently."""
     try:
         return parse_response(raw, method, asked, KEY)
@@ -87,7 +89,7 @@ def an_answer(raw: bytes, method: bytes, asked: bool) -> ResponseHead:
         return parse_lenient_response(raw, method, refusal)
 
 
-def answer_head_of(raw: bytes, method: bytes, asked: bool) -> None:
+def answer_head_of(raw: bytes, method: bytes, asked: bytes) -> None:
     try:
         head = an_answer(raw, method, asked)
         fields = without_tunnel_error(end_to_end(head.fields))

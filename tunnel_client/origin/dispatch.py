@@ -15,6 +15,7 @@ from typing import Final
 import trio
 
 from protocol.drivers.bonds import VisitorConnection
+from protocol.mux.streams import KINDS
 from protocol.program.observing import Sink
 from tunnel_client.identity.rewriting import Identity
 from tunnel_client.observing.events import RequestEnded
@@ -28,7 +29,6 @@ from tunnel_client.origin.worker import Worker, why_gone
 
 log = logging.getLogger(__name__)
 
-KINDS: Final = frozenset({"http", "websocket"})
 SWEEP_EVERY_S: Final = 1.0  # so much later than its deadline a request may end
 IDLE_TIMEOUT_S: Final = 60.0
 IDLE_MAX: Final = 64  # connections kept; a browser opens six a host, a page of modules a few more

@@ -22,11 +22,12 @@ from protocol.http.heads import ResponseHead, end_to_end, parse_response
 from protocol.http.lenient import LenientChunkedBody, parse_lenient_response
 from protocol.http.serialise import request_head
 from protocol.mux.messages import Head
+from protocol.mux.streams import HTTP, UPGRADE
 from tunnel_client.identity.rewriting import Identity, Visited
 from tunnel_client.origin.connection import OriginClosed, OriginConnection
 from tunnel_client.origin.request import GONE, Request, SendState
 from tunnel_client.origin.tap import PlainTap
-from tunnel_client.origin.upgrade import OriginWebSocket
+from tunnel_client.origin.upgrade import OriginUpgrade, asked_for
 from tunnel_client.origin.visitor_stream import VisitorStream
 
 # RFC 9110 9.2.2: what may be sent again, when the connection was closed before an answer.
@@ -126,7 +127,7 @@ class Replay:
     Attributes:
         state: changed by `TRANSITIONS` alone.
         deadline: when the app's next byte is overdue; infinite while the app is waiting itself.
-        dialling: the making of a connection, while it lasts.
+        dialling: the making of a connection, or another wait for which it is no use to read.
         bound: its connection is for this visitor's connection alone, since one of both ends has
             begun to authenticate it.
         ends_login: both have, and the next step finds another connection: whose this one is, is not
@@ -152,7 +153,7 @@ class Replay:
         self.over: trio.Event | None = None
         self._visited = Visited(b"")  # once the head is made
         self._connection: OriginConnection | None = None
-        self._upgrade: OriginWebSocket | None = None
+        self._upgrade: OriginUpgrade | None = None
         stream.on_stopped = self.abort
 
     def __repr__(self) -> str:
@@ -177,7 +178,7 @@ class Replay:
         self._drop(ReplayEvent.ABORT)
 
     def sweep(self, now: float) -> None:
-        """Abort it if the app is overdue; of a WebSocket, ping the app if it is time to."""
+        """Abort it if the app is overdue; behind a 101, see whether something is due."""
         if now > self.deadline:
             self._drop(ReplayEvent.TIMEOUT)
         if self._upgrade is not None:
@@ -203,7 +204,7 @@ class Replay:
             fields,
             body=opened.body,
             te_trailers=te_trailers,
-            upgrade=opened.kind == "websocket",
+            upgrade=asked_for(opened) if opened.kind != HTTP else b"",
         )
 
     async def run(self, connection: OriginConnection, head: bytes) -> bool:
@@ -221,9 +222,9 @@ class Replay:
         self.tap.asked(head)
         request = Request(self.stream, connection, self)
         await request.send(head, self.config.tasks)
-        answer = await self._relay_heads(connection)
+        answer = await self._relay_heads(connection, request)
         if answer.upgrade:
-            self._upgrade = OriginWebSocket(
+            self._upgrade = OriginUpgrade(
                 self.stream, connection, self.tap, ws_keepalive_s=self.config.ws_keepalive_s
             )
             await self._upgrade.run(connection.answers.take_rest())
@@ -281,20 +282,21 @@ class Replay:
 
     # --- the answer ---
 
-    async def _relay_heads(self, connection: OriginConnection) -> ResponseHead:
+    async def _relay_heads(self, connection: OriginConnection, request: Request) -> ResponseHead:
         """Send informational heads and the final one back; returns that."""
         opened = self.stream.opened
-        upgrade = opened.kind == "websocket"
-        key = b"".join(values_of(opened.fields, b"sec-websocket-key")) if upgrade else b""
+        asked = asked_for(opened) if opened.kind != HTTP else b""
+        key = b"".join(values_of(opened.fields, b"sec-websocket-key")) if asked else b""
         while True:
             raw = await self._next_head(connection)
             self.tap.head(raw)
             try:
-                answer = parse_response(raw, opened.method, upgrade, key)
+                answer = parse_response(raw, opened.method, asked, key)
             except HttpError as refusal:
                 answer = parse_lenient_response(raw, opened.method, refusal)
                 connection.lenient = True
-            final = answer.status >= 200 or answer.upgrade
+            named = answer.upgrade
+            final = answer.status >= 200 or bool(named)
             fields = without_tunnel_error(end_to_end(answer.fields))
             fields = self.config.identity.answered(fields, self._visited, final=final)
             if challenges_connection(answer.status, answer.fields):
@@ -302,8 +304,11 @@ class Replay:
                 self.bound = True
             # That we end a connection which may serve nobody else (see Worker) does not count: we
             # do so once the request has ended as well.
-            closes = final and not answer.upgrade and not answer.keep_alive
+            closes = final and not named and not answer.keep_alive
             head = Head(answer.status, answer.reason, fields, answer.body, closes, self.bound)
+            if named and opened.kind == UPGRADE:
+                head = head._replace(upgrade=named)
+                await self._until_whole(request)
             if final:
                 self._happened(_FINAL_HEAD)
                 self.deadline = math.inf
@@ -316,6 +321,15 @@ class Replay:
                 return answer
             if self.deadline < math.inf:
                 self.start_timeout()
+
+    async def _until_whole(self, request: Request) -> None:
+        """Before a 101 goes on. Raises OriginClosed, SessionClosed."""
+        with trio.CancelScope() as self.dialling:
+            if self.aborted:
+                self.dialling.cancel()
+            await request.wait_whole()
+            return
+        raise OriginClosed
 
     # --- the rest of the request ---
 

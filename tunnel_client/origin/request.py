@@ -129,6 +129,27 @@ class Request:
         """The app takes no more of it."""
         self._happened(SendEvent.STOP)
 
+    async def wait_whole(self) -> None:
+        """Wait until it has been sent, and no more of it can come.
+
+        Before that nobody changes the protocol, whatever an app says (RFC 9110 7.8).
+
+        Raises:
+            OriginClosed: it has ended in another way.
+            SessionClosed: the session is gone.
+        """
+        over = trio.Event()
+        self.on_over = over.set
+        if self.state is _UNDER_WAY:
+            await over.wait()
+        self.on_over = None
+        if self.state is not _SENT:
+            raise OriginClosed
+        try:
+            await self._stream.receive_some()  # an end, behind a body with a length too
+        except StreamReset as error:
+            raise OriginClosed from error
+
     async def wait_over(self) -> bool:
         """Wait until it has ended, behind its answer; whether the app sent something meanwhile.
 

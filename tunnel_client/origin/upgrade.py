@@ -1,8 +1,9 @@
-"""A WebSocket after its 101: both directions, and how each ends.
+"""An upgrade after its 101, a WebSocket or another protocol: both directions, and how each ends.
 
-Ends cross as they came: FIN as FIN, RST as RST, and no frame is added. Only when the session is
-lost does the app get a Close that no visitor sent, 1001, between two frames. What breaks RFC 6455
-crosses as well: the app is to judge its visitor as it would without the tunnel.
+Ends cross as they came: FIN as FIN, RST as RST, and nothing is added. Only when the session is lost
+does the app of a WebSocket get a Close that no visitor sent, 1001, between two frames; in the
+middle of a frame it is RST, and so it is with any other protocol. What breaks RFC 6455 crosses as
+well: the app is to judge its visitor as it would without the tunnel.
 
 The task that relays to the app is the only one that writes there: pings of ours too. The sweep
 wakes it where it waits for the visitor.
@@ -18,8 +19,17 @@ from typing import Final
 
 import trio
 
-from protocol.drivers.websocket_leg import WebSocketLeg
-from protocol.errors import LocalProtocolError, SessionClosed, StreamReset, StreamStopped
+from protocol.drivers.upgrade_leg import UpgradeLeg
+from protocol.errors import (
+    HttpError,
+    LocalProtocolError,
+    SessionClosed,
+    StreamReset,
+    StreamStopped,
+)
+from protocol.http.upgrades import WEBSOCKET as WEBSOCKET_PROTOCOL, crossing
+from protocol.mux.messages import Open
+from protocol.mux.streams import WEBSOCKET
 from tunnel_client.origin.connection import OriginClosed, OriginConnection
 from tunnel_client.origin.tap import PlainTap
 from tunnel_client.origin.visitor_stream import VisitorStream
@@ -32,7 +42,7 @@ CLOSE_S: Final = 1.0  # for the close_notify of TLS
 
 
 class RelayState(IntEnum):
-    """The state of a WebSocket: which directions go on, and what else ended them."""
+    """The state of an upgrade: which directions go on, and what else ended them."""
 
     OPEN = 1
     VISITOR_ENDED = 2  # its direction has ended well, and the app may go on
@@ -81,8 +91,21 @@ _TOLD_ALL: Final = (RelayState.VISITOR_ENDED, RelayState.BOTH_ENDED, RelayState.
 """Nothing more can be said to the app."""
 
 
-class OriginWebSocket:
-    """One WebSocket between a stream and the app's connection.
+def asked_for(opened: Open) -> bytes:
+    """Return the protocols that a request for an upgrade asks for.
+
+    Raises:
+        HttpError: `bad-request`: none that the other end may ask for by this kind of stream.
+    """
+    if opened.kind == WEBSOCKET:
+        return WEBSOCKET_PROTOCOL
+    if not crossing(opened.upgrade):
+        raise HttpError("bad-request", "the other end of the tunnel asked for no upgrade")
+    return opened.upgrade
+
+
+class OriginUpgrade:
+    """One upgrade between a stream and the app's connection.
 
     Args:
         stream: its head, the 101, has been sent back.
@@ -102,14 +125,20 @@ class OriginWebSocket:
         self._stream = stream
         self._connection = connection
         self._tap = tap
-        self._leg = WebSocketLeg(stream, connection.send, masked=True, ping_after_s=ws_keepalive_s)
+        self._leg = UpgradeLeg(
+            stream,
+            connection.send,
+            framed=stream.opened.kind == WEBSOCKET,
+            masked=True,
+            ping_after_s=ws_keepalive_s,
+        )
         self._from_app = self._leg.from_peer if ws_keepalive_s else None  # only for our pongs
         self._state = RelayState.OPEN
         self._swept_at = trio.current_time()
         self._scope = trio.CancelScope()
 
     def __repr__(self) -> str:
-        return f"<OriginWebSocket {self._state.name} {self._leg!r} {self._stream!r}>"
+        return f"<OriginUpgrade {self._state.name} {self._leg!r} {self._stream!r}>"
 
     async def run(self, first: bytes) -> None:
         """Relay until both directions have ended. Only Cancelled is raised.
@@ -126,7 +155,7 @@ class OriginWebSocket:
         if self._leg.sending or (lost and not self._leg.at_boundary):
             self._connection.drop(reset=True)  # cut off in the middle, and so it looks
         await self._connection.aclose(CLOSE_S)
-        self._stream.reset("truncated", self._tap.error or "the WebSocket was idle")
+        self._stream.reset("truncated", self._tap.error or "it was idle, and half closed")
         self._stream.stop_sending("no-error")
 
     def sweep(self, now: float) -> None:
@@ -166,11 +195,11 @@ class OriginWebSocket:
         try:
             self._state = TRANSITIONS[before, event]
         except KeyError:
-            raise LocalProtocolError(f"{event.name} of a WebSocket that is {before.name}") from None
+            raise LocalProtocolError(f"{event.name} of an upgrade that is {before.name}") from None
         return before
 
     def _moved(self) -> None:
-        """A half-closed WebSocket lives on while it is used."""
+        """One that is half closed lives on while it is used."""
         if self._state is _OPEN:  # nearly always, and asked for each frame
             return
         if self._state in _HALF_CLOSED and self._connection.can_half_close:

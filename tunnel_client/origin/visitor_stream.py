@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from protocol.drivers.bonds import VisitorConnection
-from protocol.drivers.websocket_leg import FrameSource
+from protocol.drivers.upgrade_leg import FrameSource
 from protocol.http.fields import Fields
 from protocol.mux.messages import Head, Open
 

@@ -25,6 +25,7 @@ from protocol.mux.handshake import (
     resume_message,
 )
 from protocol.mux.messages import Hello, Resume, Resumed, Welcome
+from protocol.mux.streams import SERVES_UPGRADES
 from protocol.program.text import printable
 from tunnel_client.settings.config import ClientConfig
 from tunnel_client.uplink.connect import ConnectFailed
@@ -148,7 +149,7 @@ async def open_transport(
             resumed = read_answer_to_resume(await transport.receive())
             if resumed is not None:
                 return transport, resumed
-        hello = Hello((), f"trio-tunnel/{version}", STREAMS_MAX, FIRST_CREDIT_BYTES)
+        hello = Hello((SERVES_UPGRADES,), f"trio-tunnel/{version}", STREAMS_MAX, FIRST_CREDIT_BYTES)
         await transport.send(hello_message(hello))
         return transport, read_answer_to_hello(await transport.receive())
 

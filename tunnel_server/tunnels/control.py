@@ -173,6 +173,7 @@ class ControlEndpoint:
             now=trio.current_time(),
             lender=directory.memory.lender(login.owner, login.source),
             version=transport.version,
+            features=hello.features,
         )
         session = Session(core, transport, session_id=session_id, hold_s=hold_s)
         if config.open_to_strangers and login.is_strange:

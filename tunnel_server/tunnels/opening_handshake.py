@@ -15,6 +15,7 @@ import trio
 from protocol import CONTROL_PATH, SUBPROTOCOLS, best_version, subprotocol_of
 from protocol.http.fields import elements, values_of
 from protocol.http.heads import RequestHead
+from protocol.http.upgrades import WEBSOCKET
 from protocol.http.websocket import valid_key
 from tunnel_server.answers.refusal import Refusal, browser_refused, version_refused
 from tunnel_server.observing.strangers import by_stranger, crowd_key
@@ -65,7 +66,7 @@ def _fault(directory: Directory, head: RequestHead) -> Refusal | None:
     # visits reaches a server on loopback, and would serve its own app under a name there.
     if values_of(head.fields, b"origin"):
         return browser_refused()
-    if not head.upgrade:
+    if head.upgrade != WEBSOCKET:
         return Refusal("upgrade-required")
     if values_of(head.fields, b"sec-websocket-version") != [b"13"]:
         return Refusal("upgrade-required", "Only WebSocket version 13.")

@@ -42,6 +42,10 @@ class Carrier(Protocol):
         """Whether it takes one more request now."""
 
     @property
+    def serves_upgrades(self) -> bool:
+        """Whether it takes requests for an upgrade to anything but WebSocket."""
+
+    @property
     def streams_max(self) -> int:
         """The number of streams that it takes at once."""
 

@@ -23,7 +23,7 @@ from protocol.http.serialise import (
     response_head,
     wire_framing,
 )
-from protocol.http.websocket import accept_for
+from protocol.http.upgrades import WEBSOCKET, check_accept, check_no_framing, choice
 from protocol.limits import FIRST_CREDIT_BYTES
 from protocol.mux.messages import Head
 from protocol.mux.streams import SWITCHING_PROTOCOLS
@@ -35,7 +35,7 @@ from tunnel_server.visitors.connection import Connection
 from tunnel_server.visitors.exchange import COMING, AnswerEvent, Exchange
 from tunnel_server.visitors.same_connection import SameConnection
 from tunnel_server.visitors.tap import EndedBy
-from tunnel_server.visitors.upgrade import VisitorWebSocket
+from tunnel_server.visitors.upgrade import VisitorUpgrade
 
 _CLOSE: Final = (b"Connection", b"close")
 _KEEP_ALIVE: Final = (b"Connection", b"keep-alive")
@@ -146,7 +146,7 @@ class AnswerWriter:
             head = await self._final_head(exchange, stream)
             if head.bound:
                 self._same.bind()
-            framing = _framing(exchange, head)
+            framing = _framing(exchange, stream, head)
             beginning = exchange.beginning(
                 own=False,
                 draining=self._connection.edge.directory.draining,
@@ -197,7 +197,7 @@ class AnswerWriter:
         try:
             if framing is None:
                 await self._connection.send(self._take_raw_head())
-                upgrade = VisitorWebSocket(self._connection, exchange, stream)
+                upgrade = VisitorUpgrade(self._connection, exchange, stream)
                 exchange.switch(upgrade)
                 await upgrade.relay_to_visitor()
             else:
@@ -219,8 +219,8 @@ class AnswerWriter:
             del head  # the visitor may not read, and the next head may never come
             if self._raw_head:
                 await self._connection.send(self._take_raw_head())
-        if exchange.asks_upgrade and head.status != SWITCHING_PROTOCOLS:
-            stream.send_eof()  # what follows the request is the next one
+        if exchange.asks_websocket and head.status != SWITCHING_PROTOCOLS:
+            stream.send_eof()  # it has no end until now
         return head
 
     def _bears(self, exchange: Exchange, status: int) -> bool:
@@ -291,18 +291,22 @@ def _with_connection(fields: Fields, option: tuple[bytes, bytes]) -> Fields:
     return (*kept, (option[0], b", ".join([*listed, option[1]])))
 
 
-def _check_accept(exchange: Exchange, head: Head) -> None:
-    """Refuse a 101 that does not answer the key: the other end is not trusted."""
-    asked = exchange.head.fields if exchange.head is not None else ()
-    key = b"".join(values_of(asked, b"sec-websocket-key"))
-    if values_of(head.fields, b"sec-websocket-accept") != [accept_for(key)]:
-        raise HttpError("bad-request", "a 101 with a wrong Sec-WebSocket-Accept")
+def _check_switch(exchange: Exchange, stream: TunnelStream, head: Head) -> None:
+    """Refuse a 101 that does not answer what was asked: the other end is not trusted."""
+    if exchange.asks_websocket:
+        asked = exchange.head.fields if exchange.head is not None else ()
+        check_accept(b"".join(values_of(asked, b"sec-websocket-key")), head.fields)
+        return
+    choice(stream.opened.upgrade, head.upgrade)
+    check_no_framing([name.lower() for name, _ in head.fields])
+    if head.body is not None or not exchange.request_ended:
+        raise HttpError("bad-request", "a 101 with a body, or in the middle of its request")
 
 
-def _framing(exchange: Exchange, head: Head) -> Framing | None:
+def _framing(exchange: Exchange, stream: TunnelStream, head: Head) -> Framing | None:
     """Return how the answer ends on this hop; None after a 101. Raises HttpError."""
     if head.status == SWITCHING_PROTOCOLS:
-        _check_accept(exchange, head)
+        _check_switch(exchange, stream, head)
         return None
     framing = wire_framing(
         head.body, visitor_version=exchange.version, method=exchange.method, status=head.status
@@ -321,8 +325,13 @@ def _serialise(exchange: Exchange, head: Head, fields: Fields, *, close: bool | 
         visitor_version=exchange.version,
         method=exchange.method,
         close=close,
-        upgrade=head.status == SWITCHING_PROTOCOLS,
+        upgrade=_protocol(exchange, head) if head.status == SWITCHING_PROTOCOLS else b"",
     )
+
+
+def _protocol(exchange: Exchange, head: Head) -> bytes:
+    """Return what a 101 switches to; of a WebSocket the other end need not say it."""
+    return WEBSOCKET if exchange.asks_websocket else head.upgrade
 
 
 def _blamed(exchange: Exchange, refusal: Refusal) -> EndedBy:

@@ -253,7 +253,7 @@ class Connection:
             self.move(PhaseEvent.LEAVE)
             self.reading.cancel()
 
-    def close_websocket(self, code: int) -> bool:
+    def close_upgrade(self, code: int) -> bool:
         """See Swept."""
         exchange = self.exchange
         if exchange is None or exchange.over or exchange.upgrade is None:

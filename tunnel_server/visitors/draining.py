@@ -1,4 +1,4 @@
-"""Letting a server's work end: first what is in flight, then WebSockets, then sessions.
+"""Letting a server's work end: first what is in flight, then upgrades, then sessions.
 
 A client that was told connects anew at once, to the server that takes this one's place if there is
 one; its old session goes on for the requests that are here.
@@ -36,7 +36,7 @@ def _nothing() -> int:
 
 
 async def drain(edge: Edge, arriving: Callable[[], int] = _nothing, *, why: str = STOPS) -> None:
-    """Let what is in flight end, to the deadline; then end it, WebSockets first; then sessions.
+    """Let what is in flight end, to the deadline; then end the rest, and then sessions.
 
     Args:
         edge: the server, which accepts no more.
@@ -62,7 +62,7 @@ async def drain(edge: Edge, arriving: Callable[[], int] = _nothing, *, why: str 
 
 
 def _end_with_close(connection: Swept) -> None:
-    if not connection.close_websocket(SERVICE_RESTART):
+    if not connection.close_upgrade(SERVICE_RESTART):
         connection.end()
 
 

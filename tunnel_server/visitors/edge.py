@@ -34,8 +34,8 @@ class Swept(Protocol):
     def stop_when_idle(self) -> None:
         """End a connection that is not busy; one that carries a session goes on."""
 
-    def close_websocket(self, code: int) -> bool:
-        """End a WebSocket with a Close of ours; false on other connections."""
+    def close_upgrade(self, code: int) -> bool:
+        """End what follows a 101, a WebSocket with a Close of ours; false where none did."""
 
     def end(self) -> None:
         """End it now: what is cut off looks so. One that carries a session goes on."""

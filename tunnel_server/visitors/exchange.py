@@ -33,6 +33,7 @@ from protocol.drivers.latch import Latch
 from protocol.drivers.stream import TunnelStream
 from protocol.errors import LocalProtocolError
 from protocol.http.heads import RequestHead
+from protocol.http.upgrades import WEBSOCKET
 from tunnel_server.answers.answer import Answer, Landing
 from tunnel_server.answers.refusal import Refusal
 from tunnel_server.visitors.tap import EndedBy, Tap
@@ -111,13 +112,13 @@ ANSWER: Final = {
 
 
 class Relay(Protocol):
-    """The WebSocket that an exchange became (`upgrade`), as the reading task and a stop see it."""
+    """The upgrade that an exchange became, as the reading task and a stop see it."""
 
     async def relay_to_app(self, data: bytes) -> None:
         """The visitor's direction, to the end of both; `data` has been read already."""
 
     def close(self, code: int) -> None:
-        """End it with a Close of ours."""
+        """End it: a WebSocket with a Close of ours, all else with a reset."""
 
     def sweep(self, now: float) -> None:
         """Once a second: see whether the visitor should get a ping."""
@@ -190,8 +191,8 @@ class Exchange:
         return self.head.version if self.head else b"1.1"
 
     @property
-    def asks_upgrade(self) -> bool:
-        return self.head is not None and self.head.upgrade
+    def asks_websocket(self) -> bool:
+        return self.head is not None and self.head.upgrade == WEBSOCKET
 
     @property
     def request_ended(self) -> bool:
@@ -257,8 +258,8 @@ class Exchange:
             return _AE.UNSAID if self._last or self.version == b"1.0" else _AE.KEEP
         if self._last:
             return _AE.LAST
-        # What came behind a request for an upgrade was meant for a WebSocket, or may have been.
-        if self.asks_upgrade and (own or self.request is _R.FOLLOWED):
+        # What came behind a handshake was meant for a WebSocket, or may have been.
+        if self.asks_websocket and (own or self.request is _R.FOLLOWED):
             return _AE.LAST
         return _AE.KEEP
 
@@ -364,4 +365,4 @@ def _has_body(head: RequestHead, stream: TunnelStream | None) -> bool:
     """Whether something of the request comes behind its head; to an app also an empty body does."""
     if stream is None:
         return bool(head.body)
-    return head.body is not None and not head.upgrade
+    return head.body is not None and head.upgrade != WEBSOCKET

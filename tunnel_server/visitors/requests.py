@@ -1,4 +1,4 @@
-"""The reading task of a visitor's connection: heads, bodies, and where a WebSocket begins.
+"""The reading task of a visitor's connection: heads, bodies, and where an upgrade begins.
 
 It always reads, also while a request waits or an answer is awaited (`read_ahead`), since that is
 how a visitor that goes away is noticed. What becomes of a head is the matter of `beginning`.

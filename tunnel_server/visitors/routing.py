@@ -9,11 +9,13 @@ from protocol.errors import HttpError, LocalProtocolError
 from protocol.http.fields import values_of
 from protocol.http.forwarding import with_forwarding
 from protocol.http.heads import RequestHead, end_to_end
+from protocol.http.upgrades import WEBSOCKET as WEBSOCKET_PROTOCOL
 from protocol.mux.messages import Open
+from protocol.mux.streams import HTTP, UPGRADE, WEBSOCKET
 from protocol.names import tunnel_key
 from tunnel_server.answers.refusal import Refusal
 from tunnel_server.tunnels.directory import Directory
-from tunnel_server.tunnels.registry import Tunnel
+from tunnel_server.tunnels.registry import Carrier, Tunnel
 from tunnel_server.visitors.connection import Connection
 from tunnel_server.visitors.edge import Edge
 from tunnel_server.visitors.exchange import Exchange
@@ -56,13 +58,13 @@ def open_stream(
     """
     try:
         numbers = same.next_request(tunnel.carrier) if visitor.connected else (None, None)
-        opened = _opening(connection, head, tunnel.claim, visitor.address, numbers)
+        opened = _opening(connection, head, tunnel, visitor.address, numbers)
         stream = tunnel.carrier.open(opened, connection.answer_ready)
     except HttpError as error:
         return Refusal(error.code, str(error))
     except LocalProtocolError as error:
         return Refusal("head-too-large", str(error))
-    if head.body is None and not head.upgrade:
+    if head.body is None and opened.kind != WEBSOCKET:
         stream.send_eof()
     exchange = Exchange(head, stream=stream, name=tunnel.name)
     exchange.ws_keepalive_s = tunnel.options.ws_keepalive_s
@@ -79,7 +81,7 @@ async def wait_for_batch(directory: Directory, name: str) -> None:
 def _opening(
     connection: Connection,
     head: RequestHead,
-    claim: int,
+    tunnel: Tunnel,
     visitor: str,
     numbers: tuple[int | None, int | None],
 ) -> Open:
@@ -98,9 +100,10 @@ def _opening(
     )
     if head.te_trailers:
         fields = (*fields, _TE_TRAILERS)  # of this hop, but the client writes it for the next
+    kind = _kind_of(head, tunnel.carrier) if head.upgrade else HTTP
     return Open(
-        "websocket" if head.upgrade else "http",
-        claim,
+        kind,
+        tunnel.claim,
         head.method,
         head.target,
         head.version,
@@ -111,7 +114,19 @@ def _opening(
         visitor,
         0,
         *numbers,
+        head.upgrade if kind == UPGRADE else b"",
     )
+
+
+def _kind_of(head: RequestHead, carrier: Carrier) -> str:
+    """Return the kind of stream for a request with Upgrade.
+
+    A client that does not serve any upgrade gets a plain request, as a proxy makes of it that does
+    not know the protocol (RFC 9110 7.8).
+    """
+    if head.upgrade == WEBSOCKET_PROTOCOL:
+        return WEBSOCKET
+    return UPGRADE if carrier.serves_upgrades else HTTP
 
 
 def _public_origin(

@@ -23,7 +23,7 @@ class Tap:
         name: the tunnel's; empty where the service was asked, or nobody.
         method: of the request; empty when it was no HTTP.
         status: of the final answer; 0 before.
-        bytes_in: of the request's body, or of a WebSocket's frames, as the visitor sent them.
+        bytes_in: of the request's body, and of what follows a 101, as the visitor sent them.
         bytes_out: the same of the answer, as they were sent to the visitor.
         started_at: when the request's head was whole.
         ended_by: whoever ended it; None before.

@@ -1,14 +1,14 @@
-"""A WebSocket after its 101: both directions, and how each ends.
+"""An upgrade after its 101, a WebSocket or another protocol: both directions, and how each ends.
 
-Ends cross as they came: FIN as FIN, RST as RST, and no frame is added. Only an end that the tunnel
-itself makes is announced with a Close, where one fits: between two frames, and if none has passed
-that way. A server that stops says 1012 both ways; when the session is lost, the visitor is told
-1014 (the client tells the app). The other side has 2 s to answer it, then comes FIN. In the middle
-of a frame it is RST.
+Ends cross as they came: FIN as FIN, RST as RST, and nothing is added. Only an end of a WebSocket
+that the tunnel itself makes is announced with a Close, where one fits: between two frames, and if
+none has passed that way. A server that stops says 1012 both ways; when the session is lost, the
+visitor is told 1014 (the client tells the app). The other side has 2 s to answer it, then comes
+FIN. In the middle of a frame it is RST, and so it is with any other protocol.
 
 TLS has no half-close here. When the app ends its direction, the visitor's leg is closed as soon as
-what is on its way from there has been passed on; when the visitor ends its own, the app has a while
-to finish.
+what is on its way from there has been passed on. When the visitor ends its own, by a close_notify,
+the app goes on; that of a WebSocket has a while to finish, since browsers end both at once.
 
 The writing task is the only one that writes to the visitor: pings of ours too, and a Close. Whoever
 wants one of them wakes it where it waits for the app.
@@ -32,7 +32,7 @@ from typing import Final
 import trio
 
 from protocol.drivers.stream import TunnelStream
-from protocol.drivers.websocket_leg import WebSocketLeg
+from protocol.drivers.upgrade_leg import UpgradeLeg
 from protocol.errors import LocalProtocolError, SessionClosed, StreamReset, StreamStopped
 from protocol.http.limits import READ_FIRST_BYTES
 from protocol.http.read_size import ReadSize
@@ -109,8 +109,8 @@ TO_VISITOR: Final = {
 }
 
 
-class VisitorWebSocket:
-    """One WebSocket. The reading task calls `relay_to_app`, the writing one `relay_to_visitor`.
+class VisitorUpgrade:
+    """One upgrade. The reading task calls `relay_to_app`, the writing one `relay_to_visitor`.
 
     Attributes:
         from_visitor: how far the visitor's direction is.
@@ -123,8 +123,12 @@ class VisitorWebSocket:
         self._exchange = exchange
         self._stream = stream
         self._tap = exchange.tap
-        self._leg = WebSocketLeg(
-            stream, connection.send, masked=False, ping_after_s=exchange.ws_keepalive_s
+        self._leg = UpgradeLeg(
+            stream,
+            connection.send,
+            framed=exchange.asks_websocket,
+            masked=False,
+            ping_after_s=exchange.ws_keepalive_s,
         )
         self._to_app, self._to_visitor = self._leg.from_peer, self._leg.to_peer
         self.from_visitor = _F.HELD
@@ -133,7 +137,7 @@ class VisitorWebSocket:
 
     def __repr__(self) -> str:
         to_app = f"to app {self.from_visitor.name} {self._to_app!r}"
-        return f"<VisitorWebSocket {to_app} to visitor {self.to_visitor.name} {self._to_visitor!r}>"
+        return f"<VisitorUpgrade {to_app} to visitor {self.to_visitor.name} {self._to_visitor!r}>"
 
     def move_from_visitor(self, event: FromVisitorEvent) -> None:
         """Raises LocalProtocolError: the table has no such pair."""
@@ -151,7 +155,11 @@ class VisitorWebSocket:
         self.to_visitor = state
 
     def close(self, code: int) -> None:
-        """See Relay. What is being sent to the visitor just now goes first."""
+        """See Relay. What is being sent to the visitor of a WebSocket just now goes first."""
+        if not self._leg.framed:
+            self._exchange.ended_by("tunnel")
+            self._connection.abort()
+            return
         if self.to_visitor is _T.OPEN:
             self.code = code
         self.move_to_visitor(_TE.STOP)
@@ -200,7 +208,8 @@ class VisitorWebSocket:
         except (StreamStopped, SessionClosed):
             await self._drop_from_visitor()
         with trio.CancelScope() as patience:
-            if self._connection.half_closed and self._connection.source.secure:
+            ends_by_tls = self._connection.half_closed and self._connection.source.secure
+            if ends_by_tls and self._leg.framed:
                 patience.deadline = trio.current_time() + TLS_DRAIN_S
             await self._exchange.wait_over()
 

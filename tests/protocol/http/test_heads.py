@@ -55,7 +55,7 @@ def test_request_keeps_order_case_repeats_and_bytes() -> None:
         host=b"a:80",
         body=7,
         keep_alive=False,
-        upgrade=False,
+        upgrade=b"",
         te_trailers=False,
     )
 
@@ -289,33 +289,43 @@ def test_trailers_are_asked_for_by_1_1_only(version: bytes, lines: list[bytes], 
 
 
 UPGRADE = (b"Upgrade: WebSocket", b"Connection: keep-alive, Upgrade")
+TCP = (b"Upgrade: tcp", b"Connection: Upgrade")
 
 
 @pytest.mark.parametrize(
     ("line", "lines", "expected"),
     [
-        (b"GET / HTTP/1.1", UPGRADE, True),
-        (b"GET / HTTP/1.1", (b"upgrade: h2c, websocket", b"connection: upgrade"), True),
-        (b"GET / HTTP/1.1", (*UPGRADE, b"Content-Length: 0"), True),
-        (b"GET / HTTP/1.0", UPGRADE, False),
-        (b"POST / HTTP/1.1", UPGRADE, False),
-        (b"POST / HTTP/1.1", (*UPGRADE, b"Content-Length: 1"), False),
-        (b"get / HTTP/1.1", UPGRADE, False),
-        (b"GET / HTTP/1.1", (b"Upgrade: websocket",), False),
-        (b"GET / HTTP/1.1", (b"Upgrade: websocket", b"Connection: close"), False),
-        (b"GET / HTTP/1.1", (b"Connection: upgrade",), False),
-        (b"GET / HTTP/1.1", (b"Upgrade: h2c", b"Connection: upgrade"), False),
-        (b"GET / HTTP/1.1", (b"Upgrade: websockets", b"Connection: upgrade"), False),
+        (b"GET / HTTP/1.1", UPGRADE, b"websocket"),
+        (b"GET / HTTP/1.1", (b"upgrade: h2c, websocket", b"connection: upgrade"), b"websocket"),
+        (b"GET / HTTP/1.1", (b"upgrade: tcp, websocket", b"connection: upgrade"), b"websocket"),
+        (b"GET / HTTP/1.1", (*UPGRADE, b"Content-Length: 0"), b"websocket"),
+        (b"GET / HTTP/1.0", UPGRADE, b""),
+        (b"POST / HTTP/1.1", UPGRADE, b""),
+        (b"POST / HTTP/1.1", (*UPGRADE, b"Content-Length: 1"), b""),
+        (b"get / HTTP/1.1", UPGRADE, b""),
+        (b"GET / HTTP/1.1", (b"Upgrade: websocket",), b""),
+        (b"GET / HTTP/1.1", (b"Upgrade: websocket", b"Connection: close"), b""),
+        (b"GET / HTTP/1.1", (b"Connection: upgrade",), b""),
+        (b"GET / HTTP/1.1", (b"Upgrade: h2c", b"Connection: upgrade"), b""),
+        (b"GET / HTTP/1.1", (b"Upgrade:", b"Connection: upgrade"), b""),
+        (b"GET / HTTP/1.1", (b"Upgrade: websockets", b"Connection: upgrade"), b"websockets"),
+        (b"POST / HTTP/1.1", (*TCP, b"Content-Length: 29"), b"tcp"),
+        (b"POST / HTTP/1.1", (*TCP, b"Transfer-Encoding: chunked"), b"tcp"),
+        (b"HEAD / HTTP/1.1", TCP, b"tcp"),
+        (b"x / HTTP/1.1", (*TCP, b"Upgrade: h2c", b"Upgrade: SPDY/3.1"), b"tcp, SPDY/3.1"),
+        (b"GET / HTTP/1.0", TCP, b""),
+        (b"GET / HTTP/1.1", TCP[:1], b""),
+        (b"GET / HTTP/1.1", (TCP[0], b"Connection: tcp"), b""),
     ],
 )
-def test_upgrade_is_a_get_of_1_1_with_both_fields(
-    line: bytes, lines: tuple[bytes, ...], expected: bool
+def test_upgrade_is_asked_for_in_1_1_with_both_fields(
+    line: bytes, lines: tuple[bytes, ...], expected: bytes
 ) -> None:
-    assert parse_request(request(*lines, line=line)).upgrade is expected
+    assert parse_request(request(*lines, line=line)).upgrade == expected
 
 
 @pytest.mark.parametrize("framing", [b"Content-Length: 1", b"Transfer-Encoding: chunked"])
-def test_upgrade_with_a_body_is_bad(framing: bytes) -> None:
+def test_a_websocket_handshake_with_a_body_is_bad(framing: bytes) -> None:
     assert refused(request(*UPGRADE, framing)) == "bad-request"
 
 
@@ -340,7 +350,7 @@ def test_answer_keeps_reason_order_case_repeats_and_bytes() -> None:
         ),
         body=3,
         keep_alive=False,
-        upgrade=False,
+        upgrade=b"",
     )
 
 
@@ -405,7 +415,7 @@ def test_body_until_close_ends_the_connection() -> None:
 def test_informational_answer_has_no_body(status: int, method: bytes) -> None:
     raw = answer(b"Link: </a>", b"Content-Length: 5", line=b"HTTP/1.1 %d Wait" % status)
     head = parse_response(raw, method)
-    assert (head.status, head.reason, head.body, head.upgrade) == (status, b"Wait", None, False)
+    assert (head.status, head.reason, head.body, head.upgrade) == (status, b"Wait", None, b"")
     assert head.fields == ((b"Link", b"</a>"), (b"Content-Length", b"5"))
 
 
@@ -416,8 +426,8 @@ LINE_101 = b"HTTP/1.1 101 Switching Protocols"
 
 
 def test_101_that_answers_the_key_is_an_upgrade() -> None:
-    head = parse_response(answer(*SWITCH, ACCEPT, line=LINE_101), b"GET", True, KEY)
-    assert head.upgrade
+    head = parse_response(answer(*SWITCH, ACCEPT, line=LINE_101), b"GET", b"websocket", KEY)
+    assert head.upgrade == b"WebSocket"
     assert head.body is None
 
 
@@ -441,13 +451,43 @@ def test_101_that_answers_the_key_is_an_upgrade() -> None:
 )
 def test_any_other_101_is_refused(raw: bytes, asked: bool, key: bytes) -> None:
     with pytest.raises(HttpError, match="a 101") as caught:
-        parse_response(raw, b"GET", asked, key)
+        parse_response(raw, b"GET", b"websocket" if asked else b"", key)
     assert caught.value.code == "bad-request"
 
 
+TO_TCP = (b"Upgrade: TCP", b"Connection: keep-alive, upgrade")
+
+
+def test_101_to_what_was_asked_for_is_an_upgrade() -> None:
+    head = parse_response(answer(*TO_TCP, line=LINE_101), b"POST", b"spdy/3.1, tcp")
+    assert (head.status, head.upgrade, head.body) == (101, b"TCP", None)
+
+
+@pytest.mark.parametrize(
+    ("line", "lines"),
+    [
+        (b"HTTP/1.0 101 x", TO_TCP),
+        (LINE_101, TO_TCP[:1]),
+        (LINE_101, TO_TCP[1:]),
+        (LINE_101, (b"Upgrade:", TO_TCP[1])),
+        (LINE_101, (TO_TCP[0], b"Connection: tcp")),
+        (LINE_101, (b"Upgrade: udp", TO_TCP[1])),
+        (LINE_101, (b"Upgrade: tcp/1", TO_TCP[1])),
+        (LINE_101, (b"Upgrade: tcp, spdy/3.1", TO_TCP[1])),
+        (LINE_101, (b"Upgrade: spdy/3.1", *TO_TCP)),
+        (LINE_101, (b"Upgrade: websocket", TO_TCP[1])),
+        (LINE_101, (*TO_TCP, b"Content-Length: 0")),
+        (LINE_101, (*TO_TCP, b"Transfer-Encoding: chunked")),
+    ],
+)
+def test_any_other_101_to_an_upgrade_is_refused(line: bytes, lines: tuple[bytes, ...]) -> None:
+    with pytest.raises(HttpError, match="a 101"):
+        parse_response(answer(*lines, line=line), b"POST", b"spdy/3.1, tcp")
+
+
 def test_refused_upgrade_is_a_plain_answer() -> None:
-    head = parse_response(answer(b"Content-Length: 2"), b"GET", True, KEY)
-    assert (head.upgrade, head.body) == (False, 2)
+    head = parse_response(answer(b"Content-Length: 2"), b"GET", b"websocket", KEY)
+    assert (head.upgrade, head.body) == (b"", 2)
 
 
 # --- any input -----------------------------------------------------------------------------------
@@ -469,6 +509,7 @@ PARTS = st.sampled_from(
         *(b"HTTP/1.0", b"HTTP/1.1 101 x", b"HTTP/1.1 200 OK", b"\r\n", b"\r\n", b"\r", b"\n"),
         *(b"Host: a\r\n", b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n"),
         *(b"Connection: upgrade\r\n", b"Upgrade: websocket\r\n", b"TE: trailers\r\n"),
+        *(b"Upgrade: tcp\r\n", b"Upgrade: h2c, a/1\r\n"),
         *(b"Expect: 100-continue\r\n", b"Connection: Host\r\n", b":", b"\x00", b"\xff", b"\t"),
     ]
 )
@@ -490,7 +531,7 @@ def test_any_bytes_give_a_request_or_an_http_error(raw: bytes) -> None:
     except HttpError:
         return
     assert head.target.startswith(b"/") or head.target == b"*"
-    assert not (head.upgrade and head.body)
+    assert not (head.upgrade == b"websocket" and head.body)
     event = read_by_h11(h11.Connection(h11.SERVER), raw)
     assert isinstance(event, h11.Request)
     assert (head.method, head.version) == (event.method, event.http_version)
@@ -498,14 +539,18 @@ def test_any_bytes_give_a_request_or_an_http_error(raw: bytes) -> None:
     assert head.fields == tuple(event.headers.raw_items())
 
 
-@given(raw=RAW, method=st.sampled_from([b"GET", b"HEAD", b"x"]), asked=st.booleans())
-def test_any_bytes_give_an_answer_or_an_http_error(raw: bytes, method: bytes, asked: bool) -> None:
+@given(
+    raw=RAW,
+    method=st.sampled_from([b"GET", b"HEAD", b"x"]),
+    asked=st.sampled_from([b"", b"websocket", b"tcp", b"b, a/1"]),
+)
+def test_any_bytes_give_an_answer_or_an_http_error(raw: bytes, method: bytes, asked: bytes) -> None:
     try:
         head = parse_response(raw, method, asked, KEY)
     except HttpError:
         return
     assert 100 <= head.status <= 999
-    assert head.upgrade is (head.status == 101)
+    assert bool(head.upgrade) is (head.status == 101)
     connection = h11.Connection(h11.CLIENT)
     connection.send(ASKS_UPGRADE)
     event = read_by_h11(connection, raw)

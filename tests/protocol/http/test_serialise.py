@@ -17,6 +17,7 @@ from protocol.http.serialise import (
 from tests.protocol.http.drawn import binary
 
 HOST = (b"Host", b"a")
+WS = b"websocket"
 FORMS: list[BodyForm] = [None, 0, 5, "chunked", "until-close"]
 
 
@@ -29,7 +30,7 @@ def answered(
     version: bytes = b"1.1",
     method: bytes = b"GET",
     close: bool = False,
-    upgrade: bool = False,
+    upgrade: bytes = b"",
 ) -> bytes:
     return response_head(
         status,
@@ -63,29 +64,55 @@ def test_request_leaves_in_received_order_and_case() -> None:
 @pytest.mark.parametrize(
     ("body", "te", "upgrade", "behind"),
     [
-        (None, False, False, b""),
-        ("chunked", False, False, b"Transfer-Encoding: chunked\r\n"),
-        (None, True, False, b"Connection: TE\r\nTE: trailers\r\n"),
-        (None, False, True, b"Connection: Upgrade\r\nUpgrade: websocket\r\n"),
-        (None, True, True, b"Connection: Upgrade, TE\r\nUpgrade: websocket\r\nTE: trailers\r\n"),
+        (None, False, b"", b""),
+        ("chunked", False, b"", b"Transfer-Encoding: chunked\r\n"),
+        (None, True, b"", b"Connection: TE\r\nTE: trailers\r\n"),
+        (None, False, WS, b"Connection: Upgrade\r\nUpgrade: websocket\r\n"),
+        (None, True, WS, b"Connection: Upgrade, TE\r\nUpgrade: websocket\r\nTE: trailers\r\n"),
+        (None, False, b"b/2, A", b"Connection: Upgrade\r\nUpgrade: b/2, A\r\n"),
+        (
+            "chunked",
+            False,
+            b"tcp",
+            b"Transfer-Encoding: chunked\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n",
+        ),
         (
             "chunked",
             True,
-            False,
+            b"",
             b"Transfer-Encoding: chunked\r\nConnection: TE\r\nTE: trailers\r\n",
         ),
     ],
 )
 def test_fields_of_this_hop_are_written_behind_the_others(
-    body: BodyForm, te: bool, upgrade: bool, behind: bytes
+    body: BodyForm, te: bool, upgrade: bytes, behind: bytes
 ) -> None:
     head = request_head(b"GET", b"/", (HOST,), body=body, te_trailers=te, upgrade=upgrade)
     assert head == b"GET / HTTP/1.1\r\nHost: a\r\n" + behind + b"\r\n"
 
 
-def test_upgrade_may_have_a_length_of_0() -> None:
+def test_a_websocket_handshake_may_have_a_length_of_0() -> None:
     fields = (HOST, (b"Content-Length", b"0"))
-    assert b"Upgrade: websocket" in request_head(b"GET", b"/", fields, body=0, upgrade=True)
+    assert b"Upgrade: websocket" in request_head(b"GET", b"/", fields, body=0, upgrade=WS)
+
+
+@pytest.mark.parametrize(
+    "upgrade",
+    [
+        b"h2c",
+        b"tcp, h2c",
+        b"TLS/1.3",
+        b"HTTP/2.0",
+        b"a,b",
+        b"a b",
+        b"a\r\nb",
+        b"websocket, a",
+        b"/",
+    ],
+)
+def test_what_may_not_be_asked_for_is_refused(upgrade: bytes) -> None:
+    with pytest.raises(HttpError, match="Upgrade"):
+        request_head(b"GET", b"/", (HOST,), body=None, upgrade=upgrade)
 
 
 def test_star_is_a_target_of_options_only() -> None:
@@ -126,14 +153,15 @@ def test_request_without_exactly_one_host_is_refused(fields: Fields) -> None:
 @pytest.mark.parametrize(
     ("method", "body", "upgrade"),
     [
-        (b"POST", "until-close", False),
-        (b"GET", "chunked", True),
-        (b"GET", 1, True),
-        (b"POST", None, True),
+        (b"POST", "until-close", b""),
+        (b"POST", "until-close", b"tcp"),
+        (b"GET", "chunked", WS),
+        (b"GET", 1, WS),
+        (b"POST", None, WS),
     ],
 )
 def test_request_with_a_body_it_cannot_have_is_refused(
-    method: bytes, body: BodyForm, upgrade: bool
+    method: bytes, body: BodyForm, upgrade: bytes
 ) -> None:
     with pytest.raises(HttpError, match="body for a request"):
         request_head(method, b"/", (HOST, (b"Content-Length", b"1")), body=body, upgrade=upgrade)
@@ -302,7 +330,7 @@ def test_informational_answers_and_204_have_no_framing(status: int) -> None:
 
 def test_101_switches_to_websocket_and_has_no_framing() -> None:
     fields = ((b"Sec-WebSocket-Accept", b"x"), (b"Content-Length", b"0"))
-    head = answered(fields, status=101, reason=b"Go", body=None, upgrade=True)
+    head = answered(fields, status=101, reason=b"Go", body=None, upgrade=WS)
     assert head == (
         b"HTTP/1.1 101 Go\r\nSec-WebSocket-Accept: x\r\n"
         b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
@@ -312,18 +340,24 @@ def test_101_switches_to_websocket_and_has_no_framing() -> None:
 @pytest.mark.parametrize(
     ("status", "upgrade"),
     [
-        (101, False),
-        (200, True),
-        (100, False),
-        (199, False),
-        (100, True),
-        (99, False),
-        (1000, False),
+        (101, b""),
+        (200, WS),
+        (100, b""),
+        (199, b""),
+        (100, WS),
+        (99, b""),
+        (1000, b""),
     ],
 )
-def test_answer_has_a_final_status_or_is_the_101_to_an_upgrade(status: int, upgrade: bool) -> None:
+def test_answer_has_a_final_status_or_is_the_101_to_an_upgrade(status: int, upgrade: bytes) -> None:
     with pytest.raises(HttpError, match="status"):
         answered(status=status, upgrade=upgrade)
+
+
+@pytest.mark.parametrize("upgrade", [b"tcp, spdy", b"a b", b"a\r\nB: c", b"a/b/c"])
+def test_a_101_names_one_protocol(upgrade: bytes) -> None:
+    with pytest.raises(HttpError, match="Upgrade"):
+        answered(status=101, body=None, upgrade=upgrade)
 
 
 @pytest.mark.parametrize("status", [200, 599, 999])

@@ -14,7 +14,7 @@ from tunnel_client.origin.connection import OriginConnection
 from tunnel_client.origin.replay import Replay, ReplayConfig, ReplayEvent, ReplayState
 from tunnel_client.origin.request import Request, SendEvent, SendState
 from tunnel_client.origin.tap import PlainTap
-from tunnel_client.origin.upgrade import OriginWebSocket, RelayEvent, RelayState
+from tunnel_client.origin.upgrade import OriginUpgrade, RelayEvent, RelayState
 from tunnel_client.settings.target import Target
 
 A_REPLAY = """
@@ -105,7 +105,7 @@ async def test_a_websocket_moves_as_its_table_says() -> None:
         stream, _ = trio.testing.memory_stream_pair()
         connection = OriginConnection(stream)  # type: ignore[arg-type]  # nothing is sent
         kept = MemoryStream(an_open("websocket", b"GET", None))
-        socket = OriginWebSocket(kept, connection, PlainTap(0), ws_keepalive_s=0)
+        socket = OriginUpgrade(kept, connection, PlainTap(0), ws_keepalive_s=0)
         socket._state = state
         return socket._happened, lambda: socket._state
 

@@ -236,7 +236,7 @@ async def test_a_connection_with_a_session_is_left_alone() -> None:
     connection.stop_when_idle()
     connection.end()
     assert not connection.scope.cancel_called
-    assert not connection.close_websocket(1012)
+    assert not connection.close_upgrade(1012)
     assert repr(connection) == f"<Connection CONTROL {VISITOR} None>"
 
 

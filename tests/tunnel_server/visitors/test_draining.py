@@ -335,7 +335,7 @@ class Many:
     def stop_when_idle(self) -> None:
         self.looks.append(self.busy)
 
-    def close_websocket(self, code: int) -> bool:
+    def close_upgrade(self, code: int) -> bool:
         return False
 
     def end(self) -> None:

@@ -156,7 +156,7 @@ def test_what_is_no_request_is_answered_as_http_1_1_and_closes() -> None:
     exchange = Exchange(None)
     assert exchange.beginning(own=True, draining=False) is AnswerEvent.LAST
     assert (exchange.method, exchange.version) == (b"GET", b"1.1")
-    assert not exchange.asks_upgrade
+    assert not exchange.asks_websocket
     assert repr(exchange) == "<Exchange b'?' COMING AWAITED None>"
 
 
@@ -277,7 +277,7 @@ def test_what_ends_the_connection_whatever_was_asked() -> None:
 
 def test_an_upgrade_that_the_app_declines_keeps_the_connection_if_nothing_came_behind() -> None:
     exchange = Exchange(parse_request(UPGRADE))
-    assert exchange.asks_upgrade
+    assert exchange.asks_websocket
     assert exchange.beginning(own=False, draining=False) is AnswerEvent.KEEP
     assert exchange.beginning(own=True, draining=False) is AnswerEvent.LAST
     exchange.follow()

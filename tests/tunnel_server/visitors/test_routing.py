@@ -369,6 +369,10 @@ class Elsewhere:
         self.opened.append(opened)
         raise SessionClosed("gone")
 
+    @property
+    def serves_upgrades(self) -> bool:
+        return False
+
     def number_connection(self) -> int | None:
         return 3
 

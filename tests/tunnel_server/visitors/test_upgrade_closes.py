@@ -244,7 +244,7 @@ async def test_only_a_websocket_is_closed_by_a_close(world: World) -> None:
     await busy.send(get())
     await wait_all_tasks_blocked()
     for connection in tuple(world.edge.connections):
-        assert not connection.close_websocket(1012)
+        assert not connection.close_upgrade(1012)
     await idle.nothing_comes()
     await busy.nothing_comes()
 

@@ -20,15 +20,15 @@ from tunnel_server.visitors.upgrade import (
     FromVisitorEvent,
     ToVisitor,
     ToVisitorEvent,
-    VisitorWebSocket,
+    VisitorUpgrade,
 )
 
 
-async def websocket(world: World) -> VisitorWebSocket:
+async def websocket(world: World) -> VisitorUpgrade:
     _, _, client = await switched(world, world.visit())
     connection = Connection(make_edge(), memory_stream_pair()[1], Source(VISITOR))
     stream = next(iter(client.server.core.streams.values())).driver
-    return VisitorWebSocket(connection, Exchange(parse_request(UPGRADE)), stream)  # type: ignore[arg-type]  # a TunnelStream
+    return VisitorUpgrade(connection, Exchange(parse_request(UPGRADE)), stream)  # type: ignore[arg-type]  # a TunnelStream
 
 
 async def test_each_event_moves_the_visitors_direction_as_the_table_says(world: World) -> None:

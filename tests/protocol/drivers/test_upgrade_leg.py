@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from protocol.drivers.websocket_leg import WebSocketLeg
+from protocol.drivers.upgrade_leg import UpgradeLeg
 
 DATA = b"\x82\x03abc"
 MASKED = b"\x82\x83\0\0\0\0abc"
@@ -69,10 +69,16 @@ class Peer:
 
 
 class Legs:
-    def __init__(self, *, masked: bool = False, ping_after_s: float = 0.0) -> None:
+    def __init__(
+        self, *, framed: bool = True, masked: bool = False, ping_after_s: float = 0.0
+    ) -> None:
         self.source, self.peer = Source(), Peer()
-        self.leg = WebSocketLeg(
-            self.source, self.peer.send, masked=masked, ping_after_s=ping_after_s
+        self.leg = UpgradeLeg(
+            self.source,
+            self.peer.send,
+            framed=framed,
+            masked=masked,
+            ping_after_s=ping_after_s,
         )
         self.taken: list[bytes] = []
         self.returned: bool | None = None
@@ -82,14 +88,33 @@ class Legs:
 
 
 @asynccontextmanager
-async def pumping(*, masked: bool = False, ping_after_s: float = 0.0) -> AsyncIterator[Legs]:
-    legs = Legs(masked=masked, ping_after_s=ping_after_s)
+async def pumping(
+    *, framed: bool = True, masked: bool = False, ping_after_s: float = 0.0
+) -> AsyncIterator[Legs]:
+    legs = Legs(framed=framed, masked=masked, ping_after_s=ping_after_s)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(legs.pump)
         await wait_all_tasks_blocked()
         yield legs
         await wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
+
+
+async def test_of_another_protocol_all_crosses_as_it_comes_and_nothing_is_added(
+    autojump_clock: MockClock,
+) -> None:
+    ping_or_close = b"\x89\x02hi", b"\x88\x02\x03\xe8", b"\x89", b"\xff"
+    async with pumping(framed=False, masked=True, ping_after_s=1) as legs:
+        for piece in ping_or_close:
+            legs.source.bring(piece)
+            await wait_all_tasks_blocked()
+            assert legs.peer.got.endswith(piece)
+            assert legs.leg.from_peer.feed(piece) == piece
+            assert not legs.leg.at_boundary
+        legs.leg.sweep(trio.current_time() + 10)
+        await wait_all_tasks_blocked()
+        assert legs.peer.got == b"".join(ping_or_close)
+    assert not legs.leg.to_peer.closed
 
 
 async def test_what_the_stream_brings_is_told_and_goes_to_the_peer() -> None:

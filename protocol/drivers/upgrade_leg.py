@@ -1,8 +1,11 @@
-"""DRIVER. One leg of a WebSocket: what a stream brings goes to the peer of this end's connection.
+"""DRIVER. One leg of an upgrade: what a stream brings goes to the peer of this end's connection.
 
 Both ends of the tunnel have one, the server to a visitor and the client to the app. The task that
 runs `pump` is the only one that writes to the peer: pings of ours too, and a Close. Others wake it
 where it waits for the stream.
+
+That of a WebSocket knows where frames end. Of any other protocol nobody here knows anything: it is
+bytes, as a WebSocket is behind an illegal header, and so there is neither a ping nor a Close.
 """
 
 from __future__ import annotations
@@ -38,17 +41,19 @@ class FrameSource(Protocol):
         """End a wait."""
 
 
-class WebSocketLeg:
+class UpgradeLeg:
     """The way from a stream to a peer.
 
     Args:
         source: the stream.
         send: writes all of it to the peer; what it raises goes through.
+        framed: it is a WebSocket's.
         masked: whether frames to the peer are masked, as those to an app are.
         ping_after_s: how long nothing must have gone to the peer before a ping does, in seconds;
             0: none ever does.
 
     Attributes:
+        framed: see there.
         to_peer: cuts what goes to the peer.
         from_peer: is to cut all that comes from it if there are pings, since it takes their pongs
             out.
@@ -56,7 +61,7 @@ class WebSocketLeg:
 
     __slots__ = (
         *("_keepalive", "_masked", "_send", "_sending", "_source", "_stopped"),
-        *("from_peer", "to_peer"),
+        *("framed", "from_peer", "to_peer"),
     )
 
     def __init__(
@@ -64,6 +69,7 @@ class WebSocketLeg:
         source: FrameSource,
         send: Callable[[bytes], Awaitable[None]],
         *,
+        framed: bool,
         masked: bool,
         ping_after_s: float,
     ) -> None:
@@ -73,15 +79,18 @@ class WebSocketLeg:
         self._sending = False
         self._stopped = False
         self._keepalive: Keepalive | None = None
+        self.framed = framed
         self.to_peer, self.from_peer = FrameCutter(masked), FrameCutter(not masked)
-        if ping_after_s:
+        if not framed:
+            self.to_peer.lost = self.from_peer.lost = True
+        elif ping_after_s:
             keepalive = Keepalive(ping_after_s, trio.current_time(), os.urandom, masked=masked)
             self.to_peer, self.from_peer = keepalive.to_peer, keepalive.from_peer
             self._keepalive = keepalive
 
     def __repr__(self) -> str:
         state = "sending" if self._sending else "stopped" if self._stopped else "open"
-        return f"<WebSocketLeg {state} to peer {self.to_peer!r} from peer {self.from_peer!r}>"
+        return f"<UpgradeLeg {state} to peer {self.to_peer!r} from peer {self.from_peer!r}>"
 
     @property
     def sending(self) -> bool:
