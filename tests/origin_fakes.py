@@ -111,6 +111,11 @@ class RawOrigin:
     def connections(self) -> int:
         return len(self._apps)
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether a connection waits to be accepted."""
+        return self._listener.socket.is_readable()
+
     async def stop_listening(self) -> None:
         await self._listener.aclose()
 

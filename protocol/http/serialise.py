@@ -23,12 +23,15 @@ Framing = Literal["none", "length", "chunked", "until-close"]
 
 _CHUNKED: Final = b"Transfer-Encoding: chunked\r\n"
 
-# By (upgrade, te_trailers). RFC 9110 10.1.4: TE is for one hop, and Connection has to say so.
+# By (upgrade, te_trailers, close). RFC 9110 10.1.4: TE is for one hop, and Connection has to say
+# so. An upgrade does not close.
 _REQUEST_CONNECTION: Final = {
-    (False, False): b"",
-    (False, True): b"Connection: TE\r\nTE: trailers\r\n",
-    (True, False): b"Connection: Upgrade\r\nUpgrade: %b\r\n",
-    (True, True): b"Connection: Upgrade, TE\r\nUpgrade: %b\r\nTE: trailers\r\n",
+    (False, False, False): b"",
+    (False, False, True): b"Connection: close\r\n",
+    (False, True, False): b"Connection: TE\r\nTE: trailers\r\n",
+    (False, True, True): b"Connection: close, TE\r\nTE: trailers\r\n",
+    (True, False, False): b"Connection: Upgrade\r\nUpgrade: %b\r\n",
+    (True, True, False): b"Connection: Upgrade, TE\r\nUpgrade: %b\r\nTE: trailers\r\n",
 }
 
 
@@ -40,6 +43,7 @@ def request_head(
     body: BodyForm,
     te_trailers: bool = False,
     upgrade: bytes = b"",
+    close: bool = False,
 ) -> bytes:
     """A request in HTTP/1.1, whatever the visitor spoke.
 
@@ -50,6 +54,7 @@ def request_head(
         body: None, a length or "chunked"; of a WebSocket handshake none, or 0.
         te_trailers: write `TE: trailers`.
         upgrade: the protocols to ask for; b"" for none.
+        close: say that the connection ends with the answer; not with `upgrade`.
 
     Raises:
         HttpError: `bad-request`, or `method-not-supported` for CONNECT.
@@ -62,7 +67,7 @@ def request_head(
         raise _wrong("target")
     if body == "until-close":
         raise _wrong("body for a request")
-    hop = _REQUEST_CONNECTION[bool(upgrade), te_trailers]
+    hop = _REQUEST_CONNECTION[bool(upgrade), te_trailers, close]
     if upgrade:
         _check_asked(upgrade, method, body)
         hop %= upgrade

@@ -141,8 +141,8 @@ class Player:
                 same(await end.rest(), step.data)
             case "is reset":
                 await self._check_reset(end)
-            case "is left":
-                await self._leave(step.side)
+            case "is left" | "is passed over":
+                await self._leave(step)
 
     async def _check_head(self, end: End, step: Step) -> None:
         came = await end.head()
@@ -171,8 +171,11 @@ class Player:
             return
         raise Differs(f"an end after {came[:80]!r} in place of a reset")
 
-    async def _leave(self, side: Side) -> None:
+    async def _leave(self, step: Step) -> None:
         """Nothing more comes on this connection; the next one takes its place."""
+        if step.act == "is passed over" and not self._way.exact:
+            return
+        side = step.side
         stream = self._ends[side].stream
         with suppress(trio.BrokenResourceError):  # reset, if what was sent on it was not wanted
             same(await self._ends[side].rest(), b"")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.conformance.websocket_script import (
     APP_ENDS,
+    APP_IS_PASSED_OVER,
     APP_SEES_END,
     CLOSED,
     FIN,
@@ -30,13 +31,18 @@ from tests.conformance.websocket_script import (
 MASKED = masked(FIN | TEXT, b"Hello")
 
 
-def answered(*answers: tuple[bytes, bytes], then: Script = NEXT, sent: bytes = b"") -> Script:
-    """What the app says in place of the 101 (first), and what the visitor gets (second)."""
+def answered(
+    *answers: tuple[bytes, bytes], then: Script = NEXT, sent: bytes = b"", used: Script = ()
+) -> Script:
+    """What the app says in place of the 101 (first), and what the visitor gets (second).
+
+    `used` becomes of the app's connection before.
+    """
     steps: list[Step] = []
     for says, gets in answers:
         head, end, body = gets.partition(b"\r\n\r\n")
         steps += [app_sends(says), visitor_gets_head(head + end), visitor_gets(body)]
-    return script(visitor_sends(sent or ask()), app_gets_head(asked()), *steps, then)
+    return script(visitor_sends(sent or ask()), used, app_gets_head(asked()), *steps, then)
 
 
 def refused(line: bytes, fields: bytes = b"", body: bytes = b"no") -> Case:
@@ -159,7 +165,10 @@ REFUSED_UPGRADES = [
     Case(
         "a refusal that is asked for twice",
         "4.2.2",
-        answered((NOT_FOUND, NOT_FOUND), then=answered((NOT_FOUND, NOT_FOUND))),
+        answered(
+            (NOT_FOUND, NOT_FOUND),
+            then=answered((NOT_FOUND, NOT_FOUND), used=(APP_IS_PASSED_OVER,)),
+        ),
     ),
     Case(
         "a frame behind the request that is refused",

@@ -11,7 +11,16 @@ from typing import Final, Literal, NamedTuple
 
 Side = Literal["visitor", "app"]
 Act = Literal[
-    "sends", "ends", "resets", "gets", "gets head", "gets error", "sees end", "is reset", "is left"
+    "sends",
+    "ends",
+    "resets",
+    "gets",
+    "gets head",
+    "gets error",
+    "sees end",
+    "is reset",
+    "is left",
+    "is passed over",
 ]
 
 KEY: Final = b"dGhlIHNhbXBsZSBub25jZQ=="  # and what it is answered with: RFC 6455 1.3
@@ -26,7 +35,7 @@ class Step(NamedTuple):
         data: what is sent, or must come: to "gets" and "gets head" next, to "sees end" before the
             end. "gets error" has status, Tunnel-Error and Connection of an answer that is the
             tunnel's own. At "is left" the connection ends or is reset, and what follows at this
-            side is on the next one.
+            side is on the next one; so it is at "is passed over", but another proxy may go on.
         piece_bytes: sent in pieces of this size, each by itself.
     """
 
@@ -110,6 +119,7 @@ APP_SEES_END: Final = Step("app", "sees end")
 VISITOR_IS_RESET: Final = Step("visitor", "is reset")
 APP_IS_RESET: Final = Step("app", "is reset")
 APP_IS_LEFT: Final = Step("app", "is left")
+APP_IS_PASSED_OVER: Final = Step("app", "is passed over")
 
 # Nothing was added, and nobody had ended it.
 BOTH_END: Final = script(VISITOR_ENDS, APP_SEES_END, APP_ENDS, VISITOR_SEES_END)

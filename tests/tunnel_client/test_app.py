@@ -152,6 +152,7 @@ async def test_a_websocket_gets_its_1001_at_the_deadline(
     await app.send(OK)
     fields = (*opened.fields, (b"Sec-WebSocket-Key", KEY))
     stream = server.session.open(opened._replace(kind="websocket", fields=fields))
+    app = await world.origin.accept()
     await app.request()
     await app.send(SWITCHED)
     assert (await stream.receive_head()).status == 101

@@ -29,15 +29,20 @@ class OriginConnection:
 
     Attributes:
         answers: what was read and not yet used.
+        app_closes: the app has said that it ends the connection behind its answer.
         dropped: we closed it.
         lenient: something of an answer was taken that the strict grammar refuses, so it is not used
             again.
     """
 
-    __slots__ = ("_below_tls", "_reset_met", "_stream", "answers", "dropped", "lenient")
+    __slots__ = (
+        *("_below_tls", "_reset_met", "_stream"),
+        *("answers", "app_closes", "dropped", "lenient"),
+    )
 
     def __init__(self, stream: OriginStream) -> None:
         self.answers = HeadBuffer(is_request=False)
+        self.app_closes = False
         self.dropped = False
         self.lenient = False
         self._stream = stream

@@ -102,6 +102,7 @@ class Dialer:
                 self._context.check_hostname = False
                 self._context.verify_mode = ssl.CERT_NONE
 
+
     def __repr__(self) -> str:
         return f"<Dialer {self.target}>"
 

@@ -1,9 +1,9 @@
 """The dispatcher decides which worker replays which stream.
 
-A stream starts at once: on an idle connection if there is a good one, else on a new one. Nothing
-is queued, since idle WebSockets would stop later requests silently; the server holds to the number
-of streams that our hello announced. Only a visitor's connection has an order: its next request
-waits until the one before has reached the app whole, or will not.
+A stream starts at once: on an idle connection if the policy of reuse has one for it, else on a new
+one. Nothing is queued, since idle WebSockets would stop later requests silently; the server holds
+to the number of streams that our hello announced. Only a visitor's connection has an order: its
+next request waits until the one before has reached the app whole, or will not.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from tunnel_client.identity.rewriting import Identity
 from tunnel_client.observing.events import RequestEnded
 from tunnel_client.origin.binding import BoundWorkers
 from tunnel_client.origin.dial import Dialer
+from tunnel_client.origin.idle import IdleWorkers
 from tunnel_client.origin.refusals import REFUSED, Refusals
 from tunnel_client.origin.replay import Replay, ReplayConfig
 from tunnel_client.origin.tap import OriginTap, PlainTap
@@ -30,10 +31,6 @@ from tunnel_client.origin.worker import Worker, why_gone
 log = logging.getLogger(__name__)
 
 SWEEP_EVERY_S: Final = 1.0  # so much later than its deadline a request may end
-IDLE_TIMEOUT_S: Final = 60.0
-IDLE_MAX: Final = 64  # connections kept; a browser opens six a host, a page of modules a few more
-# Node closes idle connections after 5 s, and a POST that met that cannot be sent again.
-FRESH_S: Final = 1.0
 
 # A log-in that takes one step (Negotiate with Kerberos) succeeds all the same, so a challenge alone
 # is no news.
@@ -73,7 +70,7 @@ class Dispatcher:
         self._refusals = Refusals(identity)
         self._tap_for = tap_for
         self._sink = sink
-        self._idle: list[Worker] = []  # the one that was parked last stands last
+        self._idle = IdleWorkers(tasks)
         self._bound = BoundWorkers()
         self._busy: set[Replay] = set()
         self._uploads: dict[VisitorConnection, Replay] = {}  # under way, with a body
@@ -118,10 +115,6 @@ class Dispatcher:
             now = trio.current_time()
             for replay in tuple(self._busy):
                 replay.sweep(now)
-            for worker in tuple(self._idle):
-                if worker.is_stale or now - worker.idle_since > IDLE_TIMEOUT_S:
-                    self._idle.remove(worker)
-                    worker.assign(None)
             self._bound.sweep(now)
 
     def _begin(self, replay: Replay) -> None:
@@ -131,7 +124,7 @@ class Dispatcher:
             if connection is not None:
                 self._uploads[connection] = replay
         worker = self._bound.take(stream.visitor_connection) if self._bound else None
-        worker = worker or self._idle_worker(repeatable=replay.is_repeatable)
+        worker = worker or self._idle.take(repeatable=replay.may_share)
         if worker is not None:
             worker.assign(replay)
         else:
@@ -168,32 +161,32 @@ class Dispatcher:
         if replay.over is not None:
             replay.over.set()
 
-    def _idle_worker(self, *, repeatable: bool) -> Worker | None:
-        """The worker that was parked last, if its connection is good for this request."""
-        while self._idle:
-            worker = self._idle[-1]
-            if not repeatable and trio.current_time() - worker.idle_since >= FRESH_S:
-                return None
-            self._idle.pop()
-            if not worker.is_stale:
-                return worker
-            worker.assign(None)
-        return None
-
     # --- what the workers call ---
 
     def park(self, worker: Worker) -> None:
         """See WorkerPool."""
-        worker.idle_since = trio.current_time()
-        if worker.bound_to is not None:
+        if worker.bound_to is None:
+            self._idle.put(worker)
+        else:
+            worker.idle_since = trio.current_time()
             self._bound.put(worker.bound_to, worker.bound_for, worker)
-            return
-        self._idle.append(worker)
-        if len(self._idle) > IDLE_MAX:
-            self._idle.pop(0).assign(None)
+
+    def asks(self, replay: Replay) -> None:
+        """See WorkerPool."""
+        self._idle.asks(replay)
+
+    def connected(self, replay: Replay) -> None:
+        """See WorkerPool."""
+        self._idle.connected(replay, self.dialer.lives)
+
+    @property
+    def says_close(self) -> bool:
+        """See WorkerPool."""
+        return self._idle.says_close
 
     def ended(self, replay: Replay) -> None:
         """See WorkerPool."""
+        self._idle.ended(replay)
         replay.stream.on_stopped = None
         self._busy.discard(replay)
         if self._uploads:

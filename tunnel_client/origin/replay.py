@@ -165,6 +165,21 @@ class Replay:
         return self.state >= _OVERDUE
 
     @property
+    def is_silent(self) -> bool:
+        """Whether no byte of an answer has come, and one is wanted."""
+        return self.state is _ASKED
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether one has."""
+        return _ASKED < self.state < _OVERDUE
+
+    @property
+    def may_share(self) -> bool:
+        """Whether it may go on a connection that was used before, as far as the request goes."""
+        return self.is_repeatable and self.stream.opened.kind == "http"
+
+    @property
     def is_repeatable(self) -> bool:
         """Whether the request may be sent again, as long as no answer came."""
         opened = self.stream.opened
@@ -184,8 +199,12 @@ class Replay:
         if self._upgrade is not None:
             self._upgrade.sweep(now)
 
-    def head(self) -> bytes:
+    def head(self, *, closes: bool = False) -> bytes:
         """The request's head as the app gets it.
+
+        Args:
+            closes: it says that the connection closes, unless it is an upgrade, or a step of a
+                log-in that needs this connection.
 
         Raises:
             HttpError: `bad-request`: the other end sent what is no HTTP.
@@ -198,13 +217,15 @@ class Replay:
                 te_trailers = True
             elif is_for_connection(value):
                 self.bound = True
+        upgrade = asked_for(opened) if opened.kind != HTTP else b""
         return request_head(
             opened.method,
             opened.target,
             fields,
             body=opened.body,
             te_trailers=te_trailers,
-            upgrade=asked_for(opened) if opened.kind != HTTP else b"",
+            upgrade=upgrade,
+            close=closes and not upgrade and not self.bound,
         )
 
     async def run(self, connection: OriginConnection, head: bytes) -> bool:
@@ -230,6 +251,7 @@ class Replay:
             await self._upgrade.run(connection.answers.take_rest())
             self._upgrade = None  # they would hold one another
             return False
+        connection.app_closes = not answer.keep_alive
         left_over = await self._relay_body(connection, answer)
         if request.state is not SendState.SENT:
             left_over = await self._finish_request(request, connection, answer) or left_over

@@ -7,6 +7,7 @@ over: left-over bytes would become the next request's answer.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 from typing import Final, Protocol
@@ -24,6 +25,9 @@ from tunnel_client.origin.replay import Replay, ReplayState
 log = logging.getLogger(__name__)
 
 CLOSE_S: Final = 1.0  # for the close_notify of TLS
+# So long an app that says that it closes may be the first to do so. The port that a closed
+# connection had is then kept for a minute at its end (TIME_WAIT), where it costs nothing.
+APP_CLOSES_S: Final = 0.2
 
 
 class WorkerPool(Protocol):
@@ -33,6 +37,16 @@ class WorkerPool(Protocol):
 
     def park(self, worker: Worker) -> None:
         """The worker waits for its next request."""
+
+    def asks(self, replay: Replay) -> None:
+        """A new connection is about to be made for this request."""
+
+    def connected(self, replay: Replay) -> None:
+        """It is made."""
+
+    @property
+    def says_close(self) -> bool:
+        """Whether requests say that their connection closes."""
 
     def ended(self, replay: Replay) -> None:
         """A request is over."""
@@ -87,6 +101,7 @@ class Worker:
                 finally:
                     self._owner.ended(replay)
                 if not (reusable and self._may_keep(replay)):
+                    await self._let_app_close()
                     return
                 self._owner.park(self)
                 await self._assigned.wait()
@@ -101,6 +116,12 @@ class Worker:
             self.bound_to = replay.stream.visitor_connection
             self.bound_for = replay.stream.opened.visitor
         return not replay.bound or self.bound_to is not None
+
+    async def _let_app_close(self) -> None:
+        connection = self._connection
+        if connection is not None and connection.app_closes and not connection.is_stale:
+            with trio.move_on_after(APP_CLOSES_S), contextlib.suppress(OriginClosed):
+                await connection.receive()
 
     async def _close(self) -> None:
         connection, self._connection, self.bound_to = self._connection, None, None
@@ -131,7 +152,7 @@ class Worker:
 
     async def _replay(self, replay: Replay) -> bool:
         try:
-            head = replay.head()
+            head = replay.head(closes=self._owner.says_close)
         except HttpError as error:
             replay.fail("bad-request", str(error))
             return False
@@ -144,17 +165,19 @@ class Worker:
             try:
                 return await replay.run(connection, head)
             except OriginClosed:
-                silent = replay.state is ReplayState.ASKED
-                if not (reused and silent and replay.is_repeatable):
+                if not (reused and replay.is_silent and replay.is_repeatable):
                     raise
                 await self._close()
 
     async def _connect(self, replay: Replay) -> OriginConnection:
         """Raises OriginRefused, and OriginClosed if the visitor is gone."""
+        self._owner.asks(replay)
         with trio.CancelScope() as replay.dialling:
             if replay.aborted:
                 replay.dialling.cancel()
-            return OriginConnection(await self._owner.dialer.open())
+            connection = OriginConnection(await self._owner.dialer.open())
+            self._owner.connected(replay)
+            return connection
         raise OriginClosed
 
     async def _why_no_http(self, error: NoHttpError) -> str:
@@ -175,8 +198,7 @@ class Worker:
             return why_gone(replay)
         if tap.status is not None:
             return "truncated", f"{target} closed the connection in the middle of its answer"
-        silent = state is ReplayState.ASKED
-        where = "without an answer" if silent else "in the middle of its answer's head"
+        where = "without an answer" if replay.is_silent else "in the middle of its answer's head"
         return "origin-protocol-error", f"{target} closed the connection {where}"
 
 

@@ -91,6 +91,15 @@ def test_fields_of_this_hop_are_written_behind_the_others(
     assert head == b"GET / HTTP/1.1\r\nHost: a\r\n" + behind + b"\r\n"
 
 
+@pytest.mark.parametrize(
+    ("te", "connection"),
+    [(False, b"close\r\n"), (True, b"close, TE\r\nTE: trailers\r\n")],
+)
+def test_a_request_may_say_that_its_connection_closes(te: bool, connection: bytes) -> None:
+    head = request_head(b"GET", b"/", (HOST,), body=None, te_trailers=te, close=True)
+    assert head == b"GET / HTTP/1.1\r\nHost: a\r\nConnection: " + connection + b"\r\n"
+
+
 def test_a_websocket_handshake_may_have_a_length_of_0() -> None:
     fields = (HOST, (b"Content-Length", b"0"))
     assert b"Upgrade: websocket" in request_head(b"GET", b"/", fields, body=0, upgrade=WS)

@@ -9,7 +9,7 @@ from trio.testing import MockClock
 
 from protocol.drivers.sockets import is_readable
 from tests.origin_fakes import OK, App, MemoryTunnel, RawOrigin, a_shared_app, failure
-from tunnel_client.origin.dispatch import IDLE_MAX, IDLE_TIMEOUT_S, SWEEP_EVERY_S
+from tunnel_client.origin.reuse import BURST_S, IDLE_MAX, IDLE_S
 
 
 async def idle_connections(tunnel: MemoryTunnel, origin: RawOrigin, number: int) -> list[App]:
@@ -55,42 +55,49 @@ async def test_stale_connections_are_passed_over_and_closed() -> None:
         assert await apps[1].is_reset()  # what it sent was not even read
 
 
-async def test_64_idle_connections_are_kept_and_the_oldest_of_65_is_closed() -> None:
+async def test_8_idle_connections_are_kept_and_the_oldest_of_9_lasts_for_a_burst(
+    mock_clock: MockClock,
+) -> None:
     async with a_shared_app() as (tunnel, origin):
         apps = await idle_connections(tunnel, origin, IDLE_MAX)
+        mock_clock.jump(BURST_S)
+        await trio.testing.wait_all_tasks_blocked(0.01)
         assert not any(map(is_readable, [app.stream for app in apps]))
         streams = [tunnel.open() for _ in range(IDLE_MAX + 1)]
         apps.append(await origin.accept())
-        for app in [*reversed(apps[:-1]), apps[-1]]:
+        for stream, app in zip(streams, [*reversed(apps[:-1]), apps[-1]], strict=True):
             await app.request()
             await app.send(OK)
-        for stream in streams:
             await tunnel.answer(stream)
-        await tunnel.all_over()
-        with trio.fail_after(5):
-            assert await apps[IDLE_MAX - 1].rest() == b""  # it was the first to be parked
-        assert repr(tunnel.dispatcher) == "<Dispatcher 0 busy, 64 idle workers>"
+            await trio.testing.wait_all_tasks_blocked(0.01)
+        assert repr(tunnel.dispatcher) == "<Dispatcher 0 busy, 9 idle workers>"
+        mock_clock.jump(BURST_S)
+        assert await apps[IDLE_MAX - 1].rest() == b""  # it was the first to be parked
+        assert repr(tunnel.dispatcher) == "<Dispatcher 0 busy, 8 idle workers>"
 
 
-async def test_an_idle_connection_is_closed_after_a_minute(
-    mock_clock: trio.testing.MockClock,
-) -> None:
+async def test_an_idle_connection_is_closed_after_a_second(mock_clock: MockClock) -> None:
     async with a_shared_app() as (tunnel, origin):
         [app] = await idle_connections(tunnel, origin, 1)
-        mock_clock.jump(IDLE_TIMEOUT_S)
+        mock_clock.jump(IDLE_S - 0.01)
         await trio.testing.wait_all_tasks_blocked(0.01)
         assert repr(tunnel.dispatcher) == "<Dispatcher 0 busy, 1 idle workers>"
-        mock_clock.jump(SWEEP_EVERY_S)
+        mock_clock.jump(0.01)
         assert await app.rest() == b""
 
 
-async def test_an_idle_connection_that_the_app_closed_does_not_wait_for_the_minute(
-    mock_clock: trio.testing.MockClock,
-) -> None:
+async def test_the_second_begins_anew_with_each_use(mock_clock: MockClock) -> None:
     async with a_shared_app() as (tunnel, origin):
         [app] = await idle_connections(tunnel, origin, 1)
-        await app.send_eof()
-        mock_clock.jump(SWEEP_EVERY_S)
+        for _ in range(3):
+            mock_clock.jump(IDLE_S - 0.01)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            stream = tunnel.open()
+            await app.request()
+            await app.send(OK)
+            assert await tunnel.answer(stream) == (200, b"ok")
+            await tunnel.all_over()
+        mock_clock.jump(IDLE_S)
         assert await app.rest() == b""
 
 

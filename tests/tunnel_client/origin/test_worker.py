@@ -9,6 +9,7 @@ import pytest
 import trio
 import trio.testing
 
+from protocol.drivers.sockets import is_readable
 from protocol.drivers.stream import TunnelStream
 from protocol.limits import START_WINDOW_BYTES
 from tests.origin_fakes import (
@@ -28,6 +29,7 @@ from tests.origin_fakes import (
 from tunnel_client.origin.dial import Dialer, OriginStream
 from tunnel_client.origin.replay import Replay, ReplayEvent
 from tunnel_client.origin.waiting import LONGEST_PAUSE_S, PatientDialer
+from tunnel_client.origin.worker import APP_CLOSES_S
 from tunnel_client.settings.target import Target
 
 
@@ -191,20 +193,51 @@ async def test_a_request_on_a_fresh_connection_goes_once() -> None:
 @pytest.mark.parametrize("method", [b"POST", b"PATCH", b"UNKNOWN"])
 async def test_a_request_that_is_not_idempotent_never_goes_again(method: bytes) -> None:
     async with a_shared_app() as (tunnel, origin):
-        app = await a_used_connection(tunnel, origin)
         stream = tunnel.open(method)
-        await closed_under_a_request(tunnel, app)
+        await closed_under_a_request(tunnel, await origin.accept())
         assert (await failure(stream))[0] == "origin-protocol-error"
         assert origin.connections == 1
 
 
 async def test_a_request_whose_body_was_begun_never_goes_again() -> None:
     async with a_shared_app() as (tunnel, origin):
-        app = await a_used_connection(tunnel, origin)
         stream = tunnel.open(b"PUT", body=5)
         await stream.send_all(b"begun")
-        await closed_under_a_request(tunnel, app)
+        await closed_under_a_request(tunnel, await origin.accept())
         assert (await failure(stream))[0] == "origin-protocol-error"
+        assert origin.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "body"), [(b"POST", None), (b"PATCH", None), (b"UNKNOWN", None), (b"PUT", 5)]
+)
+async def test_what_cannot_be_sent_again_goes_on_a_new_connection_and_a_used_one_is_closed(
+    method: bytes, body: int | None
+) -> None:
+    async with a_shared_app() as (tunnel, origin):
+        used = await a_used_connection(tunnel, origin)
+        stream = tunnel.open(method, body=body)
+        if body is not None:
+            await stream.send_all(bytes(body))
+            stream.send_eof()
+        app = await origin.accept()
+        await app.request(body or 0)
+        assert await used.rest() == b""
+        await app.send(OK)
+        assert await tunnel.answer(stream) == (200, b"ok")
+        await tunnel.all_over()
+        await next_on(app, tunnel)
+
+
+async def test_an_upgrade_goes_on_a_new_connection_and_a_used_one_is_closed() -> None:
+    async with a_shared_app() as (tunnel, origin):
+        used = await a_used_connection(tunnel, origin)
+        stream = tunnel.open_websocket()
+        app = await origin.accept()
+        await app.request()
+        assert await used.rest() == b""
+        await app.send(SWITCHED)
+        assert (await stream.receive_head()).status == 101
 
 
 async def test_after_a_byte_of_an_answer_nothing_goes_again() -> None:
@@ -227,26 +260,43 @@ async def test_a_request_whose_visitor_left_does_not_go_again() -> None:
         assert origin.connections == 1
 
 
-@pytest.mark.parametrize(("idle_s", "used_again"), [(0.99, True), (1.0, False)])
-async def test_a_post_goes_on_a_connection_that_was_idle_for_less_than_a_second(
-    idle_s: float, used_again: bool, mock_clock: trio.testing.MockClock
-) -> None:
-    async with a_shared_app() as (tunnel, origin):
-        app = await a_used_connection(tunnel, origin)
-        mock_clock.jump(idle_s)
-        if used_again:
-            await next_on(app, tunnel, b"POST")
-        else:
-            await next_on_a_fresh_one(tunnel, origin, b"POST")
+# --- an app that says that it closes -------------------------------------------------------------
+
+CLOSES = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
 
 
-async def test_a_get_goes_on_a_connection_that_was_idle_for_long(
+async def ended_yet(app: App) -> bool:
+    """Whether the client has ended the connection by now."""
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    return is_readable(app.stream)
+
+
+async def test_an_app_that_says_that_it_closes_has_a_moment_to_do_so_first(
     mock_clock: trio.testing.MockClock,
 ) -> None:
     async with a_shared_app() as (tunnel, origin):
-        app = await a_used_connection(tunnel, origin)
-        mock_clock.jump(59)
-        await next_on(app, tunnel)
+        app = await a_used_connection(tunnel, origin, CLOSES)
+        mock_clock.jump(APP_CLOSES_S - 0.01)
+        assert not await ended_yet(app)
+        await app.send_eof()
+        assert await app.rest() == b""
+
+
+async def test_after_that_moment_it_is_closed_here(mock_clock: trio.testing.MockClock) -> None:
+    async with a_shared_app() as (tunnel, origin):
+        app = await a_used_connection(tunnel, origin, CLOSES)
+        assert not await ended_yet(app)
+        mock_clock.jump(APP_CLOSES_S)
+        assert await app.rest() == b""
+
+
+async def test_what_it_says_behind_its_answer_ends_the_moment(
+    mock_clock: trio.testing.MockClock,  # time stands still
+) -> None:
+    async with a_shared_app() as (tunnel, origin):
+        app = await a_used_connection(tunnel, origin, CLOSES)
+        await app.send(b"more")
+        assert await ended_yet(app)
 
 
 # --- no connection -------------------------------------------------------------------------------
@@ -444,7 +494,7 @@ async def test_a_fault_of_ours_ends_one_request_and_is_logged_with_its_number(
 ) -> None:
     async with a_shared_app() as (tunnel, origin):
         with monkeypatch.context() as patched:
-            patched.setattr(Replay, "head", lambda self: 1 / 0)
+            patched.setattr(Replay, "head", lambda self, **_: 1 / 0)
             code, _ = await failure(tunnel.open())
         assert code == "internal"
         assert [record.message for record in caplog.records] == ["request 1 failed"]
@@ -457,7 +507,9 @@ async def test_a_state_that_may_not_be_is_our_fault_and_not_the_apps(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with a_shared_app() as (tunnel, _):
-        monkeypatch.setattr(Replay, "head", lambda self: self._happened(ReplayEvent.FINAL_HEAD))
+        monkeypatch.setattr(
+            Replay, "head", lambda self, **_: self._happened(ReplayEvent.FINAL_HEAD)
+        )
         code, _ = await failure(tunnel.open())
         assert code == "internal"
         assert "FINAL_HEAD of a replay that is ASKED" in caplog.text
