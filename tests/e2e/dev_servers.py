@@ -19,8 +19,9 @@ from tests.patience import PATIENCE
 
 HERE = Path(__file__).parent
 INSTALL_S, START_S = 120 * PATIENCE, 60 * PATIENCE
-# What each prints of where it listens; whatever colours it has are switched off.
-LISTENS = re.compile(rb"http://(?:localhost|127\.0\.0\.1):(\d+)/?")
+# What each prints of where it listens; whatever colours it has are switched off. uWSGI and puma
+# have words of their own.
+LISTENS = re.compile(rb"(?:https?://|bound to TCP address )(?:localhost|127\.0\.0\.1):(\d+)/?")
 
 
 async def install(app: Path, *names: str) -> None:
