@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,10 @@ from protocol.drivers.sockets import keep_alive
 from protocol.drivers.tcp import TcpStream
 from protocol.errors import TunnelError
 from protocol.program.text import printable
+from tunnel_client.settings.addresses import Address
 from tunnel_client.settings.target import Target
+
+log = logging.getLogger(__name__)
 
 # Each address; a local app answers at once or not at all, one in another room a little later.
 CONNECT_TIMEOUT_S: Final = 5.0
@@ -30,16 +34,35 @@ _OF_NO_INTEREST: Final = frozenset(
 )
 
 
+# Linux gives outgoing connections to one address 28,000 ports; on loopback it uses them again after
+# a second, elsewhere after a minute.
+_PORTS_HINT: Final = (
+    "each one that was closed keeps its port for up to a minute (TIME_WAIT). Send fewer requests"
+    " at a time, or widen net.ipv4.ip_local_port_range here"
+)
+
 # Nobody listens: nothing was sent, and whoever starts the app mends it.
 _NOBODY_LISTENS: Final = frozenset({errno.ECONNREFUSED, errno.ENOENT})
 
 
 class OriginRefused(TunnelError):
-    """The app cannot be reached; the text says why, for the visitor."""
+    """The app cannot be reached; the text says why, for whoever shares it.
+
+    Attributes:
+        code: of the reset that the visitor's side gets.
+    """
+
+    code = "origin-refused"
 
 
 class OriginDown(OriginRefused):
     """Nobody listens where the app should: it does not run, or restarts."""
+
+
+class PortsGone(OriginRefused):
+    """This machine has no port left for one more connection to the app."""
+
+    code = "no-ports"
 
 
 class TlsTransport(trio.abc.Stream):
@@ -102,6 +125,7 @@ class Dialer:
                 self._context.check_hostname = False
                 self._context.verify_mode = ssl.CERT_NONE
 
+        self._told_of_ports = False
 
     def __repr__(self) -> str:
         return f"<Dialer {self.target}>"
@@ -111,6 +135,7 @@ class Dialer:
 
         Raises:
             OriginDown: nobody listens at any address.
+            PortsGone: this machine has no port left for it.
             OriginRefused: no address takes one, for any other reason.
         """
         path = self.target.unix_path
@@ -135,9 +160,24 @@ class Dialer:
             except (OSError, UnicodeError, trio.TooSlowError) as error:
                 failures.append(error)
         causes = [cause for failure in failures for cause in _causes(failure)]
+        await self._check_ports(causes)
         causes.sort(key=_is_of_no_interest)
         kind = OriginDown if _nobody_listens(causes) else OriginRefused
         raise kind(self._why(causes[0])) from None
+
+    async def _check_ports(self, causes: list[BaseException]) -> None:
+        """Raise PortsGone if that is what the failures say.
+
+        EADDRNOTAVAIL is also what an address gives that this machine lacks, as ::1 without IPv6.
+        """
+        count = sum(getattr(cause, "errno", None) == errno.EADDRNOTAVAIL for cause in causes)
+        if not count or count <= await lacking(self.target.addresses()):
+            return
+        why = f"this machine has no port left for a connection to {self.target}"
+        if not self._told_of_ports:
+            self._told_of_ports = True
+            log.warning("%s: %s", why, _PORTS_HINT)
+        raise PortsGone(f"{why}: {_PORTS_HINT}")
 
     async def _secure(
         self, stream: trio.SocketStream, context: ssl.SSLContext
@@ -167,6 +207,24 @@ class Dialer:
             return f"there is no socket at {target}"
         reason = os.strerror(number).lower() if number else printable(str(cause))
         return f"{target} cannot be reached: {reason}"
+
+
+async def lacking(addresses: Iterable[Address]) -> int:
+    """Count those that this machine has no address of its own for.
+
+    A UDP socket is connected without a packet, and it needs no TCP port.
+    """
+    count = 0
+    for host, port in addresses:
+        for family, kind, _, _, address in await trio.socket.getaddrinfo(
+            host, port, type=socket.SOCK_DGRAM
+        ):
+            try:
+                with trio.socket.socket(family, kind) as probe:
+                    await probe.connect(address)
+            except OSError as error:
+                count += error.errno == errno.EADDRNOTAVAIL
+    return count
 
 
 def _causes(error: BaseException) -> list[BaseException]:

@@ -135,7 +135,7 @@ class Worker:
         try:
             return await self._replay(replay)
         except OriginRefused as error:
-            failure = "origin-refused", str(error)
+            failure = error.code, str(error)
         except OriginClosed:
             failure = self._why_closed(replay)
         except NoHttpError as error:

@@ -201,6 +201,18 @@ ERRORS: Final[dict[str, ErrorText]] = {
         retry_after_s=1,
         passes=True,
     ),
+    "no-ports": ErrorText(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        Side.TUNNEL,
+        "The developer's machine has no port left",
+        "The tunnel works, but the machine that shares the app has used up its ports for"
+        " connections to it. One that was closed keeps its port for up to a minute.",
+        "Try again in a minute.",
+        "If it is yours: send fewer requests at a time, or widen net.ipv4.ip_local_port_range on"
+        " the machine of tunnel-client.",
+        retry_after_s=10,
+        passes=True,
+    ),
     "draining": ErrorText(
         HTTPStatus.SERVICE_UNAVAILABLE,
         Side.SERVICE,

@@ -26,12 +26,14 @@ from tests.origin_fakes import (
     listen_unix,
     whole,
 )
+from tunnel_client.origin import dial
 from tunnel_client.origin.dial import (
     CONNECT_TIMEOUT_S,
     TLS_TIMEOUT_S,
     Dialer,
     OriginDown,
     OriginRefused,
+    PortsGone,
 )
 from tunnel_client.settings.target import Target
 
@@ -84,7 +86,11 @@ async def test_nothing_listens_is_said_also_where_one_of_the_two_networks_is_mis
         number = errno.EADDRNOTAVAIL if host == missing else errno.ECONNREFUSED
         raise OSError("all attempts failed") from OSError(number, os.strerror(number))
 
+    async def one(addresses: object) -> int:
+        return 1
+
     monkeypatch.setattr(trio, "open_tcp_stream", half_a_machine)
+    monkeypatch.setattr(dial, "lacking", one)
     said = await refusal(Dialer(Target.parse("3000")))
     assert said == "nothing listens on http://localhost:3000"
     with pytest.raises(OriginDown):
@@ -112,6 +118,28 @@ async def test_nobody_listens_only_if_each_address_that_there_is_refuses(
     with pytest.raises(OriginRefused) as caught:
         await Dialer(Target.parse("3000")).open()
     assert not isinstance(caught.value, OriginDown)
+
+
+@pytest.mark.parametrize("target", ["3000", "127.0.0.1:3000", "https://127.0.0.1:3000"])
+async def test_where_no_port_is_left_that_is_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, target: str
+) -> None:
+    async def without_ports(host: str, port: int) -> trio.SocketStream:
+        number = errno.ECONNREFUSED if host == "::1" else errno.EADDRNOTAVAIL
+        raise OSError("all attempts failed") from OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(trio, "open_tcp_stream", without_ports)
+    dialer = Dialer(Target.parse(target))
+    said = await refusal(dialer)
+    assert said.startswith(f"this machine has no port left for a connection to {dialer.target}: ")
+    assert "net.ipv4.ip_local_port_range" in said
+    with pytest.raises(PortsGone):
+        await dialer.open()
+    assert [record.getMessage() for record in caplog.records] == [said]  # once
+
+
+async def test_an_address_that_this_machine_lacks_takes_no_port() -> None:
+    assert await dial.lacking([("127.0.0.1", 3000), ("localhost", 3000)]) == 0
 
 
 async def test_a_name_that_cannot_be_resolved_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import logging
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -311,6 +312,19 @@ async def test_an_app_that_is_not_there_is_origin_refused_and_says_where() -> No
         assert message == f"nothing listens on {origin.target}"
         await tunnel.all_over()
         assert tunnel.told.requests() == [(None, 0, 0, message, 0)]
+
+
+async def test_a_machine_without_ports_has_a_code_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def without_ports(host: str, port: int) -> trio.SocketStream:
+        raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
+
+    async with a_shared_app() as (tunnel, _):
+        monkeypatch.setattr(trio, "open_tcp_stream", without_ports)
+        code, message = await failure(tunnel.open(b"POST"))
+        assert code == "no-ports"
+        assert "this machine has no port left" in message
 
 
 class SlowDialer(Dialer):

@@ -24,6 +24,7 @@ STATUSES = {
     "tunnel-offline": 503,
     "loop-detected": 508,
     "overloaded": 503,
+    "no-ports": 503,
     "draining": 503,
     "origin-timeout": 504,
     "version-not-supported": 505,
@@ -36,7 +37,9 @@ def test_each_code_has_its_status_and_there_is_no_other_code() -> None:
 
 def test_only_what_kept_the_request_from_the_app_passes() -> None:
     passing = {code for code, text in ERRORS.items() if text.passes}
-    assert passing == {"origin-refused", "tunnel-offline", "overloaded", "draining"}
+    assert passing == {
+        *("origin-refused", "tunnel-offline", "overloaded", "no-ports", "draining"),
+    }
     assert all(ERRORS[code].retry_after_s for code in passing)
 
 
