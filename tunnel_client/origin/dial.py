@@ -15,7 +15,7 @@ from typing import Final
 import trio
 
 from protocol.drivers.sockets import keep_alive
-from protocol.drivers.tcp import TcpStream
+from protocol.drivers.tcp import TcpStream, connect_tcp
 from protocol.errors import TunnelError
 from protocol.program.text import printable
 from tunnel_client.settings.addresses import Address
@@ -117,6 +117,7 @@ class Dialer:
     def __init__(self, target: Target, *, insecure: bool = False, ca: Path | None = None) -> None:
         self.target = target
         self.lives = 0
+        self._told_of_ports = False
         self._context: ssl.SSLContext | None = None
         if target.scheme == "https":
             self._context = ssl.create_default_context(cafile=ca)
@@ -124,8 +125,6 @@ class Dialer:
             if insecure:
                 self._context.check_hostname = False
                 self._context.verify_mode = ssl.CERT_NONE
-
-        self._told_of_ports = False
 
     def __repr__(self) -> str:
         return f"<Dialer {self.target}>"
@@ -142,7 +141,7 @@ class Dialer:
         if path is not None:
             return TcpStream(await self._try([partial(trio.open_unix_socket, path)]))
         addresses = self.target.addresses()
-        stream = await self._try([partial(trio.open_tcp_stream, *address) for address in addresses])
+        stream = await self._try([partial(connect_tcp, *address) for address in addresses])
         keep_alive(stream)
         if self._context is None:
             return TcpStream(stream)

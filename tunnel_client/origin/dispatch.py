@@ -124,7 +124,9 @@ class Dispatcher:
             if connection is not None:
                 self._uploads[connection] = replay
         worker = self._bound.take(stream.visitor_connection) if self._bound else None
-        worker = worker or self._idle.take(repeatable=replay.may_share)
+        if worker is None:
+            repeatable = stream.opened.kind == "http" and replay.is_repeatable
+            worker = self._idle.take(repeatable=repeatable)
         if worker is not None:
             worker.assign(replay)
         else:

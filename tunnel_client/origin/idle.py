@@ -48,10 +48,10 @@ class IdleWorkers:
 
     def put(self, worker: Worker) -> None:
         """Park a worker, or end it."""
-        if self._policy.keep(worker, trio.current_time()):
-            self._look_in_time()
-        else:
+        if not self._policy.keep(worker, trio.current_time()):
             worker.assign(None)
+        elif self._looking is None or self._policy.has_news:
+            self._look_in_time()
 
     def asks(self, replay: Replay) -> None:
         """A new connection is being made for this request."""

@@ -175,11 +175,6 @@ class Replay:
         return _ASKED < self.state < _OVERDUE
 
     @property
-    def may_share(self) -> bool:
-        """Whether it may go on a connection that was used before, as far as the request goes."""
-        return self.is_repeatable and self.stream.opened.kind == "http"
-
-    @property
     def is_repeatable(self) -> bool:
         """Whether the request may be sent again, as long as no answer came."""
         opened = self.stream.opened

@@ -197,6 +197,11 @@ class ReusePolicy(Generic[IdleT, RequestT]):
     # --- time ---
 
     @property
+    def has_news(self) -> bool:
+        """Whether one more that is kept may need a `look` sooner than those before it."""
+        return bool(self._waiting) or len(self._idle) > IDLE_MAX
+
+    @property
     def look_at(self) -> float:
         """The time of the next `look`, as things stand; infinite: none is needed."""
         at = self._freed_at + HELPED_S if self._freed else math.inf

@@ -11,7 +11,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from protocol.drivers.tcp import TcpStream
+from protocol.drivers.tcp import TcpStream, connect_tcp
 
 
 class Pair(NamedTuple):
@@ -33,6 +33,49 @@ async def pair() -> AsyncIterator[Pair]:
     made = await connected()
     async with made.ours, made.peer:
         yield made
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_an_address_and_a_name_are_connected_to(host: str) -> None:
+    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with listener:
+        stream = await connect_tcp(host, listener.socket.getsockname()[1])
+        async with stream, await listener.accept() as peer:
+            await stream.send_all(b"here")
+            assert await peer.receive_some(100) == b"here"
+
+
+async def test_an_address_of_ipv6_is_connected_to() -> None:
+    try:
+        [listener] = await trio.open_tcp_listeners(0, host="::1")
+    except OSError:
+        pytest.skip("no IPv6 here")
+    async with listener:
+        stream = await connect_tcp("::1", listener.socket.getsockname()[1])
+        async with stream, await listener.accept():
+            pass
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_where_nobody_listens_the_connection_is_refused(host: str) -> None:
+    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port = listener.socket.getsockname()[1]
+    await listener.aclose()
+    with pytest.raises(OSError):  # noqa: PT011  # its number stands in a cause
+        await connect_tcp(host, port)
+
+
+@pytest.mark.parametrize("host", ["", "a..b", "no such host"])
+async def test_what_is_no_address_is_a_name(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    async def by_name(host: str, port: int) -> None:
+        await trio.lowlevel.checkpoint()
+        asked.append(host)
+
+    monkeypatch.setattr(trio, "open_tcp_stream", by_name)
+    await connect_tcp(host, 80)
+    assert asked == [host]
 
 
 async def test_bytes_cross_both_ways(pair: Pair) -> None:

@@ -89,7 +89,7 @@ async def test_nothing_listens_is_said_also_where_one_of_the_two_networks_is_mis
     async def one(addresses: object) -> int:
         return 1
 
-    monkeypatch.setattr(trio, "open_tcp_stream", half_a_machine)
+    monkeypatch.setattr(dial, "connect_tcp", half_a_machine)
     monkeypatch.setattr(dial, "lacking", one)
     said = await refusal(Dialer(Target.parse("3000")))
     assert said == "nothing listens on http://localhost:3000"
@@ -114,7 +114,7 @@ async def test_nobody_listens_only_if_each_address_that_there_is_refuses(
         number = left.pop(0)
         raise OSError("all attempts failed") from OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(trio, "open_tcp_stream", fail)
+    monkeypatch.setattr(dial, "connect_tcp", fail)
     with pytest.raises(OriginRefused) as caught:
         await Dialer(Target.parse("3000")).open()
     assert not isinstance(caught.value, OriginDown)
@@ -128,7 +128,7 @@ async def test_where_no_port_is_left_that_is_said(
         number = errno.ECONNREFUSED if host == "::1" else errno.EADDRNOTAVAIL
         raise OSError("all attempts failed") from OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(trio, "open_tcp_stream", without_ports)
+    monkeypatch.setattr(dial, "connect_tcp", without_ports)
     dialer = Dialer(Target.parse(target))
     said = await refusal(dialer)
     assert said.startswith(f"this machine has no port left for a connection to {dialer.target}: ")
@@ -146,7 +146,7 @@ async def test_a_name_that_cannot_be_resolved_is_named(monkeypatch: pytest.Monke
     async def unknown(host: str, port: int) -> trio.SocketStream:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr(trio, "open_tcp_stream", unknown)
+    monkeypatch.setattr(dial, "connect_tcp", unknown)
     said = await refusal(Dialer(Target.parse("no.such.host:80")))
     assert said == "http://no.such.host cannot be reached: the name cannot be resolved"
 
@@ -155,7 +155,7 @@ async def test_other_failures_give_the_systems_reason(monkeypatch: pytest.Monkey
     async def full(host: str, port: int) -> trio.SocketStream:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr(trio, "open_tcp_stream", full)
+    monkeypatch.setattr(dial, "connect_tcp", full)
     said = await refusal(Dialer(Target.parse("127.0.0.1:80")))
     assert said == "http://127.0.0.1 cannot be reached: too many open files"
 
@@ -167,7 +167,7 @@ async def test_an_address_that_does_not_answer_is_given_up_after_5_s(
         await trio.sleep_forever()
         raise AssertionError
 
-    monkeypatch.setattr(trio, "open_tcp_stream", silent)
+    monkeypatch.setattr(dial, "connect_tcp", silent)
     said = await refusal(Dialer(Target.parse("10.0.0.1:80")))
     assert said == "http://10.0.0.1 did not accept a connection within 5 s"
     assert elapsed_s() == CONNECT_TIMEOUT_S

@@ -12,6 +12,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.clocks import elapsed_s
 from tunnel_client.observing.events import OriginCameUp, OriginWentDown
+from tunnel_client.origin import dial
 from tunnel_client.origin.dial import Dialer, OriginDown, OriginRefused
 from tunnel_client.origin.waiting import FIRST_PAUSE_S, LONGEST_PAUSE_S, PatientDialer
 from tunnel_client.settings.target import Target
@@ -52,7 +53,7 @@ def refused() -> OSError:
 @pytest.fixture
 async def machine(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Machine]:
     machine = Machine()
-    monkeypatch.setattr(trio, "open_tcp_stream", machine.open_tcp_stream)
+    monkeypatch.setattr(dial, "connect_tcp", machine.open_tcp_stream)
     yield machine
     for peer in machine.peers:
         peer.close()
@@ -164,7 +165,7 @@ async def test_what_starting_the_app_would_not_mend_is_not_waited_for(
     async def fail(host: str, port: int) -> trio.SocketStream:
         raise error
 
-    monkeypatch.setattr(trio, "open_tcp_stream", fail)
+    monkeypatch.setattr(dial, "connect_tcp", fail)
     with pytest.raises(OriginRefused) as caught:
         await machine.dialer().open()
     assert not isinstance(caught.value, OriginDown)
@@ -238,7 +239,7 @@ async def test_an_app_that_goes_again_before_the_others_are_let_in_is_waited_for
         machine.listening = False
         return stream
 
-    monkeypatch.setattr(trio, "open_tcp_stream", only_one)
+    monkeypatch.setattr(dial, "connect_tcp", only_one)
     await trio.sleep(1)
     assert sorted(request.opened_at is None for request in requests) == [False, True]
     machine.listening = True

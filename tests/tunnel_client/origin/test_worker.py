@@ -27,6 +27,7 @@ from tests.origin_fakes import (
     listen,
     whole,
 )
+from tunnel_client.origin import dial
 from tunnel_client.origin.dial import Dialer, OriginStream
 from tunnel_client.origin.replay import Replay, ReplayEvent
 from tunnel_client.origin.waiting import LONGEST_PAUSE_S, PatientDialer
@@ -321,7 +322,7 @@ async def test_a_machine_without_ports_has_a_code_of_its_own(
         raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
 
     async with a_shared_app() as (tunnel, _):
-        monkeypatch.setattr(trio, "open_tcp_stream", without_ports)
+        monkeypatch.setattr(dial, "connect_tcp", without_ports)
         code, message = await failure(tunnel.open(b"POST"))
         assert code == "no-ports"
         assert "this machine has no port left" in message
