@@ -1,0 +1,131 @@
+"""The table of a stop: what becomes of an exchange that is under way, in both programs.
+
+A person who presses Ctrl-C waits for what ends by itself, and for nothing else. So an exchange is
+ended by what it is and how it moves; `VERDICTS` is the whole table.
+
+    under way  MOVING  STILL   STUCK
+    QUESTION   WAIT    REFUSE  REFUSE
+    ORDER      WAIT    WAIT    WAIT
+    SIZED      WAIT    WAIT    CUT
+    UNSIZED    WAIT    CUT     CUT
+    ENDLESS    CUT     CUT     CUT
+    WEBSOCKET  CLOSE   CLOSE   CLOSE
+    UPGRADE    RESET   RESET   RESET
+
+WAIT is for `--drain-timeout` at most, and in that time an exchange may come to another cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Final
+
+from protocol.http.fields import BodyForm, Fields
+
+# A page that is made while it is sent pauses for less; a person hardly notices a second.
+STILL_S: Final = 1.0
+# Sockets of a slow visitor take some hundred KB at a time: at 100 kB/s it pauses for seconds.
+STUCK_S: Final = 5.0
+# For the answer to a Close of a stop, and as long for what another upgrade has still on its way: a
+# round trip of the slowest lines.
+STOP_ANSWER_S: Final = 0.5
+
+# Answers that have no end by their very purpose, in lower case.
+ENDLESS_TYPES: Final = frozenset(
+    {b"text/event-stream", b"multipart/x-mixed-replace", b"application/x-ndjson"}
+)
+_ASKING: Final = frozenset({b"GET", b"HEAD"})
+
+
+class UnderWay(IntEnum):
+    """The kind of an exchange that is under way."""
+
+    QUESTION = 1  # a GET or HEAD that waits for its head, as a long poll does
+    ORDER = 2  # any other request that waits for it, or that goes on behind its answer
+    SIZED = 3  # an answer with a length
+    UNSIZED = 4  # one that is ended by a last chunk, or by the connection's end
+    ENDLESS = 5  # the same, of one of the ENDLESS_TYPES
+    WEBSOCKET = 6  # after its 101
+    UPGRADE = 7  # the same, of any other protocol
+
+
+class Pace(IntEnum):
+    """The time for which nothing of an exchange has moved, and the side that it waits for."""
+
+    MOVING = 1  # something has, within STILL_S
+    STILL = 2
+    STUCK = 3  # its visitor has taken nothing of what is there for STUCK_S
+
+
+class Verdict(IntEnum):
+    """The thing that a stop does with an exchange."""
+
+    WAIT = 1
+    REFUSE = 2  # 503 `draining`: it may be asked again
+    CUT = 3  # what has been sent ends visibly in the middle
+    CLOSE = 4  # a Close both ways, STOP_ANSWER_S for the answers, then FIN; within a frame RST
+    RESET = 5  # RST both ways, after STOP_ANSWER_S
+
+
+_U, _P, _E = UnderWay, Pace, Verdict
+
+VERDICTS: Final = {
+    (_U.QUESTION, _P.MOVING): _E.WAIT,
+    (_U.QUESTION, _P.STILL): _E.REFUSE,
+    (_U.QUESTION, _P.STUCK): _E.REFUSE,
+    **{(_U.ORDER, pace): _E.WAIT for pace in Pace},
+    (_U.SIZED, _P.MOVING): _E.WAIT,
+    (_U.SIZED, _P.STILL): _E.WAIT,
+    (_U.SIZED, _P.STUCK): _E.CUT,
+    (_U.UNSIZED, _P.MOVING): _E.WAIT,
+    (_U.UNSIZED, _P.STILL): _E.CUT,
+    (_U.UNSIZED, _P.STUCK): _E.CUT,
+    **{(_U.ENDLESS, pace): _E.CUT for pace in Pace},
+    **{(_U.WEBSOCKET, pace): _E.CLOSE for pace in Pace},
+    **{(_U.UPGRADE, pace): _E.RESET for pace in Pace},
+}
+"""The whole table; `docs/closing.md` has it in words."""
+
+
+def asked(method: bytes, *, has_body: bool) -> UnderWay:
+    """Return the kind of a request that waits for its head."""
+    return _U.QUESTION if method in _ASKING and not has_body else _U.ORDER
+
+
+def answered(body: BodyForm, fields: Fields) -> UnderWay:
+    """Return the kind of an answer that begins, by its head. One with a length does end."""
+    if not isinstance(body, str):
+        return _U.SIZED
+    return _U.ENDLESS if _type_of(fields) in ENDLESS_TYPES else _U.UNSIZED
+
+
+def switched(kind: str) -> UnderWay:
+    """Return the kind of a stream's upgrade after its 101."""
+    return _U.WEBSOCKET if kind == "websocket" else _U.UPGRADE
+
+
+def pace(still_s: float, *, held_up: bool) -> Pace:
+    """Return the pace of an exchange of which nothing has moved for so long.
+
+    Args:
+        still_s: seconds.
+        held_up: something is there that its visitor has not taken.
+    """
+    if held_up and still_s >= STUCK_S:
+        return _P.STUCK
+    return _P.STILL if still_s >= STILL_S else _P.MOVING
+
+
+def verdict(under_way: UnderWay, pace: Pace, stopped_for_s: float) -> Verdict:
+    """Return what a stop does now with an exchange, so long after its signal."""
+    found = VERDICTS[under_way, pace]
+    return _E.WAIT if found is _E.RESET and stopped_for_s < STOP_ANSWER_S else found
+
+
+def _type_of(fields: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """The media type of an answer without its parameters (RFC 9110 8.3), in lower case."""
+    for name, value in fields:
+        if name.lower() == b"content-type":
+            return value.partition(b";")[0].strip().lower()
+    return b""
