@@ -42,6 +42,9 @@ class MemoryStream:
         self.stopped: str | None = None
         self.reset_code: str | None = None
         self.detached = False
+        self.unsent_bytes = 0
+        self.request_progress: tuple[int, int | None] = 0, None
+        self.answer_progress: tuple[int, int | None] = 0, None
         self.trailers: Fields = ((b"X-Checksum", b"1"),)
         self.heads: list[Head] = []
         self.body = b""
@@ -94,6 +97,10 @@ class MemoryStream:
 
     def stop_sending(self, code: str) -> None:
         self._pieces.clear()
+
+    def cancel(self, code: str) -> None:
+        self.reset(code)
+        self.stop_sending(code)
 
     # --- what the test does ---
 

@@ -152,12 +152,12 @@ class Server:
     async def event(self) -> SessionEvent:
         return await self._received.receive()
 
-    def request(self) -> TunnelStream:
-        """A visitor's GET."""
+    def request(self, method: bytes = b"GET") -> TunnelStream:
+        """A visitor's request without a body."""
         assert self.session is not None
         fields = ((b"Host", b"app.tunnel.test"),)
         opened = Open(
-            *("http", 1, b"GET", b"/", b"1.1", fields, None, "http", "app.tunnel.test"),
+            *("http", 1, method, b"/", b"1.1", fields, None, "http", "app.tunnel.test"),
             *("192.0.2.1", 0),
         )
         stream = self.session.open(opened)

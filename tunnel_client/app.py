@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Final
 
@@ -16,9 +15,10 @@ from protocol.program.line_writer import writing
 from protocol.program.logs import LEVELS, set_up_logging
 from protocol.program.process import EXIT_STOPPED, collect_rarely, version
 from tunnel_client.identity.rewriting import Identity
-from tunnel_client.observing.events import ProgramStopped
+from tunnel_client.observing.events import ClientStopping, ProgramStopped
 from tunnel_client.observing.report import Report
 from tunnel_client.origin.dispatch import Dispatcher
+from tunnel_client.origin.replay import Replay
 from tunnel_client.origin.upgrade import CLOSE_ANSWER_S, CLOSE_S
 from tunnel_client.origin.waiting import PatientDialer
 from tunnel_client.settings.config import ClientConfig
@@ -28,8 +28,6 @@ from tunnel_client.uplink.release import release_name
 
 # "At once" to a person, and time for a Close to come back from the other side of the world.
 LAST_WORD_S: Final = 0.2
-
-log = logging.getLogger(__name__)
 
 # When the session is closed, apps are told by a Close, and have this long to answer it.
 _GOODBYE_S: Final = CLOSE_ANSWER_S + CLOSE_S + 0.5
@@ -103,44 +101,59 @@ async def serve(config: ClientConfig, report: Report, signals: AsyncIterator[int
             random=random.SystemRandom().random,
         )
         tasks.start_soon(dispatcher.sweep)
-        stop = partial(_stop_on_signal, signals, config, agent, dispatcher, dialer)
+
+        async def stop_serving() -> None:
+            dialer.give_up()
+            tell = partial(_tell_of_stop, report, config.drain_timeout_s)
+            await dispatcher.stopping.run(config.drain_timeout_s, tell)
+
+        stop = partial(_stop_on_signal, signals, agent, dispatcher, stop_serving)
         tasks.start_soon(stop, tasks.cancel_scope)
         exit_code = await agent.run()
         await _say_goodbye(dispatcher)
         tasks.cancel_scope.cancel()
     if exit_code == EXIT_STOPPED:
-        report.tell(ProgramStopped("stopped by the user"))
+        report.tell(ProgramStopped(_why_stopped(dispatcher.stopping.cut_off)))
     return exit_code
+
+
+def _tell_of_stop(report: Report, patience_s: float, under_way: int, oldest: Replay) -> None:
+    """Say what the stop waits for."""
+    opened, stream = oldest.stream.opened, oldest.stream
+    ms = round((trio.current_time() - oldest.tap.began_at) * 1000, 1)
+    asked = (under_way, patience_s, opened.method, opened.target, ms)
+    report.tell(ClientStopping(*asked, *stream.request_progress, *stream.answer_progress))
+
+
+def _why_stopped(cut_off: int) -> str:
+    requests = "1 request" if cut_off == 1 else f"{cut_off} requests"
+    return f"stopped by the user, {requests} cut off" if cut_off else "stopped by the user"
 
 
 async def _stop_on_signal(
     signals: AsyncIterator[int],
-    config: ClientConfig,
     agent: Agent,
     dispatcher: Dispatcher,
-    dialer: PatientDialer,
+    stop_serving: Callable[[], Awaitable[None]],
     scope: trio.CancelScope,
 ) -> None:
-    """The first signal lets what is in flight end; the second drops it."""
+    """The first signal lets what is in flight end, as its kind does; the second drops it."""
     await anext(signals)
-    dialer.give_up()
-    if dispatcher.busy_count:
-        under_way, patience_s = dispatcher.busy_count, config.drain_timeout_s
-        said = "%d under way, given %g s to finish; Ctrl-C again drops it all"
-        log.info(said, under_way, patience_s)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_end_on_signal, signals, agent, scope)
+        nursery.start_soon(_end_on_signal, signals, agent, dispatcher, scope)
+        nursery.start_soon(stop_serving)
         await agent.stop()
         await _say_goodbye(dispatcher)
         scope.cancel()
 
 
 async def _end_on_signal(
-    signals: AsyncIterator[int], agent: Agent, scope: trio.CancelScope
+    signals: AsyncIterator[int], agent: Agent, dispatcher: Dispatcher, scope: trio.CancelScope
 ) -> None:
     """Drop everything, and tell the server: it would hold the session for a client that is gone."""
     await anext(signals)
     with trio.move_on_after(LAST_WORD_S):
+        await dispatcher.stopping.cut_all()
         await agent.end()
     scope.cancel()
 

@@ -40,7 +40,7 @@ from tunnel_server.listening.local import PlaceError, SocketPlace, is_served
 from tunnel_server.listening.offer import Offer
 from tunnel_server.listening.sockets import ListenError, bind, passed_sockets, with_address_of
 from tunnel_server.listening.takeover import Takeover, take_over
-from tunnel_server.observing.events import ServerDraining
+from tunnel_server.observing.events import OldestRequest, ServerDraining, ServerStopped
 from tunnel_server.observing.output import Output, listening, stdout_writer
 from tunnel_server.observing.strangers import Sparing
 from tunnel_server.owners.authenticator import KEY, Authenticator
@@ -56,9 +56,10 @@ from tunnel_server.tunnels.directory import Directory
 from tunnel_server.tunnels.recent_names import note_path
 from tunnel_server.tunnels.registry import Registry
 from tunnel_server.tunnels.succession import Succession
-from tunnel_server.visitors.draining import REPLACED, STOPS, drain
+from tunnel_server.visitors.draining import drain
 from tunnel_server.visitors.edge import Edge, shortage_to_come
 from tunnel_server.visitors.serving import serve_visitor
+from tunnel_server.visitors.stopping import InProgress, Stop
 
 log = logging.getLogger(__name__)
 
@@ -291,15 +292,24 @@ class Server:
         replaced = self._offer.taken.is_set()
         if not replaced:
             self._succession.note_names()
-        in_flight = sum(session.stream_count for session in edge.directory.sessions)
-        self._output.tell(ServerDraining(in_flight, replaced))
+        stop = Stop(replaced=replaced, tell=partial(self._tell_of_stop, replaced))
         async with trio.open_nursery() as stopping:
             stopping.start_soon(_cancel_on_signal, signals, stopping.cancel_scope)
-            why = REPLACED if replaced else STOPS
-            await drain(edge, self._arriving, why=why)
+            await drain(edge, self._arriving, stop)
             stopping.cancel_scope.cancel()
+        for connection in edge.connections:  # none, unless it was told to stop at once
+            stop.cut(connection)
+        self._output.tell(ServerStopped(stop.cut_off, replaced))
         if not replaced:
             self._succession.note_names()  # once more: the first note is too old after a long drain
+
+    def _tell_of_stop(self, replaced: bool, waiting: int, oldest: InProgress | None) -> None:
+        """Say what the stop waits for."""
+        told = None
+        if oldest is not None:
+            age_s = trio.current_time() - oldest.began_at
+            told = OldestRequest(oldest.name, oldest.method, age_s, oldest.request, oldest.answer)
+        self._output.tell(ServerDraining(waiting, replaced, told))
 
     def _arriving(self) -> int:
         return self._acceptor.open_count - len(self._edge.connections)

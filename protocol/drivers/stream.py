@@ -20,7 +20,7 @@ from protocol.errors import SessionClosed, StreamReset, StreamStopped
 from protocol.http.fields import Fields
 from protocol.mux.core import Core
 from protocol.mux.messages import Head, Open
-from protocol.mux.streams import HELD, HalfState, Stream
+from protocol.mux.streams import HELD, HalfState, ReceiveHalf, SendHalf, Stream
 
 
 class StreamSession(Protocol):
@@ -112,6 +112,23 @@ class TunnelStream:
         """Whether its program should hold little that is for this stream."""
         memory = self._owner.core.memory
         return memory.pool.is_tight and memory.is_short
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes of our half that have not left: for lack of credit, or of a turn."""
+        return self._record.sending.queue.unsent_bytes
+
+    @property
+    def request_progress(self) -> tuple[int, int | None]:
+        """The bytes of the request's body that have passed, and its length; None: it has none."""
+        request = self._record.sending if self._owner.core.is_server else self._record.receiving
+        return _progress(request)
+
+    @property
+    def answer_progress(self) -> tuple[int, int | None]:
+        """Likewise of the answer's body; before its head it has no length."""
+        answer = self._record.receiving if self._owner.core.is_server else self._record.sending
+        return _progress(answer)
 
     @property
     def detached(self) -> bool:
@@ -297,3 +314,8 @@ class TunnelStream:
                 return room
             sending.wants_room = True
             await self._writable.wait()
+
+
+def _progress(half: SendHalf | ReceiveHalf) -> tuple[int, int | None]:
+    form = half.length.form
+    return half.length.carried, form if isinstance(form, int) else None

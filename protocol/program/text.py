@@ -41,5 +41,10 @@ def size(count_bytes: int) -> str:
     return f"{value:.1f} TB"
 
 
+def progress(done_bytes: int, of_bytes: int | None) -> str:
+    """The part of so many bytes that has passed, for people: `1.2 MB of 3.0 GB`."""
+    return size(done_bytes) if of_bytes is None else f"{size(done_bytes)} of {size(of_bytes)}"
+
+
 def _escape(char: str) -> str:
     return char.encode("unicode_escape").decode("ascii")

@@ -195,8 +195,8 @@ class Origin:
         await exchange.answer(seen.hexdigest())
 
     async def gated(self, exchange: Exchange) -> None:
-        """Half an answer, and the other half once the gate is open."""
-        await exchange.head(CHUNKED)
+        """Half an answer, and the other half once the gate is open; with a length if `sized`."""
+        await exchange.head([("Content-Length", "12")] if "sized" in exchange.query else CHUNKED)
         await exchange.send(b"first,")
         self.arrived.set()
         await self.gate.wait()

@@ -68,7 +68,7 @@ async def begin_talk(visitor: Visitor) -> Talk:
 # --- stopping -----------------------------------------------------------------------------------
 
 
-async def test_a_download_an_upload_and_a_websocket_end_whole_after_sigterm(
+async def test_a_download_and_an_upload_end_whole_after_sigterm_and_a_websocket_with_a_close(
     programs: Programs, origin: Origin
 ) -> None:
     tunnel = await programs.tunnel(origin.port, "--drain-timeout", "60")
@@ -82,7 +82,8 @@ async def test_a_download_an_upload_and_a_websocket_end_whole_after_sigterm(
         talk = await begin_talk(third)
         tunnel.client.process.send_signal(signal.SIGTERM)
         assert (await eventually(here, 503)).error == "tunnel-offline"
-        await talk.echo("after")
+        assert await talk.hear() == CloseConnection(1001, "")
+        await talk.say(CloseConnection(1001, ""))
         await upload.send(b"2ndly")
         await upload.end()
         with trio.fail_after(SMALL_S):
@@ -90,14 +91,14 @@ async def test_a_download_an_upload_and_a_websocket_end_whole_after_sigterm(
         assert await the_rest(upload) == digest([b"first2ndly"]).encode()
         origin.gate.set()
         assert await the_rest(download) == b"second"
-        await talk.echo("at last")
-        assert tunnel.client.process.returncode is None
-        await talk.say(CloseConnection(1000, "bye"))
-        assert await talk.hear() == CloseConnection(1000, "bye")
     assert await tunnel.client.exit_code() == 0
     told = [event for event in tunnel.client.events if event["event"] == "request"]
-    assert {event["path"] for event in told} >= {"/gate", "/begun", "/ws"}
+    assert {event["path"] for event in told} >= {"/gate?sized=1", "/begun", "/ws"}
     assert not any(event["error"] for event in told)
+    (stopping,) = [event for event in tunnel.client.events if event["event"] == "stopping"]
+    assert (stopping["under_way"], stopping["wait_s"], stopping["method"]) == (2, 60, "GET")
+    assert (stopping["bytes_out"], stopping["length_out"]) == (6, 12)
+    assert tunnel.client.events[-1] == {"event": "stopped", "reason": "stopped by the user"}
 
 
 async def test_at_the_drain_timeout_each_of_them_is_visibly_cut_off(
@@ -118,7 +119,9 @@ async def test_at_the_drain_timeout_each_of_them_is_visibly_cut_off(
         with trio.fail_after(SMALL_S):
             answer = await upload.answer()
         assert (answer.status, answer.error) == (502, "tunnel-lost")
-        assert await talk.hear_close() == 1014
+        assert await talk.hear_close() == 1001
+    cut_off = "stopped by the user, 2 requests cut off"
+    assert tunnel.client.events[-1] == {"event": "stopped", "reason": cut_off}
 
 
 async def test_a_second_client_takes_over_while_the_first_one_finishes(

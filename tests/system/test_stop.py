@@ -24,10 +24,13 @@ POLLS, POLL_S = 100 * PATIENCE, 0.1
 
 @asynccontextmanager
 async def half_an_answer(address: Address, origin: Origin) -> AsyncIterator[Visitor]:
-    """A request in flight: the app has sent one half and waits for the gate."""
+    """A request in flight: the app has sent one half and waits for the gate.
+
+    It has a length, so that a stop waits for the rest.
+    """
     async with visit(address) as visitor:
         with trio.fail_after(SMALL_S):
-            await visitor.request("/gate")
+            await visitor.request("/gate?sized=1")
             await visitor.answer()
             assert await anext(visitor.body()) == b"first,"
         yield visitor

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import logging
 import signal
 from collections.abc import AsyncIterator
 
@@ -10,14 +9,17 @@ import trio.testing
 
 from protocol.drivers.stream import TunnelStream
 from protocol.errors import StreamReset
+from protocol.http.websocket import close_frame
 from protocol.mux.events import GoingAway
 from protocol.program.line_writer import LineWriter
 from tests.origin_fakes import KEY, OK, SWITCHED, App, RawOrigin, Told, listen
 from tests.server_fakes import Network, Server, a_config
 from tunnel_client import app as app_module
 from tunnel_client.app import serve
+from tunnel_client.origin.stopping import LOOK_EVERY_S
 from tunnel_client.settings.config import ClientConfig
 from tunnel_client.uplink import link as link_module
+from tunnel_client.uplink.agent import CUT_OFF_S
 from tunnel_client.uplink.lookups import Lookups
 
 
@@ -57,8 +59,8 @@ class World:
         await trio.testing.wait_all_tasks_blocked()
         return program, server
 
-    async def request(self, server: Server) -> tuple[TunnelStream, App]:
-        stream = server.request()
+    async def request(self, server: Server, method: bytes = b"GET") -> tuple[TunnelStream, App]:
+        stream = server.request(method)
         app = await self.origin.accept()
         await app.request()
         return stream, app
@@ -75,24 +77,27 @@ async def world(monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery) -> Async
 
 
 async def test_a_signal_finishes_what_is_in_flight_and_tells_stopped_once_at_the_end(
-    world: World, caplog: pytest.LogCaptureFixture
+    world: World, mock_clock: trio.testing.MockClock
 ) -> None:
-    caplog.set_level(logging.INFO, app_module.__name__)
     program, server = await world.start()
     stream, app = await world.request(server)
     program.send_signal()
     assert isinstance(await server.event(), GoingAway)
     await trio.testing.wait_all_tasks_blocked(0.01)
     assert program.kinds() == ["ready"]
-    assert [record.message for record in caplog.records] == [
-        "1 under way, given 8 s to finish; Ctrl-C again drops it all"
-    ]
+    mock_clock.jump(LOOK_EVERY_S)
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    assert program.kinds() == ["ready", "stopping"]
+    under_way, wait_s, method, path, ms, *progress = program.told.events[-1][1]
+    assert (under_way, wait_s, method, path, progress) == (1, 8, b"GET", b"/", [0, None, 0, None])
+    assert isinstance(ms, float)
     await app.send(OK)
     assert (await stream.receive_head()).status == 200
     assert await stream.receive_some() == b"ok"
+    mock_clock.jump(CUT_OFF_S)  # for the acknowledgements
     await program.over.wait()
     assert program.exit_code == 0
-    assert program.kinds() == ["ready", "request", "stopped"]
+    assert program.kinds() == ["ready", "stopping", "request", "stopped"]
     assert program.told.events[-1][1] == ("stopped by the user",)
     await server.ended.wait()
     assert await app.rest() == b""  # the idle connection is closed, and not reset
@@ -112,14 +117,12 @@ async def test_a_signal_ends_the_waiting_for_an_app_that_is_not_there(world: Wor
 
 
 async def test_an_idle_client_stops_at_once_and_without_a_word_about_requests(
-    world: World, caplog: pytest.LogCaptureFixture
+    world: World,
 ) -> None:
-    caplog.set_level(logging.INFO, app_module.__name__)
     program, server = await world.start()
     program.send_signal()
     await program.over.wait()
     assert program.kinds() == ["ready", "stopped"]
-    assert not caplog.records
     await server.ended.wait()
 
 
@@ -127,7 +130,7 @@ async def test_what_is_not_done_by_the_deadline_is_cut_off_and_the_exit_is_0(
     world: World, mock_clock: trio.testing.MockClock
 ) -> None:
     program, server = await world.start(drain_timeout_s=3)
-    _, app = await world.request(server)
+    _, app = await world.request(server, b"DELETE")
     program.send_signal()
     assert isinstance(await server.event(), GoingAway)
     await trio.testing.wait_all_tasks_blocked(0.01)
@@ -136,12 +139,15 @@ async def test_what_is_not_done_by_the_deadline_is_cut_off_and_the_exit_is_0(
     assert not program.over.is_set()
     mock_clock.jump(0.1)
     assert await app.is_reset()
+    mock_clock.jump(CUT_OFF_S)  # the clock of the acknowledgements stands still as well
     await program.over.wait()
     assert program.exit_code == 0
-    assert program.kinds() == ["ready", "request", "stopped"]
+    assert program.kinds() == ["ready", "stopping", "request", "stopped"]
+    assert program.told.requests()[0][3] == "cut off: this client was stopped"
+    assert program.told.events[-1][1] == ("stopped by the user, 1 request cut off",)
 
 
-async def test_a_websocket_gets_its_1001_at_the_deadline(
+async def test_a_websocket_gets_its_1001_at_once(
     world: World, mock_clock: trio.testing.MockClock
 ) -> None:
     program, server = await world.start(drain_timeout_s=3)
@@ -158,16 +164,21 @@ async def test_a_websocket_gets_its_1001_at_the_deadline(
     assert (await stream.receive_head()).status == 101
     program.send_signal()
     await server.event()
-    await trio.testing.wait_all_tasks_blocked(0.01)
-    mock_clock.jump(3)
     frame = await app.exactly(8)
     assert frame[:2] == b"\x88\x82"
+    assert await stream.receive_some() == close_frame(1001)
     await trio.testing.wait_all_tasks_blocked(0.01)
-    assert not program.over.is_set()  # the app may answer
+    assert not program.over.is_set()  # both may answer
     await app.send_eof()
+    await stream.send_all(close_frame(1001, mask=bytes(4)))
+    stream.send_eof()
     assert await app.rest() == b""
+    assert await stream.receive_some() == b""
+    mock_clock.jump(CUT_OFF_S)  # for the acknowledgements
     await program.over.wait()
-    assert program.kinds()[-1] == "stopped"
+    assert program.kinds() == ["ready", "request", "request", "stopped"]
+    assert program.told.requests()[1][3] is None
+    assert program.told.events[-1][1] == ("stopped by the user",)
 
 
 async def test_a_second_signal_drops_everything_at_once(

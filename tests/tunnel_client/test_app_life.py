@@ -285,10 +285,17 @@ async def test_a_second_signal_tells_the_server_that_the_session_has_ended(
 async def test_a_server_that_does_not_answer_the_goodbye_is_not_waited_for(
     life: Life, monkeypatch: pytest.MonkeyPatch, mock_clock: trio.testing.MockClock
 ) -> None:
-    async def end(agent: Agent) -> None:
+    async def never(agent: Agent) -> None:
         await trio.sleep_forever()
 
-    monkeypatch.setattr(Agent, "end", end)
+    async def leave(agent: Agent) -> None:
+        for link in agent._links:
+            assert link.session is not None
+            link.session.goaway("shutting-down", "the client stops", 8)
+        await trio.sleep_forever()
+
+    monkeypatch.setattr(Agent, "end", never)
+    monkeypatch.setattr(Agent, "stop", leave)  # nor does it acknowledge what was cut off
     server = await life.connected()
     await life.request(server)
     life.stop()

@@ -79,6 +79,29 @@ class TunnelRefused(NamedTuple):
     message: str
 
 
+class ClientStopping(NamedTuple):
+    """A signal came, and not all that is under way ends at once.
+
+    Fields:
+        under_way: how many requests are waited for.
+        wait_s: for how long at most.
+        method, path: of the oldest of them.
+        ms: since it began, in milliseconds.
+        bytes_in, length_in: what has come of its body, and its length; None if it has none.
+        bytes_out, length_out: the same of its answer's.
+    """
+
+    under_way: int
+    wait_s: float
+    method: bytes
+    path: bytes
+    ms: float
+    bytes_in: int
+    length_in: int | None
+    bytes_out: int
+    length_out: int | None
+
+
 class ProgramStopped(NamedTuple):
     """The program ends; the last event."""
 
@@ -93,6 +116,7 @@ ClientEvent = (
     | OriginWentDown
     | OriginCameUp
     | TunnelRefused
+    | ClientStopping
     | ProgramStopped
 )
 
@@ -102,6 +126,7 @@ JSON_NAMES: Final = {
     Reconnecting: "reconnecting",
     SessionResumed: "resumed",
     TunnelRefused: "refused",
+    ClientStopping: "stopping",
     ProgramStopped: "stopped",
 }
 """The name of each event in JSON. That the app is down and back is for people only: programs read

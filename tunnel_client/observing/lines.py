@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Protocol
 
 from protocol.program.observing import JsonForm, plain_text
-from protocol.program.text import duration, printable, size
+from protocol.program.text import duration, printable, progress, size
 from tunnel_client.observing.events import (
     JSON_NAMES,
     ClientEvent,
+    ClientStopping,
     OriginCameUp,
     OriginWentDown,
     ProgramStopped,
@@ -103,6 +104,8 @@ class PlainLines:
                 return f"{self._target} is back"
             case TunnelRefused():
                 return f"refused by the server ({event.code}): {event.message}"
+            case ClientStopping():
+                return _stopping(event)
             case ProgramStopped():
                 return f"stopped: {event.reason}"
 
@@ -114,6 +117,16 @@ def _request(event: RequestEnded) -> str:
     path = _shortened(plain_text(event.path))
     shown = f"{plain_text(event.method)} {path} {event.status or 'failed'}"
     return f"{shown}, {sizes}, {event.ms:.0f} ms{f': {event.error}' if event.error else ''}"
+
+
+def _stopping(event: ClientStopping) -> str:
+    requests = "1 request" if event.under_way == 1 else f"{event.under_way} requests"
+    shown = f"{plain_text(event.method)} {_shortened(plain_text(event.path))}"
+    far = f"{progress(event.bytes_out, event.length_out)} down"
+    if event.bytes_in or event.length_in:
+        far = f"{progress(event.bytes_in, event.length_in)} up, {far}"
+    oldest = f"the oldest is {shown}, {far}, {duration(event.ms / 1000)}"
+    return f"stopping: up to {event.wait_s:g} s for {requests}; {oldest}. Ctrl-C again ends it now"
 
 
 def _reconnecting(event: Reconnecting) -> str:

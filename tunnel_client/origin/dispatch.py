@@ -24,6 +24,7 @@ from tunnel_client.origin.dial import Dialer
 from tunnel_client.origin.idle import IdleWorkers
 from tunnel_client.origin.refusals import REFUSED, Refusals
 from tunnel_client.origin.replay import Replay, ReplayConfig
+from tunnel_client.origin.stopping import Stopping
 from tunnel_client.origin.tap import OriginTap, PlainTap
 from tunnel_client.origin.visitor_stream import VisitorStream
 from tunnel_client.origin.worker import Worker, why_gone
@@ -51,6 +52,9 @@ class Dispatcher:
         identity: how the app is asked; None: as itself.
         origin_timeout_s, ws_keepalive_s: see ReplayConfig.
         tap_for: is asked at the begin of each request for a tap that sees it, or None.
+
+    Attributes:
+        stopping: ends what is under way, when the client stops.
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class Dispatcher:
         self._idle = IdleWorkers(tasks)
         self._bound = BoundWorkers()
         self._busy: set[Replay] = set()
+        self.stopping = Stopping(self._busy)
         self._uploads: dict[VisitorConnection, Replay] = {}  # under way, with a body
         self._quiet: trio.Event | None = None
         self._told_of_login = False
@@ -115,6 +120,7 @@ class Dispatcher:
             now = trio.current_time()
             for replay in tuple(self._busy):
                 replay.sweep(now)
+            self.stopping.look(now)
             self._bound.sweep(now)
 
     def _begin(self, replay: Replay) -> None:

@@ -21,6 +21,7 @@ from protocol.http.forwarding import without_tunnel_error
 from protocol.http.heads import ResponseHead, end_to_end, parse_response
 from protocol.http.lenient import LenientChunkedBody, parse_lenient_response
 from protocol.http.serialise import request_head
+from protocol.http.stopping import UnderWay, Verdict, answered, asked, switched
 from protocol.mux.messages import Head
 from protocol.mux.streams import HTTP, UPGRADE
 from tunnel_client.identity.rewriting import Identity, Visited
@@ -44,6 +45,7 @@ _LOOKED_AT: Final = CREDENTIALS | {b"te"}
 # What a tunnel-server behind this client says, of a request that has been through too many.
 _LOOP: Final = [b"loop-detected"]
 LEADS_BACK: Final = "TARGET leads back to a tunnel-server"
+STOPPED: Final = "cut off: this client was stopped"
 
 
 class ReplayState(IntEnum):
@@ -136,7 +138,7 @@ class Replay:
     """
 
     __slots__ = (
-        *("_connection", "_upgrade", "_visited"),
+        *("_answer", "_connection", "_upgrade", "_visited"),
         *("bound", "config", "deadline", "dialling", "ends_login"),
         *("over", "state", "stream", "tap"),
     )
@@ -151,6 +153,7 @@ class Replay:
         self.bound = False
         self.ends_login = False
         self.over: trio.Event | None = None
+        self._answer = UnderWay.SIZED  # once its head has come
         self._visited = Visited(b"")  # once the head is made
         self._connection: OriginConnection | None = None
         self._upgrade: OriginUpgrade | None = None
@@ -179,6 +182,35 @@ class Replay:
         """Whether the request may be sent again, as long as no answer came."""
         opened = self.stream.opened
         return opened.body in (None, 0) and opened.method in IDEMPOTENT
+
+    @property
+    def under_way(self) -> UnderWay | None:
+        """The kind that it is of, for a stop; None: it is being ended."""
+        opened = self.stream.opened
+        if self.state is ReplayState.ANSWERED:
+            return self._answer if self._upgrade is None else switched(opened.kind)
+        if self.state <= _ANSWERING:
+            return asked(opened.method, has_body=opened.body not in (None, 0))
+        return UnderWay.ORDER if self.state is _FINISHING else None
+
+    @property
+    def moved(self) -> tuple[object, ...]:
+        """A value that is another one whenever something of it has moved."""
+        tap = self.tap
+        return tap.bytes_in, tap.bytes_out, tap.status, self.stream.unsent_bytes
+
+    def stop(self, verdict: Verdict) -> None:
+        """End it as a stop does; what has left of its answer is visibly not the whole.
+
+        Called by the task of the stop; `Verdict.WAIT` is no end.
+        """
+        if verdict is Verdict.CLOSE and self._upgrade is not None:
+            self._upgrade.stop()
+            return
+        self.tap.error = self.tap.error or STOPPED
+        self.stream.cancel("draining" if verdict is Verdict.REFUSE else "cancelled")
+        if not self.aborted:
+            self.abort()
 
     def abort(self) -> None:
         """Reset the connection, or stop to make one; whoever waits for it gets an error.
@@ -329,6 +361,8 @@ class Replay:
             if final:
                 self._happened(_FINAL_HEAD)
                 self.deadline = math.inf
+                if isinstance(answer.body, str):
+                    self._answer = answered(answer.body, answer.fields)
             try:
                 await self.stream.send_head(head)
             except LocalProtocolError as error:  # the app is at fault, and no table of ours

@@ -1,12 +1,14 @@
 """An upgrade after its 101, a WebSocket or another protocol: both directions, and how each ends.
 
-Ends cross as they came: FIN as FIN, RST as RST, and nothing is added. Only when the session is lost
-does the app of a WebSocket get a Close that no visitor sent, 1001, between two frames; in the
-middle of a frame it is RST, and so it is with any other protocol. What breaks RFC 6455 crosses as
-well: the app is to judge its visitor as it would without the tunnel.
+Ends cross as they came: FIN as FIN, RST as RST, and nothing is added. Two ends of a WebSocket are
+ours, and are told by a Close, 1001, between two frames: when the session is lost the app gets it,
+and when this program stops both do. In the middle of a frame it is RST, and so it is with any other
+protocol. What breaks RFC 6455 crosses as well: the app is to judge its visitor as it would without
+the tunnel.
 
-The task that relays to the app is the only one that writes there: pings of ours too. The sweep
-wakes it where it waits for the visitor.
+The task that relays to the app is the only one that writes there, pings and a Close of ours too,
+and the one that relays from it the only one that writes to the visitor. The sweep, and a stop, wake
+them where they wait.
 
 However it ends, both halves of the stream and the connection have ended when `run` returns.
 """
@@ -27,7 +29,9 @@ from protocol.errors import (
     StreamReset,
     StreamStopped,
 )
+from protocol.http.stopping import STOP_ANSWER_S
 from protocol.http.upgrades import WEBSOCKET as WEBSOCKET_PROTOCOL, crossing
+from protocol.http.websocket import close_frame
 from protocol.mux.messages import Open
 from protocol.mux.streams import WEBSOCKET
 from tunnel_client.origin.connection import OriginClosed, OriginConnection
@@ -50,7 +54,8 @@ class RelayState(IntEnum):
     BOTH_ENDED = 4
     REFUSING = 5  # the app takes no more, but may still have something to say
     LOST = 6  # the session is, and the app is to hear of it
-    ABORTED = 7  # reset, in both directions
+    STOPPING = 7  # this program stops, and both ends are to hear of it
+    ABORTED = 8  # reset, in both directions
 
 
 class RelayEvent(IntEnum):
@@ -60,7 +65,8 @@ class RelayEvent(IntEnum):
     APP_END = 2
     REFUSAL = 3
     LOSS = 4
-    ABORT = 5
+    STOP = 5
+    ABORT = 6
 
 
 TRANSITIONS: Final = {
@@ -75,10 +81,15 @@ TRANSITIONS: Final = {
     (RelayState.REFUSING, RelayEvent.APP_END): RelayState.BOTH_ENDED,
     # The session may be lost at any moment, and what else happens then changes nothing.
     **{(state, RelayEvent.LOSS): RelayState.LOST for state in RelayState},
+    # So may the program be stopped; a session that is lost meanwhile is no news to the app.
+    **{(state, RelayEvent.STOP): RelayState.STOPPING for state in RelayState},
     **{
-        (RelayState.LOST, event): RelayState.LOST
+        (state, event): state
+        for state in (RelayState.LOST, RelayState.STOPPING)
         for event in (RelayEvent.VISITOR_END, RelayEvent.APP_END, RelayEvent.REFUSAL)
     },
+    (RelayState.LOST, RelayEvent.STOP): RelayState.LOST,
+    (RelayState.STOPPING, RelayEvent.LOSS): RelayState.STOPPING,
     # So may either end reset, and that is the last word.
     **{(state, RelayEvent.ABORT): RelayState.ABORTED for state in RelayState},
     **{(RelayState.ABORTED, event): RelayState.ABORTED for event in RelayEvent},
@@ -86,9 +97,13 @@ TRANSITIONS: Final = {
 """The whole table. A pair that is not in it is a fault of ours: LocalProtocolError, no change."""
 
 _OPEN: Final = RelayState.OPEN
+_STOPPING: Final = RelayState.STOPPING
+_STOPPED: Final = "the tunnel's client stops"
 _HALF_CLOSED: Final = (RelayState.VISITOR_ENDED, RelayState.APP_ENDED, RelayState.BOTH_ENDED)
 _TOLD_ALL: Final = (RelayState.VISITOR_ENDED, RelayState.BOTH_ENDED, RelayState.REFUSING)
 """Nothing more can be said to the app."""
+_OURS: Final = (RelayState.LOST, RelayState.STOPPING)
+"""The end is one that we make."""
 
 
 def asked_for(opened: Open) -> bytes:
@@ -132,10 +147,13 @@ class OriginUpgrade:
             masked=True,
             ping_after_s=ws_keepalive_s,
         )
-        self._from_app = self._leg.from_peer if ws_keepalive_s else None  # only for our pongs
+        self._from_app = self._leg.from_peer
+        self._writing = False  # to the visitor; true as well once that was cancelled
+        self._visitor_told = False
         self._state = RelayState.OPEN
         self._swept_at = trio.current_time()
         self._scope = trio.CancelScope()
+        self._reading = trio.CancelScope()
 
     def __repr__(self) -> str:
         return f"<OriginUpgrade {self._state.name} {self._leg!r} {self._stream!r}>"
@@ -151,10 +169,12 @@ class OriginUpgrade:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._relay_to_app)
                 await self._relay_from_app(first)
-        lost = self._state is RelayState.LOST
-        if self._leg.sending or (lost and not self._leg.at_boundary):
+        ours = self._state in _OURS
+        if self._leg.sending or (ours and not self._leg.at_boundary):
             self._connection.drop(reset=True)  # cut off in the middle, and so it looks
         await self._connection.aclose(CLOSE_S)
+        if self._visitor_told:
+            self._stream.send_eof()
         self._stream.reset("truncated", self._tap.error or "it was idle, and half closed")
         self._stream.stop_sending("no-error")
 
@@ -163,10 +183,21 @@ class OriginUpgrade:
 
         While the session has no connection, the time of a half-closed upgrade stands still.
         """
-        if self._stream.detached and self._state is not RelayState.LOST:
+        if self._stream.detached and self._state not in _OURS:
             self._scope.deadline += now - self._swept_at
         self._swept_at = now
         self._leg.sweep(now)
+
+    def stop(self) -> None:
+        """This program stops: say so both ways, and end in STOP_ANSWER_S; nothing if it ends so."""
+        if self._state >= RelayState.LOST:
+            return
+        self._happened(RelayEvent.STOP)
+        self._scope.deadline = trio.current_time() + STOP_ANSWER_S
+        self._leg.end_pings()
+        self._leg.stop()
+        if not self._writing:
+            self._reading.cancel()
 
     def _on_stopped(self) -> None:
         """Called in the session's reader: the visitor is gone, or the session."""
@@ -216,22 +247,14 @@ class OriginUpgrade:
     # --- from the app ---
 
     async def _relay_from_app(self, first: bytes) -> None:
-        data = first
-        cutter = self._from_app
         try:
-            while True:
-                if cutter is not None:
-                    data = cutter.feed(data)
-                if data:
-                    await self._send_to_visitor(data)
-                data = await self._connection.receive()
-                if not data:
-                    break
-                self._moved()
-            if cutter is not None and cutter.held:
-                await self._send_to_visitor(cutter.held)
+            with self._reading:
+                await self._pump_from_app(first)
+            if self._state is _STOPPING:
+                await self._close_to_visitor()
+                return
         except OriginClosed:
-            if not self._connection.dropped:
+            if not self._connection.dropped and self._state is not _STOPPING:
                 self._abort("the app reset the connection")
         except StreamStopped:
             pass  # `_on_stopped` has seen to the end
@@ -239,19 +262,54 @@ class OriginUpgrade:
             self._stream.send_eof()
             self._direction_ended(RelayEvent.APP_END)
 
+    async def _pump_from_app(self, data: bytes) -> None:
+        """Relay until the app ends its direction, or this program stops."""
+        cutter = self._from_app
+        while True:
+            data = cutter.feed(data)
+            if data:
+                await self._send_to_visitor(data)
+            if self._state is _STOPPING:
+                return
+            data = await self._connection.receive()
+            if not data:
+                break
+            self._moved()
+        if cutter.held:
+            await self._send_to_visitor(cutter.held)
+
     async def _send_to_visitor(self, data: bytes) -> None:
         """Send it on, but once the session is lost to nobody: only the app's Close is awaited."""
+        self._writing = True
         try:
             await self._stream.send_all(data)
         except SessionClosed:
             return
+        self._writing = False
         self._tap.body_out(data)
+
+    async def _close_to_visitor(self) -> None:
+        """Tell the visitor that this program stops, and await the app's answer to its own Close.
+
+        What else the app sends is dropped: nothing goes behind a Close.
+        """
+        cutter = self._from_app
+        if self._writing or not cutter.at_boundary:
+            self._stream.reset("truncated", _STOPPED)
+        else:
+            if not cutter.closed:
+                await self._stream.send_all(close_frame(GOING_AWAY))
+            self._visitor_told = True
+        while not cutter.closed and (data := await self._connection.receive()):
+            cutter.feed(data)
 
     # --- to the app ---
 
     async def _relay_to_app(self) -> None:
         try:
-            await self._leg.pump(self._taken)
+            if not await self._leg.pump(self._taken):
+                await self._stop_to_app()
+                return
             self._direction_ended(RelayEvent.VISITOR_END)
             if self._connection.can_half_close:
                 await self._connection.send_eof()
@@ -261,7 +319,8 @@ class OriginUpgrade:
         except StreamReset:
             self._abort("the visitor reset the connection")
         except SessionClosed:
-            await self._close_to_app()
+            if self._state is not _STOPPING:
+                await self._close_to_app()
 
     def _taken(self, data: bytes) -> None:
         self._tap.body_in(data)
@@ -274,3 +333,13 @@ class OriginUpgrade:
         elif not self._leg.to_peer.closed:
             with contextlib.suppress(OriginClosed):  # it has gone before
                 await self._leg.send_close(GOING_AWAY)
+
+    async def _stop_to_app(self) -> None:
+        """Tell the app that this program stops, and await the visitor's answer to its own Close."""
+        to_app = self._leg.to_peer
+        if not self._leg.at_boundary:
+            self._connection.drop(reset=True)
+        elif not to_app.closed:
+            await self._leg.send_close(GOING_AWAY)
+        while not to_app.closed and (data := await self._stream.receive_some()):
+            to_app.feed(data)

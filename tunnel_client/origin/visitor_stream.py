@@ -57,6 +57,18 @@ class VisitorStream(FrameSource, Protocol):
     def trailers(self) -> Fields:
         """Of the request, once it has ended."""
 
+    @property
+    def unsent_bytes(self) -> int:
+        """Of the answer, what has not left: its visitor, or the line, has not taken it."""
+
+    @property
+    def request_progress(self) -> tuple[int, int | None]:
+        """The bytes of the request's body that have come, and its length; None: it has none."""
+
+    @property
+    def answer_progress(self) -> tuple[int, int | None]:
+        """Likewise of the answer's body, as far as it was queued."""
+
     def log_by(
         self, logger: logging.Logger
     ) -> logging.Logger | logging.LoggerAdapter[logging.Logger]:
@@ -82,3 +94,6 @@ class VisitorStream(FrameSource, Protocol):
 
     def stop_sending(self, code: str) -> None:
         """Want no more of the request."""
+
+    def cancel(self, code: str) -> None:
+        """Give up both: what has not left of the answer is dropped, and its end is visible."""

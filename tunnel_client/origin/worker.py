@@ -20,7 +20,7 @@ from protocol.errors import HttpError, NoHttpError, SessionClosed, StreamStopped
 from tunnel_client.origin.connection import OriginClosed, OriginConnection
 from tunnel_client.origin.dial import Dialer, OriginRefused
 from tunnel_client.origin.no_http import first_bytes, why_no_http
-from tunnel_client.origin.replay import Replay, ReplayState
+from tunnel_client.origin.replay import STOPPED, Replay, ReplayState
 
 log = logging.getLogger(__name__)
 
@@ -204,6 +204,8 @@ class Worker:
 
 def why_gone(replay: Replay) -> tuple[str, str]:
     """Return with which code and words a request ends that nobody waits for any more."""
+    if replay.tap.error == STOPPED:
+        return "cancelled", STOPPED
     if replay.stream.stopped is None and replay.stream.reset_code is None:
         return "cancelled", "the connection to the server was lost"
     return "cancelled", "the visitor went away"

@@ -7,6 +7,7 @@ what is in flight. The program ends only when a person stops it or the server re
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import trio
 
@@ -22,6 +23,9 @@ from tunnel_client.uplink.claims import Claims, WantedName
 from tunnel_client.uplink.link import Link
 from tunnel_client.uplink.next_steps import with_next_step
 from tunnel_client.uplink.sleep import watch_for_sleep
+
+# For the resets of what is cut off to leave: a round trip of the slowest lines.
+CUT_OFF_S: Final = 0.5
 
 
 class Agent:
@@ -87,9 +91,12 @@ class Agent:
         return EXIT_GAVE_UP
 
     async def stop(self) -> None:
-        """Finish what is in flight, to the deadline, and connect no more."""
+        """Finish what is in flight, to the deadline, and connect no more.
+
+        What is cut off at the deadline has a moment more to be told so to the server.
+        """
         self._stopping = True
-        await self._finish_links()
+        await self._finish_links(CUT_OFF_S)
 
     async def end(self) -> None:
         """End everything now, with a Close to the server if it takes one, and connect no more."""
@@ -139,10 +146,11 @@ class Agent:
         finally:
             self._links.discard(link)
 
-    async def _finish_links(self) -> None:
+    async def _finish_links(self, more_s: float = 0.0) -> None:
+        patience_s = self._config.drain_timeout_s + more_s
         async with trio.open_nursery() as nursery:
             for link in tuple(self._links):
-                nursery.start_soon(link.finish, self._config.drain_timeout_s)
+                nursery.start_soon(link.finish, patience_s)
 
     def _on_claimed(self, claimed: Claimed) -> None:
         self._sink.tell(TunnelReady(claimed.url, claimed.name, str(self._config.server_url)))

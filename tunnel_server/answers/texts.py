@@ -246,7 +246,16 @@ _YOURS: Final = (
     " moment."
 )
 
+_DRAINING: Final = ERRORS["draining"]
+
 CASES: Final[dict[str, ErrorText]] = {
+    "client-stops": _DRAINING._replace(
+        side=Side.TUNNEL,
+        title="This tunnel is being stopped",
+        cause="It finishes what it has begun and takes nothing new.",
+        next_step="Try again later, or ask the person who sent you this link to start the tunnel.",
+        owner_step="If it is yours: start tunnel-client again.",
+    ),
     "service": _BUSY._replace(side=Side.SERVICE, title="This tunnel service is busy"),
     "address-of-service": _BUSY._replace(
         side=Side.SERVICE, title="Too many requests from your address", next_step=_YOURS
@@ -255,4 +264,4 @@ CASES: Final[dict[str, ErrorText]] = {
         title="Too many requests from your address", next_step=_YOURS
     ),
 }
-"""Cases of `overloaded` in which it is not the developer's machine that is busy."""
+"""Cases of `draining` and `overloaded` in which it is another side that stops, or is busy."""

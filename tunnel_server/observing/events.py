@@ -26,19 +26,49 @@ class ServerListening(NamedTuple):
         return int(self.bind.rpartition(":")[2])
 
 
+class OldestRequest(NamedTuple):
+    """The request that began first of those that a stop waits for, and how far it is.
+
+    Fields:
+        name: of the tunnel.
+        age_s: since its head was whole.
+        request, answer: bytes of their bodies that have passed, and their lengths; None: unknown.
+    """
+
+    name: str
+    method: bytes
+    age_s: float
+    request: tuple[int, int | None]
+    answer: tuple[int, int | None]
+
+
 class ServerDraining(NamedTuple):
     """A Ctrl-C, a SIGTERM or another server came.
 
     Fields:
-        streams: how many requests are under way.
+        streams: how many requests are waited for; those that end at once are none of them.
         replaced: whether it was another server.
+        oldest: of those.
     """
 
     streams: int
     replaced: bool
+    oldest: OldestRequest | None = None
 
 
-ServerEvent = ServerListening | ServerDraining
+class ServerStopped(NamedTuple):
+    """The server ends; the last event.
+
+    Fields:
+        cut_off: the requests that it has ended before they were whole.
+        replaced: whether another server has taken its place.
+    """
+
+    cut_off: int
+    replaced: bool
+
+
+ServerEvent = ServerListening | ServerDraining | ServerStopped
 
 JSON_NAMES: Final = {ServerListening: "listening"}
-"""The name of each event in JSON; that the server drains is for people only."""
+"""The name of each event in JSON; that the server drains and stops is for people only."""

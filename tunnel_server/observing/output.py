@@ -12,12 +12,15 @@ from collections.abc import Callable
 
 from protocol.names import APEX
 from protocol.program.line_writer import LineWriter, write_to_stdout
-from protocol.program.observing import JsonForm
+from protocol.program.observing import JsonForm, plain_text
+from protocol.program.text import duration, progress
 from tunnel_server.observing.events import (
     JSON_NAMES,
+    OldestRequest,
     ServerDraining,
     ServerEvent,
     ServerListening,
+    ServerStopped,
 )
 from tunnel_server.settings.config import ServerConfig, bind_address, client_command, is_unencrypted
 from tunnel_server.settings.reach import is_loopback
@@ -70,6 +73,8 @@ class Output:
                 return "\n".join(self._welcome(event))
             case ServerDraining():
                 return self._draining(event)
+            case ServerStopped():
+                return _stopped(event)
 
     def _draining(self, event: ServerDraining) -> str:
         requests = "1 request" if event.streams == 1 else f"{event.streams} requests"
@@ -78,7 +83,9 @@ class Output:
         if not event.streams:
             said = f"no request is under way, and what just arrives has {wait_s} s"
         why = "Replaced by another server" if event.replaced else "Stopping"
-        return f"{why}: {said}. Ctrl-C stops at once."
+        oldest = "" if event.oldest is None else f"; the oldest is {_oldest(event.oldest)}"
+        again = "Ctrl-C" if event.replaced else "Ctrl-C again"
+        return f"{why}: {said}{oldest}. {again} ends it now."
 
     def _welcome(self, event: ServerListening) -> list[str]:
         token_needed = self._config.authentication_required
@@ -101,6 +108,19 @@ class Output:
         if config.open_to_strangers:
             return f"no token is needed (--open), though {config.public_by}"
         return "no token is needed: this machine alone reaches the service"
+
+
+def _oldest(request: OldestRequest) -> str:
+    far = f"{progress(*request.answer)} down"
+    if any(request.request):
+        far = f"{progress(*request.request)} up, {far}"
+    return f"a {plain_text(request.method)} for {request.name}, {far}, {duration(request.age_s)}"
+
+
+def _stopped(event: ServerStopped) -> str:
+    why = "Stopped, another server goes on" if event.replaced else "Stopped by the user"
+    requests = "1 request" if event.cut_off == 1 else f"{event.cut_off} requests"
+    return f"{why}, {requests} cut off." if event.cut_off else f"{why}."
 
 
 def stdout_writer() -> LineWriter:

@@ -23,6 +23,7 @@ from protocol.http.serialise import (
     response_head,
     wire_framing,
 )
+from protocol.http.stopping import answered
 from protocol.http.upgrades import WEBSOCKET, check_accept, check_no_framing, choice
 from protocol.limits import FIRST_CREDIT_BYTES
 from protocol.mux.messages import Head
@@ -39,6 +40,9 @@ from tunnel_server.visitors.upgrade import VisitorUpgrade
 
 _CLOSE: Final = (b"Connection", b"close")
 _KEEP_ALIVE: Final = (b"Connection", b"keep-alive")
+
+# What a client says of itself by a code that says something else of the service.
+_CASES: Final = {"draining": "client-stops"}
 
 # Each answer asks for these, and a global costs a third of an enum's member.
 _KEEP: Final = AnswerEvent.KEEP
@@ -147,6 +151,8 @@ class AnswerWriter:
             if head.bound:
                 self._same.bind()
             framing = _framing(exchange, stream, head)
+            if isinstance(head.body, str):
+                exchange.answers = answered(head.body, head.fields)
             beginning = exchange.beginning(
                 own=False,
                 draining=self._connection.edge.directory.draining,
@@ -161,7 +167,7 @@ class AnswerWriter:
         except StreamReset as error:
             # The client's words are for its own terminal: the target, its path, or what a service
             # inside has said, are no visitor's.
-            refusal = Refusal(error.code)
+            refusal = Refusal(error.code, case=_CASES.get(error.code, ""))
         except SessionClosed:
             refusal = Refusal("tunnel-lost")
         except HttpError:
@@ -336,6 +342,6 @@ def _protocol(exchange: Exchange, head: Head) -> bytes:
 
 def _blamed(exchange: Exchange, refusal: Refusal) -> EndedBy:
     """Return whose side ended an exchange that an error of ours answers."""
-    if exchange.failure is not None:
+    if exchange.failure is not None and refusal.code != "draining":
         return "visitor"
     return "app" if ERRORS[refusal.code].side is Side.APP else "tunnel"

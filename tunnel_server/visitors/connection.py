@@ -23,23 +23,28 @@ import trio
 from protocol.drivers.latch import Latch
 from protocol.drivers.sockets import drop, is_readable, socket_below
 from protocol.errors import LocalProtocolError, TunnelError
+from protocol.http.stopping import STOP_ANSWER_S, Pace, UnderWay, Verdict, pace
 from protocol.limits import READ_BYTES
+from tunnel_server.answers.refusal import Refusal
 from tunnel_server.visitors.crowd import Place
 from tunnel_server.visitors.deadlines import Deadlines
 from tunnel_server.visitors.edge import Edge
-from tunnel_server.visitors.exchange import Exchange
+from tunnel_server.visitors.exchange import CLOSE_ANSWER_S, Exchange
 from tunnel_server.visitors.phases import PHASES, Phase, PhaseEvent
+from tunnel_server.visitors.stopping import InProgress
 from tunnel_server.visitors.tls_stream import TlsStream
 
 IDLE_TIMEOUT_S: Final = 75.0  # between requests, as nginx
 WRITE_TIMEOUT_S: Final = 300.0  # without progress of an answer
 HALF_CLOSED_S: Final = 5.0  # the same, once the visitor has ended its direction
 LINGER_S: Final = 2.0  # for what a visitor still sends after our last answer
+STOP_LINGER_S: Final = 0.25  # the same while somebody waits for the server's end: a round trip
 LINGER_MAX_BYTES: Final = 1024 * 1024
 # While the server stops. A connection that was just used is likely to be used again, and of one
 # that was just accepted the first request is on its way: closing it would lose what crosses. A
 # second is a round trip on the slowest lines, and time for a page to go on.
 SETTLE_S: Final = 1.0
+SERVICE_RESTART: Final = 1012  # the registry of RFC 6455, 11.7
 CLOSE_S: Final = 1.0  # closing a stream waits for nothing; should it wait all the same
 
 End = Literal["FIN", "RST"]
@@ -160,7 +165,8 @@ class Connection:
             VisitorGone: the connection broke.
         """
         patience_s = self._half_closed_s
-        self.deadlines.write = trio.current_time() + (patience_s or WRITE_TIMEOUT_S)
+        self.deadlines.moved_at = now = trio.current_time()
+        self.deadlines.write = now + (patience_s or WRITE_TIMEOUT_S)
         try:
             await self.stream.send_all(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
@@ -192,6 +198,7 @@ class Connection:
     def hand_over(self, exchange: Exchange) -> None:
         """The reading task has begun a request."""
         self.move(PhaseEvent.BEGIN)
+        self.deadlines.begin(trio.current_time())
         self.exchange = exchange
         if exchange.stream is None:
             self.answer_ready.open()  # else the stream does, when the answer comes
@@ -238,8 +245,13 @@ class Connection:
             deadlines.read = math.inf
             self.move(PhaseEvent.EXPIRE)
             self.reading.cancel()
-        elif self.exchange is not None and self.exchange.upgrade is not None:
-            self.exchange.upgrade.sweep(now)
+        else:
+            self._sweep_upgrade(now)
+
+    def _sweep_upgrade(self, now: float) -> None:
+        exchange = self.exchange
+        if exchange is not None and exchange.upgrade is not None and not exchange.over:
+            exchange.upgrade.sweep(now)
 
     @property
     def _waits_for_client(self) -> bool:
@@ -253,12 +265,45 @@ class Connection:
             self.move(PhaseEvent.LEAVE)
             self.reading.cancel()
 
-    def close_upgrade(self, code: int) -> bool:
+    @property
+    def under_way(self) -> UnderWay | None:
+        """See Stoppable."""
+        return None if self.exchange is None else self.exchange.under_way_as
+
+    @property
+    def progress(self) -> InProgress | None:
+        """See Stoppable."""
+        exchange = self.exchange
+        if exchange is None or exchange.stream is None:
+            return None
+        request, answer = exchange.stream.request_progress, exchange.stream.answer_progress
+        began_at = self.deadlines.began_at
+        return InProgress(exchange.name, exchange.method, began_at, request, answer)
+
+    def pace(self, now: float) -> Pace:
+        """See Stoppable. What is being sent is held up, while nothing else was begun."""
+        deadlines = self.deadlines
+        return pace(now - deadlines.moved_at, held_up=deadlines.write < math.inf)
+
+    def stop(self, how: Verdict) -> None:
+        """See Stoppable."""
+        exchange = self.exchange
+        if exchange is None:
+            return
+        if how is Verdict.CLOSE:
+            self.close_upgrade(SERVICE_RESTART, STOP_ANSWER_S)
+        elif how is Verdict.REFUSE:
+            exchange.fail(Refusal("draining"))
+        else:
+            exchange.ended_by("tunnel")
+            self.abort(reset=how is Verdict.RESET or exchange.ends_by_close)
+
+    def close_upgrade(self, code: int, answer_s: float = CLOSE_ANSWER_S) -> bool:
         """See Swept."""
         exchange = self.exchange
         if exchange is None or exchange.over or exchange.upgrade is None:
             return False
-        exchange.upgrade.close(code)
+        exchange.upgrade.close(code, answer_s)
         return True
 
     def end(self) -> None:
@@ -279,7 +324,8 @@ class Connection:
         self.move(PhaseEvent.LINGER)
         self.deadlines.owe()
         broken = (trio.BrokenResourceError, trio.ClosedResourceError)
-        with trio.move_on_after(LINGER_S), contextlib.suppress(*broken):
+        patience_s = STOP_LINGER_S if self.edge.hurries else LINGER_S
+        with trio.move_on_after(patience_s), contextlib.suppress(*broken):
             await self._end_writing()
             dropped = 0
             while not self.half_closed and dropped <= LINGER_MAX_BYTES:

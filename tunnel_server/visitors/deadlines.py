@@ -1,4 +1,7 @@
-"""The times by which a visitor must have sent or taken something. The sweep looks once a second."""
+"""The times of one connection: since when nothing has moved, and by when something must have.
+
+The sweep looks at the deadlines once a second, a stop at all of them.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from tunnel_server.visitors.crowd import Place
 
 
 class Deadlines:
-    """The two deadlines of one connection, in the event loop's time; infinite where none runs.
+    """The times of one connection, in the event loop's time; deadlines are infinite where none run.
 
     Args:
         now: the time.
@@ -17,14 +20,17 @@ class Deadlines:
     Attributes:
         place: see the argument.
         write: until when the visitor must have taken some of what is being sent.
+        began_at: when its request began.
+        moved_at: when something of its exchange moved last: the begin of the request or of a piece
+            to the visitor, or a piece of the request's body that came.
     """
 
-    __slots__ = ("_read", "_swept_at", "place", "write")
+    __slots__ = ("_read", "_swept_at", "began_at", "moved_at", "place", "write")
 
     def __init__(self, now: float, place: Place | None = None) -> None:
         self.write = math.inf
         self._read = math.inf
-        self._swept_at = now
+        self._swept_at = self.began_at = self.moved_at = now
         self.place = place
 
     def __repr__(self) -> str:
@@ -49,7 +55,12 @@ class Deadlines:
         if stand_still:
             self._read += now - self._swept_at  # the place stays what it is
             self.write += now - self._swept_at
+            self.moved_at += now - self._swept_at
         self._swept_at = now
+
+    def begin(self, now: float) -> None:
+        """A request begins."""
+        self.began_at = self.moved_at = now
 
     def owe(self) -> None:
         """Nothing of worth is under way: its place may be taken."""

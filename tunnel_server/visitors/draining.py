@@ -1,4 +1,4 @@
-"""Letting a server's work end: first what is in flight, then upgrades, then sessions.
+"""Letting a server's work end: what is under way as its kind does (`stopping`), then sessions.
 
 A client that was told connects anew at once, to the server that takes this one's place if there is
 one; its old session goes on for the requests that are here.
@@ -17,12 +17,13 @@ from protocol.drivers.session import Session
 from protocol.limits import CLOSE_TIMEOUT_S
 from tunnel_server.tunnels.directory import Directory
 from tunnel_server.tunnels.resumes import CLOSED_AT_ONCE
+from tunnel_server.visitors.connection import SERVICE_RESTART
 from tunnel_server.visitors.edge import Edge, Swept
+from tunnel_server.visitors.stopping import Stop
 
 STOPS: Final = "the server stops"
 REPLACED: Final = "another server takes its place"
 
-SERVICE_RESTART: Final = 1012  # the registry of RFC 6455, 11.7
 # 2 s for the answers to such a Close, as much to linger, and the sweep is a second late.
 WEBSOCKET_CLOSE_S: Final = 6.0
 IDLE_CHECK_EVERY_S: Final = 0.05  # while the server stops
@@ -35,15 +36,22 @@ def _nothing() -> int:
     return 0
 
 
-async def drain(edge: Edge, arriving: Callable[[], int] = _nothing, *, why: str = STOPS) -> None:
+async def drain(
+    edge: Edge, arriving: Callable[[], int] = _nothing, stop: Stop | None = None
+) -> None:
     """Let what is in flight end, to the deadline; then end the rest, and then sessions.
+
+    Where nobody takes the server's place, what does not end by itself is ended before that.
 
     Args:
         edge: the server, which accepts no more.
         arriving: how many connections were accepted and are not among the edge's yet: they are
             still in their TLS handshake.
-        why: what clients are told.
+        stop: decides, and counts; None: nobody takes the server's place, and nobody asks.
     """
+    stop = stop or Stop()
+    why = REPLACED if stop.replaced else STOPS
+    edge.hurries = not stop.replaced
     directory = edge.directory
     await directory.drain()
     deadline_s = edge.config.drain_timeout_s
@@ -53,15 +61,16 @@ async def drain(edge: Edge, arriving: Callable[[], int] = _nothing, *, why: str 
 
     await _with_sessions(directory, tell, _TOLD_AT_ONCE)
     with trio.move_on_after(deadline_s):
-        await _wait_until_idle(edge, arriving)
-    await edge.end_all(_end_with_close)
+        await _wait_until_idle(edge, arriving, stop)
+    await edge.end_all(partial(_end_with_close, stop))
     with trio.move_on_after(WEBSOCKET_CLOSE_S):
-        await _wait_until_idle(edge, _nothing)
+        await _wait_until_idle(edge, _nothing, Stop(replaced=True))
     await edge.end_all(lambda connection: connection.end())
     await _end_sessions(directory)
 
 
-def _end_with_close(connection: Swept) -> None:
+def _end_with_close(stop: Stop, connection: Swept) -> None:
+    stop.cut(connection)
     if not connection.close_upgrade(SERVICE_RESTART):
         connection.end()
 
@@ -97,22 +106,25 @@ async def _wait_until_sessionless(directory: Directory) -> None:
         await trio.sleep(IDLE_CHECK_EVERY_S)
 
 
-async def _wait_until_idle(edge: Edge, arriving: Callable[[], int]) -> None:
+async def _wait_until_idle(edge: Edge, arriving: Callable[[], int], stop: Stop) -> None:
     while True:
         to_come = arriving()  # before the others are looked at, among whom these are afterwards
-        if not await _any_is_busy(edge) and not to_come:
+        is_busy = await _any_is_busy(edge, stop)
+        stop.looked()
+        if not is_busy and not to_come:
             return
         await trio.sleep(IDLE_CHECK_EVERY_S)
 
 
-async def _any_is_busy(edge: Edge) -> bool:
-    """Whether a connection is; those that are not are told to stop."""
+async def _any_is_busy(edge: Edge, stop: Stop) -> bool:
+    """Whether a connection is; those that are not are told to stop, others are ended."""
     is_busy = False
 
-    def look(connection: Swept) -> None:
+    def is_to_end(connection: Swept) -> bool:
         nonlocal is_busy
         is_busy = is_busy or connection.busy
         connection.stop_when_idle()
+        return stop.is_to_end(connection)
 
-    await edge.look_at_all(look)
+    await edge.end_all(stop.end, is_to_end)
     return is_busy

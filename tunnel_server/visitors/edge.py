@@ -12,6 +12,7 @@ from tunnel_server.settings.config import ServerConfig
 from tunnel_server.tunnels.directory import Directory, sessions_for
 from tunnel_server.visitors.crowd import SPARE, Crowd, connections_for
 from tunnel_server.visitors.dropped_fields import DroppedFields
+from tunnel_server.visitors.stopping import Stoppable
 
 # Descriptors that are no visitor's, as in `connections_for`.
 _OWN_DESCRIPTORS: Final = 64
@@ -21,15 +22,12 @@ _LOOKED_AT_ONCE: Final = 256
 _ENDED_AT_ONCE: Final = 64
 
 
-class Swept(Protocol):
+class Swept(Stoppable, Protocol):
     """A public connection, as the sweep and the stop see it."""
 
     @property
     def busy(self) -> bool:
         """Whether a request is being served or has begun to arrive, or an answer has just left."""
-
-    def sweep(self, now: float) -> None:
-        """End what has passed its deadline."""
 
     def stop_when_idle(self) -> None:
         """End a connection that is not busy; one that carries a session goes on."""
@@ -79,6 +77,7 @@ class Edge:
         crowd: the places of visitors' connections.
         known_fields: the forwarding fields that a trusted proxy sets itself, in lower case.
         dropped_fields: is told of others that it has sent.
+        hurries: the server stops, and somebody waits for its end.
     """
 
     def __init__(self, directory: Directory, *, port: int) -> None:
@@ -92,16 +91,24 @@ class Edge:
         sessions = directory.clients.most
         most = self.config.max_connections or connections_for(open_files_max(), sessions)
         self.crowd = Crowd(most, SPARE)
+        self.hurries = False
 
     async def look_at_all(self, do: Callable[[Swept], object]) -> None:
         """Do something with each open connection that is still open then, a few in each turn."""
         still_open = self.connections.__contains__
         await in_portions(tuple(self.connections), do, at_once=_LOOKED_AT_ONCE, when=still_open)
 
-    async def end_all(self, end: Callable[[Swept], object]) -> None:
-        """The same, with what costs more."""
-        still_open = self.connections.__contains__
-        await in_portions(tuple(self.connections), end, at_once=_ENDED_AT_ONCE, when=still_open)
+    async def end_all(
+        self,
+        end: Callable[[Swept], object],
+        when: Callable[[Swept], bool] = lambda connection: True,
+    ) -> None:
+        """The same with each of which `when` says so, for what costs more."""
+
+        def is_due(connection: Swept) -> bool:
+            return connection in self.connections and when(connection)
+
+        await in_portions(tuple(self.connections), end, at_once=_ENDED_AT_ONCE, when=is_due)
 
     def __repr__(self) -> str:
         return f"<Edge {len(self.connections)} connections {self.directory!r}>"

@@ -33,6 +33,7 @@ from protocol.drivers.latch import Latch
 from protocol.drivers.stream import TunnelStream
 from protocol.errors import LocalProtocolError
 from protocol.http.heads import RequestHead
+from protocol.http.stopping import UnderWay, asked, switched
 from protocol.http.upgrades import WEBSOCKET
 from tunnel_server.answers.answer import Answer, Landing
 from tunnel_server.answers.refusal import Refusal
@@ -79,6 +80,8 @@ class AnswerEvent(IntEnum):
     FINISH = 6
 
 
+CLOSE_ANSWER_S: Final = 2.0  # for the answer to a Close of ours
+
 # The form of an error, whether a 100 is wanted, and the key that a 101 must answer.
 _KEPT_FIELDS: Final = frozenset((b"accept", b"expect", b"sec-websocket-key"))
 
@@ -117,11 +120,14 @@ class Relay(Protocol):
     async def relay_to_app(self, data: bytes) -> None:
         """The visitor's direction, to the end of both; `data` has been read already."""
 
-    def close(self, code: int) -> None:
-        """End it: a WebSocket with a Close of ours, all else with a reset."""
+    def close(self, code: int, answer_s: float = CLOSE_ANSWER_S) -> None:
+        """End it: a WebSocket with a Close of ours, which has so long to be answered.
+
+        All else ends with a reset.
+        """
 
     def sweep(self, now: float) -> None:
-        """Once a second: see whether the visitor should get a ping."""
+        """Once a second: see whether the visitor should get a ping, or has been told too long."""
 
 
 class Exchange:
@@ -138,6 +144,7 @@ class Exchange:
     Attributes:
         request: how far the request is.
         answered: how far the answer is.
+        answers: the kind of the app's answer, for a stop, once it has begun.
         failure: what is answered if this end broke the exchange off.
         upgrade: what runs after a 101.
         ws_keepalive_s: when a visitor that gets nothing is pinged after a 101; 0 for never.
@@ -145,8 +152,8 @@ class Exchange:
     """
 
     __slots__ = (
-        *("_last", "_meeting", "_read_ahead", "answer", "answered", "failure", "head", "name"),
-        *("request", "stream", "tap", "upgrade", "ws_keepalive_s"),
+        *("_last", "_meeting", "_read_ahead", "answer", "answered", "answers", "failure", "head"),
+        *("name", "request", "stream", "tap", "upgrade", "ws_keepalive_s"),
     )
 
     def __init__(
@@ -164,6 +171,7 @@ class Exchange:
         self.name = name
         self.request = _R.COMING if head is None or _has_body(head, stream) else _R.WHOLE
         self.answered = _A.AWAITED
+        self.answers = UnderWay.SIZED
         self.failure: Refusal | None = None
         self.upgrade: Relay | None = None
         self.ws_keepalive_s = 0
@@ -218,6 +226,22 @@ class Exchange:
     def under_way(self) -> bool:
         """Whether more of the request is to come, and to go to an app."""
         return self.request is COMING and self.stream is not None
+
+    @property
+    def under_way_as(self) -> UnderWay | None:
+        """The kind that it is of, for a stop; None: no app has to do with it, or not any more."""
+        stream = self.stream
+        if stream is None or self.head is None:
+            return None
+        if self.over:
+            return UnderWay.ORDER if self.under_way else None
+        if self.upgrade is not None:
+            return switched(stream.opened.kind)
+        if self.answered is not _A.AWAITED:
+            return self.answers
+        if self.request is _BROKEN:
+            return None
+        return asked(self.head.method, has_body=self.head.body not in (None, 0))
 
     @property
     def closes(self) -> bool:

@@ -191,7 +191,8 @@ class RequestReader:
             if rest:
                 await trio.lowlevel.checkpoint()  # chunks of a byte are much work
                 continue
-            connection.deadlines.read = trio.current_time() + BODY_TIMEOUT_S
+            connection.deadlines.moved_at = now = trio.current_time()
+            connection.deadlines.read = now + BODY_TIMEOUT_S
             most = READ_FIRST_BYTES if stream.memory_is_short else size.next_bytes
             rest = await connection.receive(most)
             connection.deadlines.read = math.inf

@@ -3,8 +3,8 @@
 Ends cross as they came: FIN as FIN, RST as RST, and nothing is added. Only an end of a WebSocket
 that the tunnel itself makes is announced with a Close, where one fits: between two frames, and if
 none has passed that way. A server that stops says 1012 both ways; when the session is lost, the
-visitor is told 1014 (the client tells the app). The other side has 2 s to answer it, then comes
-FIN. In the middle of a frame it is RST, and so it is with any other protocol.
+visitor is told 1014 (the client tells the app). The other side has 2 s to answer it, at a stop 0.5
+s, then comes FIN. In the middle of a frame it is RST, and so it is with any other protocol.
 
 TLS has no half-close here. When the app ends its direction, the visitor's leg is closed as soon as
 what is on its way from there has been passed on. When the visitor ends its own, by a close_notify,
@@ -24,6 +24,7 @@ Two tables say how far each direction is; what is not in a table cannot happen.
 
 from __future__ import annotations
 
+import math
 import os
 from contextlib import suppress
 from enum import IntEnum
@@ -38,12 +39,11 @@ from protocol.http.limits import READ_FIRST_BYTES
 from protocol.http.read_size import ReadSize
 from protocol.http.websocket import close_frame
 from tunnel_server.visitors.connection import Connection
-from tunnel_server.visitors.exchange import Exchange
+from tunnel_server.visitors.exchange import CLOSE_ANSWER_S, Exchange
 
 HALF_CLOSED_UPGRADE_S: Final = 60.0  # without a byte, once one direction has ended
 TLS_DRAIN_S: Final = 10.0  # for the other direction, under TLS, at most
 TLS_PAUSE_S: Final = 0.2  # of the visitor, after which nothing is on its way; a long round trip
-CLOSE_ANSWER_S: Final = 2.0  # for the answer to a Close of ours
 
 # The registry of RFC 6455, 11.7: Bad Gateway.
 SESSION_GONE: Final = 1014
@@ -134,6 +134,8 @@ class VisitorUpgrade:
         self.from_visitor = _F.HELD
         self.to_visitor = _T.OPEN
         self.code = SESSION_GONE
+        self._answer_s = CLOSE_ANSWER_S
+        self._close_by = math.inf
 
     def __repr__(self) -> str:
         to_app = f"to app {self.from_visitor.name} {self._to_app!r}"
@@ -154,19 +156,24 @@ class VisitorUpgrade:
             raise LocalProtocolError(f"{event.name} to a visitor that is {self.to_visitor.name}")
         self.to_visitor = state
 
-    def close(self, code: int) -> None:
-        """See Relay. What is being sent to the visitor of a WebSocket just now goes first."""
+    def close(self, code: int, answer_s: float = CLOSE_ANSWER_S) -> None:
+        """See Relay. What is being sent to the visitor just now goes first, in the same time."""
         if not self._leg.framed:
             self._exchange.ended_by("tunnel")
             self._connection.abort()
             return
         if self.to_visitor is _T.OPEN:
             self.code = code
+            self._answer_s = answer_s
+        if self._close_by == math.inf:
+            self._close_by = trio.current_time() + answer_s
         self.move_to_visitor(_TE.STOP)
         self._leg.stop()
 
     def sweep(self, now: float) -> None:
-        """See Relay."""
+        """See Relay. A visitor that does not let our Close go is reset; after that it has time."""
+        if now > self._close_by and self.to_visitor is not _T.CLOSING:
+            self._connection.abort()
         self._leg.sweep(now)
 
     # --- the app's direction ---
@@ -279,10 +286,10 @@ class VisitorUpgrade:
 
     async def _close_both(self) -> None:
         connection = self._connection
-        connection.deadlines.read = trio.current_time() + CLOSE_ANSWER_S
+        connection.deadlines.read = trio.current_time() + self._answer_s
         told = self._leg.at_boundary
         if told:
-            with trio.move_on_after(CLOSE_ANSWER_S):
+            with trio.move_on_after(self._answer_s):
                 told = self._to_visitor.closed
                 if not told:
                     await self._leg.send_close(self.code)

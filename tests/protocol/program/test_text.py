@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from protocol.program.text import duration, printable, size
+from protocol.program.text import duration, printable, progress, size
 
 
 @pytest.mark.parametrize("text", ["", "/a b?c=d&e=%20", "grüße 你好", "back\\slash"])
@@ -56,3 +56,9 @@ def test_size_is_readable(count_bytes: int, shown: str) -> None:
 )
 def test_a_duration_is_readable(seconds_s: float, said: str) -> None:
     assert duration(seconds_s) == said
+
+
+def test_progress_says_of_how_much_where_that_is_known() -> None:
+    assert progress(1_200_000, 3_000_000_000) == "1.2 MB of 3.0 GB"
+    assert progress(0, 0) == "0 B of 0 B"
+    assert progress(7, None) == "7 B"

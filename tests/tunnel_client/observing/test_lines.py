@@ -75,6 +75,21 @@ def plain(kind: str, *fields: Any) -> str:
         ),
         (event("resumed", 12.5), {"event": "resumed", "away_s": 12.5}),
         (
+            event("stopping", 2, 8, b"PUT", b"/a", 4000.5, 31, 200, 0, None),
+            {
+                "event": "stopping",
+                "under_way": 2,
+                "wait_s": 8,
+                "method": "PUT",
+                "path": "/a",
+                "ms": 4000.5,
+                "bytes_in": 31,
+                "length_in": 200,
+                "bytes_out": 0,
+                "length_out": None,
+            },
+        ),
+        (
             event("refused", "unauthorized", "no"),
             {"event": "refused", "code": "unauthorized", "message": "no"},
         ),
@@ -177,6 +192,24 @@ def test_a_reason_of_whole_sentences_ends_once_before_the_retry() -> None:
     assert json.loads(told)["reason"] == reason
 
 
+@pytest.mark.parametrize(
+    ("under_way", "progress", "shown"),
+    [
+        (1, (0, None, 12_300_000, 10_000_000_000), "12.3 MB of 10.0 GB down"),
+        (2, (3_100, 20_000, 0, None), "3.1 kB of 20.0 kB up, 0 B down"),
+        (2, (0, 7, 0, None), "0 B of 7 B up, 0 B down"),
+    ],
+)
+def test_a_stop_says_what_it_waits_for_and_how_to_end_that(
+    under_way: int, progress: tuple[int | None, ...], shown: str
+) -> None:
+    line = plain("stopping", under_way, 8.0, b"PUT", b"/a?b", 4000.5, *progress)
+    requests = "1 request" if under_way == 1 else "2 requests"
+    oldest = f"the oldest is PUT /a?b, {shown}, 4.0 s"
+    said = f"{CLOCK} stopping: up to 8 s for {requests}; {oldest}. Ctrl-C again ends it now\n"
+    assert line == said
+
+
 def test_that_the_app_is_down_and_back_is_for_people_alone() -> None:
     assert plain("origin_down", "nothing listens on http://localhost:3000", 3.0) == (
         "12:03:04 nothing listens on http://localhost:3000; requests wait for it, 3 s each\n"
@@ -199,6 +232,7 @@ def test_requests_that_were_not_told_are_counted_in_a_line_before() -> None:
         ("request", (7, b"GET\x1b", b"/\x1b[2J\r\n\x9b\xe2\x80\xae", 200, 0, 0, 1.0, "\x1b\n", 0)),
         ("ready", ("http://\x1b", "\n", "\u202e\r")),
         ("reconnecting", (1, 1.0, "\x1b]0;title\x07\n", None)),
+        ("stopping", (1, 8, b"GET\x1b[2J", b"/\r\x1b[2J", 1.0, 0, None, 0, None)),
         ("refused", ("\x1b", "\x1b\r\n")),
         ("stopped", ("\x1b\n",)),
         ("origin_down", ("\x1b\n", 1.0)),

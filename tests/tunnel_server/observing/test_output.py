@@ -8,7 +8,12 @@ import pytest
 
 from protocol.program.line_writer import BYTES_MAX, writing
 from tunnel_server.observing import output as output_module
-from tunnel_server.observing.events import ServerDraining, ServerEvent
+from tunnel_server.observing.events import (
+    OldestRequest,
+    ServerDraining,
+    ServerEvent,
+    ServerStopped,
+)
 from tunnel_server.observing.output import Output, listening, stdout_writer
 from tunnel_server.settings.config import ServerConfig
 from tunnel_server.settings.values import PublicUrl
@@ -105,14 +110,47 @@ def test_server_open_to_strangers_is_warned_of_in_the_log(caplog: pytest.LogCapt
 )
 def test_people_read_what_a_stop_waits_for_and_programs_do_not(streams: int, words: str) -> None:
     event = ServerDraining(streams, replaced=False)
-    said = f"Stopping: {words}. Ctrl-C stops at once.\n"
+    said = f"Stopping: {words}. Ctrl-C again ends it now.\n"
     assert told(ServerConfig(), event) == said
+    assert told(ServerConfig(json=True), event) == ""
+
+
+@pytest.mark.parametrize(
+    ("request_", "answer", "far"),
+    [
+        ((0, None), (12_300_000, 10_000_000_000), "12.3 MB of 10.0 GB down"),
+        ((3_100, 20_000), (0, None), "3.1 kB of 20.0 kB up, 0 B down"),
+        ((0, 5), (0, None), "0 B of 5 B up, 0 B down"),
+        ((7, None), (9, None), "7 B up, 9 B down"),
+    ],
+)
+def test_a_stop_says_which_request_is_the_oldest_and_how_far_it_is(
+    request_: tuple[int, int | None], answer: tuple[int, int | None], far: str
+) -> None:
+    oldest = OldestRequest("app", b"PUT", 4.04, request_, answer)
+    text = told(ServerConfig(), ServerDraining(2, False, oldest))
+    said = f"waiting up to 8 s for 2 requests; the oldest is a PUT for app, {far}, 4.0 s"
+    assert text == f"Stopping: {said}. Ctrl-C again ends it now.\n"
+
+
+@pytest.mark.parametrize(
+    ("cut_off", "replaced", "words"),
+    [
+        (0, False, "Stopped by the user."),
+        (1, False, "Stopped by the user, 1 request cut off."),
+        (2, True, "Stopped, another server goes on, 2 requests cut off."),
+    ],
+)
+def test_the_last_line_says_what_happened(cut_off: int, replaced: bool, words: str) -> None:
+    event = ServerStopped(cut_off, replaced)
+    assert told(ServerConfig(), event) == f"{words}\n"
     assert told(ServerConfig(json=True), event) == ""
 
 
 def test_a_server_that_is_replaced_says_so() -> None:
     text = told(ServerConfig(), ServerDraining(1, replaced=True))
-    assert text.startswith("Replaced by another server: waiting up to 8 s for 1 request.")
+    said = "Replaced by another server: waiting up to 8 s for 1 request. Ctrl-C ends it now.\n"
+    assert text == said
 
 
 def test_lines_that_were_dropped_are_told_in_the_log(

@@ -10,6 +10,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from protocol.drivers.portions import LOOKED_AT_ONCE
 from protocol.drivers.stream import TunnelStream
+from protocol.http.stopping import Pace, Verdict
 from protocol.http.websocket import accept_for, close_frame
 from protocol.mux.messages import Goaway
 from tests.clocks import elapsed_s
@@ -25,10 +26,12 @@ from tests.edge_fakes import (
     open_world,
 )
 from tunnel_server.visitors.connection import SETTLE_S, Connection
-from tunnel_server.visitors.draining import REPLACED, drain
+from tunnel_server.visitors.draining import drain
 from tunnel_server.visitors.edge import Swept
+from tunnel_server.visitors.stopping import Stop
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
+POST = get().replace(b"GET", b"POST")
 UPGRADE = get(b"/", b"Connection: upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Key: " + KEY)
 
 
@@ -49,11 +52,11 @@ class Gated:
 
 
 async def begun(world: World) -> tuple[Gated, FakeClient, Visitor]:
-    """A request that is being served."""
+    """A request that is being served, and may not be sent again."""
     app = Gated()
     client = await world.client(app)
     visitor = world.visit()
-    await visitor.send(get())
+    await visitor.send(POST)
     await wait_all_tasks_blocked()
     return app, client, visitor
 
@@ -274,15 +277,16 @@ async def test_a_pipelined_request_is_served_while_the_server_stops(
     assert len(client.streams) == 1
 
 
-async def test_at_the_deadline_answers_are_cut_off_and_websockets_closed(
+async def test_at_the_deadline_of_a_server_that_is_replaced_all_is_cut_off_or_closed(
     world: World, autojump_clock: MockClock
 ) -> None:
+    """Nobody waits for its end, so that until then all goes on."""
     _, client, visitor = await begun(world)
     browser = world.visit()
     await browser.send(UPGRADE)
     await browser.head()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(drain, world.edge)
+        nursery.start_soon(drain, world.edge, lambda: 0, Stop(replaced=True))
         await trio.sleep(7.9)
         await browser.nothing_comes()
         await browser.expect(close_frame(1012))
@@ -314,7 +318,7 @@ async def test_clients_of_a_server_that_is_replaced_are_told_so(
     world: World, autojump_clock: MockClock
 ) -> None:
     client = await world.client(hello)
-    await drain(world.edge, why=REPLACED)
+    await drain(world.edge, stop=Stop(replaced=True))
     assert client.goaways == [Goaway("shutting-down", "another server takes its place", 8)]
 
 
@@ -329,8 +333,16 @@ class Many:
     def busy(self) -> bool:
         return len(self.looks) < self._busy_looks
 
+    under_way = progress = None
+
     def sweep(self, now: float) -> None:
         raise AssertionError("a stop is no sweep")
+
+    def pace(self, now: float) -> Pace:
+        raise AssertionError("nothing is under way")
+
+    def stop(self, how: Verdict) -> None:
+        raise AssertionError("nothing is under way")
 
     def stop_when_idle(self) -> None:
         self.looks.append(self.busy)

@@ -13,6 +13,7 @@ from tunnel_server.answers.refusal import Refusal
 from tunnel_server.visitors import exchange as module
 from tunnel_server.visitors.exchange import (
     ANSWER,
+    CLOSE_ANSWER_S,
     REQUEST,
     AnswerEvent,
     AnswerState,
@@ -38,7 +39,7 @@ class FakeRelay:
     def sweep(self, now: float) -> None:
         raise AssertionError
 
-    def close(self, code: int) -> None:
+    def close(self, code: int, answer_s: float = CLOSE_ANSWER_S) -> None:
         raise NotImplementedError
 
 

@@ -25,7 +25,7 @@ from tests.upgrade_peers import (
     restart,
     switched,
 )
-from tunnel_server.visitors.upgrade import CLOSE_ANSWER_S
+from tunnel_server.visitors.exchange import CLOSE_ANSWER_S
 
 # --- ends that are ours: the session is lost -----------------------------------------------------
 
