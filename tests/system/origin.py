@@ -20,6 +20,7 @@ from wsproto.utilities import generate_accept_token
 from tests.system.peer import READ_BYTES, UPGRADE, Pieces, WsEvents, abort, h11_event, trailing
 
 BLOCK_BYTES = 1 << 20
+PAGE_PIECES, PAGE_PAUSE_S = 30, 0.1
 Fields = list[tuple[str, str]]
 CHUNKED: Fields = [("Transfer-Encoding", "chunked")]
 
@@ -107,6 +108,7 @@ class Origin:
             "/unread": self.unread,
             "/begun": self.begun,
             "/endless": self.endless,
+            "/page": self.page,
             "/reset": self.reset,
             "/refused": self.refused,
             "/ws": self.websocket,
@@ -217,12 +219,21 @@ class Origin:
         await exchange.answer(digest([first, *[data async for data in body]]))
 
     async def endless(self, exchange: Exchange) -> None:
-        """As much as is taken, `size` at most."""
+        """As much as is taken, `size` at most; with a length if `sized`."""
         block = blocks(1, BLOCK_BYTES)[0]
-        await exchange.head(CHUNKED)
+        length = [("Content-Length", exchange.query["size"])]
+        await exchange.head(length if "sized" in exchange.query else CHUNKED)
         for _ in range(exchange.number("size") // READ_BYTES):
             await exchange.send(block[:READ_BYTES])
             self.sent_bytes += READ_BYTES
+        await exchange.end()
+
+    async def page(self, exchange: Exchange) -> None:
+        """A page that is made while it is sent, in three seconds."""
+        await exchange.head([("Content-Type", "text/html"), *CHUNKED])
+        for number in range(PAGE_PIECES):
+            await exchange.send(b"%d," % number)
+            await trio.sleep(PAGE_PAUSE_S)
         await exchange.end()
 
     async def reset(self, exchange: Exchange) -> None:
