@@ -5,7 +5,8 @@
 
 Each is a process of its own, as it would be in three terminals, and talks to this one through the
 JSON lines of `--json`. They are in sessions of their own, so that a Ctrl-C reaches this process
-alone, and it ends them in order: first the client, which lets go of its name, last the server.
+alone, and it ends them in order: first the client, which lets go of its name, last the server. A
+second one is passed on, and ends at once what they wait for; a third one kills what still runs.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -31,8 +32,10 @@ PORTS_TRIED = 100
 OWN_ADDRESSES = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 
 STOP_TIMEOUT_S = 10.0  # the client and the server let requests finish for 8 s
+KILLED_S = 1.0  # what was killed is gone at once
 
 Say = Callable[[str], None]
+Event = dict[str, Any]
 Command = tuple[str, ...]
 
 
@@ -75,9 +78,9 @@ class Child:
         line, _, self._printed = self._printed.partition(b"\n")
         return line.decode("utf-8", "replace")
 
-    async def next_event(self) -> dict[str, Any]:
+    async def next_event(self) -> Event:
         """DemoError when the program has ended."""
-        event: dict[str, Any] = json.loads(await self.next_line())
+        event: Event = json.loads(await self.next_line())
         return event
 
     async def watch(self) -> NoReturn:
@@ -85,36 +88,71 @@ class Child:
         while True:
             await self.next_line()
 
+    def stop(self) -> None:
+        """Ask it to end, once more if it was asked; nothing when it has."""
+        self._process.terminate()
 
-@asynccontextmanager
-async def running(name: str, *command: str) -> AsyncIterator[Child]:
-    """A program for the length of the block. SIGTERM ends it, and SIGKILL if that is too slow."""
-    process = await trio.lowlevel.open_process(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True
-    )
-    try:
-        yield Child(name, process)
-    finally:
-        process.terminate()
-        with trio.move_on_after(STOP_TIMEOUT_S, shield=True):
-            await process.wait()
-        process.kill()
-        with trio.move_on_after(STOP_TIMEOUT_S, shield=True):
-            await process.wait()
-        if process.stdout is not None:
-            await trio.aclose_forcefully(process.stdout)
+    def kill(self) -> None:
+        self._process.kill()
+
+    async def end(self, heard: Callable[[str], None]) -> None:
+        """Stop it, and kill it if that takes too long; what it says meanwhile is heard."""
+        self.stop()
+        with trio.move_on_after(STOP_TIMEOUT_S, shield=True), suppress(DemoError):
+            while True:
+                heard(await self.next_line())
+        self.kill()
+        with trio.move_on_after(KILLED_S, shield=True):
+            await self._process.wait()
+        if self._process.stdout is not None:
+            await trio.aclose_forcefully(self._process.stdout)
+
+
+class Children:
+    """The programs that run, and what each signal means to them."""
+
+    def __init__(self) -> None:
+        self._running: list[Child] = []
+
+    @asynccontextmanager
+    async def running(
+        self, name: str, *command: str, heard: Callable[[str], None] = lambda line: None
+    ) -> AsyncIterator[Child]:
+        """A program for the length of the block; what it says as it stops is heard."""
+        process = await trio.lowlevel.open_process(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True
+        )
+        child = Child(name, process)
+        self._running.append(child)
+        try:
+            yield child
+        finally:
+            await child.end(heard)
+            self._running.remove(child)
+
+    async def obey(self, signals: AsyncIterator[int], sharing: trio.CancelScope) -> None:
+        """The first signal ends the sharing, the second is passed on, and others kill."""
+        number = 0
+        async for _ in signals:
+            number += 1
+            sharing.cancel()
+            for child in self._running:
+                if number == 2:
+                    child.stop()
+                elif number > 2:
+                    child.kill()
 
 
 def say_at_once(line: str) -> None:
     print(line, flush=True)
 
 
-async def share(target: str | None, programs: Programs, say: Say) -> None:
+async def share(children: Children, target: str | None, programs: Programs, say: Say) -> None:
     """Start everything, then tell of each request until cancelled. DemoError if something ends."""
     async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
 
         async def start(name: str, *command: str) -> Child:
-            return await stack.enter_async_context(running(name, *command))
+            return await stack.enter_async_context(children.running(name, *command))
 
         port = free_port(SERVER_PORT)
         bind = f"127.0.0.1:{port}"
@@ -130,13 +168,19 @@ async def share(target: str | None, programs: Programs, say: Say) -> None:
             target = line.split()[3]  # demo app on URL
             nursery.start_soon(app.watch)
         arguments = ("http", target, "--server", f"http://{bind}", "--json")
-        client = await start("tunnel-client", *programs.client, *arguments)
+        leads_to = target
+
+        def tell(line: str) -> None:
+            for said in lines_of(json.loads(line), leads_to):
+                say(said)
+
+        running = children.running("tunnel-client", *programs.client, *arguments, heard=tell)
+        client = await stack.enter_async_context(running)
         while True:
-            for line in lines_of(await client.next_event(), target):
-                say(line)
+            tell(await client.next_line())
 
 
-def lines_of(event: dict[str, Any], target: str) -> list[str]:
+def lines_of(event: Event, target: str) -> list[str]:
     """An event of the client, for people."""
     match event["event"]:
         case "ready":
@@ -158,6 +202,13 @@ def lines_of(event: dict[str, Any], target: str) -> list[str]:
             return [f"{event['reason']}; trying again in {event['wait_s']:.1f} s"]
         case "resumed":
             return [f"resumed after {event['away_s']:.1f} s; nothing was lost"]
+        case "stopping":
+            requests = f"{event['under_way']} request{'s' * (event['under_way'] > 1)}"
+            said = f"stopping: up to {event['wait_s']:g} s for {requests}, the oldest is"
+            said += f" {event['method']} {event['path']}".encode("unicode_escape").decode()
+            return [f"{said}. Ctrl-C again ends it now"]
+        case "stopped":
+            return [event["reason"]]
         case "refused":
             return [f"refused by the server ({event['code']}): {event['message']}"]
         case _:
@@ -189,21 +240,16 @@ async def run(target: str | None, programs: Programs = PROGRAMS, say: Say = say_
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
         try:
             async with trio.open_nursery() as nursery:
-                sharing = trio.CancelScope()
-                nursery.start_soon(cancel_on, signals, sharing)
+                sharing, children = trio.CancelScope(), Children()
+                nursery.start_soon(children.obey, signals, sharing)
                 with sharing:
-                    await share(target, programs, say)
+                    await share(children, target, programs, say)
                 nursery.cancel_scope.cancel()
         except* DemoError as errors:
             reason = str(first(errors))
     if reason:
         print(f"demo: {reason}", file=sys.stderr)
     return 1 if reason else 0
-
-
-async def cancel_on(signals: AsyncIterator[int], sharing: trio.CancelScope) -> None:
-    async for _ in signals:  # a second one changes nothing: the end is on its way
-        sharing.cancel()
 
 
 def first(errors: BaseExceptionGroup[DemoError]) -> BaseException:

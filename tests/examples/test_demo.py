@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
+import trio.testing
 
 from examples import demo
 from examples.demo import Programs, lines_of
@@ -66,13 +68,17 @@ def noted(log: Path) -> list[str]:
     return log.read_text().splitlines()
 
 
-async def run_until(said: str, target: str | None, programs: Programs) -> tuple[int, list[str]]:
-    """Run the demo, and stop it as Ctrl-C does once that was said; exit code and all it said."""
+async def run_until(
+    said: str | tuple[str, ...], target: str | None, programs: Programs
+) -> tuple[int, list[str]]:
+    """Run the demo, with a Ctrl-C once each of these was said; exit code and all it said."""
     lines: list[str] = []
+    awaited = [said] if isinstance(said, str) else list(said)
 
     def say(line: str) -> None:
         lines.append(line)
-        if said in line:
+        if awaited and awaited[0] in line:
+            awaited.pop(0)
             signal.raise_signal(signal.SIGINT)
 
     return await demo.run(target, programs, say), lines
@@ -160,23 +166,86 @@ async def test_program_that_does_not_stop_is_killed(
     assert noted(log)[-2:] == ["app stopped", "server stopped"]
 
 
-async def test_second_interrupt_changes_nothing(log: Path) -> None:
-    # A client that interrupts the demo while it is being stopped.
-    interrupt = """
+# A client that waits for what is under way, and does what is asked of it at its end.
+WAITS = """
+stops = 0
 def stop(*_):
-    os.kill(os.getppid(), signal.SIGINT)
-    log.write("client stopped\\n")
-    sys.exit(0)
+    global stops
+    stops += 1
+    log.write("client asked\\n")
+    if stops == {enough}:
+        print({stopped!r}, flush=True)
+        sys.exit(0)
+    print({stopping!r}, flush=True)
 signal.signal(signal.SIGTERM, stop)
-print("{}", flush=True)
-signal.pause()
+print({request!r}, flush=True)
+while True:
+    signal.pause()
 """
-    client = stand_in(
-        log, "client", then=interrupt.replace("{}", json.dumps(REQUEST).replace('"', '\\"'))
-    )
-    code, _ = await run_until("GET /x", None, programs(log, client=client))
+STOPPING = {"event": "stopping", "under_way": 2, "wait_s": 8.0, "method": "PUT", "path": "/u"}
+STOPPED = {"event": "stopped", "reason": "stopped by the user, 2 requests cut off"}
+NEVER = 99
+
+
+def waiting_client(log: Path, enough: int) -> tuple[str, ...]:
+    said = {"request": REQUEST, "stopping": STOPPING, "stopped": STOPPED}
+    then = WAITS.format(enough=enough, **{name: json.dumps(event) for name, event in said.items()})
+    return stand_in(log, "client", then=then)
+
+
+async def test_a_second_interrupt_is_passed_on_and_what_the_client_says_is_told(log: Path) -> None:
+    client = waiting_client(log, 2)
+    said = (" GET /x ", "stopping")
+    code, lines = await run_until(said, None, programs(log, client=client))
     assert code == 0
-    assert noted(log)[3:] == ["client stopped", "app stopped", "server stopped"]
+    assert lines[-2:] == [
+        "stopping: up to 8 s for 2 requests, the oldest is PUT /u. Ctrl-C again ends it now",
+        "stopped by the user, 2 requests cut off",
+    ]
+    # All that run are asked at the second one, and each in its turn.
+    assert sorted(noted(log)[3:]) == sorted(
+        [*2 * ["client asked"], "app stopped", "server stopped"]
+    )
+
+
+async def test_a_third_interrupt_kills_what_still_runs(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "STOP_TIMEOUT_S", 600.0)
+    client = waiting_client(log, NEVER)
+    code, lines = await run_until(
+        (" GET /x ", "stopping", "stopping"), None, programs(log, client=client)
+    )
+    assert code == 0
+    assert len([line for line in lines if line.startswith("stopping")]) == 2
+    assert noted(log).count("client asked") == 2
+
+
+def has_started(log: Path, which: str) -> bool:
+    return log.exists() and f"{which} " in log.read_text()
+
+
+@pytest.mark.parametrize("which", ["server", "app", "client"])
+async def test_three_interrupts_end_the_demo_whatever_hangs(
+    log: Path, monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
+    """Also a program that hangs as it starts, and says nothing."""
+    monkeypatch.setattr(demo, "STOP_TIMEOUT_S", 600.0)
+    deaf = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True: signal.pause()"
+    hangs = programs(log, **{which: stand_in(log, which, then=deaf)})
+    async with trio.open_nursery() as nursery:
+
+        async def interrupt() -> None:
+            while True:
+                if has_started(log, which):
+                    break
+                await trio.sleep(0.01)
+            for _ in range(3):
+                signal.raise_signal(signal.SIGINT)
+                await trio.testing.wait_all_tasks_blocked()
+
+        nursery.start_soon(interrupt)
+        assert await demo.run(None, hangs, lambda line: None) == 0
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -203,7 +272,8 @@ sys.exit(trio.run(demo.run, "3000", demo.Programs(*{tuple(programs(log))!r})))
         ({"event": "reconnecting", "attempt": 1, "wait_s": 0.51, "reason": "it is down"}, 1),
         ({"event": "resumed", "away_s": 1.5}, 1),
         ({"event": "refused", "code": "unauthorized", "message": "no"}, 1),
-        ({"event": "stopped", "reason": "x"}, 0),
+        ({"event": "stopping", "under_way": 1, "wait_s": 8, "method": "GET", "path": "/"}, 1),
+        ({"event": "stopped", "reason": "x"}, 1),
         ({"event": "something new"}, 0),
     ],
 )
