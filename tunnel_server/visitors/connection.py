@@ -44,6 +44,7 @@ LINGER_MAX_BYTES: Final = 1024 * 1024
 # that was just accepted the first request is on its way: closing it would lose what crosses. A
 # second is a round trip on the slowest lines, and time for a page to go on.
 SETTLE_S: Final = 1.0
+STOP_SETTLE_S: Final = 0.75  # while somebody waits for the server's end, which is to take less
 SERVICE_RESTART: Final = 1012  # the registry of RFC 6455, 11.7
 CLOSE_S: Final = 1.0  # closing a stream waits for nothing; should it wait all the same
 
@@ -220,7 +221,7 @@ class Connection:
 
     @property
     def busy(self) -> bool:
-        """See Swept. Here an answer has just left for SETTLE_S, and a connection is as new."""
+        """See Swept. Here an answer has just left for a while, and a connection is as new."""
         if self.phase is Phase.CONTROL or self.phase is Phase.LEAVING:
             return False
         exchange = self.exchange
@@ -229,7 +230,8 @@ class Connection:
             return True
         # For ever, while the reading task has a whole head that it has not handed over yet.
         idle_since = self.deadlines.read - IDLE_TIMEOUT_S
-        return trio.current_time() < idle_since + SETTLE_S or is_readable(self.stream)
+        settle_s = STOP_SETTLE_S if self.edge.hurries else SETTLE_S
+        return trio.current_time() < idle_since + settle_s or is_readable(self.stream)
 
     def sweep(self, now: float) -> None:
         """See Swept. One that carries a session has deadlines of its own there."""

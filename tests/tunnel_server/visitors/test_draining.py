@@ -25,7 +25,7 @@ from tests.edge_fakes import (
     hello,
     open_world,
 )
-from tunnel_server.visitors.connection import SETTLE_S, Connection
+from tunnel_server.visitors.connection import SETTLE_S, STOP_SETTLE_S, Connection
 from tunnel_server.visitors.draining import drain
 from tunnel_server.visitors.edge import Swept
 from tunnel_server.visitors.stopping import Stop
@@ -119,8 +119,9 @@ async def test_idle_connections_end_at_once(world: World, autojump_clock: MockCl
     assert len(client.goaways) == 1  # it was told, although nothing had to be waited for
 
 
+@pytest.mark.parametrize(("replaced", "settle_s"), [(True, SETTLE_S), (False, STOP_SETTLE_S)])
 async def test_connections_that_were_just_used_or_opened_may_bring_one_more_request(
-    world: World, autojump_clock: MockClock
+    world: World, autojump_clock: MockClock, replaced: bool, settle_s: float
 ) -> None:
     """A visitor cannot know that the server stops: what it sends now crosses our end."""
     await world.client(hello)
@@ -128,14 +129,14 @@ async def test_connections_that_were_just_used_or_opened_may_bring_one_more_requ
     await used.send(get())
     await used.expect(HELLO)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(drain, world.edge)
-        await trio.sleep(SETTLE_S * 0.9)
+        nursery.start_soon(drain, world.edge, lambda: 0, Stop(replaced=replaced))
+        await trio.sleep(settle_s * 0.9)
         for visitor in (used, fresh):
             await visitor.send(get())
             assert await visitor.rest() == HELLO_AND_CLOSE
             await visitor.end()
         assert await late.rest() == b""
-    assert elapsed_s() == pytest.approx(SETTLE_S, abs=0.2)
+    assert elapsed_s() == pytest.approx(settle_s, abs=0.2)
 
 
 async def test_what_is_in_a_sockets_buffer_is_answered_however_idle_it_was(world: World) -> None:

@@ -17,7 +17,7 @@ from tests.clocks import elapsed_s
 from tests.edge_fakes import FakeClient, Visitor, World, get, head, open_world, tunnel_error
 from tests.tunnel_server.visitors import test_any_upgrade as any_upgrade
 from tests.upgrade_peers import MASK, frame, masked, switched
-from tunnel_server.visitors.connection import LINGER_S, SETTLE_S, STOP_LINGER_S
+from tunnel_server.visitors.connection import LINGER_S, SETTLE_S, STOP_LINGER_S, STOP_SETTLE_S
 from tunnel_server.visitors.draining import IDLE_CHECK_EVERY_S, drain
 from tunnel_server.visitors.stopping import InProgress, Stop
 
@@ -206,7 +206,7 @@ async def test_a_page_that_is_made_while_it_is_sent_comes_whole(
     assert raw.count(b"piece") == 6
     assert raw.endswith(b"\r\n0\r\n\r\n")
     await visitor.end()
-    assert await stopped.took_s() == pytest.approx(3 + SETTLE_S, abs=SOON_S)
+    assert await stopped.took_s() == pytest.approx(3 + STOP_SETTLE_S, abs=SOON_S)
     assert stopped.stop.cut_off == 0
 
 
