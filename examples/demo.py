@@ -263,7 +263,13 @@ def main(argv: Sequence[str]) -> int:
     if len(argv) > 1 or any(argument.startswith("-") for argument in argv):
         print("usage: python examples/demo.py [TARGET]", file=sys.stderr)
         return 2
-    return trio.run(run, argv[0] if argv else None)
+    try:
+        return trio.run(run, argv[0] if argv else None)
+    except KeyboardInterrupt:  # before it listens for signals, or after
+        return 0
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # no traceback of Python's own end
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from protocol.program.process import EXIT_STOPPED
+from protocol.program.process import EXIT_STOPPED, end_quietly
 from tunnel_client.cli import config_from
 
 
@@ -25,6 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(config)
     except KeyboardInterrupt:  # before `run` listens for signals, or after
         return EXIT_STOPPED
+    finally:
+        if argv is None:  # the process ends
+            end_quietly()
 
 
 if __name__ == "__main__":

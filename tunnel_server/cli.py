@@ -21,7 +21,14 @@ from typing import TYPE_CHECKING, Final
 from protocol.errors import ConfigError, TunnelError
 from protocol.program import showing
 from protocol.program.command_line import Asked, Command, CommandLine, asked_for
-from protocol.program.process import EXIT_FAILED, EXIT_STOPPED, complain, open_files_max, say
+from protocol.program.process import (
+    EXIT_FAILED,
+    EXIT_STOPPED,
+    complain,
+    end_quietly,
+    open_files_max,
+    say,
+)
 from tunnel_server.settings.rows import (
     NAME_GIVE,
     NAME_LIST,
@@ -110,6 +117,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_FAILED
     except KeyboardInterrupt:
         return EXIT_STOPPED
+    finally:
+        if argv is None:  # the process ends
+            end_quietly()
 
 
 def _serve(asked: Asked) -> int:

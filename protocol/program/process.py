@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import signal
 import sys
 from typing import Final
 
@@ -65,6 +66,15 @@ def version() -> str:
     from importlib import metadata  # it loads the parsers of e-mail, 10 ms
 
     return metadata.version("trio-tunnel")
+
+
+def end_quietly() -> None:
+    """Let signals that ask for an end change nothing any more: the program is about to.
+
+    A person who presses Ctrl-C once too often would else read a traceback of Python's own end.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def collect_rarely() -> None:

@@ -24,6 +24,7 @@ from tests.system.visitor import SMALL_S, Visitor, fetch, visit
 BROKEN = (h11.RemoteProtocolError, trio.BrokenResourceError)
 GB = 1 << 30
 POLL_S = 0.02
+AGAIN_S = 0.001
 
 End = Callable[[], Awaitable[None]]
 """Looks at how something has ended."""
@@ -254,6 +255,18 @@ async def test_people_read_what_a_stop_of_the_server_waits_for_and_what_it_cut_o
     assert waits.endswith(" Ctrl-C again ends it now.")
     assert stopped == "Stopped by the user, 1 request cut off."
     server.stray.clear()  # no events, as was asked for
+
+
+async def test_whoever_presses_ctrl_c_again_and_again_reads_no_traceback(
+    patient_tunnel: Tunnel, which: str
+) -> None:
+    """Also while Python itself ends; what the programs say is looked at behind each test."""
+    program = of(patient_tunnel, which)
+    while program.process.returncode is None:
+        program.process.send_signal(signal.SIGINT)
+        with trio.move_on_after(AGAIN_S):
+            await program.process.wait()
+    assert await program.exit_code() == 0
 
 
 @pytest.mark.parametrize("home", ["home", "another"])
