@@ -84,6 +84,7 @@ async def test_a_download_and_an_upload_end_whole_after_sigterm_and_a_websocket_
         assert (await eventually(here, 503)).error == "tunnel-offline"
         assert await talk.hear() == CloseConnection(1001, "")
         await talk.say(CloseConnection(1001, ""))
+        stopping = await tunnel.client.event("stopping")
         await upload.send(b"2ndly")
         await upload.end()
         with trio.fail_after(SMALL_S):
@@ -95,7 +96,6 @@ async def test_a_download_and_an_upload_end_whole_after_sigterm_and_a_websocket_
     told = [event for event in tunnel.client.events if event["event"] == "request"]
     assert {event["path"] for event in told} >= {"/gate?sized=1", "/begun", "/ws"}
     assert not any(event["error"] for event in told)
-    (stopping,) = [event for event in tunnel.client.events if event["event"] == "stopping"]
     assert (stopping["under_way"], stopping["wait_s"], stopping["method"]) == (2, 60, "GET")
     assert (stopping["bytes_out"], stopping["length_out"]) == (6, 12)
     assert tunnel.client.events[-1] == {"event": "stopped", "reason": "stopped by the user"}
