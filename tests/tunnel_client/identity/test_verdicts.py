@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from tunnel_client.identity.inquiry import Inquiry
+from tunnel_client.identity.verdicts import ASK_AGAIN_S, ORIGINS_MAX, PAGES_MAX, Standing, Verdicts
+from tunnel_client.settings.target import Target
+
+DEMO = "https://demo.example"
+
+
+def verdicts(*origins: str) -> Verdicts:
+    made = Verdicts(Target.parse("3000"))
+    for origin in origins:
+        assert made.standing(origin) is not None
+    return made
+
+
+def standing(made: Verdicts) -> Standing:
+    found = made.standing(DEMO)
+    assert found is not None
+    return found
+
+
+def conclude(made: Verdicts, now: float, mode: str = "local", *, settled: bool = False) -> bytes:
+    """Have the next inquiry end so; the path that it asked for."""
+    inquiry = made.next(now)
+    assert inquiry is not None
+    inquiry.failed("a test says so")
+    assert inquiry.verdict is not None
+    inquiry.verdict = inquiry.verdict._replace(mode=mode, settled=settled)  # type: ignore[arg-type]  # a word
+    made.conclude(inquiry)
+    return inquiry.start
+
+
+def test_an_origin_is_asked_about_once_when_it_is_first_seen() -> None:
+    made = verdicts()
+    assert made.due_at() == math.inf
+    made = verdicts(DEMO, DEMO)
+    assert made.due_at() == -math.inf
+    assert conclude(made, 0) == b"/"
+    made.standing(DEMO)
+    assert made.next(1e9) is None
+    assert made.due_at() == math.inf
+
+
+def test_each_origin_has_its_own_verdict_and_three_are_enough() -> None:
+    names = [f"https://{n}.example" for n in range(ORIGINS_MAX)]
+    made = verdicts(*names)
+    for n, name in enumerate(names):
+        conclude(made, n, "public" if n == 1 else "local")
+        assert made.standing(name) is not None
+    assert [one.mode for name in names if (one := made.standing(name))] == [
+        "local",
+        "public",
+        "local",
+    ]
+    assert made.standing("http://one-more.example") is None
+    assert made.next(1e9) is None
+
+
+@pytest.mark.parametrize(
+    "origin", ["ftp://a.example", "https://", "https://a/b", "https://ä.example"]
+)
+def test_what_is_no_origin_is_never_asked_about(origin: str) -> None:
+    assert Verdicts(Target.parse("3000")).standing(origin) is None
+
+
+def test_an_app_that_was_away_is_asked_again_but_not_twice_in_ten_seconds() -> None:
+    made = verdicts(DEMO)
+    conclude(made, 100)
+    made.came_up()
+    made.came_up()
+    assert made.due_at() == 100 + ASK_AGAIN_S
+    assert made.next(109.9) is None
+    conclude(made, 110, "public")
+    assert standing(made).mode == "public"
+    made.came_up()
+    assert standing(made).mode == "public"  # until it is known better
+    conclude(made, 200, "local")
+    assert standing(made).mode == "local"
+
+
+def test_where_nothing_listens_the_app_is_asked_as_soon_as_it_is_reached() -> None:
+    made = verdicts(DEMO)
+    inquiry = made.next(5)
+    assert inquiry is not None
+    made.not_reached(inquiry)
+    assert made.next(1e9) is None
+    made.came_up()
+    assert isinstance(made.next(5.1), Inquiry)
+
+
+def test_a_doubt_asks_for_the_page_that_decided() -> None:
+    made = verdicts(DEMO)
+    conclude(made, 0)
+    standing(made).page_found(b"/app/")
+    assert conclude(made, 1, "public") == b"/app/"
+    standing(made).ask_again(new_life=False)
+    assert made.next(10.9) is None
+    assert conclude(made, 11, "local") == b"/app/"
+    made.came_up()
+    assert conclude(made, 30) == b"/"  # it decides nothing any more
+
+
+def test_three_pages_elsewhere_are_asked_in_one_life_of_the_app() -> None:
+    made = verdicts(DEMO)
+    standing(made).page_found(b"/early/")
+    assert conclude(made, 0) == b"/"
+    for n in range(PAGES_MAX + 2):
+        standing(made).page_found(b"/page-%d/" % n if n else b"/page/")
+        standing(made).page_found(b"/")
+    asked = []
+    while (inquiry := made.next(1)) is not None:
+        inquiry.failed("")
+        made.conclude(inquiry)
+        asked.append(inquiry.start)
+    assert asked == [b"/page/", b"/page-1/", b"/page-2/"]
+    assert not standing(made).wants_pages
+    made.came_up()
+    conclude(made, 100)
+    assert standing(made).wants_pages
+
+
+@pytest.mark.parametrize(("mode", "settled"), [("public", False), ("local", True)])
+def test_no_page_is_wanted_where_the_first_has_said_it_all(mode: str, settled: bool) -> None:
+    made = verdicts(DEMO)
+    conclude(made, 0, mode, settled=settled)
+    assert not standing(made).wants_pages
+    standing(made).page_found(b"/app/")
+    assert made.next(1) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "is_asked"),
+    [
+        (b"/app/", True),
+        (b"/wp-login.php", True),
+        (b"/v2/docs", True),
+        (b"/" + b"a" * 20, True),
+        (b"/" + b"a" * 21, False),
+        (b"/reset/8f14e45fceea167a5a36", False),
+        (b"/12a4", False),
+        (b"/a1", True),
+        (b"/orders/2024", False),
+        (b"/a" * 128, True),
+        (b"/a" * 128 + b"/", False),
+    ],
+)
+def test_no_path_is_asked_that_looks_like_a_link_for_one_use(path: bytes, is_asked: bool) -> None:
+    made = verdicts(DEMO)
+    conclude(made, 0)
+    standing(made).page_found(path)
+    assert (made.next(1) is not None) is is_asked
