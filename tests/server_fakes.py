@@ -26,6 +26,7 @@ from tunnel_client.settings.addresses import ServerUrl
 from tunnel_client.settings.config import ClientConfig
 from tunnel_client.settings.proxy import Proxy
 from tunnel_client.settings.target import Target
+from tunnel_client.settings.values import IdentityChoice
 from tunnel_client.uplink.connect import ConnectFailed
 
 WELCOME = Welcome((), "a fake", bytes(16), bytes(32), 15, 30, 0)
@@ -38,8 +39,11 @@ def a_config(
     subdomain: str | None = None,
     drain_timeout_s: float = 8.0,
     ws_keepalive_s: float = 0.0,
+    identity: IdentityChoice = "local",
 ) -> ClientConfig:
+    """The config of a client; by default it asks nothing, since the test is the app."""
     return ClientConfig(
+        identity=identity,
         target=target or Target.parse("3000"),
         server_url=ServerUrl("http", host, 80),
         token="secret-token",

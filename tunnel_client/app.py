@@ -17,11 +17,13 @@ from protocol.program.process import EXIT_STOPPED, collect_rarely, version
 from tunnel_client.identity.rewriting import Identity
 from tunnel_client.observing.events import ClientStopping, ProgramStopped
 from tunnel_client.observing.report import Report
+from tunnel_client.origin.choosing import IdentityChooser
 from tunnel_client.origin.dispatch import Dispatcher
 from tunnel_client.origin.replay import Replay
 from tunnel_client.origin.upgrade import CLOSE_ANSWER_S, CLOSE_S
 from tunnel_client.origin.waiting import PatientDialer
 from tunnel_client.settings.config import ClientConfig
+from tunnel_client.settings.values import Mode
 from tunnel_client.uplink.agent import Agent
 from tunnel_client.uplink.lookups import Lookups
 from tunnel_client.uplink.release import release_name
@@ -69,12 +71,14 @@ async def serve(config: ClientConfig, report: Report, signals: AsyncIterator[int
 
     `stopped` is told once, as the last thing, if it was a signal that ended it.
     """
+    chooser = _chooser(config, report) if config.identity == "auto" else None
+    sink = chooser or report
     dialer = PatientDialer(
         config.target,
         insecure=config.origin_insecure,
         ca=config.origin_ca,
         wait_s=config.origin_wait_s,
-        sink=report,
+        sink=sink,
     )
     exit_code = EXIT_STOPPED
     async with trio.open_nursery() as tasks:
@@ -83,24 +87,21 @@ async def serve(config: ClientConfig, report: Report, signals: AsyncIterator[int
             report,
             tasks,
             origin_timeout_s=config.origin_timeout_s,
-            identity=Identity(
-                config.target,
-                config.identity,
-                config.host_header,
-                request_edits=config.request_edits,
-                answer_edits=config.answer_edits,
-            ),
+            identity=_identity(config, "public" if config.identity == "public" else "local"),
             ws_keepalive_s=config.ws_keepalive_s,
+            chooser=chooser,
         )
         agent = Agent(
             config,
-            report,
+            sink,
             dispatcher.serve,
             version=version(),
             instance=os.urandom(16),
             random=random.SystemRandom().random,
         )
         tasks.start_soon(dispatcher.sweep)
+        if chooser is not None:
+            tasks.start_soon(chooser.run, dialer.open_now)
 
         async def stop_serving() -> None:
             dialer.give_up()
@@ -128,6 +129,25 @@ def _tell_of_stop(report: Report, patience_s: float, under_way: int, oldest: Rep
 def _why_stopped(cut_off: int) -> str:
     requests = "1 request" if cut_off == 1 else f"{cut_off} requests"
     return f"stopped by the user, {requests} cut off" if cut_off else "stopped by the user"
+
+
+def _chooser(config: ClientConfig, report: Report) -> IdentityChooser:
+    """Return what finds out as whom the app is asked."""
+    identities: dict[Mode, Identity] = {
+        "local": _identity(config, "local"),
+        "public": _identity(config, "public"),
+    }
+    return IdentityChooser(config.target, identities, report, f"trio-tunnel/{version()}")
+
+
+def _identity(config: ClientConfig, mode: Mode) -> Identity:
+    return Identity(
+        config.target,
+        mode,
+        config.host_header,
+        request_edits=config.request_edits,
+        answer_edits=config.answer_edits,
+    )
 
 
 async def _stop_on_signal(

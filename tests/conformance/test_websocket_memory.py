@@ -78,7 +78,8 @@ async def to_empty_line(stream: trio.SocketStream) -> None:
 async def test_a_frame_of_64_mib_each_way_keeps_memory_flat(tmp_path: Path) -> None:
     listener, port = await listen()
     async with listener, open_programs(tmp_path) as programs:
-        tunnel = await programs.tunnel(port)
+        # The one connection that the app accepts is the visitor's.
+        tunnel = await programs.tunnel(port, "--identity", "local")
         visitor, app = await opened(tunnel, listener)
         async with visitor, app:
             await exchange(visitor, app)  # the heap grows when it is busy for the first time

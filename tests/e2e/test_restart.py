@@ -95,7 +95,8 @@ class SmallApp:
     """One page with a form; it can be stopped and started again, at the same port.
 
     Attributes:
-        asked: the method of each request, in order; but for the icon that a browser asks for.
+        asked: the method of each request, in order; but for the icon that a browser asks for, and
+            what the client asks by itself.
         to_head: what it answers to HEAD, a start line and fields.
     """
 
@@ -128,7 +129,7 @@ class SmallApp:
                     return
                 head += data
             method = head.partition(b" ")[0]
-            if b"/favicon.ico" not in head:
+            if b"/favicon.ico" not in head and b"User-Agent: trio-tunnel/" not in head:
                 self.asked.append(method)
             start = self.to_head if method == b"HEAD" else b"HTTP/1.1 200 OK\r\n"
             await stream.send_all(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from tests.asked_apps import a_talking_app, link_by_name
 from tests.programs import Programs
 from tests.system.origin import Origin
 from tests.system.visitor import Answer, visit
@@ -92,3 +93,35 @@ async def test_what_an_app_refuses_is_said_once_with_the_flag_that_helps(
     assert said.count("--request-header-remove X-Forwarded-For") == 1
     assert said.count("--identity public") == 1
     assert f"--host-header {tunnel.address.authority}" in said
+
+
+async def test_by_default_an_app_whose_links_follow_its_name_is_asked_by_the_public_one(
+    programs: Programs,
+) -> None:
+    async with a_talking_app(link_by_name) as app:
+        tunnel = await programs.tunnel(app.target.port)
+        public = f"http://{tunnel.address.authority}"
+        assert await tunnel.client.event("identity") == {
+            "event": "identity",
+            "mode": "public",
+            "path": "/",
+            "reason": "it makes its links from the name it is asked by",
+            "asks": 5,
+            "origin": public,
+            "hint": None,
+        }
+        async with visit(tunnel.address) as visitor:
+            answer = await visitor.fetch("/")
+        assert answer.body == f"<a href='{public}/x'>x</a>".encode()
+
+
+async def test_ready_says_what_the_app_is_asked_as(programs: Programs) -> None:
+    async with a_talking_app(link_by_name) as app:
+        for flags, identity in (
+            ((), "auto"),
+            (("--identity", "public"), "public"),
+            (("--host-header", "shop.test"), "local"),
+        ):
+            tunnel = await programs.tunnel(app.target.port, *flags, name=f"app-{identity}")
+            ready = next(event for event in tunnel.client.events if event["event"] == "ready")
+            assert ready["identity"] == identity

@@ -50,7 +50,8 @@ async def app(nursery: trio.Nursery) -> EarlyApp:
 
 @pytest.fixture
 async def shared(programs: Programs, app: EarlyApp) -> Address:
-    return (await programs.tunnel(app.port)).address
+    # The app counts its connections, and knows no page to be asked for.
+    return (await programs.tunnel(app.port, "--identity", "local")).address
 
 
 @pytest.fixture(scope="module")
@@ -254,7 +255,8 @@ async def test_an_app_that_stops_the_upload_while_the_session_is_detached(
     """Its answer, which came before, comes first, and then the end."""
     _, port = await programs.server()
     line = await LineToCut(port).serve(nursery)
-    client = await programs.client(app.port, line.port, "--subdomain", "app")
+    flags = ("--subdomain", "app", "--identity", "local")  # as above
+    client = await programs.client(app.port, line.port, *flags)
     await client.event("ready")
     this = number()
     answer, _, _ = HOWS["413-ends-later"].answer.partition(b"\r\n\r\n")
@@ -344,7 +346,7 @@ async def test_an_app_of_aiohttp_that_answers_at_once_gets_all(
 
 async def see_it_get_all(programs: Programs, tmp_path: Path, body: Body, *command: str) -> None:
     async with dev_server(tmp_path, *command) as port:
-        address = (await programs.tunnel(port)).address
+        address = (await programs.tunnel(port, "--identity", "local")).address
         async with raw(address) as visitor:
             await visitor.head("/", LENGTH)
             assert b" 202 " in (await visitor.answer(2))[0]

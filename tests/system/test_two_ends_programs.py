@@ -50,7 +50,8 @@ async def app(nursery: trio.Nursery) -> EarlyApp:
 
 @pytest.fixture
 async def shared(programs: Programs, app: EarlyApp) -> Address:
-    return (await programs.tunnel(app.port)).address
+    # The app counts its connections, and knows no page to be asked for.
+    return (await programs.tunnel(app.port, "--identity", "local")).address
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +167,8 @@ async def two_ways(
     """The app by itself, and by a tunnel whose session is detached while it goes on."""
     _, port = await programs.server()
     line = await LineToCut(port).serve(nursery)
-    client = await programs.client(app.port, line.port, "--subdomain", "app")
+    flags = ("--subdomain", "app", "--identity", "local")  # as above
+    client = await programs.client(app.port, line.port, *flags)
     await client.event("ready")
 
     async def go(this: str) -> None:

@@ -23,7 +23,7 @@ from tests.programs import Address
 from tests.system.origin import Origin
 from tests.system.visitor import visit
 from tunnel_client.app import serve as serve_client
-from tunnel_client.observing.events import ClientEvent, TunnelReady
+from tunnel_client.observing.events import ClientEvent, IdentityChosen, TunnelReady
 from tunnel_client.observing.report import Report
 from tunnel_client.settings.addresses import ServerUrl
 from tunnel_client.settings.config import ClientConfig
@@ -81,26 +81,39 @@ async def start_server(nursery: trio.Nursery) -> Edge:
     return edge
 
 
-async def start_client(nursery: trio.Nursery, server_port: int, origin_port: int) -> Report:
-    """A client that is ready; its lines go nowhere."""
-    ready = trio.Event()
+class Heard(Report):
+    """A report whose lines go nowhere.
 
-    class Ready(Report):
-        def tell(self, event: ClientEvent) -> None:
-            super().tell(event)
-            if isinstance(event, TunnelReady):
-                ready.set()
+    Attributes:
+        ready: the client is.
+        chosen: the app was asked as whom, for the origin that the visitor comes by.
+    """
 
+    def __init__(self, origin: str) -> None:
+        super().__init__(json=True, target="", write=lambda data: None)
+        self.ready, self.chosen = trio.Event(), trio.Event()
+        self._origin = origin
+
+    def tell(self, event: ClientEvent) -> None:
+        super().tell(event)
+        if isinstance(event, TunnelReady):
+            self.ready.set()
+        if isinstance(event, IdentityChosen) and event.origin == self._origin:
+            self.chosen.set()
+
+
+async def start_client(nursery: trio.Nursery, server_port: int, origin_port: int) -> Heard:
+    """A client that is ready."""
     config = ClientConfig(
         target=Target.parse(str(origin_port)),
         server_url=ServerUrl("http", "127.0.0.1", server_port),
         subdomain="walk",
         token="a-token",
     )
-    report = Ready(json=True, target="", write=lambda data: None)
+    report = Heard(f"http://walk.localhost:{server_port}")
     _, no_signals = trio.open_memory_channel[int](0)
     nursery.start_soon(serve_client, config, report, no_signals)
-    await ready.wait()
+    await report.ready.wait()
     return report
 
 
@@ -111,8 +124,11 @@ async def test_a_request_walks_through_the_five_files_in_order(
     assert len(walk) == 5
     assert called
     edge = await start_server(nursery)
-    await start_client(nursery, edge.port, origin.port)
+    report = await start_client(nursery, edge.port, origin.port)
     async with visit(Address(edge.port, "walk.localhost")) as visitor:
+        await visitor.fetch("/")
+        await report.chosen.wait()
+        visitor.connection.start_next_cycle()
         await visitor.fetch("/")  # the connections are there, and what is looked up once
         visitor.connection.start_next_cycle()
         with files_called(walk[0]) as files:

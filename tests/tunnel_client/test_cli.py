@@ -186,7 +186,7 @@ def test_token_as_an_argument_works_and_is_warned_about(
         (["http", "3000/path"], "TARGET: no path"),
         (["http", "--frob", "3000"], "--frob: no such flag; allowed: --server, --server-ca, "),
         (["http", "3000", "--frob\x1b[2J\n"], r"--frob\x1b[2J\n: no such flag; "),
-        (["http", "3000", "--identity", "both"], "--identity: takes local or public"),
+        (["http", "3000", "--identity", "both"], "--identity: takes auto, local or public"),
         (["http", "3000", "--host-header", "a b"], "--host-header: takes a host, or host:port"),
         (
             ["http", "3000", "--request-header", "secret"],

@@ -23,8 +23,13 @@ from tunnel_client.settings.values import Mode
 REDIRECTS_MAX: Final = 3  # to the app itself: a language, a login, a slash
 SCRIPTS_MAX: Final = 2  # of the page's own; one more answer says nothing new
 
+# A page's own scripts stand in its head. Attributes have a limit, or a page of many `<script` alone
+# would be read once for each of them.
+_HEAD_BYTES: Final = 256 * 1024
 _SCRIPT: Final = re.compile(
-    rb"""<(?:script[^>]*?\ssrc|link[^>]*?\shref)=["']?([^"'\s>]+\.m?js[^"'\s>]*)""", re.IGNORECASE
+    rb"""<(?:script[^>]{0,300}?\ssrc|link[^>]{0,300}?\shref)="""
+    rb"""["']?([^"'\s>]{1,1000}?\.m?js[^"'\s>]{0,1000})""",
+    re.IGNORECASE,
 )
 _HTML: Final = (200, b"text/html")
 
@@ -217,7 +222,8 @@ class Inquiry:
         return self._public("it makes its links from the name it is asked by")
 
     def _scripts(self, body: bytes, path: bytes) -> list[bytes]:
-        links = (self.origins.public_path(link, path) for link in _SCRIPT.findall(body))
+        found = _SCRIPT.findall(body, 0, _HEAD_BYTES)
+        links = (self.origins.public_path(link, path) for link in found)
         return list(dict.fromkeys(link for link in links if link is not None))[:SCRIPTS_MAX]
 
     def _public(self, reason: str) -> IdentityVerdict:

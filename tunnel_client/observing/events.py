@@ -10,11 +10,36 @@ from typing import Final, NamedTuple
 
 
 class TunnelReady(NamedTuple):
-    """The tunnel serves: its public URL, its name, the server's own URL."""
+    """The tunnel serves: its public URL, its name, the server's own URL.
+
+    Fields:
+        identity: the setting that holds: `local`, `public`, or `auto`, of which `identity` tells.
+    """
 
     url: str
     name: str
     server: str
+    identity: str = "local"
+
+
+class IdentityChosen(NamedTuple):
+    """The app was asked as whom it is to be asked, or there is something new about that.
+
+    Fields:
+        mode: `local` or `public`.
+        path: of the page that was looked at.
+        reason: a clause.
+        asks: how many GETs it took.
+        origin: the public origin that it is for.
+        hint: sentences for the developer; None if there is nothing to do.
+    """
+
+    mode: str
+    path: bytes
+    reason: str
+    asks: int
+    origin: str
+    hint: str | None = None
 
 
 class RequestEnded(NamedTuple):
@@ -110,6 +135,7 @@ class ProgramStopped(NamedTuple):
 
 ClientEvent = (
     TunnelReady
+    | IdentityChosen
     | RequestEnded
     | Reconnecting
     | SessionResumed
@@ -122,6 +148,7 @@ ClientEvent = (
 
 JSON_NAMES: Final = {
     TunnelReady: "ready",
+    IdentityChosen: "identity",
     RequestEnded: "request",
     Reconnecting: "reconnecting",
     SessionResumed: "resumed",

@@ -10,6 +10,7 @@ from tunnel_client.observing.events import (
     JSON_NAMES,
     ClientEvent,
     ClientStopping,
+    IdentityChosen,
     OriginCameUp,
     OriginWentDown,
     ProgramStopped,
@@ -61,6 +62,7 @@ class PlainLines:
     def __init__(self, target: str) -> None:
         self._target = target
         self._url = ""
+        self._public: set[str] = set()  # the origins that the app is asked by
 
     def __repr__(self) -> str:
         return f"<PlainLines {self._target} url={self._url!r}>"
@@ -71,7 +73,8 @@ class PlainLines:
             self._url = event.url
             lines = self._banner(event)
         else:
-            lines = [f"{clock} {self._said(event)}"]
+            said = self._said(event)
+            lines = [f"{clock} {said}"] if said else []
         if dropped:
             lines.insert(0, f"         ({dropped} requests are not shown: the terminal was slow)")
         return "".join(f"{printable(line)}\n" for line in lines)
@@ -87,21 +90,41 @@ class PlainLines:
             "",
         ]
 
+    def _identity(self, event: IdentityChosen) -> str:
+        """The part that is news to a person: `local` is what everybody expects."""
+        was_public, is_public = event.origin in self._public, event.mode == "public"
+        if is_public == was_public:
+            return event.hint or ""
+        own = self._target.partition("://")[2] or "itself"
+        if not is_public:
+            self._public.discard(event.origin)
+            said = f"The app is asked as {own} again: {event.reason}."
+        else:
+            self._public.add(event.origin)
+            public = event.origin.partition("://")[2]
+            said = f"The app is asked as {public} (--identity local: as {own}): {event.reason}."
+        return f"{said} {event.hint}" if event.hint else said
+
+    def _origin(self, event: OriginWentDown | OriginCameUp) -> str:
+        if isinstance(event, OriginCameUp):
+            return f"{self._target} is back"
+        waits = f"; requests wait for it, {event.wait_s:g} s each" if event.wait_s else ""
+        return f"{event.why}{waits}"
+
     def _said(self, event: ClientEvent) -> str:
         match event:
             case RequestEnded():
                 return _request(event)
+            case IdentityChosen():
+                return self._identity(event)
             case TunnelReady():
                 return f"connected again: {event.url}"
             case Reconnecting():
                 return _reconnecting(event)
             case SessionResumed():
                 return f"resumed after {duration(event.away_s)}; nothing was lost"
-            case OriginWentDown():
-                waits = f"; requests wait for it, {event.wait_s:g} s each" if event.wait_s else ""
-                return f"{event.why}{waits}"
-            case OriginCameUp():
-                return f"{self._target} is back"
+            case OriginWentDown() | OriginCameUp():
+                return self._origin(event)
             case TunnelRefused():
                 return f"refused by the server ({event.code}): {event.message}"
             case ClientStopping():

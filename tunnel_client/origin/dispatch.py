@@ -20,6 +20,7 @@ from protocol.program.observing import Sink
 from tunnel_client.identity.rewriting import Identity
 from tunnel_client.observing.events import RequestEnded
 from tunnel_client.origin.binding import BoundWorkers
+from tunnel_client.origin.choosing import IdentityChooser
 from tunnel_client.origin.dial import Dialer
 from tunnel_client.origin.idle import IdleWorkers
 from tunnel_client.origin.refusals import REFUSED, Refusals
@@ -52,6 +53,7 @@ class Dispatcher:
         identity: how the app is asked; None: as itself.
         origin_timeout_s, ws_keepalive_s: see ReplayConfig.
         tap_for: is asked at the begin of each request for a tap that sees it, or None.
+        chooser: has the identity of each request; None: it is `identity`.
 
     Attributes:
         stopping: ends what is under way, when the client stops.
@@ -67,11 +69,12 @@ class Dispatcher:
         identity: Identity | None = None,
         ws_keepalive_s: float = 0.0,
         tap_for: Callable[[VisitorStream], OriginTap | None] | None = None,
+        chooser: IdentityChooser | None = None,
     ) -> None:
         self.dialer = dialer
         identity = identity or Identity(dialer.target)
-        self._config = ReplayConfig(identity, origin_timeout_s, tasks, ws_keepalive_s)
-        self._refusals = Refusals(identity)
+        self._config = ReplayConfig(identity, origin_timeout_s, tasks, ws_keepalive_s, chooser)
+        self._refusals = Refusals()
         self._tap_for = tap_for
         self._sink = sink
         self._idle = IdleWorkers(tasks)
@@ -208,7 +211,7 @@ class Dispatcher:
         opened, tap = replay.stream.opened, replay.tap
         lives = self.dialer.lives
         if tap.status in REFUSED or lives != self._refusals.settled_life:
-            self._refusals.answered(replay.stream, tap.status, lives)
+            self._refusals.answered(replay.stream, tap.status, lives, replay.identity)
         tap.ended(tap.error)
         event = RequestEnded(
             replay.stream.id,

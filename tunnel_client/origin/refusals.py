@@ -40,17 +40,13 @@ _SIGNED: Final = (
 class Refusals:
     """Looks at the answers of one run of the program.
 
-    Args:
-        identity: how the app is asked.
-
     Attributes:
         settled_life: the life of the app in which no more is to be learnt from answers that are no
             refusals; None at first.
     """
 
-    def __init__(self, identity: Identity) -> None:
+    def __init__(self) -> None:
         self.settled_life: int | None = None
-        self._identity = identity
         self._life = 0  # the app's, that is counted
         self._bad_requests = 0  # answers of this life, each of them a 400
         self._told_of_forwarded = False
@@ -59,26 +55,29 @@ class Refusals:
     def __repr__(self) -> str:
         return f"<Refusals {self._bad_requests} of life {self._life}, settled {self.settled_life}>"
 
-    def answered(self, stream: VisitorStream, status: int | None, life: int) -> None:
+    def answered(
+        self, stream: VisitorStream, status: int | None, life: int, identity: Identity
+    ) -> None:
         """Take the status of an answer, or None where there was none.
 
         Args:
             stream: the request's.
             life: the app's, as a dialer counts them.
+            identity: how it was asked.
         """
         if status is None or not stream.opened.fields:
             return  # of a request that was reset the fields are kept no longer
         if status != 400:
             if status in REFUSED:
-                self._look_for_signature(stream, status)
+                self._look_for_signature(stream, status, identity)
             self.settled_life = life
         elif life != self.settled_life:
-            self._count(stream, life)
+            self._count(stream, life, identity)
 
-    def _count(self, stream: VisitorStream, life: int) -> None:
+    def _count(self, stream: VisitorStream, life: int, identity: Identity) -> None:
         if life != self._life:
             self._life, self._bad_requests = life, 0
-        if not self._tells_address(stream.opened):
+        if not _tells_address(stream.opened, identity):
             self.settled_life = life
             return
         self._bad_requests += 1
@@ -88,18 +87,19 @@ class Refusals:
                 self._told_of_forwarded = True
                 stream.log_by(log).warning(_FORWARDED)
 
-    def _tells_address(self, opened: Open) -> bool:
-        """Whether the app got X-Forwarded-For: a flag may take it away."""
-        asked, _ = self._identity.asked(opened, end_to_end(opened.fields))
-        return bool(values_of(asked, b"x-forwarded-for"))
-
-    def _look_for_signature(self, stream: VisitorStream, status: int) -> None:
+    def _look_for_signature(self, stream: VisitorStream, status: int, identity: Identity) -> None:
         opened = stream.opened
-        if self._told_of_signature or not self._identity.asks_as_itself:
+        if self._told_of_signature or not identity.asks_as_itself:
             return
         by = signed_by(opened.target, opened.fields)
         if by is not None:
             self._told_of_signature = True
             public = (opened.scheme, opened.host)
-            own = self._identity.own_origin
+            own = identity.own_origin
             stream.log_by(log).warning(_SIGNED, by, status, *public, own, opened.host)
+
+
+def _tells_address(opened: Open, identity: Identity) -> bool:
+    """Whether the app got X-Forwarded-For: a flag may take it away."""
+    asked, _ = identity.asked(opened, end_to_end(opened.fields))
+    return bool(values_of(asked, b"x-forwarded-for"))

@@ -25,6 +25,7 @@ from protocol.http.stopping import UnderWay, Verdict, answered, asked, switched
 from protocol.mux.messages import Head
 from protocol.mux.streams import HTTP, UPGRADE
 from tunnel_client.identity.rewriting import Identity, Visited
+from tunnel_client.origin.choosing import REFUSALS, IdentityChooser
 from tunnel_client.origin.connection import OriginClosed, OriginConnection
 from tunnel_client.origin.request import GONE, Request, SendState
 from tunnel_client.origin.tap import PlainTap
@@ -110,12 +111,14 @@ class ReplayConfig(NamedTuple):
         timeout_s: how long the app may let us wait for the next byte before its final head.
         tasks: where a long body is sent.
         ws_keepalive_s: when the app is pinged on an idle WebSocket; 0 for never.
+        chooser: has the identity of each request; None: it is `identity`.
     """
 
     identity: Identity
     timeout_s: float
     tasks: trio.Nursery
     ws_keepalive_s: float = 0.0
+    chooser: IdentityChooser | None = None
 
 
 class Replay:
@@ -134,12 +137,13 @@ class Replay:
             begun to authenticate it.
         ends_login: both have, and the next step finds another connection: whose this one is, is not
             known.
+        identity: changes the fields of this request and its answer; what it began with.
         over: is set when it has ended; None: nobody waits for that.
     """
 
     __slots__ = (
         *("_answer", "_connection", "_upgrade", "_visited"),
-        *("bound", "config", "deadline", "dialling", "ends_login"),
+        *("bound", "config", "deadline", "dialling", "ends_login", "identity"),
         *("over", "state", "stream", "tap"),
     )
 
@@ -153,6 +157,7 @@ class Replay:
         self.bound = False
         self.ends_login = False
         self.over: trio.Event | None = None
+        self.identity = config.identity
         self._answer = UnderWay.SIZED  # once its head has come
         self._visited = Visited(b"")  # once the head is made
         self._connection: OriginConnection | None = None
@@ -237,7 +242,9 @@ class Replay:
             HttpError: `bad-request`: the other end sent what is no HTTP.
         """
         opened = self.stream.opened
-        fields, self._visited = self.config.identity.asked(opened, end_to_end(opened.fields))
+        if self.config.chooser is not None:
+            self.identity = self.config.chooser.identity_of(opened)
+        fields, self._visited = self.identity.asked(opened, end_to_end(opened.fields))
         te_trailers = False
         for name, value in [field for field in opened.fields if field[0].lower() in _LOOKED_AT]:
             if name.lower() == b"te":
@@ -347,7 +354,7 @@ class Replay:
             named = answer.upgrade
             final = answer.status >= 200 or bool(named)
             fields = without_tunnel_error(end_to_end(answer.fields))
-            fields = self.config.identity.answered(fields, self._visited, final=final)
+            fields = self.identity.answered(fields, self._visited, final=final)
             if challenges_connection(answer.status, answer.fields):
                 self.ends_login = self.bound and self.stream.visitor_connection is None
                 self.bound = True
@@ -359,10 +366,7 @@ class Replay:
                 head = head._replace(upgrade=named)
                 await self._until_whole(request)
             if final:
-                self._happened(_FINAL_HEAD)
-                self.deadline = math.inf
-                if isinstance(answer.body, str):
-                    self._answer = answered(answer.body, answer.fields)
+                self._begin_answer(raw, answer)
             try:
                 await self.stream.send_head(head)
             except LocalProtocolError as error:  # the app is at fault, and no table of ours
@@ -372,6 +376,16 @@ class Replay:
                 return answer
             if self.deadline < math.inf:
                 self.start_timeout()
+
+    def _begin_answer(self, raw: bytes, answer: ResponseHead) -> None:
+        """The final head has come. It may tell as whom the app wants to be asked."""
+        self._happened(_FINAL_HEAD)
+        self.deadline = math.inf
+        if isinstance(answer.body, str):
+            self._answer = answered(answer.body, answer.fields)
+        chooser = self.config.chooser
+        if chooser is not None and (b"text/html" in raw or answer.status in REFUSALS):
+            self.tap.page = chooser.saw(self.stream.opened, self.identity, answer)
 
     async def _until_whole(self, request: Request) -> None:
         """Before a 101 goes on. Raises OriginClosed, SessionClosed."""

@@ -27,6 +27,13 @@ class OriginTap(Protocol):
         """The last call: nothing is under way any more. `error` says why it failed, for people."""
 
 
+class BodyLook(Protocol):
+    """Looks at the first part of a body; must neither raise nor block."""
+
+    def feed(self, data: bytes) -> bool:
+        """Take the next piece; whether one more is of interest."""
+
+
 class PlainTap:
     """The numbers that the report tells, and the way to another tap if there is one.
 
@@ -39,9 +46,10 @@ class PlainTap:
         bytes_in: of the request's body, taken from the stream.
         bytes_out: of the answer's body, given to the stream.
         error: why it failed, for people.
+        page: looks at the answer's body, as long as it wants to.
     """
 
-    __slots__ = ("_further", "began_at", "bytes_in", "bytes_out", "error", "status")
+    __slots__ = ("_further", "began_at", "bytes_in", "bytes_out", "error", "page", "status")
 
     def __init__(self, began_at: float, further: OriginTap | None = None) -> None:
         self.began_at = began_at
@@ -49,6 +57,7 @@ class PlainTap:
         self.bytes_in = 0
         self.bytes_out = 0
         self.error: str | None = None
+        self.page: BodyLook | None = None
         self._further = further
 
     def __repr__(self) -> str:
@@ -74,6 +83,8 @@ class PlainTap:
     def body_out(self, data: bytes) -> None:
         """See OriginTap."""
         self.bytes_out += len(data)
+        if self.page is not None and not self.page.feed(data):
+            self.page = None
         if self._further is not None:
             self._further.body_out(data)
 

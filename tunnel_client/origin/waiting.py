@@ -61,7 +61,7 @@ class PatientDialer(Dialer):
         Cancelling leaves nothing open, and another one tries.
         """
         try:
-            return await self._open_now()
+            return await self.open_now()
         except OriginDown as error:
             if not self._wait_s:
                 raise
@@ -81,7 +81,8 @@ class PatientDialer(Dialer):
         for scope in self._waits:
             scope.cancel()
 
-    async def _open_now(self) -> OriginStream:
+    async def open_now(self) -> OriginStream:
+        """See Dialer: without a wait, and OriginDown at once."""
         try:
             stream = await super().open()
         except OriginDown as error:
@@ -103,6 +104,6 @@ class PatientDialer(Dialer):
                     await trio.sleep(pause_s)
                     pause_s = min(pause_s * _SLOWER, LONGEST_PAUSE_S)
                     with contextlib.suppress(OriginDown):
-                        return await self._open_now()
+                        return await self.open_now()
             with contextlib.suppress(OriginDown):
-                return await self._open_now()
+                return await self.open_now()

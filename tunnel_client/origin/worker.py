@@ -17,6 +17,7 @@ import trio
 from protocol.drivers.bonds import VisitorConnection
 from protocol.drivers.latch import Latch
 from protocol.errors import HttpError, NoHttpError, SessionClosed, StreamStopped
+from tunnel_client.origin.choosing import IdentityChooser
 from tunnel_client.origin.connection import OriginClosed, OriginConnection
 from tunnel_client.origin.dial import Dialer, OriginRefused
 from tunnel_client.origin.no_http import first_bytes, why_no_http
@@ -151,6 +152,9 @@ class Worker:
         return False
 
     async def _replay(self, replay: Replay) -> bool:
+        chooser = replay.config.chooser
+        if chooser is not None and chooser.keeps_waiting(replay.stream.opened):
+            await self._wait_for_verdict(replay, chooser)
         try:
             head = replay.head(closes=self._owner.says_close)
         except HttpError as error:
@@ -168,6 +172,15 @@ class Worker:
                 if not (reused and replay.is_silent and replay.is_repeatable):
                     raise
                 await self._close()
+
+    async def _wait_for_verdict(self, replay: Replay, chooser: IdentityChooser) -> None:
+        """Raises OriginClosed if the visitor is gone."""
+        with trio.CancelScope() as replay.dialling:
+            if replay.aborted:
+                replay.dialling.cancel()
+            await chooser.wait()
+            return
+        raise OriginClosed
 
     async def _connect(self, replay: Replay) -> OriginConnection:
         """Raises OriginRefused, and OriginClosed if the visitor is gone."""

@@ -42,7 +42,7 @@ from tunnel_client.settings.rows import (
     TABLE,
 )
 from tunnel_client.settings.target import FORMS, Target
-from tunnel_client.settings.values import Mode
+from tunnel_client.settings.values import IdentityChoice
 
 FILE_NAME: Final = "client.toml"
 
@@ -75,7 +75,8 @@ class ClientConfig:
         origin_ca: PEM file of the CA that signed the app's certificate; None: the system's CAs.
         drain_timeout_s: how long requests in flight may take after the client was told to stop.
         give_up_after_s: how long to go on without a connection to the server; 0: for ever.
-        identity: `local`: the app is asked as itself; `public`: as visitors ask.
+        identity: `local`: the app is asked as itself; `public`: as visitors ask; `auto`: as its
+            page shows. Never `auto` with a host of one's own, nor for an app that speaks TLS.
         host_header: the Host that the app gets; None: as the identity has it.
         request_edits: fields to set or remove in what the app gets.
         answer_edits: the same for what visitors get.
@@ -97,7 +98,7 @@ class ClientConfig:
     origin_ca: Path | None = None
     drain_timeout_s: float = DEFAULT_DRAIN_TIMEOUT_S
     give_up_after_s: float = 0.0
-    identity: Mode = "local"
+    identity: IdentityChoice = "auto"
     host_header: str | None = None
     request_edits: HeaderEdits = NO_EDITS
     answer_edits: HeaderEdits = NO_EDITS
@@ -151,6 +152,10 @@ def load(
         raise ConfigError("TARGET", f"is missing; allowed: {FORMS}")
     app, resolved = Target.parse(target), gathered.resolved
     attributes: dict[str, Any] = read(TABLE.rows, resolved)
+    if attributes["identity"] == "auto" and (
+        attributes.get("host_header") or app.scheme == "https"
+    ):
+        attributes["identity"] = "local"
     server_url = attributes["server_url"]
     checked = ClientConfig(
         **attributes,

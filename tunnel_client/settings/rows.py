@@ -146,9 +146,9 @@ TABLE: Final = Table(
         ),
         Setting(
             name="identity",
-            kind=choice("local", "public"),
-            help="Ask the app as itself, or by its public name.",
-            default="local",
+            kind=choice("auto", "local", "public"),
+            help="Ask the app as itself, or by its public name; auto: as its own page shows.",
+            default="auto",
             commands=_ALL,
         ),
         Setting(

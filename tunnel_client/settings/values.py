@@ -24,7 +24,8 @@ _NUMBER: Final = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,2})?
 Mode = Literal["local", "public"]
 """As whom the app is asked: as itself, or by its public name."""
 
-MODES: Final[tuple[Mode, ...]] = ("local", "public")
+IdentityChoice = Literal["auto", "local", "public"]
+"""The same as a setting: `auto` is found out by asking the app."""
 
 
 def dns_label(value: str, key: str) -> str:

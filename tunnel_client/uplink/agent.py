@@ -153,4 +153,5 @@ class Agent:
                 nursery.start_soon(link.finish, patience_s)
 
     def _on_claimed(self, claimed: Claimed) -> None:
-        self._sink.tell(TunnelReady(claimed.url, claimed.name, str(self._config.server_url)))
+        server, identity = str(self._config.server_url), self._config.identity
+        self._sink.tell(TunnelReady(claimed.url, claimed.name, server, identity))

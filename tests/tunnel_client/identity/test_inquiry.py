@@ -152,6 +152,20 @@ def test_questions_are_those_of_either_identity_in_this_order() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "part", [b"<script ", b"<link href=", b"<script src=a", b"http://localhost:3000"]
+)
+def test_a_page_of_beginnings_is_read_in_a_moment(part: bytes) -> None:
+    """Read anew from each of them, a MiB would take hours."""
+
+    def app(question: AppQuestion) -> AppAnswer:
+        answer = by_name(question)
+        many = part.replace(OWN, OWN if question.mode == "local" else PUBLIC)
+        return answer._replace(body=answer.body + many * ((1 << 20) // len(part)))
+
+    assert judge(app)[0].mode == "public"
+
+
 def test_a_path_elsewhere_is_asked_as_the_first_page_is() -> None:
     verdict, asked = judge(mounted, b"/app/")
     assert (verdict.mode, verdict.path) == ("public", b"/app/")

@@ -40,12 +40,25 @@ def plain(kind: str, *fields: Any) -> str:
     ("told", "record"),
     [
         (
-            event("ready", "http://a.example", "a", "https://example"),
+            event("ready", "http://a.example", "a", "https://example", "auto"),
             {
                 "event": "ready",
                 "url": "http://a.example",
                 "name": "a",
                 "server": "https://example",
+                "identity": "auto",
+            },
+        ),
+        (
+            event("identity", "public", b"/", "it wants https", 2, "https://a.example", None),
+            {
+                "event": "identity",
+                "mode": "public",
+                "path": "/",
+                "reason": "it wants https",
+                "asks": 2,
+                "origin": "https://a.example",
+                "hint": None,
             },
         ),
         (
@@ -137,6 +150,32 @@ def test_ready_again_with_the_same_url_is_one_line() -> None:
     lines.text(CLOCK, first, 0)
     assert lines.text(CLOCK, first, 0) == "12:03:04 connected again: http://a.example\n"
     assert "Public URL   http://b.example" in lines.text(CLOCK, other, 0)
+
+
+def test_as_whom_the_app_is_asked_is_told_where_it_is_news() -> None:
+    lines = PlainLines("http://localhost:3000")
+    told = []
+    for mode, reason, hint in [
+        ("local", "it names no origin", None),
+        ("local", "it was refused", "Allow it."),
+        ("public", "it makes links", None),
+        ("public", "it makes links", None),
+        ("public", "a POST was refused", "Try it."),
+        ("local", "it names no origin", None),
+        ("public", "it makes links", "Reload."),
+    ]:
+        chosen = event("identity", mode, b"/", reason, 5, "https://a.example", hint)
+        told.append(lines.text(CLOCK, chosen, 0).removeprefix(f"{CLOCK} "))
+    public = "The app is asked as a.example (--identity local: as localhost:3000): it makes links."
+    assert told == [
+        "",
+        "Allow it.\n",
+        f"{public}\n",
+        "",
+        "Try it.\n",
+        "The app is asked as localhost:3000 again: it names no origin.\n",
+        f"{public} Reload.\n",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,6 @@ def ask_as(tunnel: MemoryTunnel, origin: RawOrigin, make: Callable[[Target], Ide
     identity = make(origin.target)
     dispatcher = tunnel.dispatcher
     dispatcher._config = dispatcher._config._replace(identity=identity)
-    dispatcher._refusals._identity = identity
 
 
 # --- X-Forwarded-For -----------------------------------------------------------------------------

@@ -63,8 +63,27 @@ def test_defaults_are_those_of_the_design(folder: Path) -> None:
     assert (found.origin_timeout_s, found.drain_timeout_s) == (600, 8)
     assert (found.ws_keepalive_s, found.give_up_after_s) == (0, 0)
     assert found.origin_wait_s == 3
+    assert found.identity == "auto"
     assert (found.origin_insecure, found.json) == (False, False)
     assert (found.server_ca, found.proxy, found.subdomain, found.origin_ca) == (None,) * 4
+
+
+@pytest.mark.parametrize(
+    ("target", "given", "identity"),
+    [
+        ("3000", {"identity": "auto"}, "auto"),
+        ("unix:/app.sock", {}, "auto"),
+        ("3000", {"host_header": "shop.test"}, "local"),
+        ("3000", {"host_header": "shop.test", "identity": "auto"}, "local"),
+        ("3000", {"host_header": "shop.test", "identity": "public"}, "public"),
+        ("https://localhost:8443", {}, "local"),
+        ("https://localhost:8443", {"identity": "public"}, "public"),
+    ],
+)
+def test_an_app_is_asked_as_whom_it_is_asked_only_where_nobody_has_said_it(
+    folder: Path, target: str, given: dict[str, Any], identity: str
+) -> None:
+    assert config(folder, target=target, **given).identity == identity
 
 
 def test_every_flag_is_taken(folder: Path) -> None:
