@@ -1,7 +1,8 @@
 """Virtual environments for apps whose packages cannot, or should not, stand beside ours.
 
 Each is named after a file of tests/apps/environments/, which pins what the apps ask for by
-themselves, and is made on first use in .venv-apps/. It is made anew when that file has changed.
+themselves, and is made on first use in .venv-apps/. It is made anew when that file has changed. A
+project of Node's has a copy there, installed as its lockfile says.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import trio
 
+from tests.needs import needs
 from tests.patience import PATIENCE
 
 HERE = Path(__file__).parent
@@ -30,6 +32,23 @@ async def environment(name: str) -> Path:
         await _make(made, pinned)
         stamp.touch()
     return made / "bin"
+
+
+async def node_project(folder: Path) -> Path:
+    """A copy of the project with what it depends on. What a test writes there stays."""
+    lock = (folder / "package-lock.json").read_bytes()
+    made = MADE / folder.name
+    stamp = made / f"made-{hashlib.sha256(lock).hexdigest()[:16]}"
+    if not stamp.exists():
+        shutil.rmtree(made, ignore_errors=True)
+    ignored = shutil.ignore_patterns("node_modules")
+    shutil.copytree(folder, made, ignore=ignored, dirs_exist_ok=True)
+    if not stamp.exists():
+        (npm,) = needs("npm")
+        with trio.fail_after(INSTALL_S):
+            await trio.run_process([npm, "ci", "--no-audit", "--no-fund"], cwd=made)
+        stamp.touch()
+    return made
 
 
 async def _make(made: Path, pinned: Path) -> None:

@@ -15,4 +15,4 @@ io.on('connection', (socket) => {
   socket.on('echo', (text, bytes) => socket.emit('echoed', text, bytes))
 })
 
-http.listen(0, '127.0.0.1', () => console.log(`listens on http://localhost:${http.address().port}/`))
+http.listen(Number(process.env.PORT ?? 0), '127.0.0.1', () => console.log(`listens on http://localhost:${http.address().port}/`))

@@ -1,0 +1,73 @@
+"""Apps that are odd in one way each. MODE says which."""
+
+import os
+import random
+import threading
+from socketserver import ThreadingMixIn
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+PORT, MODE = int(os.environ["PORT"]), os.environ["MODE"]
+OWN = f"http://localhost:{PORT}"
+FORM = "<form method=post action=/f><button>Send</button></form>"
+first_foreign = []
+
+
+def links(*urls):
+    return "<!doctype html>" + "".join(f"<a href='{url}/x'>x</a>" for url in urls) + FORM
+
+
+def unauthorized(environ, url):
+    return "401 Unauthorized", links(url)
+
+
+def sso(environ, url):
+    return "302 Found", "", ("Location", f"https://sso.example/?back={url}/")
+
+
+def proxies(environ, url):
+    """It refuses a proxy that it does not know, as Home Assistant does."""
+    if "HTTP_X_FORWARDED_FOR" in environ:
+        return "400 Bad Request", "a proxy that nobody knows"
+    return "200 OK", links(url)
+
+
+def slow(environ, url):
+    threading.Event().wait(2)
+    return "200 OK", links(url)
+
+
+def at_random(environ, url):
+    return "200 OK", links(*random.randint(0, 5) * [url])
+
+
+def remembers(environ, url):
+    """It calls itself what it was first called by a stranger."""
+    if url != OWN:
+        first_foreign.append(url)
+    return "200 OK", links((first_foreign or [url])[0])
+
+
+def pinned(environ, url):
+    """Its links are made of Host, and its forms take an Origin on localhost alone."""
+    if environ["REQUEST_METHOD"] == "POST" and environ.get("HTTP_ORIGIN") != OWN:
+        return "403 Forbidden", "an Origin of somebody else"
+    return "200 OK", links(url)
+
+
+def app(environ, start_response):
+    scheme = environ.get("HTTP_X_FORWARDED_PROTO", "http")
+    status, body, *fields = globals()[MODE](environ, f"{scheme}://{environ['HTTP_HOST']}")
+    start_response(status, [("Content-Type", "text/html; charset=utf-8"), *fields])
+    return [body.encode()]
+
+
+class Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class Quiet(WSGIRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+make_server("localhost", PORT, app, Server, Quiet).serve_forever()
