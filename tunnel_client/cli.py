@@ -81,9 +81,10 @@ def _state_folder() -> Path:
 
 def _http(asked: Asked) -> ClientConfig:
     from tunnel_client.settings.config import load
+    from tunnel_client.settings.stable_name import current_folder
 
-    gathered = _gathered(asked)
-    config, warnings = load(next(iter(asked.words), None), gathered, os.environ, _state_folder())
+    gathered, target = _gathered(asked), next(iter(asked.words), None)
+    config, warnings = load(target, gathered, os.environ, _state_folder(), current_folder())
     showing.warn(PROGRAM, warnings)
     return config
 

@@ -172,7 +172,12 @@ def build_directory(
     written = {} if store is None else first_names(store, config.names_key)
     writer = None if store is None else StoreWriter(store, config.names_key, read, written)
     url_of = partial(config.public_url_for, port=config.bind_port)
-    registry = Registry(url_of, os.urandom, lambda name: names.get(name) is not None)
+    registry = Registry(
+        url_of,
+        os.urandom,
+        lambda name: names.get(name) is not None,
+        lambda carrier: directory.address_of(carrier),
+    )
     names = KeptNames(config.keep_names_s, lambda name: registry.find(name) is not None, changed)
     directory = Directory(config, ownership, registry, names, version=version())
     read(written)

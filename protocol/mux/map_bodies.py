@@ -92,7 +92,8 @@ _CLAIM: Final[_Shape] = {
     "default": is_text,
 }
 _CLAIM_ABSENT: Final = {"default": None}  # of clients up to 0.2
-_CLAIMED: Final[_Shape] = {"claim": is_uint, "name": is_text, "url": is_text}
+_CLAIMED: Final[_Shape] = {"claim": is_uint, "name": is_text, "url": is_text, "note": is_text}
+_CLAIMED_ABSENT: Final = {"note": None}  # where there is nothing to say, and of servers up to 0.2
 _SAID: Final[_Shape] = {"claim": is_uint, "code": is_code, "message": is_text}
 _GONE: Final[_Shape] = {"connection": is_uint}
 _GOAWAY: Final[_Shape] = {"code": is_code, "message": is_text, "deadline_s": _is_seconds}
@@ -138,7 +139,7 @@ def read_claim(body: bytes) -> Claim:
 
 def read_claimed(body: bytes) -> Claimed:
     """Read the body of `claimed`. Raises RemoteProtocolError."""
-    return Claimed._make(_read_map(body, _CLAIMED))
+    return Claimed._make(_read_map(body, _CLAIMED, _CLAIMED_ABSENT))
 
 
 def read_refused(body: bytes) -> Refused:
@@ -161,6 +162,8 @@ def read_gone(body: bytes) -> Gone:
     return Gone._make(_read_map(body, _GONE))
 
 
+_FOR_PEOPLE: Final = frozenset({"message", "note"})
+
 _MapMessage = (
     Hello | Welcome | Resume | Resumed | Claim | Claimed | Refused | Release | Goaway | Gone
 )
@@ -172,6 +175,6 @@ def pack_map(message: _MapMessage) -> bytes:
     A text for people is cut to what the wire carries.
     """
     said = {key: value for key, value in message._asdict().items() if value is not None}
-    if "message" in said:
-        said["message"] = clip(said["message"])
+    for key in _FOR_PEOPLE & said.keys():
+        said[key] = clip(said[key])
     return pack(said)

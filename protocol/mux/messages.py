@@ -105,11 +105,15 @@ class Claim(NamedTuple):
 
 
 class Claimed(NamedTuple):
-    """The name is the client's now."""
+    """The name is the client's now.
+
+    `note` is for its owner: from whom it was taken, or why it is not another one; None: nothing.
+    """
 
     claim: int
     name: str
     url: str
+    note: str | None = None
 
 
 class Refused(NamedTuple):

@@ -284,7 +284,7 @@ def test_help_names_every_flag_of_the_design(capsys: pytest.CaptureFixture[str])
         *("--identity", "--host-header", "--request-header", "--request-header-remove"),
         *("--response-header", "--response-header-remove"),
         *("--ws-keepalive", "--origin-wait", "--give-up-after", "--log-level"),
-        "--insecure-server",
+        *("--insecure-server", "--random"),
     }
 
 

@@ -6,20 +6,30 @@ changes. Numbers are rounded where an event is made.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
+
+NameSource = Literal["chosen", "folder", "random"]
+"""Of a name: somebody chose it, it is the folder's own, or it is a fresh one."""
 
 
 class TunnelReady(NamedTuple):
-    """The tunnel serves: its public URL, its name, the server's own URL.
+    """The tunnel serves.
 
     Fields:
+        url: the public one.
+        name: under which it serves.
+        server: its URL.
         identity: the setting that holds: `local`, `public`, or `auto`, of which `identity` tells.
+        name_from: `chosen` (--subdomain), `folder`: the stable one; or `random`.
+        note: what the server has to say of the name, such as from whom it was taken; None: nothing.
     """
 
     url: str
     name: str
     server: str
     identity: str = "local"
+    name_from: NameSource = "chosen"
+    note: str | None = None
 
 
 class IdentityChosen(NamedTuple):

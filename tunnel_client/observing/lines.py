@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from protocol.program.observing import JsonForm, plain_text
 from protocol.program.text import duration, printable, progress, size
@@ -23,6 +23,8 @@ from tunnel_client.observing.events import (
 
 # Of a path in a line for people: about two rows of a terminal. JSON has the rest.
 SHOWN_PATH_CHARS = 160
+
+_KEPT: Final = "   (the same next time, for this folder and port)"
 
 
 class Lines(Protocol):
@@ -80,11 +82,13 @@ class PlainLines:
         return "".join(f"{printable(line)}\n" for line in lines)
 
     def _banner(self, ready: TunnelReady) -> list[str]:
+        note = [f"  note         {ready.note}"] if ready.note else []
         return [
             "",
-            f"  Public URL   {ready.url}",
+            f"  Public URL   {ready.url}{_KEPT if ready.name_from == 'folder' else ''}",
             f"  leads to     {self._target}",
             f"  through      {ready.server}",
+            *note,
             "",
             "  Ctrl-C stops it. Requests:",
             "",
@@ -118,7 +122,7 @@ class PlainLines:
             case IdentityChosen():
                 return self._identity(event)
             case TunnelReady():
-                return f"connected again: {event.url}"
+                return f"connected again: {event.url}{f' ({event.note})' if event.note else ''}"
             case Reconnecting():
                 return _reconnecting(event)
             case SessionResumed():

@@ -41,6 +41,7 @@ from tunnel_client.settings.rows import (
     DEFAULT_ORIGIN_WAIT_S,
     TABLE,
 )
+from tunnel_client.settings.stable_name import choose_stable_name
 from tunnel_client.settings.target import FORMS, Target
 from tunnel_client.settings.values import IdentityChoice
 
@@ -66,7 +67,8 @@ class ClientConfig:
         server_url: where the tunnel-server is.
         server_ca: PEM file of the CA that signed the server's certificate; None: the system's CAs.
         proxy: the HTTP proxy on the way to the server, from the environment.
-        subdomain: the name asked for, a DNS label in lower case; None: the server makes one.
+        subdomain: the name asked for, a DNS label in lower case; None: nobody chose one.
+        stable_name: what it is then, if the server can give it; "": the server makes one up.
         token: goes to the server as `Authorization: Bearer`; never printed.
         has_token: it was given; else the server is shown what this installation is to it.
         origin_timeout_s: how long the app may take for the first byte of its answer.
@@ -90,6 +92,7 @@ class ClientConfig:
     server_ca: Path | None = None
     proxy: Proxy | None = None
     subdomain: str | None = None
+    stable_name: str = ""
     token: str = field(repr=False)
     has_token: bool = True
     origin_timeout_s: float = DEFAULT_ORIGIN_TIMEOUT_S
@@ -133,17 +136,19 @@ def load(
     gathered: Gathered,
     environ: Mapping[str, str],
     state_folder: Path | None,
+    folder: Path | None = None,
 ) -> Loaded:
     """The settings that hold.
 
     Reads the token file and the CA files. Makes the install key in the state folder if there is no
-    token anywhere.
+    token anywhere, or if a name is to be made of it.
 
     Args:
         target: as typed; None if it is missing.
         gathered: what was given.
         environ: names the proxy.
         state_folder: None leaves the token empty where there is none, and makes no key.
+        folder: the current one, of which a stable name is made; None: none is.
 
     Raises:
         ConfigError: the first setting that is not allowed.
@@ -171,7 +176,25 @@ def load(
     shown_to_server = choose_credential(gathered, server_url, state_folder)
     shown = [HEADER_SHOWN_BY_PS] if _shows_a_secret(resolved, checked.request_edits) else []
     token, warnings, has_token = shown_to_server
-    return Loaded(replace(checked, token=token, has_token=has_token), (*warnings, *shown))
+    name, warning = _stable_name(checked, resolved, state_folder, folder)
+    config = replace(checked, token=token, has_token=has_token, stable_name=name)
+    # One about the key itself was said with it.
+    told = [warning] if warning and has_token else []
+    return Loaded(config, (*warnings, *told, *shown))
+
+
+def _stable_name(
+    config: ClientConfig,
+    resolved: Mapping[str, Given],
+    state_folder: Path | None,
+    folder: Path | None,
+) -> tuple[str, str]:
+    """The name where nobody chose one, and a warning or ""; no name where none is wanted."""
+    random = resolved.get("random")
+    is_random = random is not None and bool(_read("random", random))
+    if config.subdomain is not None or is_random or state_folder is None or folder is None:
+        return "", ""
+    return choose_stable_name(state_folder, config.server_url, folder, config.target)
 
 
 def _read(name: str, given: Given) -> Any:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 from base64 import urlsafe_b64encode
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -22,6 +21,7 @@ from protocol.program.settings import Gathered, Given, value_of
 from tunnel_client.settings.addresses import DEFAULT_SERVER, ServerUrl, is_loopback
 from tunnel_client.settings.install_key import install_key
 from tunnel_client.settings.rows import TABLE
+from tunnel_client.settings.stable_name import origin_of
 
 SHOWN_BY_PS: Final = "--token shows in the process list; --token-file and TUNNEL_TOKEN do not"
 READABLE: Final = "everybody on the way to {} can read the install key, and take this one's names"
@@ -75,9 +75,9 @@ def choose_credential(
             return Credential(token, _warnings(name, given, gathered.file), is_given=True)
     if state_folder is None:
         return Credential("")
-    key, warning = install_key(state_folder)
-    warnings = (warning, "" if safe else READABLE.format(server))
-    return Credential(key_for(key, server), tuple(filter(None, warnings)))
+    own = install_key(state_folder)
+    warnings = (own.warning, "" if safe else READABLE.format(server))
+    return Credential(key_for(own.key, server), tuple(filter(None, warnings)))
 
 
 def key_for(install_key: str, server: ServerUrl) -> str:
@@ -86,9 +86,7 @@ def key_for(install_key: str, server: ServerUrl) -> str:
     With it nobody learns what another server believes, and it is the same after each restart. All
     names of this machine are one.
     """
-    if is_loopback(server.host):
-        server = replace(server, host="localhost")
-    mac = hmac.digest(install_key.encode(), str(server).encode(), hashlib.sha256)
+    mac = hmac.digest(install_key.encode(), origin_of(server).encode(), hashlib.sha256)
     return KEY_PREFIX + urlsafe_b64encode(mac).decode("ascii").rstrip("=")
 
 

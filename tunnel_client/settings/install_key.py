@@ -11,6 +11,7 @@ import contextlib
 import os
 import secrets
 from pathlib import Path
+from typing import NamedTuple
 
 from protocol.errors import ConfigError
 from protocol.program.private_files import as_owner_of, warning_of
@@ -20,8 +21,23 @@ FILE_NAME = "install-key"
 _RANDOM_BYTES = 32  # as many as a token has: nobody guesses another's key
 
 
-def install_key(state_folder: Path) -> tuple[str, str]:
-    """The key of this installation, made on the first call, and a warning or "".
+class InstallKey(NamedTuple):
+    """The key of this installation, and what the person should be told about it, or "".
+
+    Attributes:
+        is_kept: the next start finds it again.
+    """
+
+    key: str
+    warning: str = ""
+    is_kept: bool = True
+
+    def __repr__(self) -> str:
+        return f"<InstallKey hidden, {'kept' if self.is_kept else 'of this process alone'}>"
+
+
+def install_key(state_folder: Path) -> InstallKey:
+    """The key of this installation, made on the first call.
 
     Two programs that make it at the same moment get the same key. Where the folder cannot be
     written (a container with a read-only disk) the key is good for this process alone, and the
@@ -35,12 +51,13 @@ def install_key(state_folder: Path) -> tuple[str, str]:
                 _store(path, key)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        return key, (
+        warning = (
             f"no install key can be kept in {state_folder} ({reason}): "
             "another program may take this one's name once it has stopped"
         )
+        return InstallKey(key, warning, is_kept=False)
     try:
-        return read_token(path, str(path)), warning_of(path)
+        return InstallKey(read_token(path, str(path)), warning_of(path))
     except ConfigError as error:
         raise ConfigError(error.key, f"{error.message}; delete it and a new one is made") from None
 

@@ -74,7 +74,16 @@ TABLE: Final = Table(
             name="subdomain",
             kind=Text("NAME", values.dns_label, "a DNS label"),
             help="The name to ask for.",
-            unset="a random one",
+            unset="this folder's own, the same at each start",
+            group="name",
+            commands=_ALL,
+        ),
+        Setting(
+            name="random",
+            kind=Switch(),
+            help="A fresh name at each start.",
+            fields=(),
+            group="name",
             commands=_ALL,
         ),
         Setting(
@@ -204,6 +213,7 @@ TABLE: Final = Table(
         log_level(*_CONNECTING),
     ),
     {
+        "name": "the one chooses a name, the other has one made up",
         "token": "there is one token",
         "origin trust": "one verifies, the other does not",
     },

@@ -16,7 +16,13 @@ from protocol.mux.messages import Claimed, Refused, Release
 from protocol.program.observing import Sink
 from protocol.program.process import EXIT_GAVE_UP, EXIT_REFUSED
 from protocol.program.text import duration
-from tunnel_client.observing.events import ClientEvent, ProgramStopped, TunnelReady, TunnelRefused
+from tunnel_client.observing.events import (
+    ClientEvent,
+    NameSource,
+    ProgramStopped,
+    TunnelReady,
+    TunnelRefused,
+)
 from tunnel_client.settings.config import ClientConfig
 from tunnel_client.uplink.attempts import Attempts
 from tunnel_client.uplink.claims import Claims, WantedName
@@ -62,7 +68,11 @@ class Agent:
             random=random,
             give_up_after_s=config.give_up_after_s,
         )
-        self._wanted = [WantedName(name) for name in names or (config.subdomain or "",)]
+        asked = names or (config.subdomain or "",)
+        self._wanted = [
+            WantedName(name, default="" if name else config.stable_name) for name in asked
+        ]
+        self._names = names
         self._stopping = False
         self._links: set[Link] = set()
 
@@ -153,5 +163,13 @@ class Agent:
                 nursery.start_soon(link.finish, patience_s)
 
     def _on_claimed(self, claimed: Claimed) -> None:
-        server, identity = str(self._config.server_url), self._config.identity
-        self._sink.tell(TunnelReady(claimed.url, claimed.name, server, identity))
+        config = self._config
+        source: NameSource = "random"
+        if claimed.name in (self._names or (config.subdomain,)):
+            source = "chosen"
+        elif claimed.name == config.stable_name:
+            source = "folder"
+        server, identity = str(config.server_url), config.identity
+        self._sink.tell(
+            TunnelReady(claimed.url, claimed.name, server, identity, source, claimed.note)
+        )

@@ -73,7 +73,8 @@ class ControlEndpoint:
             begins: called when it carries a session. Until then it is a stranger's, like any other.
         """
         first = own_handshake(head) + behind
-        caller, extra = _Caller(address, login, begins), by_stranger(address)
+        caller = _Caller(address, login._replace(address=address), begins)
+        extra = by_stranger(address)
         try:
             async with trio.open_nursery() as nursery:
                 await self._run_session(nursery, caller, stream, first)

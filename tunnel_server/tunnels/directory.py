@@ -36,6 +36,7 @@ from tunnel_server.tunnels.owned_sessions import OwnedSessions
 from tunnel_server.tunnels.parking import Parking
 from tunnel_server.tunnels.registry import Carrier, Registry
 from tunnel_server.tunnels.resumes import CLOSED_AT_ONCE, Resumes
+from tunnel_server.tunnels.stable_names import with_stable_name
 from tunnel_server.tunnels.stream_shares import StreamShares
 
 log = logging.getLogger(__name__)
@@ -78,11 +79,13 @@ class Login(NamedTuple):
     Fields:
         digest: of its token or install key; None: it has shown nothing.
         source: the address by which what it keeps is counted; None: it is not.
+        address: of its client, for its owner.
     """
 
     owner: str
     digest: bytes | None
     source: str | None = None
+    address: str = ""
 
     def __repr__(self) -> str:
         return f"<Login {self.owner}>"
@@ -261,6 +264,11 @@ class Directory:
         login = self.sessions.get(tunnel.carrier)
         return None if login is None else login.source
 
+    def address_of(self, carrier: Carrier) -> str:
+        """The address of the client behind a carrier; "" where none is known."""
+        login = self.sessions.get(carrier) if isinstance(carrier, Session) else None
+        return "" if login is None else login.address
+
     def changed_hands(self, name: str) -> None:
         """A name that is kept may be another owner's now, or nobody's: who was expected is not."""
         kept = self.names.get(name)
@@ -300,12 +308,19 @@ class Directory:
         login, now = self.sessions[session], self.wall_time()
         if claim.options.get("release"):
             return self._given_up(login.owner, claim)
+        claim, note = with_stable_name(
+            claim,
+            login.owner,
+            self.registry,
+            lambda named: not self._why_not(login.owner, named, now),
+        )
         refused = self._why_not(login.owner, claim, now) if claim.name else None
         answer = refused or self.registry.claim(session, login.owner, claim)
         if isinstance(answer, Claimed):
             self._expected.pop(answer.name, None)
             self.parking.release(answer.name)
             self._keep(answer.name, login, claim, now)
+            answer = answer._replace(note=note) if note else answer
         return answer
 
     def _given_up(self, owner: str, claim: Claim) -> Refused:

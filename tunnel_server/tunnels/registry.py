@@ -121,6 +121,7 @@ class Registry:
         url_of: the public URL of a name.
         random_bytes: for names that the server makes up.
         is_kept: whether a name that nobody holds is somebody's all the same.
+        address_of: where a carrier's client is, for its owner; "": nobody knows.
     """
 
     def __init__(
@@ -128,7 +129,9 @@ class Registry:
         url_of: Callable[[str], str],
         random_bytes: Callable[[int], bytes],
         is_kept: Callable[[str], bool] = lambda _: False,
+        address_of: Callable[[Carrier], str] = lambda _: "",
     ) -> None:
+        self._address_of = address_of
         self._is_kept = is_kept
         self._url_of = url_of
         self._random_bytes = random_bytes
@@ -200,13 +203,14 @@ class Registry:
         if claim.name and not is_legal_name(claim.name):
             return Refused(claim.claim, "name-invalid", f"a name is {NAME_RULE}")
         name = claim.name or self._free_name()
-        holder = self._tunnels.get(name)
+        holder, note = self._tunnels.get(name), None
         if holder is not None:
             same = holder.owner == owner and (claim.start or holder.instance == claim.instance)
             if not same:
-                return _name_taken(holder, owner, claim)
+                return self._name_taken(holder, owner, claim)
             self._remove(holder)
-            _tell_taken_over(holder)
+            if holder.instance != claim.instance and not holder.carrier.away:
+                note = f"it was taken from another client of yours{self.where(holder)}"
         elif self._reserved.get(name, owner) != owner:
             return Refused(claim.claim, "name-taken", f"{name} was another client's until just now")
         chosen = _is_chosen(claim, holder or self._left.pop(name))
@@ -215,13 +219,19 @@ class Registry:
         if holder is not None:
             before = (*holder.displaced, holder.instance)
             tunnel.displaced.extend(one for one in before if one != claim.instance)
+            holder.carrier.release(holder.claim, "taken-over", self._taken_over(tunnel))
         self._add(tunnel)
-        return Claimed(claim.claim, name, self._url_of(name))
+        return Claimed(claim.claim, name, self._url_of(name), note)
 
     def claimed(self, carrier: Carrier, claim: Claim) -> Claimed | None:
         """The answer to a claim that holds, whatever it asks for now; None: it does not."""
         held = self._tunnels_of.get(carrier, {}).get(claim.claim)
         return None if held is None else Claimed(claim.claim, held.name, self._url_of(held.name))
+
+    def where(self, holder: Tunnel) -> str:
+        """` at ADDRESS`, of the client that holds a name; "" where nobody knows."""
+        address = self._address_of(holder.carrier)
+        return f" at {address}" if address else ""
 
     def names_of(self, carrier: Carrier) -> list[str]:
         """The names that a carrier holds."""
@@ -272,6 +282,15 @@ class Registry:
         if not own:
             del self._of_owner[tunnel.owner]
 
+    def _name_taken(self, holder: Tunnel, owner: str, claim: Claim) -> Refused:
+        """Refuse a held name; a client that was away when it was taken hears so, and gives up."""
+        if holder.owner == owner and claim.instance in holder.displaced:
+            return Refused(claim.claim, "taken-over", self._taken_over(holder))
+        return Refused(claim.claim, "name-taken", f"{holder.name} is in use by another client")
+
+    def _taken_over(self, holder: Tunnel) -> str:
+        return f"another client of yours{self.where(holder)} has taken {holder.name}"
+
     def _free_name(self) -> str:
         while True:
             name = generate_name(self._random_bytes(7))
@@ -287,18 +306,3 @@ def _is_chosen(claim: Claim, before: Tunnel | Left | None) -> bool:
     if claim.default is None and not claim.start:
         return before is not None and before.chosen
     return bool(claim.name) and claim.name != claim.default
-
-
-def _name_taken(holder: Tunnel, owner: str, claim: Claim) -> Refused:
-    """Refuse a held name; a client that was away when it was taken hears so, and gives up."""
-    if holder.owner == owner and claim.instance in holder.displaced:
-        return Refused(claim.claim, "taken-over", _taken_over(holder))
-    return Refused(claim.claim, "name-taken", f"{holder.name} is in use by another client")
-
-
-def _taken_over(holder: Tunnel) -> str:
-    return f"another client of yours has taken {holder.name}"
-
-
-def _tell_taken_over(holder: Tunnel) -> None:
-    holder.carrier.release(holder.claim, "taken-over", _taken_over(holder))

@@ -37,14 +37,14 @@ HELLO = Hello(("later",), "tests/1", 100, 16_384)
 WELCOME = Welcome((), "tests/1", b"s" * 16, b"k" * 32, 15, 30, 0)
 
 # Keys that came with a later version, and what their absence means.
-LATER = {"default": None}
+LATER = {"default": None, "note": None}
 
 MAPS: list[tuple[Any, Callable[[bytes], object]]] = [
     (HELLO, map_bodies.read_hello),
     (WELCOME, map_bodies.read_welcome),
     (Resume(b"s" * 16, b"k" * 32, 3, 2**40), map_bodies.read_resume),
     (CLAIM, map_bodies.read_claim),
-    (Claimed(1, "app", "http://app.example"), map_bodies.read_claimed),
+    (Claimed(1, "app", "http://app.example", "taken"), map_bodies.read_claimed),
     (Refused(1, "name-taken", "somebody has it"), map_bodies.read_refused),
     (Release(1, "taken-over", "by another"), map_bodies.read_release),
     (Goaway("shutting-down", "until tomorrow", 8), map_bodies.read_goaway),

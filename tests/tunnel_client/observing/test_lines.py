@@ -40,13 +40,15 @@ def plain(kind: str, *fields: Any) -> str:
     ("told", "record"),
     [
         (
-            event("ready", "http://a.example", "a", "https://example", "auto"),
+            event("ready", "http://a.example", "a", "https://example", "auto", "random", "why"),
             {
                 "event": "ready",
                 "url": "http://a.example",
                 "name": "a",
                 "server": "https://example",
                 "identity": "auto",
+                "name_from": "random",
+                "note": "why",
             },
         ),
         (
@@ -139,6 +141,24 @@ def test_ready_shows_url_target_server_and_how_to_stop() -> None:
         "  through      https://example",
         "",
         "  Ctrl-C stops it. Requests:",
+        "",
+    ]
+
+
+def test_ready_says_of_a_stable_name_that_it_stays_and_what_the_server_notes() -> None:
+    fields = (
+        "http://a.example",
+        "a",
+        "https://example",
+        "auto",
+        "folder",
+        "it was taken from another",
+    )
+    assert plain("ready", *fields).splitlines()[1:6] == [
+        "  Public URL   http://a.example   (the same next time, for this folder and port)",
+        "  leads to     http://localhost:3000",
+        "  through      https://example",
+        "  note         it was taken from another",
         "",
     ]
 

@@ -15,7 +15,8 @@ from tunnel_client.settings.tokens import check_token
 def test_key_is_made_once(tmp_path: Path) -> None:
     first = install_key(tmp_path / "state")
     assert first == install_key(tmp_path / "state")
-    assert first[1] == ""
+    assert first[1:] == ("", True)
+    assert first.key not in repr(first)
     check_token(first[0], "key")
     assert len(first[0]) == len("ti_") + 43
 
@@ -60,8 +61,9 @@ def test_folder_that_cannot_be_made_gives_a_key_for_this_process_and_a_warning(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "file").touch()
-    key, warning = install_key(tmp_path / "file" / "state")
+    key, warning, is_kept = install_key(tmp_path / "file" / "state")
     check_token(key, "key")
+    assert not is_kept
     assert "no install key can be kept in" in warning
     assert key not in warning
 
@@ -73,7 +75,8 @@ def test_disk_that_is_full_gives_a_key_for_this_process_and_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "link", link)
-    _, warning = install_key(tmp_path)
+    _, warning, is_kept = install_key(tmp_path)
+    assert not is_kept
     assert "No space left on device" in warning
     assert list(tmp_path.iterdir()) == []
 

@@ -34,6 +34,7 @@ class Client:
         network: Network,
         *,
         subdomain: str | None = None,
+        stable_name: str = "",
         drain_timeout_s: float = 8.0,
         give_up_after_s: float = 0.0,
         target: Target | None = None,
@@ -44,6 +45,7 @@ class Client:
         config = replace(
             a_config(target, subdomain=subdomain, drain_timeout_s=drain_timeout_s),
             give_up_after_s=give_up_after_s,
+            stable_name=stable_name,
         )
         dispatcher = Dispatcher(Dialer(config.target), self.told, nursery, origin_timeout_s=600)
         self.agent = Agent(
@@ -176,7 +178,7 @@ async def test_a_server_that_is_not_there_is_tried_for_ever_with_longer_pauses(
     server = await network.serve(nursery)
     await settled()
     assert server.session is not None
-    ready = ("http://app.tunnel.test", "app", "http://tunnel.test", "local")
+    ready = ("http://app.tunnel.test", "app", "http://tunnel.test", "local", "random", None)
     assert client.events("ready") == [ready]
     nursery.cancel_scope.cancel()
 
@@ -189,6 +191,29 @@ async def test_a_first_claim_is_a_start_and_asks_for_the_name_of_the_config(
     await server.open(nursery)
     claim = await server.claim_asked()
     assert (claim.name, claim.start, claim.instance) == ("mine", True, bytes(16))
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    ("given", "source"), [("calm-otter-22222222", "folder"), ("other", "random")]
+)
+async def test_a_first_claim_without_a_name_has_the_stable_one_beside_it(
+    network: Network, nursery: trio.Nursery, given: str, source: str
+) -> None:
+    stable = "calm-otter-22222222"
+    client = Client(nursery, network, stable_name=stable)
+    server = await network.accept()
+    await server.open(nursery)
+    claim = await server.claimed(given)
+    assert (claim.name, claim.default) == ("", stable)
+    await settled()
+    assert client.events("ready")[0][4] == source
+    await lost(server)
+    # The name that it has is what it asks for next, and nobody chose it.
+    server = await network.accept()
+    await server.open(nursery)
+    claim = await server.claim_asked()
+    assert (claim.name, claim.default, claim.start) == (given, given, False)
     nursery.cancel_scope.cancel()
 
 

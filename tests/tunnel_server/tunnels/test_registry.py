@@ -23,12 +23,15 @@ class FakeSession(Session):
 
     def __init__(self) -> None:
         self.told: list[tuple[int, str]] = []
+        self.said: list[str] = []
+        self.detached_at: float | None = None
 
     def __repr__(self) -> str:
         return "<FakeSession>"
 
     def release(self, claim: int, code: str, message: str) -> None:
         self.told.append((claim, code))
+        self.said.append(message)
 
 
 def claim(
@@ -126,6 +129,25 @@ def test_a_start_takes_the_name_from_any_session_of_its_owner(
     assert code(registry.claim(second, "alice", claim(instance=instance))) == "claimed"
     assert holder(registry) is second
     assert (first.told, second.told) == ([(7, "taken-over")], [])
+
+
+def test_both_are_told_where_the_other_one_is() -> None:
+    first, second, third = FakeSession(), FakeSession(), FakeSession()
+    address = {first: "192.0.2.1", second: "192.0.2.2"}
+    registry = Registry(lambda name: name, bytes, address_of=lambda one: address.get(one, ""))  # type: ignore[call-overload]  # sessions alone
+    registry.claim(first, "alice", claim())
+    answer = registry.claim(second, "alice", claim(instance=b"2"))
+    assert isinstance(answer, Claimed)
+    assert answer.note == "it was taken from another client of yours at 192.0.2.1"
+    assert first.said == ["another client of yours at 192.0.2.2 has taken app"]
+    refused = registry.claim(first, "alice", claim(start=False))
+    assert isinstance(refused, Refused)
+    assert refused.message == "another client of yours at 192.0.2.2 has taken app"
+    second.detached_at = 1.0  # it was killed, say
+    answer = registry.claim(third, "alice", claim(instance=b"3"))
+    assert isinstance(answer, Claimed)
+    assert answer.note is None
+    assert second.said == ["another client of yours has taken app"]
 
 
 def test_a_reconnect_takes_a_name_of_its_own_instance(registry: Registry) -> None:

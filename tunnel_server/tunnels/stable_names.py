@@ -1,0 +1,35 @@
+"""A claim without a name gets the one that its client would have: the same at each start.
+
+Nobody asked for that name by hand, so it ends no other client: while one of the same owner serves
+under it, the claim gets a made-up name, and is told where that client runs. One that is away
+(its machine was switched off, its program was killed) is no reason for another name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from protocol.mux.messages import Claim
+from protocol.names import is_legal_name
+from tunnel_server.tunnels.registry import Registry
+
+
+def with_stable_name(
+    claim: Claim, owner: str, registry: Registry, may_have: Callable[[Claim], bool]
+) -> tuple[Claim, str | None]:
+    """The claim with the name that it gets, and what to tell its owner.
+
+    Args:
+        claim: may have a name; then it is what comes back.
+        may_have: whether the owner may have the name of a claim, held or not.
+    """
+    if claim.name or not claim.default or not is_legal_name(claim.default):
+        return claim, None
+    named = claim._replace(name=claim.default)
+    if registry.owner_of(named.name) not in (None, owner) or not may_have(named):
+        return claim, None
+    holder = registry.find(named.name)
+    if holder is None or holder.carrier.away or holder.instance == claim.instance:
+        return named, None
+    where = registry.where(holder)
+    return claim, f"{named.name} is in use by another client of yours{where}"
