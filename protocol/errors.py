@@ -28,6 +28,7 @@
       OriginRefused         the app cannot be reached
         OriginDown            nobody listens where it should
         PortsGone             this machine has none left for a connection to it
+        OriginCertificateRefused  its certificate is not trusted
 
 `...Error` is what somebody did wrong; a name without it is what a thing has become. Local and
 remote are told apart by type, so that a bug of ours never reads as a bad peer.

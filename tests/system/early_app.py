@@ -63,6 +63,7 @@ HOWS: Final = {
     "413-ends-later": How(_says(_413), "ends", waits="to leave"),
     "413-later": How(_says(_413), "ends", waits="to answer"),
     "old-until-close": How(_OLD + b"\r\n\r\nok", "ends"),
+    "": How(_says(_202, _CLOSE), "closes"),  # the client's own look at it
     "slow": How(_202 + b"\r\nTransfer-Encoding: chunked\r\n\r\n", slow=True),
 }
 

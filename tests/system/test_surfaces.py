@@ -187,7 +187,7 @@ async def test_an_https_app_with_an_unknown_certificate_is_not_trusted(
     tunnel = await programs.tunnel(f"https://localhost:{port}")
     answer = await fetch(tunnel.address)
     assert answer.status == 502
-    assert answer.error in {"origin-refused", "origin-protocol-error"}
+    assert answer.error == "origin-untrusted"
     assert "certificate" in (await tunnel.client.event("request"))["error"]
 
 

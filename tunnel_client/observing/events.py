@@ -107,6 +107,17 @@ class OriginCameUp(NamedTuple):
     """The app takes connections again."""
 
 
+class Warned(NamedTuple):
+    """A person should look at something; nothing fails for it.
+
+    Fields:
+        code: that of the error which a visitor would get; or `origin-silent`.
+    """
+
+    code: str
+    message: str
+
+
 class TunnelRefused(NamedTuple):
     """The server said no, for good."""
 
@@ -151,6 +162,7 @@ ClientEvent = (
     | SessionResumed
     | OriginWentDown
     | OriginCameUp
+    | Warned
     | TunnelRefused
     | ClientStopping
     | ProgramStopped
@@ -162,6 +174,7 @@ JSON_NAMES: Final = {
     RequestEnded: "request",
     Reconnecting: "reconnecting",
     SessionResumed: "resumed",
+    Warned: "warning",
     TunnelRefused: "refused",
     ClientStopping: "stopping",
     ProgramStopped: "stopped",

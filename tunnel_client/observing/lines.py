@@ -19,6 +19,7 @@ from tunnel_client.observing.events import (
     SessionResumed,
     TunnelReady,
     TunnelRefused,
+    Warned,
 )
 
 # Of a path in a line for people: about two rows of a terminal. JSON has the rest.
@@ -129,6 +130,8 @@ class PlainLines:
                 return f"resumed after {duration(event.away_s)}; nothing was lost"
             case OriginWentDown() | OriginCameUp():
                 return self._origin(event)
+            case Warned():
+                return f"warning: {event.message}"
             case TunnelRefused():
                 return f"refused by the server ({event.code}): {event.message}"
             case ClientStopping():

@@ -65,6 +65,12 @@ class PortsGone(OriginRefused):
     code = "no-ports"
 
 
+class OriginCertificateRefused(OriginRefused):
+    """The app shows a certificate that nobody vouches for."""
+
+    code = "origin-untrusted"
+
+
 class TlsTransport(trio.abc.Stream):
     """The transport under TLS: a socket whose failed writes leave it readable.
 
@@ -135,6 +141,7 @@ class Dialer:
         Raises:
             OriginDown: nobody listens at any address.
             PortsGone: this machine has no port left for it.
+            OriginCertificateRefused: its certificate does.
             OriginRefused: no address takes one, for any other reason.
         """
         path = self.target.unix_path
@@ -187,7 +194,9 @@ class Dialer:
                 await secured.do_handshake()
         except (trio.BrokenResourceError, trio.TooSlowError) as error:
             await trio.aclose_forcefully(stream)
-            raise OriginRefused(f"{self.target} {_why_no_tls(error)}") from None
+            untrusted = isinstance(error.__cause__, ssl.SSLCertVerificationError)
+            kind = OriginCertificateRefused if untrusted else OriginRefused
+            raise kind(f"{self.target} {_why_no_tls(error)}") from None
         except BaseException:
             await trio.aclose_forcefully(stream)
             raise

@@ -155,6 +155,15 @@ ERRORS: Final[dict[str, ErrorText]] = {
         retry_after_s=5,
         passes=True,
     ),
+    "origin-untrusted": ErrorText(
+        HTTPStatus.BAD_GATEWAY,
+        Side.APP,
+        "The app's certificate is not trusted",
+        "The app is there, and shows a certificate that the client has no reason to trust.",
+        f"{_SENDER} to look at the app.",
+        "If it is yours: start tunnel-client with --origin-insecure, which takes any certificate,"
+        " or with --origin-ca FILE for the CA that signed it.",
+    ),
     "origin-protocol-error": ErrorText(
         HTTPStatus.BAD_GATEWAY,
         Side.APP,

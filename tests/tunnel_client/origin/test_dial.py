@@ -333,7 +333,7 @@ async def test_a_certificate_that_is_not_trusted_says_so_and_what_to_do() -> Non
         with pytest.raises(trio.BrokenResourceError):
             await app.request()
         code, message = await failure(stream)
-        assert code == "origin-refused"
+        assert code == "origin-untrusted"
         assert "not trusted" in message
         assert "--origin-insecure or --origin-ca FILE" in message
     await origin.end()

@@ -19,6 +19,7 @@ STATUSES = {
     "internal": 500,
     "method-not-supported": 501,
     "origin-refused": 502,
+    "origin-untrusted": 502,
     "origin-protocol-error": 502,
     "tunnel-lost": 502,
     "tunnel-offline": 503,

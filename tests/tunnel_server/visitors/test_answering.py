@@ -575,6 +575,7 @@ def fails(code: str, message: str = "") -> App:
     ("code", "status", "expected"),
     [
         ("origin-refused", 502, "origin-refused"),
+        ("origin-untrusted", 502, "origin-untrusted"),
         ("origin-timeout", 504, "origin-timeout"),
         ("origin-protocol-error", 502, "origin-protocol-error"),
         ("overloaded", 503, "overloaded"),
