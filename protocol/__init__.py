@@ -6,8 +6,8 @@ with time and randomness as arguments. `protocol.drivers` runs them on trio, and
 and sockets. `protocol.program` is what the two programs are beside the wire.
 
 Beside the wings stand what several of them need: `errors`, `limits` (every number of the wire),
-`names` (of tunnels) with their `words`, `options` (of a claim) and `backoff` (when to connect
-again). ARCHITECTURE.md has the picture.
+`names` (of tunnels) with their `words`, `options` (of a claim), `statuses` (of the tunnel's own
+errors) and `backoff` (when to connect again). ARCHITECTURE.md has the picture.
 """
 
 from __future__ import annotations

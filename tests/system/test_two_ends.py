@@ -285,7 +285,7 @@ async def test_an_app_that_stops_the_upload_while_the_session_is_detached(
 # Answers at once, as many apps do that take a job, and tells what it has got to whoever asks next.
 NODE_APP = """
 const http = require('http'), crypto = require('crypto');
-let told;
+let told = Promise.resolve("");
 http.createServer((request, answer) => {
   if (request.method === 'GET') return told.then(said => answer.end(said));
   const seen = crypto.createHash('sha256');

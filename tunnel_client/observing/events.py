@@ -58,7 +58,8 @@ class RequestEnded(NamedTuple):
     Fields:
         id: of its stream.
         path: the request's target as it came.
-        status: of the answer that the visitor got; None if there was none.
+        status: of the answer that the visitor got, if it was an error of the tunnel's, too; None:
+            the visitor went first, or the session was lost.
         bytes_in: of the request's body, or from the visitor after a 101.
         bytes_out: of the answer's body, or to the visitor after a 101.
         ms: from the open to the end, in milliseconds.

@@ -145,7 +145,7 @@ def _request(event: RequestEnded) -> str:
     if event.bytes_in:
         sizes = f"{size(event.bytes_in)} up, {sizes} down"
     path = _shortened(plain_text(event.path))
-    shown = f"{plain_text(event.method)} {path} {event.status or 'failed'}"
+    shown = f"{plain_text(event.method)} {path} {event.status or 'no answer'}"
     return f"{shown}, {sizes}, {event.ms:.0f} ms{f': {event.error}' if event.error else ''}"
 
 

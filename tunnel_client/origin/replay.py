@@ -24,6 +24,7 @@ from protocol.http.serialise import request_head
 from protocol.http.stopping import UnderWay, Verdict, answered, asked, switched
 from protocol.mux.messages import Head
 from protocol.mux.streams import HTTP, UPGRADE
+from protocol.statuses import status_of_reset
 from tunnel_client.identity.rewriting import Identity, Visited
 from tunnel_client.origin.choosing import REFUSALS, IdentityChooser
 from tunnel_client.origin.connection import OriginClosed, OriginConnection
@@ -298,6 +299,8 @@ class Replay:
     def fail(self, code: str, why: str) -> None:
         """Reset what is left of the answer, after what was queued of it, and of the connection."""
         self.tap.error = why
+        if self.tap.status is None and not {code, self.stream.reset_code} & GONE:
+            self.tap.status = status_of_reset(code)
         self.stream.reset(code, why)
         self.stream.stop_sending(code)
         self.abort()

@@ -42,7 +42,8 @@ class PlainTap:
         further: is given everything, too.
 
     Attributes:
-        status: of the final head that was sent back; None if there was none.
+        status: that the visitor got: of the final head that was sent back, else of the error that
+            took its place; None: it went first, or the session did.
         bytes_in: of the request's body, taken from the stream.
         bytes_out: of the answer's body, given to the stream.
         error: why it failed, for people.

@@ -16,6 +16,7 @@ from http import HTTPStatus
 from typing import Final, NamedTuple
 
 from protocol.http.fields import Fields
+from protocol.statuses import STATUSES
 from tunnel_server.answers import pages
 from tunnel_server.answers.negotiation import Form, preferred_form
 from tunnel_server.answers.refusal import Refusal
@@ -102,7 +103,7 @@ def error_answer(
     text = CASES[refusal.case] if refusal.case else ERRORS[code]
     if refusal.next_step:
         text = text._replace(next_step=refusal.next_step)
-    number = HTTPStatus(text.status if refusal.status is None else refusal.status)
+    number = HTTPStatus(STATUSES[refusal.code] if refusal.status is None else refusal.status)
     cause = _clean(refusal.cause) or text.cause
     form = preferred_form(accept)
     safe = method in (b"GET", b"HEAD")
@@ -164,8 +165,9 @@ def ready(details: HealthDetails | OwnDetails | None = None, *, draining: bool) 
         return health(details)
     body = _json({"status": "draining"} | (details._asdict() if details else {}))
     text = ERRORS["draining"]
-    fields = ((b"Tunnel-Error", b"draining"), *_error_fields(text.status, text))
-    return _answer(text.status, Form.JSON, body, fields)
+    status = HTTPStatus(STATUSES["draining"])
+    fields = ((b"Tunnel-Error", b"draining"), *_error_fields(status, text))
+    return _answer(status, Form.JSON, body, fields)
 
 
 def _answer(

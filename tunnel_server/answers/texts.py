@@ -1,14 +1,14 @@
 """The words of every error answer that the tunnel itself makes, one entry a code.
 
-The codes are fixed: scripts read them in `Tunnel-Error`. Two readers are thought of: a visitor, who
-may never have heard of a tunnel and gets `title` and `next_step`, and the developer whose tunnel it
-is, who gets `owner_step`. `cause` stands in where whoever answers knows nothing finer.
+The codes and their statuses are fixed (`protocol/statuses.py`). Two readers are thought of: a
+visitor, who may never have heard of a tunnel and gets `title` and `next_step`, and the developer
+whose tunnel it is, who gets `owner_step`. `cause` stands in where whoever answers knows nothing
+finer.
 """
 
 from __future__ import annotations
 
 from enum import Enum
-from http import HTTPStatus
 from typing import Final, NamedTuple
 
 
@@ -33,13 +33,12 @@ class Side(Enum):
 
 
 class ErrorText(NamedTuple):
-    """One code's status and words; `retry_after_s` is for statuses that should have one.
+    """One code's words; `retry_after_s` is for statuses that should have one.
 
     `passes` is for what goes away by itself and has kept the request from the app: to ask again is
     safe, so a page of this error does so until the app answers.
     """
 
-    status: HTTPStatus
     side: Side
     title: str
     cause: str
@@ -53,14 +52,12 @@ _SENDER: Final = "Ask the person who sent you this link"
 
 ERRORS: Final[dict[str, ErrorText]] = {
     "bad-request": ErrorText(
-        HTTPStatus.BAD_REQUEST,
         Side.VISITOR,
         "This request cannot be understood",
         "It breaks the rules of HTTP.",
         "Try again with a current browser or HTTP client; the fault is in what sent the request.",
     ),
     "unauthorized": ErrorText(
-        HTTPStatus.UNAUTHORIZED,
         Side.VISITOR,
         "A valid token is needed",
         "The request has no token, or one that this service does not know.",
@@ -69,14 +66,12 @@ ERRORS: Final[dict[str, ErrorText]] = {
         " tunnel-server token create NAME makes one.",
     ),
     "forbidden": ErrorText(
-        HTTPStatus.FORBIDDEN,
         Side.VISITOR,
         "This is not allowed",
         "The token is valid, but it does not give this right.",
         "Ask whoever runs this service for the right to do it.",
     ),
     "tunnel-not-found": ErrorText(
-        HTTPStatus.NOT_FOUND,
         Side.VISITOR,
         "There is nothing at this address",
         "No tunnel has this name now.",
@@ -84,21 +79,18 @@ ERRORS: Final[dict[str, ErrorText]] = {
         "If this should be your tunnel, start tunnel-client and open the URL that it prints.",
     ),
     "request-timeout": ErrorText(
-        HTTPStatus.REQUEST_TIMEOUT,
         Side.VISITOR,
         "The request took too long to arrive",
         "Its beginning came, and the rest did not come in time.",
         "Check your connection, then try again.",
     ),
     "uri-too-long": ErrorText(
-        HTTPStatus.REQUEST_URI_TOO_LONG,
         Side.VISITOR,
         "This address is too long",
         "The address has more characters than a request may have.",
         "Use a shorter address; long data belongs in the body of a POST.",
     ),
     "unknown-host": ErrorText(
-        HTTPStatus.MISDIRECTED_REQUEST,
         Side.VISITOR,
         "This service does not answer for that host",
         "The host that was asked for does not belong to this service.",
@@ -107,7 +99,6 @@ ERRORS: Final[dict[str, ErrorText]] = {
         " front of it has to pass Host on unchanged.",
     ),
     "upgrade-required": ErrorText(
-        HTTPStatus.UPGRADE_REQUIRED,
         Side.VISITOR,
         "This address is for tunnel-client",
         "It speaks WebSocket only, and the request did not ask for that.",
@@ -116,7 +107,6 @@ ERRORS: Final[dict[str, ErrorText]] = {
         " the request: let it pass WebSockets.",
     ),
     "too-many-requests": ErrorText(
-        HTTPStatus.TOO_MANY_REQUESTS,
         Side.VISITOR,
         "Too many requests",
         "More requests came from you than this service takes in so short a time.",
@@ -124,14 +114,12 @@ ERRORS: Final[dict[str, ErrorText]] = {
         retry_after_s=10,
     ),
     "head-too-large": ErrorText(
-        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
         Side.VISITOR,
         "The request's header is too large",
         "Its fields, cookies among them, are more than a request may have.",
         "Delete the cookies of this site, then try again.",
     ),
     "internal": ErrorText(
-        HTTPStatus.INTERNAL_SERVER_ERROR,
         Side.SERVICE,
         "Something went wrong in the tunnel service",
         "This is a fault of the service, not of your request and not of the app.",
@@ -139,14 +127,12 @@ ERRORS: Final[dict[str, ErrorText]] = {
         "The server's log has the cause.",
     ),
     "method-not-supported": ErrorText(
-        HTTPStatus.NOT_IMPLEMENTED,
         Side.VISITOR,
         "This method is not supported",
         "A tunnel carries HTTP requests and WebSockets; it is no forward proxy.",
         "Use another method.",
     ),
     "origin-refused": ErrorText(
-        HTTPStatus.BAD_GATEWAY,
         Side.APP,
         "The app cannot be reached",
         "The tunnel works, but the app on the other side does not accept connections.",
@@ -156,7 +142,6 @@ ERRORS: Final[dict[str, ErrorText]] = {
         passes=True,
     ),
     "origin-untrusted": ErrorText(
-        HTTPStatus.BAD_GATEWAY,
         Side.APP,
         "The app's certificate is not trusted",
         "The app is there, and shows a certificate that the client has no reason to trust.",
@@ -165,7 +150,6 @@ ERRORS: Final[dict[str, ErrorText]] = {
         " or with --origin-ca FILE for the CA that signed it.",
     ),
     "origin-protocol-error": ErrorText(
-        HTTPStatus.BAD_GATEWAY,
         Side.APP,
         "The app's answer cannot be understood",
         "What listens on the app's port did not answer in valid HTTP.",
@@ -174,7 +158,6 @@ ERRORS: Final[dict[str, ErrorText]] = {
         " TARGET if the app speaks HTTPS.",
     ),
     "tunnel-lost": ErrorText(
-        HTTPStatus.BAD_GATEWAY,
         Side.TUNNEL,
         "The connection to the app broke off",
         "The tunnel went away while it carried this request.",
@@ -184,7 +167,6 @@ ERRORS: Final[dict[str, ErrorText]] = {
         " to.",
     ),
     "tunnel-offline": ErrorText(
-        HTTPStatus.SERVICE_UNAVAILABLE,
         Side.TUNNEL,
         "This tunnel is offline",
         "It was here before, and is not connected now.",
@@ -194,7 +176,6 @@ ERRORS: Final[dict[str, ErrorText]] = {
         passes=True,
     ),
     "loop-detected": ErrorText(
-        HTTPStatus.LOOP_DETECTED,
         Side.APP,
         "This tunnel leads back to itself",
         "Each tunnel leads to another tunnel's server, or to the same one again.",
@@ -202,7 +183,6 @@ ERRORS: Final[dict[str, ErrorText]] = {
         "TARGET of tunnel-client should be the app; this one is a tunnel-server.",
     ),
     "overloaded": ErrorText(
-        HTTPStatus.SERVICE_UNAVAILABLE,
         Side.TUNNEL,
         "This tunnel is busy",
         "It serves as many requests at once as it can.",
@@ -211,7 +191,6 @@ ERRORS: Final[dict[str, ErrorText]] = {
         passes=True,
     ),
     "no-ports": ErrorText(
-        HTTPStatus.SERVICE_UNAVAILABLE,
         Side.TUNNEL,
         "The developer's machine has no port left",
         "The tunnel works, but the machine that shares the app has used up its ports for"
@@ -223,7 +202,6 @@ ERRORS: Final[dict[str, ErrorText]] = {
         passes=True,
     ),
     "draining": ErrorText(
-        HTTPStatus.SERVICE_UNAVAILABLE,
         Side.SERVICE,
         "The tunnel service is restarting",
         "It finishes what it has begun and takes nothing new.",
@@ -232,7 +210,6 @@ ERRORS: Final[dict[str, ErrorText]] = {
         passes=True,
     ),
     "origin-timeout": ErrorText(
-        HTTPStatus.GATEWAY_TIMEOUT,
         Side.APP,
         "The app took too long to answer",
         "The tunnel works and the app took the request, but no answer came.",
@@ -241,7 +218,6 @@ ERRORS: Final[dict[str, ErrorText]] = {
         " --origin-timeout.",
     ),
     "version-not-supported": ErrorText(
-        HTTPStatus.HTTP_VERSION_NOT_SUPPORTED,
         Side.VISITOR,
         "This version is not supported",
         "This service speaks HTTP/1.1 and HTTP/1.0.",

@@ -28,6 +28,7 @@ from protocol.http.upgrades import WEBSOCKET, check_accept, check_no_framing, ch
 from protocol.limits import FIRST_CREDIT_BYTES
 from protocol.mux.messages import Head
 from protocol.mux.streams import SWITCHING_PROTOCOLS
+from protocol.statuses import UNKNOWN
 from tunnel_server.answers.answer import Answer, Landing, answer_to
 from tunnel_server.answers.negotiation import accept_of, is_ping
 from tunnel_server.answers.refusal import Refusal
@@ -117,7 +118,7 @@ class AnswerWriter:
         if exchange.failure is not None:
             refusal = exchange.failure
         if refusal.code not in ERRORS:
-            refusal = Refusal("tunnel-lost", f"The tunnel's client said: {refusal.code}.")
+            refusal = Refusal(UNKNOWN, f"The tunnel's client said: {refusal.code}.")
         exchange.ended_by(_blamed(exchange, refusal))
         await self._send_own(exchange, refusal)
 

@@ -212,7 +212,7 @@ def test_as_whom_the_app_is_asked_is_told_where_it_is_news() -> None:
         ),
         (
             (7, b"GET", b"/", None, 0, 0, 0.4, "the visitor went away", 0),
-            "12:03:04 GET / failed, 0 B, 0 ms: the visitor went away\n",
+            "12:03:04 GET / no answer, 0 B, 0 ms: the visitor went away\n",
         ),
     ],
 )

@@ -225,7 +225,7 @@ async def test_what_is_no_http_is_an_origin_protocol_error_that_says_so(
         assert str(origin.target) in message
         assert await app.is_reset()
         await tunnel.all_over()
-        assert tunnel.told.requests() == [(None, 0, 0, message, 0)]
+        assert tunnel.told.requests() == [(502, 0, 0, message, 0)]
 
 
 async def send_while_it_is_taken(app: App, data: bytes) -> None:

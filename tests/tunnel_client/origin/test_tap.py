@@ -99,4 +99,4 @@ async def test_a_request_may_be_passed_over() -> None:
         stream = MemoryStream(an_open("tcp", b"GET", None))
         dispatcher.serve(stream)
         assert asked == [stream]
-        assert told.requests()[0][0] is None
+        assert told.requests()[0][0] == 502

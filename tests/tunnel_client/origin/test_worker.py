@@ -312,7 +312,7 @@ async def test_an_app_that_is_not_there_is_origin_refused_and_says_where() -> No
         assert code == "origin-refused"
         assert message == f"nothing listens on {origin.target}"
         await tunnel.all_over()
-        assert tunnel.told.requests() == [(None, 0, 0, message, 0)]
+        assert tunnel.told.requests() == [(502, 0, 0, message, 0)]
 
 
 async def test_a_machine_without_ports_has_a_code_of_its_own(

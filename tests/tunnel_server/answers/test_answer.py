@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
+from protocol.statuses import STATUSES
 from tunnel_server.answers import pages
 from tunnel_server.answers.answer import (
     MAX_CAUSE_LENGTH,
@@ -54,7 +55,7 @@ def check_whole(answer: Answer) -> None:
 def test_error_is_whole_in_each_form_and_carries_its_code(code: str, accept: bytes) -> None:
     answer = error_answer(Refusal(code, "It broke."), accept, name="brave-otter")
     check_whole(answer)
-    assert answer.status == ERRORS[code].status
+    assert answer.status == STATUSES[code]
     assert values(answer, b"Tunnel-Error") == [code.encode()]
     assert values(answer, b"Content-Type") == [FORMS[accept]]
     body = unescape(answer.body.decode()) if accept == HTML else answer.body.decode()

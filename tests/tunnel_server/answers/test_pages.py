@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from protocol.statuses import STATUSES
 from tunnel_server.answers.pages import CONTENT_SECURITY_POLICY, WAITING_POLICY, error_page, landing
 from tunnel_server.answers.texts import ERRORS, Side
 
@@ -47,7 +48,7 @@ def page_of(
     *,
     safe: bool = True,
 ) -> bytes:
-    return error_page(code, ERRORS[code], ERRORS[code].status, cause, name, safe=safe)
+    return error_page(code, ERRORS[code], STATUSES[code], cause, name, safe=safe)
 
 
 def waiting(*, safe: bool = True) -> bytes:
@@ -61,7 +62,7 @@ def test_error_page_says_what_happened_and_what_to_do(code: str) -> None:
     shown = Page(page_of(code, "It broke.", "brave-otter")).text
     for words in (text.title, "It broke.", text.next_step, text.owner_step, code, "brave-otter"):
         assert words in shown
-    assert str(int(text.status)) in shown
+    assert str(STATUSES[code]) in shown
 
 
 @pytest.mark.parametrize("html", [page_of(), landing("t", "a", [("h", "c")], "f")])
