@@ -30,6 +30,12 @@ LONGEST_SPAN_S = 30.0
 # and a thousand clients of a server that is away for so long knock 400 times a second.
 LONGEST_HELD_SPAN_S = 5.0
 
+# To this machine: it is one client or a few, and a person who restarts the server looks on.
+LONGEST_LOCAL_SPAN_S = 2.0
+
+# What a server may ask for by Retry-After. A person who waits longer thinks that nothing happens.
+LONGEST_ASKED_S = 60.0
+
 # A server that fails while it serves does so within seconds. What lives longer was a good one.
 LIVED_S = 10.0
 
@@ -52,9 +58,18 @@ class Backoff:
     def __repr__(self) -> str:
         return f"<Backoff attempt={self.attempt} span={self._span_s:g}s>"
 
-    def next_wait_s(self, longest_span_s: float = LONGEST_SPAN_S) -> float:
-        """Count an attempt, and return the seconds to wait before it, fewer than the longest."""
-        wait_s = min(self._span_s, longest_span_s) * self._random()
+    def next_wait_s(
+        self, longest_span_s: float = LONGEST_SPAN_S, asked_s: float | None = None
+    ) -> float:
+        """Count an attempt, and return the seconds to wait before it, fewer than the longest.
+
+        Args:
+            asked_s: for which the server wants no attempt. The wait begins behind it, and its span
+                is as short as that of a held session's: the server says when it will be there.
+        """
+        if asked_s is not None:
+            longest_span_s = min(longest_span_s, LONGEST_HELD_SPAN_S)
+        wait_s = min(self._span_s, longest_span_s) * self._random() + (asked_s or 0.0)
         self._span_s = min(self._span_s * 2, LONGEST_SPAN_S)
         self.attempt += 1
         return wait_s

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
+from protocol.program.line_writer import write_to_stdout
 from protocol.program.process import EXIT_STOPPED, end_quietly
 from tunnel_client.cli import config_from
 
@@ -19,6 +21,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = config_from(sys.argv[1:] if argv is None else argv)
         if isinstance(config, int):
             return config
+        # At once: what is loaded now, and the way to the server, take a while.
+        if not config.json:
+            with suppress(OSError):  # a full disk, say: see Report
+                write_to_stdout(f"connecting to {config.server_url} ...\n".encode())
         # Not at the top: `--version` and `--help` need no trio.
         from tunnel_client.app import run
 

@@ -51,6 +51,13 @@ def test_connection_that_died_young_changes_nothing() -> None:
     assert backoff.next_wait_s() == 8 * FIRST_SPAN_S
 
 
+def test_a_wait_begins_behind_what_the_server_asks_for_and_stays_short() -> None:
+    asked = Backoff(lambda: 1.0)
+    assert [asked.next_wait_s(asked_s=1) for _ in range(6)] == [1.5, 2, 3, 5, 6, 6]
+    assert Backoff(lambda: 0.0).next_wait_s(asked_s=7) == 7
+    assert Backoff(lambda: 1.0).next_wait_s(2, asked_s=0) == 0.5
+
+
 def test_clients_of_a_restarted_server_come_back_spread_out() -> None:
     source = random.Random(7)
     firsts = sorted(Backoff(source.random).next_wait_s() for _ in range(1000))

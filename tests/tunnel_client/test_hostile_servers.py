@@ -98,7 +98,9 @@ class Hostile(RawPeer):
 class OneAttempt(Attempts):
     """No session of these servers is worth to be resumed."""
 
-    async def pause(self, lived_s: float, reason: str = "", *, held: bool = False) -> bool:
+    async def pause(
+        self, lived_s: float, reason: str = "", *, held: bool = False, asked_s: float | None = None
+    ) -> bool:
         raise AssertionError(reason)
 
 

@@ -66,6 +66,7 @@ class PlainLines:
         self._target = target
         self._url = ""
         self._public: set[str] = set()  # the origins that the app is asked by
+        self._why = ""  # there is no connection, as was said last
 
     def __repr__(self) -> str:
         return f"<PlainLines {self._target} url={self._url!r}>"
@@ -73,7 +74,7 @@ class PlainLines:
     def text(self, clock: str, event: ClientEvent, dropped: int) -> str:
         """See Lines."""
         if isinstance(event, TunnelReady) and event.url != self._url:
-            self._url = event.url
+            self._url, self._why = event.url, ""
             lines = self._banner(event)
         else:
             said = self._said(event)
@@ -123,10 +124,14 @@ class PlainLines:
             case IdentityChosen():
                 return self._identity(event)
             case TunnelReady():
+                self._why = ""
                 return f"connected again: {event.url}{f' ({event.note})' if event.note else ''}"
             case Reconnecting():
-                return _reconnecting(event)
+                why = "still so" if event.reason == self._why else event.reason
+                self._why = event.reason
+                return _reconnecting(event, why)
             case SessionResumed():
+                self._why = ""
                 return f"resumed after {duration(event.away_s)}; nothing was lost"
             case OriginWentDown() | OriginCameUp():
                 return self._origin(event)
@@ -159,13 +164,13 @@ def _stopping(event: ClientStopping) -> str:
     return f"stopping: up to {event.wait_s:g} s for {requests}; {oldest}. Ctrl-C again ends it now"
 
 
-def _reconnecting(event: Reconnecting) -> str:
+def _reconnecting(event: Reconnecting, why: str) -> str:
     when = f"in {event.wait_s:.1f} s" if event.wait_s else "now"
     # Nobody should wonder whether it will still be trying after lunch.
     left = "until it works"
     if event.give_up_in_s is not None:
         left = f"for {duration(event.give_up_in_s)} more"
-    why = event.reason.removesuffix(".")  # a refusal of the server's is whole sentences
+    why = why.removesuffix(".")  # a refusal of the server's is whole sentences
     return f"{why}; trying again {when} (attempt {event.attempt}), {left}"
 
 

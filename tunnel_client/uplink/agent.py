@@ -11,10 +11,11 @@ from typing import Final
 
 import trio
 
+from protocol.backoff import LONGEST_LOCAL_SPAN_S, LONGEST_SPAN_S
 from protocol.drivers.stream import TunnelStream
 from protocol.mux.messages import Claimed, Refused, Release
 from protocol.program.observing import Sink
-from protocol.program.process import EXIT_GAVE_UP, EXIT_REFUSED
+from protocol.program.process import EXIT_FAILED, EXIT_GAVE_UP, EXIT_REFUSED
 from protocol.program.text import duration
 from tunnel_client.observing.events import (
     ClientEvent,
@@ -23,9 +24,11 @@ from tunnel_client.observing.events import (
     TunnelReady,
     TunnelRefused,
 )
+from tunnel_client.settings.addresses import is_loopback
 from tunnel_client.settings.config import ClientConfig
 from tunnel_client.uplink.attempts import Attempts
 from tunnel_client.uplink.claims import Claims, WantedName
+from tunnel_client.uplink.connect import ConnectFailed
 from tunnel_client.uplink.link import Link
 from tunnel_client.uplink.next_steps import with_next_step
 from tunnel_client.uplink.sleep import watch_for_sleep
@@ -67,6 +70,7 @@ class Agent:
             server=str(config.server_url),
             random=random,
             give_up_after_s=config.give_up_after_s,
+            longest_span_s=_longest_span_s(config),
         )
         asked = names or (config.subdomain or "",)
         self._wanted = [
@@ -83,18 +87,23 @@ class Agent:
     async def run(self) -> int:
         """Serve until the server refuses for good, or it gives up; returns the exit code.
 
+        That is 1 where the first attempts find a mistake that no other attempt can mend.
+
         Once `stop` was called it makes no new connection, and waits to be cancelled.
         """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(watch_for_sleep, self._woke)
             refused = await self._keep_connected(nursery)
-            if refused is not None:
+            if isinstance(refused, Refused | Release):
                 code, has_token = refused.code, self._config.has_token
                 text = with_next_step(code, refused.message, has_token=has_token)
                 self._sink.tell(TunnelRefused(code, text))
             # What another session, or one whose name was taken over, still has in flight.
             await self._finish_links()
             nursery.cancel_scope.cancel()
+        if isinstance(refused, ConnectFailed):
+            self._sink.tell(ProgramStopped(f"{refused}; trying again would change nothing"))
+            return EXIT_FAILED
         if refused is not None:
             return EXIT_REFUSED
         self._sink.tell(ProgramStopped(self._attempts.gave_up))  # the last event, whatever happens
@@ -115,10 +124,12 @@ class Agent:
             for link in tuple(self._links):
                 nursery.start_soon(link.end)
 
-    async def _keep_connected(self, nursery: trio.Nursery) -> Refused | Release | None:
+    async def _keep_connected(
+        self, nursery: trio.Nursery
+    ) -> Refused | Release | ConnectFailed | None:
         """Connect again and again, until the server refuses for good; returns how.
 
-        None: it is time to give up.
+        Or, before the first success, until an attempt shows a mistake. None: it is time to give up.
         """
         while True:
             link = Link(
@@ -134,8 +145,12 @@ class Agent:
             await self._wait_for_ever_if_stopping()
             if link.refused is not None:
                 return link.refused
+            failure = link.failure
+            if failure is not None and failure.final and not self._attempts.ever_connected:
+                return failure
             self._wanted = link.claims.wanted_next()
-            if not await self._attempts.pause(link.lived_s(), link.reason):
+            asked_s = None if failure is None else failure.retry_after_s
+            if not await self._attempts.pause(link.lived_s(), link.reason, asked_s=asked_s):
                 return None
             await self._wait_for_ever_if_stopping()
 
@@ -173,3 +188,8 @@ class Agent:
         self._sink.tell(
             TunnelReady(claimed.url, claimed.name, server, identity, source, claimed.note)
         )
+
+
+def _longest_span_s(config: ClientConfig) -> float:
+    is_local = config.proxy is None and is_loopback(config.server_url.host)
+    return LONGEST_LOCAL_SPAN_S if is_local else LONGEST_SPAN_S

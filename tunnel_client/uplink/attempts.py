@@ -26,6 +26,10 @@ class Attempts:
         server: the server's URL, for people.
         random: for the waits, 0 to 1.
         give_up_after_s: how long to go on without a connection; 0: for ever.
+        longest_span_s: of the waits.
+
+    Attributes:
+        ever_connected: the tunnel has served.
     """
 
     def __init__(
@@ -35,11 +39,14 @@ class Attempts:
         server: str,
         random: Callable[[], float],
         give_up_after_s: float = 0.0,
+        longest_span_s: float = LONGEST_SPAN_S,
     ) -> None:
+        self.ever_connected = False
         self._sink = sink
         self._server = server
         self._backoff = Backoff(random)
         self._give_up_after_s = give_up_after_s
+        self._longest_span_s = longest_span_s
         self._patience = Patience(give_up_after_s or math.inf, trio.current_time())
         self._reason = _NO_REASON_YET
         self._woken = trio.Event()
@@ -70,6 +77,7 @@ class Attempts:
     def connected(self) -> float:
         """The tunnel serves; returns for how many seconds it did not."""
         self._woken = trio.Event()
+        self.ever_connected = True
         if self._attempt is not None:  # it may go on to serve in the same block
             self._attempt.deadline = math.inf
             self._attempt = None
@@ -79,7 +87,14 @@ class Attempts:
         """Like `connected`, and tells for how long the session had no connection."""
         self._sink.tell(SessionResumed(round(self.connected(), 3)))
 
-    async def pause(self, lived_s: float, reason: str = "", *, held: bool = False) -> bool:
+    async def pause(
+        self,
+        lived_s: float,
+        reason: str = "",
+        *,
+        held: bool = False,
+        asked_s: float | None = None,
+    ) -> bool:
         """Wait before the next attempt, and say so; not at all after a `wake`.
 
         Returns whether there is to be one: at the time to give up there is not, and `gave_up` says
@@ -89,12 +104,14 @@ class Attempts:
             lived_s: how long the connection that was lost had served; 0: there was none.
             reason: why there is none, for people; empty: the attempt was cut short.
             held: the server holds a session for us, so waits are short.
+            asked_s: for which the server wants no attempt; None: it said nothing of that.
         """
         now = trio.current_time()
         self._patience.lost(now)
         self._reason = reason or self._reason
         self._backoff.connection_ended(lived_s)
-        wait_s = self._backoff.next_wait_s(LONGEST_HELD_SPAN_S if held else LONGEST_SPAN_S)
+        longest_s = min(LONGEST_HELD_SPAN_S if held else LONGEST_SPAN_S, self._longest_span_s)
+        wait_s = self._backoff.next_wait_s(longest_s, asked_s)
         if self._woken.is_set():
             wait_s = 0.0
         left_s = self._patience.ends_at - now

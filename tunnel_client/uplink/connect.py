@@ -38,11 +38,26 @@ Dial = Callable[[str, int], Awaitable[trio.abc.Stream]]
 # What OpenSSL says where a private CA is the usual cause (X509_V_ERR_*: 18 to 21).
 _UNKNOWN_CA = {18, 19, 20, 21}
 
+# What OpenSSL says of bytes that are none of TLS.
+_NO_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"}
+
 _NO_ROUTE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
 
 class ConnectFailed(TunnelError):
-    """No connection to the server, for the one reason that the text says; trying again may help."""
+    """No connection to the server, for the one reason that the text says.
+
+    Attributes:
+        final: a mistake of whoever set it up; before the first success no other attempt is made.
+        retry_after_s: how long the server asks us to wait; None: it does not.
+    """
+
+    def __init__(
+        self, message: str, *, final: bool = False, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.final = final
+        self.retry_after_s = retry_after_s
 
 
 async def open_stream(
@@ -120,7 +135,8 @@ def _client_context(ca: Path | None) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=ca)
     except OSError as error:  # ssl.SSLError is one too
-        raise ConnectFailed(f"the CA file {ca} cannot be used: {_reason(error)}") from None
+        said = f"the CA file {ca} cannot be used: {_reason(error)}"
+        raise ConnectFailed(said, final=True) from None
     # A front server that offers HTTP/2 must not choose it: WebSocket here is HTTP/1.1's.
     context.set_alpn_protocols(["http/1.1"])
     return context
@@ -138,7 +154,9 @@ async def _connect_through(stream: trio.abc.Stream, proxy: Proxy, server: Server
         await stream.send_all(connection.send(request) + connection.send(h11.EndOfMessage()))
         response = await _response(stream, connection)
         if not 200 <= response.status_code < 300:
-            raise ConnectFailed(_refusal(response, proxy, target))
+            raise ConnectFailed(
+                _refusal(response, proxy, target), final=response.status_code == 407
+            )
         if connection.trailing_data[0]:
             raise h11.RemoteProtocolError("data before the client's own")
 
@@ -181,7 +199,8 @@ def _step(what: str, hint: str) -> Iterator[None]:
     except (trio.BrokenResourceError, OSError, UnicodeError) as error:
         cause = _cause(error)
         asked = f"; {hint}" if hint and _is_refused(cause) else ""
-        raise ConnectFailed(f"{what}: {_reason(cause)}{asked}") from None
+        said = f"{what}: {_reason(cause)}{asked}"
+        raise ConnectFailed(said, final=_is_mistake(cause)) from None
 
 
 def _cause(error: BaseException) -> BaseException:
@@ -199,6 +218,13 @@ def _is_about_this_machine(error: BaseException) -> bool:
 
 def _is_refused(error: BaseException) -> bool:
     return isinstance(error, ConnectionRefusedError)
+
+
+def _is_mistake(error: BaseException) -> bool:
+    """Whether the other end is not what it was taken for: no time heals that."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return True
+    return isinstance(error, ssl.SSLError) and error.reason in _NO_TLS
 
 
 def _reason(error: BaseException) -> str:
@@ -219,6 +245,6 @@ def _reason(error: BaseException) -> str:
 def _tls_reason(error: ssl.SSLError) -> str:
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return "the connection was closed"
-    if error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"):
+    if error.reason in _NO_TLS:
         return "it does not speak TLS; is it an http:// server?"
     return (error.reason or str(error)).replace("_", " ").lower()

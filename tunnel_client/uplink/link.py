@@ -94,6 +94,7 @@ class Link:
             ended: look why, and make another link.
         ended: set when `run` has returned.
         reason: why, for people.
+        failure: the attempt to connect that failed last; None: it did not.
         claims: what became of the names.
     """
 
@@ -109,6 +110,7 @@ class Link:
         self.leaving = trio.Event()
         self.ended = trio.Event()
         self.reason = ""
+        self.failure: ConnectFailed | None = None
         self.claims = claims
         self._config = config
         self._version = version
@@ -208,18 +210,21 @@ class Link:
             raise LocalProtocolError(message) from None
 
     async def _pause(self) -> bool:
-        return await self._attempts.pause(self._kept.lived_s(), self.reason, held=True)
+        asked_s = None if self.failure is None else self.failure.retry_after_s
+        return await self._attempts.pause(
+            self._kept.lived_s(), self.reason, held=True, asked_s=asked_s
+        )
 
     async def _connect(self) -> None:
         """One connection, from its start to its end."""
         config = self._config
         self._kept.attached_at = math.inf
-        self.reason = ""
+        self.reason, self.failure = "", None
         with self._attempts.attempt():
             try:
                 stream = await open_stream(config.server_url, config.proxy, config.server_ca)
             except ConnectFailed as error:
-                self.reason = str(error)
+                self.reason, self.failure = str(error), error
                 return
             try:
                 await self._run_on(stream)
@@ -246,6 +251,8 @@ class Link:
             self._refused = Refused(0, failure.code, failure.message)
             if self.session is not None:
                 self.session.close(failure.message)
+        else:
+            self.failure = failure
         self.reason = str(failure)
 
     async def _run_session(self, nursery: trio.Nursery, stream: trio.abc.Stream) -> None:

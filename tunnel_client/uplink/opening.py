@@ -10,11 +10,15 @@ from __future__ import annotations
 import json
 import logging
 import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import trio
 import trio_websocket
 
+from protocol.backoff import LONGEST_ASKED_S
 from protocol.drivers.transport import TransportClosed, WebSocketTransport, open_websocket
 from protocol.errors import HandshakeRefused, RemoteProtocolError
 from protocol.limits import FIRST_CREDIT_BYTES, HANDSHAKE_TIMEOUT_S, STREAMS_MAX
@@ -39,7 +43,11 @@ FOR_NOW: Final = frozenset({"draining", "overloaded", "internal", "too-many-requ
 # Of a page in place of an answer, which the library keeps. A proxy's has a few KiB.
 LONGEST_ANSWER_BYTES: Final = 64 * 1024
 
+_TLS_ALERT: Final = b"\x15\x03"  # RFC 8446 5.1: the type of a record, and its version
+_IS_HTTPS: Final = "; is it an https:// server?"
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([0-9]{3})")
+_SECONDS: Final = re.compile(rb"[0-9]{1,9}")
+_PASSING: Final = frozenset({408, 429})  # which say that it is to be tried again
 _LONGEST_SHOWN_CHARS: Final = 500
 
 
@@ -96,9 +104,9 @@ class OpeningStream(trio.abc.Stream):
                 raise
             raise self._failure() from None
         if not self.opened:
-            if not data:
-                raise self._failure()
             self._first = self._first or bytes(data)
+            if not data or self._first.startswith(_TLS_ALERT):
+                raise self._failure()
             self._received += len(data)
             if self._received > LONGEST_ANSWER_BYTES:
                 raise self._failure()
@@ -113,6 +121,9 @@ class OpeningStream(trio.abc.Stream):
         status = _STATUS_LINE.match(self._first)
         if status is not None:
             return _answered(self._url, int(status[1]))
+        if self._first.startswith(_TLS_ALERT):
+            said = f"what answers at {self._url} speaks TLS{_IS_HTTPS}"
+            return ConnectFailed(said, final=True)
         if self._first:
             return _no_server(self._url)
         return ConnectFailed(f"{self._url} closed the connection before it answered")
@@ -184,11 +195,12 @@ def _rejection(
     headers = {name.lower(): value for name, value in error.headers or ()}
     code = printable(headers.get(b"tunnel-error", b"").decode("ascii", "replace"))
     if not code:
-        return _answered(url, error.status_code, headers.get(b"location", b""))
+        return _answered(url, error.status_code, headers)
     cause, advice = _said(error.body, "cause") or code, _said(error.body, "next")
     if error.status_code >= 500 or code in FOR_NOW:
         said = f"{cause} {advice}" if advice else cause
-        return ConnectFailed(f"{url} does not take us now: {said}")
+        said = f"{url} does not take us now: {said}"
+        return ConnectFailed(said, retry_after_s=_retry_after_s(headers))
     return HandshakeRefused(code, cause)  # `next_steps` knows what to do
 
 
@@ -198,16 +210,28 @@ def _refusal(code: str, message: str) -> ConnectFailed | HandshakeRefused:
     return HandshakeRefused(code, message)
 
 
-def _answered(url: str, status: int, location: bytes = b"") -> ConnectFailed:
+def _answered(
+    url: str, status: int, headers: Mapping[bytes, bytes] = MappingProxyType({})
+) -> ConnectFailed:
+    """Tell of an answer that is not a tunnel-server's: a proxy's where nothing is behind it now."""
     said = f"{url} answered {status}, and not as a tunnel-server"
-    if location:
+    if location := headers.get(b"location"):
         shown = printable(location.decode("ascii", "replace"))[:_LONGEST_SHOWN_CHARS]
         said = f"{said}: it redirects to {shown}"
-    return ConnectFailed(said)
+    elif status == HTTPStatus.BAD_REQUEST and url.startswith("http:"):
+        said = f"{said}{_IS_HTTPS}"  # so say nginx, Go and tunnel-server where they speak TLS
+    passes = status >= 500 or status in _PASSING
+    return ConnectFailed(said, final=not passes, retry_after_s=_retry_after_s(headers))
 
 
 def _no_server(url: str) -> ConnectFailed:
-    return ConnectFailed(f"what answers at {url} is not a tunnel-server")
+    return ConnectFailed(f"what answers at {url} is not a tunnel-server", final=True)
+
+
+def _retry_after_s(headers: Mapping[bytes, bytes]) -> float | None:
+    """Return the seconds of Retry-After (RFC 9110 10.2.3); None: it is not there, or a date."""
+    value = headers.get(b"retry-after", b"")
+    return min(float(value), LONGEST_ASKED_S) if _SECONDS.fullmatch(value) else None
 
 
 def _said(body: bytes | None, member: str) -> str:

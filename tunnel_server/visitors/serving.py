@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
+from contextlib import suppress
 from typing import Final
 
 import trio
@@ -35,6 +36,14 @@ log = logging.getLogger(__name__)
 TLS_HANDSHAKE_S: Final = 10.0
 # A proxy sends its header at once, before anything of the visitor's: this is for a slow line.
 PROXY_HEADER_S: Final = 5.0
+# Of so few bytes, which the kernel takes at once.
+_SAID_S: Final = 1.0
+_HTTPS_TEXT: Final = b"This is an https:// address, and the request came without TLS.\n"
+_IT_IS_HTTPS: Final = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    b"Cache-Control: no-store\r\nConnection: close\r\n"
+    b"Content-Length: %d\r\n\r\n%b" % (len(_HTTPS_TEXT), _HTTPS_TEXT)
+)
 
 
 async def serve_visitor(
@@ -85,9 +94,17 @@ async def _serve_at(
                 await secured.do_handshake()
     except (OSError, trio.BrokenResourceError, trio.TooSlowError) as error:
         log.debug("no TLS handshake: %r", error)
+        if getattr(error.__cause__, "reason", "") == "HTTP_REQUEST":
+            await _say_that_it_is_https(stream)
         await trio.aclose_forcefully(stream)
         return
     await serve_stream(edge, control, below, source._replace(secure=tls is not None), place)
+
+
+async def _say_that_it_is_https(stream: trio.SocketStream) -> None:
+    """Tell a visitor, or a client, that has taken `https://` for `http://`: it asks in vain."""
+    with trio.move_on_after(_SAID_S), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+        await stream.send_all(_IT_IS_HTTPS)
 
 
 async def serve_stream(

@@ -243,6 +243,25 @@ def test_people_read_why_there_is_no_connection_and_how_long_it_is_tried(
     assert line == f"12:03:04 it is down; {said}\n"
 
 
+def test_a_reason_is_said_once_while_it_stays_the_same() -> None:
+    lines = PlainLines("3000")
+
+    def said(kind: str, *fields: Any) -> str:
+        return lines.text(CLOCK, event(kind, *fields), 0)
+
+    assert "it is full; trying" in said("reconnecting", 1, 1.0, "it is full", None)
+    assert "still so; trying again in 2.0 s (attempt 2)" in said(
+        "reconnecting", 2, 2.0, "it is full", None
+    )
+    assert "it is down; trying" in said("reconnecting", 3, 1.0, "it is down", None)
+    said("resumed", 1.0)
+    assert "it is down; trying" in said("reconnecting", 1, 1.0, "it is down", None)
+    said("ready", "http://a.example", "a", "https://example")
+    assert "it is down; trying" in said("reconnecting", 1, 1.0, "it is down", None)
+    said("ready", "http://a.example", "a", "https://example")
+    assert "it is down; trying" in said("reconnecting", 1, 1.0, "it is down", None)
+
+
 def test_a_reason_of_whole_sentences_ends_once_before_the_retry() -> None:
     reason = "the server does not take us now: It is full. Stop clients that nobody needs."
     line = plain("reconnecting", 3, 0.0, reason, None)

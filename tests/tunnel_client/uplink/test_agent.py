@@ -10,7 +10,7 @@ import trio.testing
 
 from protocol.backoff import FIRST_SPAN_S, LIVED_S, LONGEST_HELD_SPAN_S
 from protocol.mux.events import GoingAway
-from protocol.program.process import EXIT_GAVE_UP, EXIT_REFUSED
+from protocol.program.process import EXIT_FAILED, EXIT_GAVE_UP, EXIT_REFUSED
 from tests.clocks import elapsed_s
 from tests.origin_fakes import OK, RawOrigin, Told, listen
 from tests.server_fakes import Network, Server, a_config
@@ -33,6 +33,7 @@ class Client:
         nursery: trio.Nursery,
         network: Network,
         *,
+        host: str = "tunnel.test",
         subdomain: str | None = None,
         stable_name: str = "",
         drain_timeout_s: float = 8.0,
@@ -43,7 +44,7 @@ class Client:
         self.exit_code: int | None = None
         self.over = trio.Event()
         config = replace(
-            a_config(target, subdomain=subdomain, drain_timeout_s=drain_timeout_s),
+            a_config(target, host=host, subdomain=subdomain, drain_timeout_s=drain_timeout_s),
             give_up_after_s=give_up_after_s,
             stable_name=stable_name,
         )
@@ -73,6 +74,14 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Network:
 
 async def settled() -> None:
     await trio.testing.wait_all_tasks_blocked()
+
+
+NOT_FOUND = b"HTTP/1.1 404 x\r\nContent-Length: 0\r\n\r\n"
+
+
+async def network_says(server: Server, answer: bytes) -> None:
+    await server.answer(answer)
+    await server.stream.aclose()
 
 
 async def lost(server: Server) -> None:
@@ -180,6 +189,50 @@ async def test_a_server_that_is_not_there_is_tried_for_ever_with_longer_pauses(
     assert server.session is not None
     ready = ("http://app.tunnel.test", "app", "http://tunnel.test", "local", "random", None)
     assert client.events("ready") == [ready]
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_mistake_ends_it_before_the_first_success_and_never_after(
+    network: Network, nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    client = Client(nursery, network)
+    await network_says(await network.accept(), b"HTTP/1.1 503 x\r\nContent-Length: 0\r\n\r\n")
+    await network_says(await network.accept(), NOT_FOUND)
+    await client.over.wait()
+    assert client.exit_code == EXIT_FAILED
+    said = "http://tunnel.test answered 404, and not as a tunnel-server"
+    assert client.events("stopped") == [(f"{said}; trying again would change nothing",)]
+    client = Client(nursery, network)
+    server = await network.serve(nursery)
+    await settled()
+    await lost(server)
+    await network_says(await network.accept(), NOT_FOUND)  # the proxy in front is set up anew
+    await network.serve(nursery)
+    await settled()
+    assert not client.over.is_set()
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_server_of_this_machine_is_tried_every_2_s_at_least(
+    network: Network, nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    network.down = "nobody is there"
+    client = Client(nursery, network, host="localhost")
+    await trio.sleep(60)
+    assert max(float(str(fields[1])) for fields in client.events("reconnecting")) < 2
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_server_is_left_alone_for_as_long_as_it_asks(
+    network: Network, nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    client = Client(nursery, network)
+    fields = b"Retry-After: 7\r\nTunnel-Error: overloaded\r\nContent-Length: 0\r\n"
+    for _ in range(3):
+        await network_says(await network.accept(), b"HTTP/1.1 503 x\r\n%b\r\n" % fields)
+    await settled()
+    waits = [float(str(fields[1])) for fields in client.events("reconnecting")]
+    assert waits == pytest.approx([7.5, 8, 9], rel=0.01)
     nursery.cancel_scope.cancel()
 
 

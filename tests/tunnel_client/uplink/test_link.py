@@ -64,10 +64,12 @@ class FakeAttempts(Attempts):
         super().__init__(client.told, server="http://tunnel.test", random=lambda: 0.0)
         self._client = client
 
-    async def pause(self, lived_s: float, reason: str = "", *, held: bool = False) -> bool:
+    async def pause(
+        self, lived_s: float, reason: str = "", *, held: bool = False, asked_s: float | None = None
+    ) -> bool:
         self._client.pauses.append((lived_s, reason))
         await self._client.go_on.wait()
-        return await super().pause(lived_s, reason, held=held)
+        return await super().pause(lived_s, reason, held=held, asked_s=asked_s)
 
 
 @pytest.fixture

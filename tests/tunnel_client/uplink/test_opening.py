@@ -6,6 +6,7 @@ import pytest
 import trio
 import trio.testing
 
+from protocol.backoff import LONGEST_ASKED_S
 from protocol.errors import HandshakeRefused
 from protocol.http.websocket import accept_for
 from protocol.limits import FIRST_CREDIT_BYTES, HANDSHAKE_TIMEOUT_S, STREAMS_MAX
@@ -53,6 +54,12 @@ class Handshake:
         await self.over.wait()
         assert isinstance(self.outcome, ConnectFailed), self.outcome
         return str(self.outcome)
+
+    async def advice(self) -> tuple[bool, float | None]:
+        """Whether it is a mistake, and how long the server asks to wait."""
+        await self.over.wait()
+        assert isinstance(self.outcome, ConnectFailed), self.outcome
+        return self.outcome.final, self.outcome.retry_after_s
 
     async def refusal(self) -> tuple[str, str]:
         """Code and message of a refusal for good."""
@@ -104,7 +111,7 @@ async def test_a_server_that_closes_before_it_reads(nursery: trio.Nursery) -> No
     assert await handshake.failure() == f"{URL} closed the connection before it answered"
 
 
-@pytest.mark.parametrize("answer", [b"SSH-2.0-OpenSSH_9.2\r\n\r\n", b"\x15\x03\x01\0\x02\x02\x46"])
+@pytest.mark.parametrize("answer", [b"SSH-2.0-OpenSSH_9.2\r\n\r\n", b"\x16\x03\x01\0\x02\x02\x46"])
 async def test_a_server_that_speaks_no_http(nursery: trio.Nursery, answer: bytes) -> None:
     handshake = Handshake(nursery)
     await handshake.server.answer(answer)
@@ -145,6 +152,71 @@ async def test_an_answer_that_is_not_a_tunnel_servers(
     handshake = Handshake(nursery)
     await handshake.server.answer(answer)
     assert await handshake.failure() == f"{URL} answered {status}, and not as a tunnel-server"
+
+
+@pytest.mark.parametrize(
+    ("status", "final"),
+    [(200, True), (301, True), (401, True), (404, True), (408, False), (429, False), (502, False)],
+)
+async def test_what_answers_and_is_no_tunnel_server_is_a_mistake_unless_that_passes(
+    nursery: trio.Nursery, status: int, final: bool
+) -> None:
+    handshake = Handshake(nursery)
+    await handshake.server.answer(b"HTTP/1.1 %d x\r\nContent-Length: 0\r\n\r\n" % status)
+    assert await handshake.advice() == (final, None)
+
+
+@pytest.mark.parametrize("answer", [b"SSH-2.0-OpenSSH_9.2\r\n\r\n", b"HTTP/2 200\r\n\r\n"])
+async def test_what_speaks_no_http_is_a_mistake(nursery: trio.Nursery, answer: bytes) -> None:
+    handshake = Handshake(nursery)
+    await handshake.server.answer(answer)
+    await handshake.server.stream.aclose()
+    assert await handshake.advice() == (True, None)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"\x15\x03\x01\0\x02\x02\x46", f"what answers at {URL} speaks TLS"),
+        # nginx, Go's net/http and tunnel-server answer like this.
+        (
+            b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
+            f"{URL} answered 400, and not as",
+        ),
+    ],
+)
+async def test_a_server_that_speaks_tls_is_asked_whether_it_is_https(
+    nursery: trio.Nursery, answer: bytes, said: str
+) -> None:
+    handshake = Handshake(nursery)
+    await handshake.server.answer(answer)
+    await handshake.server.stream.aclose()
+    failure = await handshake.failure()
+    assert failure.startswith(said)
+    assert failure.endswith("; is it an https:// server?")
+    assert await handshake.advice() == (True, None)
+
+
+@pytest.mark.parametrize(
+    ("value", "asked_s"),
+    [
+        (b"1", 1),
+        (b"0", 0),
+        (b"3600", LONGEST_ASKED_S),
+        (b"Fri, 31 Dec 1999 23:59:59 GMT", None),
+        (b"-1", None),
+        (b"1.5", None),
+        (b"9" * 10, None),
+    ],
+)
+@pytest.mark.parametrize("own", [b"", b"Tunnel-Error: overloaded\r\n"])
+async def test_how_long_the_server_asks_to_wait_is_heard(
+    nursery: trio.Nursery, own: bytes, value: bytes, asked_s: float | None
+) -> None:
+    handshake = Handshake(nursery)
+    head = b"HTTP/1.1 503 x\r\nRetry-After: %b\r\n%bContent-Length: 0\r\n\r\n"
+    await handshake.server.answer(head % (value, own))
+    assert await handshake.advice() == (False, asked_s)
 
 
 async def test_a_page_that_ends_with_its_connection(nursery: trio.Nursery) -> None:

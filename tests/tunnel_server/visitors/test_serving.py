@@ -112,6 +112,20 @@ async def test_tls_is_served() -> None:
         await done.wait()
 
 
+async def test_a_request_without_tls_is_told_that_it_is_https() -> None:
+    async with open_world() as world:
+        stream, done = await connect(world, tls())
+        await stream.send_all(b"GET / HTTP/1.1\r\nHost: app.localhost\r\n\r\n")
+        said = b""
+        while data := await stream.receive_some():
+            said += data
+        assert said.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        assert said.endswith(
+            b"\r\n\r\nThis is an https:// address, and the request came without TLS.\n"
+        )
+        await done.wait()
+
+
 @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x00\x05nonsense"])
 async def test_what_speaks_no_tls_is_hung_up_on_quietly(
     sent: bytes, caplog: pytest.LogCaptureFixture

@@ -1,0 +1,56 @@
+"""What people do wrong at first: the program says what it is, and does not try for ever."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+import trustme
+
+from tests.programs import Programs
+from tests.system.origin import Origin
+
+
+@pytest.fixture(scope="module")
+def ca() -> trustme.CA:
+    return trustme.CA()
+
+
+async def ends(programs: Programs, server: str, said: str) -> None:
+    client = await programs.client(3000, server)
+    stopped = await client.event("stopped")
+    assert said in stopped["reason"]
+    assert stopped["reason"].endswith("; trying again would change nothing")
+    assert await client.exit_code() == 1
+
+
+async def test_an_app_in_the_servers_place(programs: Programs, origin: Origin) -> None:
+    said = "answered 404, and not as a tunnel-server"
+    await ends(programs, f"http://127.0.0.1:{origin.port}", said)
+
+
+async def test_http_and_https_taken_for_one_another(
+    programs: Programs, tmp_path: Path, ca: trustme.CA
+) -> None:
+    _, port = await programs.server()
+    await ends(programs, f"https://127.0.0.1:{port}", "does not speak TLS; is it an http:// server")
+    cert = ca.issue_cert("localhost")
+    cert.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    cert.private_key_pem.write_to_path(tmp_path / "key.pem")
+    tls = ("--tls-cert", str(tmp_path / "cert.pem"), "--tls-key", str(tmp_path / "key.pem"))
+    _, port = await programs.server(*tls)
+    await ends(programs, f"http://localhost:{port}", "; is it an https:// server?")
+    await ends(programs, f"https://localhost:{port}", "certificate is not trusted")
+
+
+async def test_a_server_that_is_not_there_yet_is_waited_for(
+    programs: Programs, origin: Origin
+) -> None:
+    with trio.socket.socket() as taken:
+        await taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        client = await programs.client(origin.port, port)
+        assert (await client.event("reconnecting"))["wait_s"] < 2
+    await programs.server(bind=f"127.0.0.1:{port}")
+    await client.event("ready")
