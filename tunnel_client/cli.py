@@ -48,6 +48,8 @@ _LINE: Final = CommandLine(
     repeats_words=False,
 )
 
+_OF_PROGRAM: Final = ("-h", "--help", "--version")  # flags that stand before a command
+
 # For `config`, which knows no app: one of which all settings can be looked at.
 _SOME_TARGET: Final = "https://localhost"
 
@@ -58,12 +60,20 @@ def config_from(arguments: Sequence[str]) -> ClientConfig | int:
     Prints help, version and settings on stdout, warnings and the line about bad usage on stderr.
     """
     try:
-        asked = asked_for(_LINE, arguments)
+        asked = asked_for(_LINE, _meant(arguments))
         if isinstance(asked, int):
             return asked
         return _COMMANDS[asked.command](asked)
     except ConfigError as error:
         return showing.refuse(PROGRAM, list(arguments), error)
+
+
+def _meant(arguments: Sequence[str]) -> Sequence[str]:
+    """The command line with `http` in front where nothing else can be meant: `3000`."""
+    first = arguments[0] if arguments else ""
+    is_flag = first.startswith("-") and first not in _OF_PROGRAM
+    is_app = first.isdigit() or any(char in first for char in ":/.")
+    return [HTTP, *arguments] if is_flag or is_app else arguments
 
 
 def _config_folder() -> Path:

@@ -145,6 +145,9 @@ def _leaf(line: CommandLine, command: Command) -> click.Command:
 
 _WORD = "word "
 
+# Commands are short, and "start" is not meant by "status".
+_OF_COMMANDS = 0.75
+
 
 def option_of(row: Setting) -> click.Option:
     """The flag of a setting. Its value stays text, and None where it was not given."""
@@ -250,7 +253,9 @@ class _Group(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in self.commands:
             key = args[0] if self._is_root else f"{self.name} {args[0]}"
-            raise ConfigError(key, f"no such command; {self._allowed}")
+            near = nearest(args[0], self.commands, likeness=_OF_COMMANDS)
+            meant = f"did you mean {near}?" if near else self._allowed
+            raise ConfigError(key, f"no such command; {meant}")
         return super().resolve_command(ctx, args)
 
 
@@ -289,5 +294,9 @@ def _about_flag(line: CommandLine, option: str, parameters: Iterable[click.Param
 
 def _nearest_flag(option: str, flags: Iterable[str]) -> str:
     """The flag that was probably meant, or "". --no-open means anything but --open."""
-    near = "" if option.startswith("--no-") else nearest(option[2:], [flag[2:] for flag in flags])
+    if option.startswith("--no-"):
+        return ""
+    words = [flag[2:] for flag in flags]
+    begins = [word for word in words if word.startswith(option[2:])] if option[2:] else []
+    near = begins[0] if len(begins) == 1 else nearest(option[2:], words)
     return f"--{near}" if near else ""

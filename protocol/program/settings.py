@@ -185,11 +185,11 @@ def _meant(table: Table, name: str) -> str:
     return f"; did you mean {table.prefix}{near}?" if near else ""
 
 
-def nearest(word: str, words: Iterable[str]) -> str:
-    """The word that was probably meant, or ""."""
+def nearest(word: str, words: Iterable[str], *, likeness: float = 0.6) -> str:
+    """The word that was probably meant, or ""; `likeness` is difflib's, up to 1."""
     from difflib import get_close_matches  # 10 ms that only a mistake costs
 
-    return next(iter(get_close_matches(word, words, 1)), "")
+    return next(iter(get_close_matches(word, words, 1, likeness)), "")
 
 
 def resolve(table: Table, layers: Sequence[Layer]) -> dict[str, Given]:

@@ -50,6 +50,28 @@ def test_target_alone_is_enough(home: Path, capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["3000"], ["localhost:3000"], ["--subdomain", "app", "3000"], ["http", "3000"], [":3000/"]],
+)
+def test_http_may_be_left_out(arguments: list[str]) -> None:
+    found = config_from(arguments)
+    assert isinstance(found, ClientConfig)
+    assert str(found.target) == "http://localhost:3000"
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("My_App", "my-app"), ("shop.tunnel.example.com", "shop"), ("-a-", "a"), ("_", "")],
+)
+def test_a_name_that_is_none_is_told_what_was_meant(
+    name: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert config_from(["http", "3000", f"--subdomain={name}"]) == 2
+    hint = f"; did you mean {meant}?" if meant else ""
+    assert capsys.readouterr().err.endswith(f"not {name!r}{hint}\n")
+
+
 def test_every_flag_reaches_the_config(home: Path) -> None:
     ca = home / "ca.pem"
     trustme.CA().cert_pem.write_to_path(ca)
@@ -162,11 +184,9 @@ def test_token_as_an_argument_works_and_is_warned_about(
             ["frob"],
             f"frob: no such command; {ALLOWED}\n",
         ),
-        (
-            ["3000"],
-            f"3000: no such command; {ALLOWED}\n",
-        ),
-        (["config", "chek"], "config chek: no such command; allowed: check, show and path\n"),
+        (["htpp", "3000"], "htpp: no such command; did you mean http?\n"),
+        (["config", "chek"], "config chek: no such command; did you mean check?\n"),
+        (["config", "x"], "config x: no such command; allowed: check, show and path\n"),
         (
             ["config", "check", "3000"],
             "config check takes flags alone, and there are too many words; "
@@ -176,7 +196,14 @@ def test_token_as_an_argument_works_and_is_warned_about(
             ["http", "3000", "--subdoman", "a"],
             "--subdoman: no such flag; did you mean --subdomain?",
         ),
-        (["--frob"], "--frob: no such flag; allowed: --version, --help\n"),
+        (["--frob"], "--frob: no such flag; allowed: --server, --server-ca, "),
+        (["3000/path"], "TARGET: no path"),
+        (["http", "3000", "--sub", "x"], "--sub: no such flag; did you mean --subdomain?\n"),
+        (["http", "3000", "--subdomain", "My_App"], "--subdomain: takes a DNS label: "),
+        (
+            ["http", "3000", "--token", "tt_x", "--token-file", "f"],
+            "--token: not together with --token-file: there is one token\n",
+        ),
         (["http"], "TARGET: is missing; allowed: 3000, host:3000, "),
         (["http", ""], "TARGET: a host is "),
         (

@@ -3,8 +3,8 @@
 Python's urlsplit is not used: it drops tabs and newlines in silence and finds a host in nearly
 anything. What is typed here is short and simple, so it is matched as a whole or refused.
 
-The errors are ValueErrors whose text says what is allowed. None of them repeats the value: a URL
-that is refused may hold a password.
+The errors are ValueErrors whose text says what is allowed. Whoever shows one may add the value by
+`quoted`: a URL that is refused may hold a password.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ Address = tuple[str, int]  # host or IP literal without brackets, port
 
 Scheme = Literal["http", "https"]
 
-SCHEMES: dict[str, Scheme] = {"http": "http", "https": "https"}  # tells mypy what a str is
+# A WebSocket's URL has the scheme of the page that opens it: people copy either.
+SCHEMES: dict[str, Scheme] = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 DEFAULT_PORTS: dict[Scheme, int] = {"http": 80, "https": 443}
 
 # RFC 1123 2.1, and "_", which stands in the names of containers and services. 63: RFC 1035 2.3.4.
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _AUTHORITY = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::(.*))?", re.DOTALL)
+_LONGEST_QUOTED_CHARS = 80  # of more, what is said about it would be lost
 _LONGEST_HOST = 253  # RFC 1035 3.1: 255 bytes on the wire, without the length in front and the root
 
 
@@ -93,6 +95,12 @@ def split_url(text: str) -> tuple[str, str] | None:
     return scheme, rest
 
 
+def quoted(text: str) -> str:
+    """Return `, not 'VALUE'`, for the end of a complaint; "" for what may hold a secret."""
+    secret = text.startswith("tt_") or set("@?#") & set(text)
+    return "" if secret or len(text) > _LONGEST_QUOTED_CHARS else f", not {text!r}"
+
+
 def check_bare(authority: str) -> None:
     """ValueError if more than host and port stands there."""
     if "@" in authority:
@@ -156,16 +164,20 @@ class ServerUrl:
 
     @classmethod
     def parse(cls, text: str) -> ServerUrl:
-        """Read scheme, host and port. ValueError, which says what is allowed, for the rest."""
+        """Read scheme, host and port. ValueError, which says what is allowed, for the rest.
+
+        Without a scheme it is http to this machine, and else https.
+        """
         try:
-            given, authority = split_url(text) or ("", text)
-            if (scheme := SCHEMES.get(given)) is None:
-                raise ValueError("a URL starts with http:// or https://")
+            given, authority = split_url(text) or ("", text.removesuffix("/"))
+            check_bare(authority)
             host, port = parse_authority(authority)
+            guessed = "http" if is_loopback(host) else "https"
+            if (scheme := SCHEMES.get(given or guessed)) is None:
+                raise ValueError("a URL starts with http:// or https://")
         except ValueError as error:
-            raise ValueError(
-                f"{error}; allowed: http://HOST[:PORT] or https://HOST[:PORT]"
-            ) from None
+            forms = "allowed: http://HOST[:PORT] or https://HOST[:PORT]"
+            raise ValueError(f"{error}; {forms}{quoted(text)}") from None
         return cls(scheme, host, DEFAULT_PORTS[scheme] if port is None else port)
 
     @property

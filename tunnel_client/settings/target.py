@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from dataclasses import dataclass
 
@@ -17,10 +18,13 @@ from tunnel_client.settings.addresses import (
     format_authority,
     parse_authority,
     parse_port,
+    quoted,
     split_url,
 )
 
 FORMS = "3000, host:3000, http://host:3000, https://host:8443 or unix:/path/app.sock"
+
+_BEFORE_PATH = re.compile(r"((?:[a-z]{2,5}://)?[^/?#@\\]+)[/?#]", re.IGNORECASE)
 
 # sun_path of sockaddr_un has 108 bytes on Linux, the last one a NUL (unix(7)).
 LONGEST_UNIX_PATH_BYTES = 107
@@ -49,7 +53,9 @@ class Target:
         try:
             return _parse(text)
         except ValueError as error:
-            raise ConfigError("TARGET", f"{error}; allowed: {FORMS}") from None
+            meant = _meant(text)
+            hint = f"; did you mean {meant}?" if meant else ""
+            raise ConfigError("TARGET", f"{error}{hint}; allowed: {FORMS}{quoted(text)}") from None
 
     @property
     def authority(self) -> str:
@@ -66,9 +72,23 @@ class Target:
         return f"{self.scheme}://{self.authority}"
 
 
+def _meant(text: str) -> str:
+    """The target that was probably meant: the one before a path or a query; "": nobody knows."""
+    match = _BEFORE_PATH.match(text)
+    try:
+        return str(_parse(match[1])) if match else ""
+    except ValueError:
+        return ""
+
+
 def _parse(text: str) -> Target:
+    if not text.startswith("unix:") and not text.endswith("//"):
+        text = text.removesuffix("/").removeprefix(":")
     if text.isdigit():
         return Target("http", "localhost", parse_port(text))
+    if text.startswith((".", "/", "~")):
+        said = "a folder or file is no app; `python3 -m http.server 3000` there makes one of it"
+        raise ValueError(f"{said}, and a socket is given as unix:/PATH")
     if text.startswith("unix:"):
         return Target("http", "localhost", DEFAULT_PORTS["http"], _unix_path(text[5:]))
     if url := split_url(text):

@@ -34,7 +34,9 @@ def dns_label(value: str, key: str) -> str:
 
     # isascii: the lower case of the Kelvin sign is a k.
     if not (value.isascii() and is_legal_name(label := value.lower())):
-        raise ConfigError(key, f"takes a DNS label: {NAME_RULE}; not {value!r}")
+        meant = re.sub(r"[^a-z0-9]+", "-", value.lower().partition(".")[0]).strip("-")
+        hint = f"; did you mean {meant}?" if is_legal_name(meant) else ""
+        raise ConfigError(key, f"takes a DNS label: {NAME_RULE}; not {value!r}{hint}")
     return label
 
 

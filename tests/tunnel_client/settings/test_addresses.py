@@ -130,6 +130,13 @@ def test_ipv6_address_is_printed_in_brackets() -> None:
             "https://example.com",
         ),
         ("http://a:443", ("http", "a", 443), "a:443", None),
+        # As people type it: https, unless it is this machine.
+        ("example.com", ("https", "example.com", 443), "example.com", "https://example.com"),
+        ("a:8443/", ("https", "a", 8443), "a:8443", "https://a:8443"),
+        ("localhost:8080", ("http", "localhost", 8080), "localhost:8080", "http://localhost:8080"),
+        ("127.0.0.1:80", ("http", "127.0.0.1", 80), "127.0.0.1", "http://127.0.0.1"),
+        ("wss://a", ("https", "a", 443), "a", "https://a"),
+        ("ws://a:80", ("http", "a", 80), "a", "http://a"),
         ("https://a:443", ("https", "a", 443), "a", "https://a"),
         ("https://[2001:db8::1]:8443", ("https", "2001:db8::1", 8443), "[2001:db8::1]:8443", None),
     ],
@@ -149,10 +156,9 @@ def test_server_url_is_read(
     [
         *(
             "",
-            "example.com",
-            "localhost:8080",
-            "ws://a",
-            "wss://a",
+            "example.com/x",
+            "user:hunter2@localhost:8080",
+            "a:0",
             "ftp://a",
             "http:/a",
             "http://",
@@ -161,7 +167,7 @@ def test_server_url_is_read(
         *("https://a:65536", "https://a b", " https://a", "https://a\n"),
     ],
 )
-def test_other_server_url_is_refused_without_repeating_it(text: str) -> None:
+def test_other_server_url_is_refused_without_repeating_a_secret(text: str) -> None:
     with pytest.raises(ValueError, match=r"allowed: http://HOST\[:PORT\]") as caught:
         ServerUrl.parse(text)
     assert "hunter2" not in str(caught.value)

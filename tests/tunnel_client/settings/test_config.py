@@ -296,9 +296,9 @@ def test_proxy_of_the_environment_is_for_servers_elsewhere(folder: Path) -> None
     [
         ({"target": None}, "TARGET: is missing; allowed: 3000, "),
         ({"target": "0"}, "TARGET: a port is a number from 1 to 65535; "),
-        ({"server": "example.com"}, "--server: a URL starts with http:// or https://; allowed: "),
+        ({"server": "ftp://a"}, "--server: a URL starts with http:// or https://; allowed: "),
         ({"server": "https://a/b"}, "--server: no path, query or fragment; "),
-        ({"server": ""}, "--server: a URL starts with"),
+        ({"server": ""}, "--server: a host is"),
         ({"subdomain": "a.b"}, "--subdomain: takes a DNS label: 1 to 63 of a-z, 0-9 and -, "),
         ({"subdomain": ""}, "--subdomain: takes a DNS label"),
         ({"token": "a b"}, "--token: a token is 1 to 1024 "),
@@ -380,7 +380,7 @@ def test_what_the_file_turns_on_is_turned_off_by_a_flag(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("environ", "said"),
     [
-        ({"TUNNEL_SERVER": "ws://a"}, "TUNNEL_SERVER: a URL starts with"),
+        ({"TUNNEL_SERVER": "ftp://a"}, "TUNNEL_SERVER: a URL starts with"),
         ({"TUNNEL_TOKEN": "a\n"}, "TUNNEL_TOKEN: a token is"),
         ({"TUNNEL_SERVER": "http://a", "ALL_PROXY": "socks5://p"}, "ALL_PROXY: only http and"),
     ],

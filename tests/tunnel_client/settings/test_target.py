@@ -25,6 +25,13 @@ BOTH = (("127.0.0.1", 3000), ("::1", 3000))
         ("HTTPS://App", "https", "app", (("app", 443),), "https://app"),
         ("https://app:8443", "https", "app:8443", (("app", 8443),), "https://app:8443"),
         ("https://[::1]:443", "https", "[::1]", (("::1", 443),), "https://[::1]"),
+        # As people type it.
+        ("3000/", "http", "localhost:3000", BOTH, "http://localhost:3000"),
+        (":3000", "http", "localhost:3000", BOTH, "http://localhost:3000"),
+        (":3000/", "http", "localhost:3000", BOTH, "http://localhost:3000"),
+        ("localhost:3000/", "http", "localhost:3000", BOTH, "http://localhost:3000"),
+        ("ws://localhost:3000", "http", "localhost:3000", BOTH, "http://localhost:3000"),
+        ("wss://app", "https", "app", (("app", 443),), "https://app"),
         ("unix:/run/my app.sock", "http", "localhost", (), "unix:/run/my app.sock"),
     ],
 )
@@ -51,13 +58,17 @@ def test_unix_path_is_kept_as_given() -> None:
         ("[::1]", "the port is missing"),
         ("3000/path", "no path"),
         ("localhost:3000/path", "no path"),
-        ("3000/", "no path"),
+        ("3000//", "no path"),
+        ("./public", "a folder or file is no app"),
+        ("/var/www", "a folder or file is no app"),
+        ("~/site", "a folder or file is no app"),
+        ("..", "a folder or file is no app"),
+        (":", "a host is"),
         ("http://localhost:3000/path", "no path"),
         ("http://localhost:3000?q", "no path, query"),
         ("http://user:hunter2@localhost:3000", "no user name"),
         ("user:hunter2@localhost:3000", "no user name"),
         ("ftp://localhost:3000", "only http and https"),
-        ("ws://localhost:3000", "only http and https"),
         ("0", "1 to 65535"),
         ("65536", "1 to 65535"),
         ("localhost:0", "1 to 65535"),
@@ -78,6 +89,32 @@ def test_other_target_is_refused_with_the_reason_and_what_is_allowed(text: str, 
     assert caught.value.key == "TARGET"
     assert said in caught.value.message
     assert "allowed: 3000, host:3000" in caught.value.message
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("3000/admin", "did you mean http://localhost:3000?"),
+        ("http://localhost:3000/a?b=c#d", "did you mean http://localhost:3000?"),
+        ("https://app/x", "did you mean https://app?"),
+        ("app/x", ", not 'app/x'"),
+        ("local host:3000", ", not 'local host:3000'"),
+    ],
+)
+def test_a_complaint_says_what_was_meant_or_quotes_what_came(text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Target.parse(text)
+    assert said in caught.value.message
+    assert ("not '" in said) == ("did you mean" not in caught.value.message)
+
+
+@pytest.mark.parametrize(
+    "text", ["http://a:hunter2@b", "http://b/?token=hunter2", "http://b/#hunter2", "tt_hunter2"]
+)
+def test_what_may_hold_a_secret_is_not_quoted(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Target.parse(text)
     assert "hunter2" not in str(caught.value)
 
 
