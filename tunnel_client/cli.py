@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from protocol.errors import ConfigError
 from protocol.program import showing
 from protocol.program.command_line import Asked, Command, CommandLine, asked_for
+from protocol.program.folders import NO_HOME, user_config_folder, user_state_folder
 from protocol.program.process import EXIT_FAILED, EXIT_REFUSED, complain, say
 from tunnel_client.settings.rows import HTTP, PROGRAM, RELEASE, TABLE
 
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
 
     from protocol.program.settings import Gathered
     from tunnel_client.settings.config import ClientConfig
-
-FOLDER: Final = "trio-tunnel"  # in the user's folders for config and state; the server's too
 
 _LINE: Final = CommandLine(
     TABLE,
@@ -68,6 +68,16 @@ def config_from(arguments: Sequence[str]) -> ClientConfig | int:
         return showing.refuse(PROGRAM, list(arguments), error)
 
 
+def say_where_to(config: ClientConfig) -> None:
+    """Say what happens at once: what is loaded now, and the way to the server, take time."""
+    if config.json:
+        return
+    from protocol.program.line_writer import write_to_stdout
+
+    with suppress(OSError):  # a full disk, say: the client's report knows what to do
+        write_to_stdout(f"connecting to {config.server_url} ...\n".encode())
+
+
 def _meant(arguments: Sequence[str]) -> Sequence[str]:
     """The command line with `http` in front where nothing else can be meant: `3000`."""
     first = arguments[0] if arguments else ""
@@ -76,17 +86,10 @@ def _meant(arguments: Sequence[str]) -> Sequence[str]:
     return [HTTP, *arguments] if is_flag or is_app else arguments
 
 
-def _config_folder() -> Path:
-    import platformdirs  # 10 ms that --help does not need
-
-    # Unversioned folders, the same for every release: the token and the install key stay valid.
-    return platformdirs.user_config_path(FOLDER, appauthor=False)
-
-
 def _state_folder() -> Path:
-    import platformdirs
+    from tunnel_client.settings.install_key import NOWHERE
 
-    return platformdirs.user_state_path(FOLDER, appauthor=False)
+    return user_state_folder() or NOWHERE
 
 
 def _http(asked: Asked) -> ClientConfig:
@@ -121,7 +124,7 @@ def _release(asked: Asked) -> int:
 def _gathered(asked: Asked) -> Gathered:
     from tunnel_client.settings.config import gather
 
-    gathered = gather(asked.flags, os.environ, _config_folder())
+    gathered = gather(asked.flags, os.environ, user_config_folder())
     showing.warn(PROGRAM, gathered.warnings)
     return gathered
 
@@ -138,7 +141,10 @@ def _place(asked: Asked) -> tuple[Path, bool]:
     from protocol.program.settings_file import is_there
     from tunnel_client.settings.config import FILE_NAME
 
-    path = _config_folder() / FILE_NAME
+    folder = user_config_folder()
+    if folder is None:
+        raise ConfigError("", f"{NO_HOME}, so there is no file either")
+    path = folder / FILE_NAME
     return path, is_there(path)
 
 

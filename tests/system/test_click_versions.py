@@ -52,7 +52,7 @@ BAD_USAGE = [
     "tunnel_server -x",
     "tunnel_server config show --frob",
     "tunnel_client",
-    "tunnel_client 3000",
+    "tunnel_client htpp",
     "tunnel_client --frob",
     "tunnel_client config",
     "tunnel_client http",

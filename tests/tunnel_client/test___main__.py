@@ -51,7 +51,7 @@ def test_arguments_of_the_process_are_the_default(monkeypatch: pytest.MonkeyPatc
     app = install(monkeypatch, 0)
     monkeypatch.setattr(sys, "argv", ["tunnel-client", "http", "3001"])
     ended: list[None] = []
-    monkeypatch.setattr("tunnel_client.__main__.end_quietly", lambda: ended.append(None))
+    monkeypatch.setattr("protocol.program.process.end_quietly", lambda: ended.append(None))
     assert main() == 0
     assert ended == [None]  # and signals are heard by nobody any more
     assert [config.target.port for config in app.ran] == [3001]

@@ -171,7 +171,8 @@ def _reconnecting(event: Reconnecting, why: str) -> str:
     if event.give_up_in_s is not None:
         left = f"for {duration(event.give_up_in_s)} more"
     why = why.removesuffix(".")  # a refusal of the server's is whole sentences
-    return f"{why}; trying again {when} (attempt {event.attempt}), {left}"
+    stop = "" if why.endswith("?") else ";"
+    return f"{why}{stop} trying again {when} (attempt {event.attempt}), {left}"
 
 
 def _shortened(path: str) -> str:

@@ -117,13 +117,15 @@ class Loaded(NamedTuple):
     warnings: tuple[str, ...]
 
 
-def gather(flags: Mapping[str, Value], environ: Mapping[str, str], config_folder: Path) -> Gathered:
-    """Read flags, variables and the file. Raises ConfigError."""
+def gather(
+    flags: Mapping[str, Value], environ: Mapping[str, str], config_folder: Path | None
+) -> Gathered:
+    """Read flags, variables and the file, if there is a folder for one. Raises ConfigError."""
     layers = [from_flags(TABLE, flags), from_environment(TABLE, environ)]
-    path = config_folder / FILE_NAME
     file: Path | None = None
     said: Layer = {}
-    if is_there(path):
+    path = None if config_folder is None else config_folder / FILE_NAME
+    if path is not None and is_there(path):
         with contextlib.suppress(FileNotFoundError):  # gone since
             said = from_file(TABLE, path)
             file = path

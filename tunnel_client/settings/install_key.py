@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from protocol.errors import ConfigError
+from protocol.program.folders import NO_HOME
 from protocol.program.private_files import as_owner_of, warning_of
 from tunnel_client.settings.tokens import read_token
 
 FILE_NAME = "install-key"
+NOWHERE = Path(os.devnull, FILE_NAME)
+"""Stands for the state folder where there is none: nothing can be kept in it."""
 _RANDOM_BYTES = 32  # as many as a token has: nobody guesses another's key
 
 
@@ -50,9 +53,10 @@ def install_key(state_folder: Path) -> InstallKey:
             with as_owner_of(path):
                 _store(path, key)
     except OSError as error:
-        reason = error.strerror or type(error).__name__
+        reason = f"in {state_folder} ({error.strerror or type(error).__name__})"
+        reason = f"since {NO_HOME}" if state_folder == NOWHERE else reason
         warning = (
-            f"no install key can be kept in {state_folder} ({reason}): "
+            f"no install key can be kept {reason}: "
             "another program may take this one's name once it has stopped"
         )
         return InstallKey(key, warning, is_kept=False)

@@ -18,7 +18,7 @@ from typing import Final
 from protocol.errors import ConfigError
 from protocol.names import NAME_RANDOM_BYTES, generate_name
 from tunnel_client.settings.addresses import ServerUrl, is_loopback
-from tunnel_client.settings.install_key import install_key
+from tunnel_client.settings.install_key import NOWHERE, install_key
 from tunnel_client.settings.target import Target
 
 # Of what the key is asked for beside: so no server gets the bytes of which a name is made.
@@ -52,7 +52,8 @@ def choose_stable_name(
     except ConfigError as error:
         return "", f"{error}; until then the tunnel has another name at each start"
     if not key.is_kept:
-        return "", f"nothing can be kept in {state_folder}: a new name at each start"
+        where = "here" if state_folder == NOWHERE else f"in {state_folder}"
+        return "", f"nothing can be kept {where}: the tunnel has a new name at each start"
     return stable_name(key.key, server, folder, target), ""
 
 

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from platformdirs import user_state_path
-
 from protocol.errors import ConfigError
 from protocol.limits import HOLD_S, PING_INTERVAL_S, TIMEOUT_S
 from protocol.names import is_legal_domain
+from protocol.program.folders import NO_HOME, user_state_folder
 from protocol.program.settings import LOG_LEVELS, LogLevel
 from tunnel_server.settings.reach import is_this_machine, made_public_by
 from tunnel_server.settings.values import (
@@ -51,8 +50,15 @@ _CLIENT_DEFAULT_SERVER: Final = "http://localhost:8080"
 
 
 def default_state_dir() -> Path:
-    """The folder of this user's state, `~/.local/state/trio-tunnel` on Linux."""
-    return user_state_path("trio-tunnel", appauthor=False)
+    """The folder of this user's state, `~/.local/state/trio-tunnel` on Linux.
+
+    Raises:
+        ConfigError: there is no home.
+    """
+    folder = user_state_folder()
+    if folder is None:
+        raise ConfigError("--state-dir", f"is missing, and {NO_HOME}")
+    return folder
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,9 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from platformdirs import user_config_path
-
 from protocol.errors import ConfigError
+from protocol.program.folders import user_config_folder
 from protocol.program.kinds import Value
 from protocol.program.settings import (
     Gathered,
@@ -69,7 +68,8 @@ def _named(layers: Sequence[Layer]) -> tuple[Path, str] | None:
 
 
 def _places() -> tuple[Path, ...]:
-    return user_config_path("trio-tunnel", appauthor=False) / FILE_NAME, SYSTEM_FOLDER / FILE_NAME
+    folders = (user_config_folder(), SYSTEM_FOLDER)
+    return tuple(folder / FILE_NAME for folder in folders if folder is not None)
 
 
 def load(resolved: Mapping[str, Given], environ: Mapping[str, str], pid: int) -> ServerConfig:

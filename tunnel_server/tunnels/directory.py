@@ -23,13 +23,14 @@ from protocol.limits import MEMORY_LENT_BYTES
 from protocol.mux.messages import Claim, Claimed, Refused
 from protocol.names import APEX, NAME_RULE, is_legal_name, tunnel_key
 from protocol.options import OptionError, read_options
+from protocol.program.folders import user_state_folder
 from protocol.program.process import open_files_max
 from tunnel_server.observing.strangers import by_stranger
 from tunnel_server.owners.names import KeptNames
 from tunnel_server.owners.ownership import Ownership, short_owner
 from tunnel_server.owners.shares import MemoryShare, Share
 from tunnel_server.owners.tokens import bearer_token, digest_of
-from tunnel_server.settings.config import ServerConfig, default_state_dir
+from tunnel_server.settings.config import ServerConfig
 from tunnel_server.tunnels.claim_gate import ClaimGate
 from tunnel_server.tunnels.connected import Connected
 from tunnel_server.tunnels.owned_sessions import OwnedSessions
@@ -385,7 +386,7 @@ class Directory:
     def _command(self, words: str) -> str:
         """A command that is about this server, and no other with another state folder."""
         folder = self.config.state_dir
-        where = "" if folder == default_state_dir() else f" --state-dir {shlex.quote(str(folder))}"
+        where = "" if folder == user_state_folder() else f" --state-dir {shlex.quote(str(folder))}"
         return f"tunnel-server {words}{where}"
 
     def release(self, carrier: Carrier, claim: int | None = None) -> None:

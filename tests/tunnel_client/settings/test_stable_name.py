@@ -70,7 +70,7 @@ def test_a_folder_may_have_any_bytes() -> None:
 def test_where_no_key_can_be_kept_there_is_none_and_a_reason(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     name, why = choose_stable_name(tmp_path / "file" / "state", SERVER, FOLDER, TARGET)
-    assert (name, "a new name at each start" in why) == ("", True)
+    assert (name, "the tunnel has a new name at each start" in why) == ("", True)
     (tmp_path / FILE_NAME).write_text("no key, that\n")
     name, why = choose_stable_name(tmp_path, SERVER, FOLDER, TARGET)
     assert (name, "until then the tunnel has another name" in why) == ("", True)
@@ -112,4 +112,4 @@ def test_with_a_token_too_it_is_said_that_nothing_can_be_kept(tmp_path: Path) ->
     gathered = gather({"token": "tt_x"}, {}, tmp_path)
     loaded = load("3000", gathered, {}, tmp_path / "file" / "state", tmp_path)
     assert loaded.config.stable_name == ""
-    assert loaded.warnings[-1].endswith("a new name at each start")
+    assert loaded.warnings[-1].endswith("the tunnel has a new name at each start")
