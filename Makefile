@@ -29,9 +29,9 @@ PYTEST := $(BIN)/python -bb -m pytest
 
 .PHONY: demo check test apps busy lint unit lowest format bench compare conformance fuzz references line long-line lines soak watch coverage release
 
-# Shares the app on TARGET, or a small one of our own, until Ctrl-C.
+# Shares the app on TARGET, or a small one of our own, until Ctrl-C; LAN=1: in this network, too.
 demo: $(RUN)
-	@$(BIN)/python examples/demo.py $(TARGET)
+	@$(BIN)/python examples/demo.py $(if $(LAN),--lan) $(TARGET)
 
 check: lint unit  ## what every commit passes, in less than 90 s
 

@@ -1,7 +1,12 @@
-"""What `make demo [TARGET=3000]` runs: a tunnel-server, an app and a tunnel-client, until Ctrl-C.
+"""What `make demo [TARGET=3000] [LAN=1]` runs: a tunnel-server, an app and a client, until Ctrl-C.
 
     python examples/demo.py            shares demo_app.py, which stands beside this file
     python examples/demo.py TARGET     shares an app of your own
+    python examples/demo.py --lan      for phones and other machines of the same network
+
+On this machine alone the public URL is under `localhost`, and whoever opens it elsewhere comes to
+their own machine. With --lan the server listens on this machine's address in its network, with a
+token of its own, and names come from nip.io, which resolves 192-168-1-5.nip.io to 192.168.1.5.
 
 Each is a process of its own, as it would be in three terminals, and talks to this one through the
 JSON lines of `--json`. They are in sessions of their own, so that a Ctrl-C reaches this process
@@ -17,13 +22,20 @@ import signal
 import socket
 import subprocess
 import sys
-import time
+import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import UTC, datetime
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import trio
+
+from tunnel_client.observing.events import event_of
+from tunnel_client.observing.lines import PlainLines
+
+LAN = "--lan"
 
 SERVER_PORT = 8080
 APP_PORT = 3000
@@ -31,6 +43,15 @@ PORTS_TRIED = 100
 
 OWN_ADDRESSES = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 
+# Nobody is there (RFC 5737): a socket that is connected to it sends nothing, and knows its way.
+ELSEWHERE = ("192.0.2.1", 9)
+NIP_IO = "nip.io"
+NOT_OURS = (
+    f"{NIP_IO}, which resolves these names, belongs to somebody else: it learns which are asked"
+    " for, and could lead elsewhere. Whoever is in your network can open the address, without TLS."
+)
+
+STOPS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 STOP_TIMEOUT_S = 10.0  # the client and the server let requests finish for 8 s
 KILLED_S = 1.0  # what was killed is gone at once
 
@@ -56,6 +77,21 @@ PROGRAMS = Programs(
 
 class DemoError(Exception):
     """The demo cannot go on, for the reason that the text says."""
+
+
+class Place(NamedTuple):
+    """Where the server listens, and who may connect.
+
+    Attributes:
+        address: of this machine.
+        server_flags, client_flags: what both need there, beside --bind and --server.
+        note: to be said first; "": nothing.
+    """
+
+    address: str = "127.0.0.1"
+    server_flags: Command = ()
+    client_flags: Command = ()
+    note: str = ""
 
 
 class Child:
@@ -147,18 +183,23 @@ def say_at_once(line: str) -> None:
     print(line, flush=True)
 
 
-async def share(children: Children, target: str | None, programs: Programs, say: Say) -> None:
+async def share(
+    children: Children, target: str | None, programs: Programs, say: Say, place: Place
+) -> None:
     """Start everything, then tell of each request until cancelled. DemoError if something ends."""
     async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
 
         async def start(name: str, *command: str) -> Child:
             return await stack.enter_async_context(children.running(name, *command))
 
-        port = free_port(SERVER_PORT)
-        bind = f"127.0.0.1:{port}"
+        port = free_port(SERVER_PORT, place.address)
+        bind = f"{place.address}:{port}"
+        if place.note:
+            say(place.note)
         if port != SERVER_PORT:
             say(f"port {SERVER_PORT} is taken: tunnel-server listens on {port}")
-        server = await start("tunnel-server", *programs.server, "--bind", bind, "--json")
+        flags = ("--bind", bind, "--json", *place.server_flags)
+        server = await start("tunnel-server", *programs.server, *flags)
         while (await server.next_event())["event"] != "listening":
             pass
         nursery.start_soon(server.watch)
@@ -167,12 +208,15 @@ async def share(children: Children, target: str | None, programs: Programs, say:
             say(line := await app.next_line())
             target = line.split()[3]  # demo app on URL
             nursery.start_soon(app.watch)
-        arguments = ("http", target, "--server", f"http://{bind}", "--json")
-        leads_to = target
+        arguments = ("http", target, "--server", f"http://{bind}", "--json", *place.client_flags)
+        lines = PlainLines(target)
 
         def tell(line: str) -> None:
-            for said in lines_of(json.loads(line), leads_to):
-                say(said)
+            event = event_of(json.loads(line))
+            if event is not None:
+                now = datetime.now(UTC).timestamp()
+                for said in lines.text(now, event, 0).splitlines():
+                    say(said)
 
         running = children.running("tunnel-client", *programs.client, *arguments, heard=tell)
         client = await stack.enter_async_context(running)
@@ -180,48 +224,55 @@ async def share(children: Children, target: str | None, programs: Programs, say:
             tell(await client.next_line())
 
 
-def lines_of(event: Event, target: str) -> list[str]:
-    """An event of the client, for people."""
-    match event["event"]:
-        case "ready":
-            return [
-                "",
-                f"  Public URL   {event['url']}",
-                f"  leads to     {target}",
-                "",
-                "  Open it in a browser. Ctrl-C ends everything. Requests:",
-                "",
-            ]
-        case "request":
-            said = f"{event['method']} {event['path']} {event['status'] or 'failed'}"
-            said += f", {event['bytes_out']} bytes, {event['ms']:.0f} ms"
-            said += f": {event['error']}" if event["error"] else ""
-            # No escape sequence of a visitor's reaches the terminal.
-            return [time.strftime("%H:%M:%S ") + said.encode("unicode_escape").decode()]
-        case "reconnecting":
-            return [f"{event['reason']}; trying again in {event['wait_s']:.1f} s"]
-        case "resumed":
-            return [f"resumed after {event['away_s']:.1f} s; nothing was lost"]
-        case "stopping":
-            requests = f"{event['under_way']} request{'s' * (event['under_way'] > 1)}"
-            said = f"stopping: up to {event['wait_s']:g} s for {requests}, the oldest is"
-            said += f" {event['method']} {event['path']}".encode("unicode_escape").decode()
-            return [f"{said}. Ctrl-C again ends it now"]
-        case "stopped":
-            return [event["reason"]]
-        case "refused":
-            return [f"refused by the server ({event['code']}): {event['message']}"]
-        case _:
-            return []
+def lan_address() -> str:
+    """This machine's address in the network that its default route leads to. DemoError: none."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+            asked.connect(ELSEWHERE)
+            address: str = asked.getsockname()[0]
+    except OSError as error:
+        raise DemoError(f"this machine is in no network: {error.strerror}") from None
+    if ip_address(address).is_loopback:
+        raise DemoError("this machine is in no network: it knows itself alone")
+    return address
 
 
-def free_port(first: int) -> int:
-    """The first port from there on that is free on this machine's own addresses.
+def in_lan(address: str, folder: Path, server: Command) -> Place:
+    """A server for the network, and a token of its own. DemoError: none can be made.
 
-    On both: a browser that asks for `localhost` may try either first.
+    Args:
+        address: of this machine.
+        folder: empty, and this user's alone; in the end somebody deletes it.
+        server: the command.
     """
+    state = ("--state-dir", str(folder))
+    made = subprocess.run(
+        [*server, "token", "create", "demo", *state], capture_output=True, text=True, check=False
+    )
+    if made.returncode:
+        raise DemoError(f"no token could be made: {made.stderr.strip()}")
+    token_file = folder / "demo.token"
+    token_file.touch(mode=0o600)
+    token_file.write_text(made.stdout)
+    domain = f"{address.replace('.', '-')}.{NIP_IO}"
+    # The client is on the same machine: nothing of the token is seen by the network.
+    return Place(
+        address,
+        ("--domain", domain, *state),
+        ("--token-file", str(token_file), "--insecure-server"),
+        NOT_OURS,
+    )
+
+
+def free_port(first: int, address: str = "127.0.0.1") -> int:
+    """The first port from there on that is free on an address of this machine.
+
+    On its own it is free on both: a browser that asks for `localhost` may try either first.
+    """
+    is_local = ip_address(address).is_loopback
+    looked_at = OWN_ADDRESSES if is_local else ((socket.AF_INET, address),)
     for port in range(first, first + PORTS_TRIED):
-        if all(is_free(*address, port) for address in OWN_ADDRESSES):
+        if all(is_free(*each, port) for each in looked_at):
             return port
     raise DemoError(f"port {first} and the next {PORTS_TRIED} are taken")
 
@@ -234,16 +285,21 @@ def is_free(family: socket.AddressFamily, address: str, port: int) -> bool:
         return error.errno != errno.EADDRINUSE  # a machine without IPv6 has nothing there
 
 
-async def run(target: str | None, programs: Programs = PROGRAMS, say: Say = say_at_once) -> int:
+async def run(
+    target: str | None,
+    programs: Programs = PROGRAMS,
+    say: Say = say_at_once,
+    place: Place = Place(),  # noqa: B008  # it never changes
+) -> int:
     """Share until SIGINT, SIGTERM or SIGHUP; the exit code."""
     reason = ""
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+    with trio.open_signal_receiver(*STOPS) as signals:
         try:
             async with trio.open_nursery() as nursery:
                 sharing, children = trio.CancelScope(), Children()
                 nursery.start_soon(children.obey, signals, sharing)
                 with sharing:
-                    await share(children, target, programs, say)
+                    await share(children, target, programs, say, place)
                 nursery.cancel_scope.cancel()
         except* DemoError as errors:
             reason = str(first(errors))
@@ -260,16 +316,32 @@ def first(errors: BaseExceptionGroup[DemoError]) -> BaseException:
 
 
 def main(argv: Sequence[str]) -> int:
-    if len(argv) > 1 or any(argument.startswith("-") for argument in argv):
-        print("usage: python examples/demo.py [TARGET]", file=sys.stderr)
+    words = [argument for argument in argv if argument != LAN]
+    if len(words) > 1 or len(argv) - len(words) > 1 or any(word.startswith("-") for word in words):
+        print(f"usage: python examples/demo.py [{LAN}] [TARGET]", file=sys.stderr)
         return 2
+    target = words[0] if words else None
     try:
-        return trio.run(run, argv[0] if argv else None)
+        return demonstrate(target) if LAN not in argv else demonstrate_in_lan(target)
     except KeyboardInterrupt:  # before it listens for signals, or after
         return 0
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in STOPS:
             signal.signal(number, signal.SIG_IGN)  # no traceback of Python's own end
+
+
+def demonstrate(target: str | None, place: Place = Place()) -> int:  # noqa: B008  # never changes
+    return trio.run(run, target, PROGRAMS, say_at_once, place)
+
+
+def demonstrate_in_lan(target: str | None) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            place = in_lan(lan_address(), Path(folder), PROGRAMS.server)
+        except DemoError as error:
+            print(f"demo: {error}", file=sys.stderr)
+            return 1
+        return demonstrate(target, place)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,11 @@ import sys
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
+from tests.tools import events_page
 from tests.tools.settings_page import PAGE, TABLES, with_tables
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -130,6 +132,29 @@ def test_each_decision_is_listed_and_says_what_would_change_it() -> None:
     for name in sorted(listed):
         said = (folder / name).read_text()
         assert all(f"**{part}" in said for part in ("Decided.", "Rejected: ", "What would change"))
+
+
+def test_page_of_events_is_that_of_their_classes() -> None:
+    page = events_page.PAGE.read_text()
+    said = "python -m tests.tools.events_page writes it anew"
+    assert page == events_page.with_tables(page), said
+    for names in events_page.EVENTS.values():
+        assert all(f"### `{name}`\n" in page for name in names.values())
+
+
+def test_an_event_with_a_field_that_nobody_explains_is_found() -> None:
+    class Odd(NamedTuple):
+        """Something happened.
+
+        Fields:
+            one: explained.
+        """
+
+        one: int
+        two: int
+
+    with pytest.raises(AssertionError, match="Odd says"):
+        events_page.table_of(Odd, "odd")
 
 
 def test_page_of_settings_is_that_of_the_rows() -> None:

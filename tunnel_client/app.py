@@ -100,6 +100,7 @@ async def serve(config: ClientConfig, report: Report, signals: AsyncIterator[int
             identity=_identity(config, "public" if config.identity == "public" else "local"),
             ws_keepalive_s=config.ws_keepalive_s,
             chooser=chooser,
+            tells_opened=config.json,
         )
         agent = Agent(
             config,

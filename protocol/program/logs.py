@@ -2,9 +2,12 @@
 
     2025-11-21T10:24:03.123Z INFO tunnel_server.tunnels.claims: session 4f1c9a03: bob is online
 
-Times are UTC. A record is one line: what visitors and peers send ends up in messages, so control
-characters are escaped there, and can neither start a line of their own nor move a terminal's
-cursor. Only a traceback, which is ours, stands on lines of its own.
+Times are UTC. On a terminal, where the programs' lines for people stand beside it, it is
+`10:24:03 session 4f1c9a03: bob is online`, in local time, so that all look alike.
+
+A record is one line: what visitors and peers send ends up in messages, so control characters are
+escaped there, and can neither start a line of their own nor move a terminal's cursor. Only a
+traceback, which is ours, stands on lines of its own.
 
 While a program serves, its records leave by a thread (`line_writer`): a log that nobody reads must
 not stop it. Before and after that they are written at once.
@@ -14,12 +17,12 @@ from __future__ import annotations
 
 import logging
 import sys
-from datetime import UTC, datetime
+import time
 from typing import Final
 
 from protocol import FRAMES
 from protocol.program.line_writer import LineWriter, write_to_stderr
-from protocol.program.text import printable
+from protocol.program.text import printable, utc_time
 
 log = logging.getLogger(__name__)
 
@@ -48,11 +51,28 @@ class OneLineFormatter(logging.Formatter):
     def formatTime(  # noqa: N802  (logging's own name)
         self, record: logging.LogRecord, datefmt: str | None = None
     ) -> str:
-        moment = datetime.fromtimestamp(record.created, UTC)
-        return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+        return utc_time(record.created)
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (logging's own name)
         return printable(super().formatMessage(record))
+
+
+class TerminalFormatter(OneLineFormatter):
+    """Lines for a person who looks on, like those on stdout: `12:03:04 warning: ...`.
+
+    Local time, no module; the level where it is more than news.
+    """
+
+    def __init__(self) -> None:
+        logging.Formatter.__init__(
+            self, "%(asctime)s %(level)s%(ids)s%(message)s", defaults={"ids": ""}
+        )
+
+    def formatTime(  # noqa: N802  (logging's own name)
+        self, record: logging.LogRecord, datefmt: str | None = None
+    ) -> str:
+        record.level = f"{record.levelname.lower()}: " if record.levelno != logging.INFO else ""
+        return time.strftime("%H:%M:%S", time.localtime(record.created))
 
 
 class _StderrHandler(logging.Handler):
@@ -64,7 +84,7 @@ class _StderrHandler(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setFormatter(OneLineFormatter())
+        self.setFormatter(TerminalFormatter() if _is_terminal() else OneLineFormatter())
         self.writer = LineWriter(write_to_stderr, self._said_of_dropped)
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -81,6 +101,10 @@ class _StderrHandler(logging.Handler):
         text = "%d lines of this log were dropped: its reader is too slow"
         record = log.makeRecord(log.name, logging.WARNING, "", 0, text, (count,), None)
         return f"{self.format(record)}\n".encode()
+
+
+def _is_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def set_up_logging(level: int = logging.INFO, only: logging.Filter | None = None) -> LineWriter:

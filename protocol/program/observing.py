@@ -13,6 +13,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import trio
 
+from protocol.program.text import utc_time
+
 Told = TypeVar("Told")
 Told_contra = TypeVar("Told_contra", contravariant=True)
 
@@ -99,16 +101,17 @@ class JsonForm:
     def __repr__(self) -> str:
         return f"<JsonForm of {len(self._beginnings)} kinds>"
 
-    def text(self, event: tuple[Any, ...], **more: int) -> str:
+    def text(self, event: tuple[Any, ...], at: float, **more: int) -> str:
         """One object, without the end of a line; "" for a kind that has no form in JSON.
 
         Args:
+            at: when it was told, in seconds since the epoch.
             more: what is said behind the event's own fields.
         """
         beginning = self._beginnings.get(type(event))
         if beginning is None:
             return ""
-        said = beginning % tuple(map(_value, event))
+        said = beginning % (utc_time(at), *map(_value, event))
         return said + "".join(f', "{name}": {number}' for name, number in more.items()) + "}"
 
 
@@ -119,7 +122,7 @@ def plain_text(value: bytes | str) -> str:
 
 def _beginning(name: str, kind: type) -> str:
     fields: tuple[str, ...] = kind._fields  # type: ignore[attr-defined]  # a NamedTuple
-    return f'{{"event": "{name}"' + "".join(f', "{field}": %s' for field in fields)
+    return f'{{"event": "{name}", "time": "%s"' + "".join(f', "{field}": %s' for field in fields)
 
 
 def _value(value: bytes | str | float | None) -> str:

@@ -6,6 +6,8 @@ rewrite lines above, or turn the direction of the text.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 
 def printable(text: str) -> str:
     """The text with everything that is no visible character or plain space written as an escape.
@@ -48,3 +50,9 @@ def progress(done_bytes: int, of_bytes: int | None) -> str:
 
 def _escape(char: str) -> str:
     return char.encode("unicode_escape").decode("ascii")
+
+
+def utc_time(at: float) -> str:
+    """A time as both programs write it for programs: RFC 3339, UTC, with milliseconds."""
+    moment = datetime.fromtimestamp(at, UTC)
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"

@@ -8,14 +8,13 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
 import trio.testing
 
 from examples import demo
-from examples.demo import Programs, lines_of
+from examples.demo import Place, Programs
 
 READY = {"event": "ready", "url": "http://a.localhost:1", "name": "a", "server": "x"}
 REQUEST = {
@@ -90,7 +89,7 @@ async def test_everything_is_started_and_stopped_in_order(log: Path) -> None:
     assert "demo app on http://127.0.0.1:3001 (3000 is taken)" in lines
     assert "  Public URL   http://a.localhost:1" in lines
     assert "  leads to     http://127.0.0.1:3001" in lines
-    assert lines[-1].endswith(" GET /x 200, 5 bytes, 1 ms")
+    assert lines[-1].endswith(" GET /x 200, 5 B, 1 ms")
     server, app, client, *ends = noted(log)
     bind = server.split()[2]
     assert server == f"server --bind {bind} --json"
@@ -182,7 +181,18 @@ print({request!r}, flush=True)
 while True:
     signal.pause()
 """
-STOPPING = {"event": "stopping", "under_way": 2, "wait_s": 8.0, "method": "PUT", "path": "/u"}
+STOPPING = {
+    "event": "stopping",
+    "under_way": 2,
+    "wait_s": 8.0,
+    "method": "PUT",
+    "path": "/u",
+    "bytes_in": 5,
+    "bytes_out": 0,
+    "length_in": 9,
+    "length_out": None,
+    "ms": 1200.0,
+}
 STOPPED = {"event": "stopped", "reason": "stopped by the user, 2 requests cut off"}
 NEVER = 99
 
@@ -198,10 +208,10 @@ async def test_a_second_interrupt_is_passed_on_and_what_the_client_says_is_told(
     said = (" GET /x ", "stopping")
     code, lines = await run_until(said, None, programs(log, client=client))
     assert code == 0
-    assert lines[-2:] == [
-        "stopping: up to 8 s for 2 requests, the oldest is PUT /u. Ctrl-C again ends it now",
-        "stopped by the user, 2 requests cut off",
-    ]
+    stopping, stopped = (line.partition(" ")[2] for line in lines[-2:])
+    assert stopping.startswith("stopping: up to 8 s for 2 requests; the oldest is PUT /u, ")
+    assert stopping.endswith(". Ctrl-C again ends it now")
+    assert stopped == "stopped by the user, 2 requests cut off"
     # All that run are asked at the second one, and each in its turn.
     assert sorted(noted(log)[3:]) == sorted(
         [*2 * ["client asked"], "app stopped", "server stopped"]
@@ -217,7 +227,7 @@ async def test_a_third_interrupt_kills_what_still_runs(
         (" GET /x ", "stopping", "stopping"), None, programs(log, client=client)
     )
     assert code == 0
-    assert len([line for line in lines if line.startswith("stopping")]) == 2
+    assert len([line for line in lines if " stopping: " in line]) == 2
     assert noted(log).count("client asked") == 2
 
 
@@ -266,29 +276,62 @@ sys.exit(trio.run(demo.run, "3000", demo.Programs(*{tuple(programs(log))!r})))
     assert noted(log)[2:] == ["client stopped", "server stopped"]
 
 
-@pytest.mark.parametrize(
-    ("event", "lines"),
-    [
-        ({"event": "reconnecting", "attempt": 1, "wait_s": 0.51, "reason": "it is down"}, 1),
-        ({"event": "resumed", "away_s": 1.5}, 1),
-        ({"event": "refused", "code": "unauthorized", "message": "no"}, 1),
-        ({"event": "stopping", "under_way": 1, "wait_s": 8, "method": "GET", "path": "/"}, 1),
-        ({"event": "stopped", "reason": "x"}, 1),
-        ({"event": "something new"}, 0),
-    ],
-)
-def test_every_event_of_the_client_is_understood(event: dict[str, Any], lines: int) -> None:
-    assert len(lines_of(event, "3000")) == lines
+async def test_the_clients_events_are_told_as_the_client_tells_them(log: Path) -> None:
+    told = (
+        READY,
+        {"event": "opened", "id": 1, "kind": "http", "method": "GET", "path": "/", "visitor": "x"},
+        {"event": "reconnecting", "attempt": 1, "wait_s": 0.51, "reason": "it is down"},
+        {"event": "resumed", "away_s": 1.5},
+        {"event": "something new"},
+        REQUEST | {"path": "/\x1b[2J\n", "status": None, "error": "nothing\u202e listens"},
+    )
+    client = stand_in(log, "client", *map(json.dumps, told))
+    _, lines = await run_until("GET /", "3000", programs(log, client=client))
+    assert "  Public URL   http://a.localhost:1" in lines
+    *_, reconnecting, resumed, request = (line.partition(" ")[2] for line in lines)
+    assert reconnecting == "it is down; trying again in 0.5 s (attempt 1), until it works"
+    assert resumed == "resumed after 1.5 s; nothing was lost"
+    assert request.isprintable()
+    assert request == r"GET /\x1b[2J\n no answer, 5 B, 1 ms: nothing\u202e listens"
 
 
-def test_failed_request_is_told_with_its_reason_and_nothing_for_a_terminal_to_act_on() -> None:
-    event = REQUEST | {"path": "/\x1b[2J\n", "status": None, "error": "nothing\u202e listens"}
-    (line,) = lines_of(event, "3000")
-    assert line.isprintable()
-    assert line.endswith(r"GET /\x1b[2J\n failed, 5 bytes, 1 ms: nothing\u202e listens")
+def test_in_the_network_it_has_a_token_of_its_own(tmp_path: Path) -> None:
+    place = demo.in_lan("192.168.1.5", tmp_path, demo.PROGRAMS.server)
+    assert place.address == "192.168.1.5"
+    assert place.server_flags[:2] == ("--domain", "192-168-1-5.nip.io")
+    assert "belongs to somebody else" in place.note
+    token_file = Path(place.client_flags[place.client_flags.index("--token-file") + 1])
+    assert token_file.read_text().startswith("tt_")
+    assert token_file.stat().st_mode & 0o077 == 0
+    with pytest.raises(demo.DemoError, match="no token could be made"):
+        demo.in_lan("192.168.1.5", tmp_path, (sys.executable, "-c", "raise SystemExit(1)"))
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["3000", "4000"]])
+async def test_in_the_network_both_programs_are_told_so(log: Path) -> None:
+    place = Place("127.0.0.2", ("--domain", "x"), ("--insecure-server",), "a note")
+    lines: list[str] = []
+
+    def say(line: str) -> None:
+        lines.append(line)
+        if "GET /x" in line:
+            signal.raise_signal(signal.SIGINT)
+
+    assert await demo.run("3000", programs(log), say, place) == 0
+    assert lines[0] == "a note"
+    server, client, *_ = noted(log)
+    assert server.startswith("server --bind 127.0.0.2:")
+    assert server.endswith(" --json --domain x")
+    assert client.startswith("client http 3000 --server http://127.0.0.2:")
+    assert client.endswith(" --json --insecure-server")
+
+
+def test_without_a_network_there_is_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "ELSEWHERE", ("127.0.0.1", 9))
+    with pytest.raises(demo.DemoError, match="it knows itself alone"):
+        demo.lan_address()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["3000", "4000"], ["--lan", "--lan"]])
 def test_bad_usage_is_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert demo.main(arguments) == 2
-    assert capsys.readouterr().err == "usage: python examples/demo.py [TARGET]\n"
+    assert capsys.readouterr().err == "usage: python examples/demo.py [--lan] [TARGET]\n"

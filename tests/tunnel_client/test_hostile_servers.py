@@ -99,7 +99,13 @@ class OneAttempt(Attempts):
     """No session of these servers is worth to be resumed."""
 
     async def pause(
-        self, lived_s: float, reason: str = "", *, held: bool = False, asked_s: float | None = None
+        self,
+        lived_s: float,
+        reason: str = "",
+        *,
+        held: bool = False,
+        asked_s: float | None = None,
+        code: str = "lost",
     ) -> bool:
         raise AssertionError(reason)
 

@@ -59,7 +59,7 @@ def test_a_signal_stops_it_with_0(
     monkeypatch.setattr(Output, "tell", say)
     assert run(config) == 0
     out = capfd.readouterr().out
-    assert out.startswith('{"event": "listening", "bind": "127.0.0.1:')
+    assert out.startswith('{"event": "listening", "time": "20')
     assert out.count("\n") == 1
 
 

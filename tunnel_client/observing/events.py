@@ -1,12 +1,13 @@
 """The events of the client.
 
-Fields are those of the JSON (README, `--json`), which is fixed: some may be added at the end, none
-changes. Numbers are rounded where an event is made.
+Fields are those of the JSON (docs/events.md, made of this), which is fixed: some may be added at
+the end, none changes. Numbers are rounded where an event is made.
 """
 
 from __future__ import annotations
 
-from typing import Final, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final, Literal, NamedTuple
 
 NameSource = Literal["chosen", "folder", "random"]
 """Of a name: somebody chose it, it is the folder's own, or it is a fresh one."""
@@ -52,11 +53,30 @@ class IdentityChosen(NamedTuple):
     hint: str | None = None
 
 
+class RequestOpened(NamedTuple):
+    """A request begins.
+
+    Fields:
+        id: of its stream; each session counts anew.
+        kind: `http` or `websocket`.
+        method: as it came.
+        path: the request's target as it came.
+        visitor: its address.
+    """
+
+    id: int
+    kind: str
+    method: bytes
+    path: bytes
+    visitor: str
+
+
 class RequestEnded(NamedTuple):
     """A request is over.
 
     Fields:
         id: of its stream.
+        method: as it came.
         path: the request's target as it came.
         status: of the answer that the visitor got, if it was an error of the tunnel's, too; None:
             the visitor went first, or the session was lost.
@@ -79,20 +99,30 @@ class RequestEnded(NamedTuple):
 
 
 class Reconnecting(NamedTuple):
-    """There is no connection, for this reason; the next attempt comes in `wait_s` seconds.
+    """There is no connection.
 
     Fields:
+        attempt: the number of the next one since a connection last lived for a while.
+        wait_s: how long until then.
+        reason: why there is none, for people.
         give_up_in_s: when the program ends if no attempt gets through; None: it goes on.
+        code: the reason for programs: the server's (docs/protocol.md 14), or `unreachable`, `lost`,
+            `not-a-server`, `untrusted`, `slept`.
     """
 
     attempt: int
     wait_s: float
     reason: str
     give_up_in_s: float | None = None
+    code: str = "unreachable"
 
 
 class SessionResumed(NamedTuple):
-    """The session goes on over a new connection, after so many seconds without one."""
+    """The session goes on over a new connection; nothing was lost.
+
+    Fields:
+        away_s: how long there was none.
+    """
 
     away_s: float
 
@@ -113,6 +143,7 @@ class Warned(NamedTuple):
 
     Fields:
         code: that of the error which a visitor would get; or `origin-silent`.
+        message: for people.
     """
 
     code: str
@@ -120,7 +151,12 @@ class Warned(NamedTuple):
 
 
 class TunnelRefused(NamedTuple):
-    """The server said no, for good."""
+    """The server said no, for good.
+
+    Fields:
+        code: the server's (docs/protocol.md 14).
+        message: for people, and what to do next.
+    """
 
     code: str
     message: str
@@ -132,10 +168,13 @@ class ClientStopping(NamedTuple):
     Fields:
         under_way: how many requests are waited for.
         wait_s: for how long at most.
-        method, path: of the oldest of them.
-        ms: since it began, in milliseconds.
-        bytes_in, length_in: what has come of its body, and its length; None if it has none.
-        bytes_out, length_out: the same of its answer's.
+        method: of the oldest of them.
+        path: likewise, as it came.
+        ms: since that began, in milliseconds.
+        bytes_in: what has come of its body.
+        length_in: the length of that; None if it says none.
+        bytes_out: what has come of its answer's.
+        length_out: the length of that; None likewise.
     """
 
     under_way: int
@@ -150,7 +189,11 @@ class ClientStopping(NamedTuple):
 
 
 class ProgramStopped(NamedTuple):
-    """The program ends; the last event."""
+    """The program ends; the last event.
+
+    Fields:
+        reason: for people.
+    """
 
     reason: str
 
@@ -158,6 +201,7 @@ class ProgramStopped(NamedTuple):
 ClientEvent = (
     TunnelReady
     | IdentityChosen
+    | RequestOpened
     | RequestEnded
     | Reconnecting
     | SessionResumed
@@ -172,6 +216,7 @@ ClientEvent = (
 JSON_NAMES: Final = {
     TunnelReady: "ready",
     IdentityChosen: "identity",
+    RequestOpened: "opened",
     RequestEnded: "request",
     Reconnecting: "reconnecting",
     SessionResumed: "resumed",
@@ -180,5 +225,24 @@ JSON_NAMES: Final = {
     ClientStopping: "stopping",
     ProgramStopped: "stopped",
 }
-"""The name of each event in JSON. That the app is down and back is for people only: programs read
-it in the `error` of each request."""
+"""The name of each event in JSON. That a request begins is for programs only. That the app is down
+and back is for people only: programs read it in the `error` of each request."""
+
+_KINDS: Final = {name: kind for kind, name in JSON_NAMES.items()}
+
+
+def event_of(record: Mapping[str, Any]) -> ClientEvent | None:
+    """The event that a JSON object tells of, as a program reads it; None: it is not known.
+
+    Raises:
+        TypeError: a field is missing.
+    """
+    kind = _KINDS.get(str(record.get("event")))
+    if kind is None:
+        return None
+    said = {field: record[field] for field in kind._fields if field in record}  # type: ignore[attr-defined]  # a NamedTuple
+    for field in ("method", "path"):
+        if isinstance(text := said.get(field), str):
+            said[field] = text.encode("ascii", "backslashreplace")
+    event: ClientEvent = kind(**said)
+    return event

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Final, Protocol
 
 from protocol.program.observing import JsonForm, plain_text
@@ -16,6 +17,7 @@ from tunnel_client.observing.events import (
     ProgramStopped,
     Reconnecting,
     RequestEnded,
+    RequestOpened,
     SessionResumed,
     TunnelReady,
     TunnelRefused,
@@ -31,12 +33,12 @@ _KEPT: Final = "   (the same next time, for this folder and port)"
 class Lines(Protocol):
     """One form of output."""
 
-    def text(self, clock: str, event: ClientEvent, dropped: int) -> str:
+    def text(self, at: float, event: ClientEvent, dropped: int) -> str:
         """The whole lines for an event.
 
         Args:
-            clock: when it was told, the local time as HH:MM:SS.
-            dropped: so many requests before it were not told.
+            at: when it was told, in seconds since the epoch.
+            dropped: so many `opened` and `request` before it were not told.
         """
 
 
@@ -49,9 +51,10 @@ class JsonLines:
     def __repr__(self) -> str:
         return f"<JsonLines {self._form!r}>"
 
-    def text(self, clock: str, event: ClientEvent, dropped: int) -> str:
+    def text(self, at: float, event: ClientEvent, dropped: int) -> str:
         """See Lines."""
-        said = self._form.text(event, dropped=dropped) if dropped else self._form.text(event)
+        more = {"dropped": dropped} if dropped else {}
+        said = self._form.text(event, at, **more)
         return said and said + "\n"
 
 
@@ -71,13 +74,15 @@ class PlainLines:
     def __repr__(self) -> str:
         return f"<PlainLines {self._target} url={self._url!r}>"
 
-    def text(self, clock: str, event: ClientEvent, dropped: int) -> str:
+    def text(self, at: float, event: ClientEvent, dropped: int) -> str:
         """See Lines."""
+        if isinstance(event, RequestOpened):
+            return ""
         if isinstance(event, TunnelReady) and event.url != self._url:
             self._url, self._why = event.url, ""
             lines = self._banner(event)
         else:
-            said = self._said(event)
+            clock, said = time.strftime("%H:%M:%S", time.localtime(at)), self._said(event)
             lines = [f"{clock} {said}"] if said else []
         if dropped:
             lines.insert(0, f"         ({dropped} requests are not shown: the terminal was slow)")
@@ -119,6 +124,8 @@ class PlainLines:
 
     def _said(self, event: ClientEvent) -> str:
         match event:
+            case RequestOpened():
+                return ""
             case RequestEnded():
                 return _request(event)
             case IdentityChosen():
@@ -135,14 +142,21 @@ class PlainLines:
                 return f"resumed after {duration(event.away_s)}; nothing was lost"
             case OriginWentDown() | OriginCameUp():
                 return self._origin(event)
-            case Warned():
-                return f"warning: {event.message}"
-            case TunnelRefused():
-                return f"refused by the server ({event.code}): {event.message}"
-            case ClientStopping():
-                return _stopping(event)
-            case ProgramStopped():
-                return f"stopped: {event.reason}"
+            case _:
+                return _of_program(event)
+
+
+def _of_program(event: Warned | TunnelRefused | ClientStopping | ProgramStopped) -> str:
+    match event:
+        case Warned():
+            return f"warning: {event.message}"
+        case TunnelRefused():
+            return f"refused by the server ({event.code}): {event.message}"
+        case ClientStopping():
+            return _stopping(event)
+        case ProgramStopped():
+            says_it = event.reason.startswith("stopped")
+            return event.reason if says_it else f"stopped: {event.reason}"
 
 
 def _request(event: RequestEnded) -> str:

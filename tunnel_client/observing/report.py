@@ -22,7 +22,7 @@ import trio
 
 from protocol.program.line_writer import GONE, LAST_WORDS_S, write_to_stdout
 from protocol.program.observing import EventQueue
-from tunnel_client.observing.events import ClientEvent, RequestEnded
+from tunnel_client.observing.events import ClientEvent, RequestEnded, RequestOpened
 from tunnel_client.observing.lines import JsonLines, Lines, PlainLines
 
 # What 10,000 requests a second bring in a tenth of a second. With the longest paths: 8 MB.
@@ -34,17 +34,12 @@ LONGEST_PATH_BYTES = 8_192  # what most servers take at all
 FLUSH_EVERY_S = 0.05
 
 
-def local_time() -> str:
-    """The time of day here, as HH:MM:SS."""
-    return time.strftime("%H:%M:%S")
-
-
-TimedEvent = tuple[str, ClientEvent]
-"""The time when it was told, by the clock on the wall, and what."""
+TimedEvent = tuple[float, ClientEvent]
+"""The time when it was told, in seconds since the epoch, and what."""
 
 
 def _is_request(told: TimedEvent) -> bool:
-    return isinstance(told[1], RequestEnded)
+    return isinstance(told[1], RequestEnded | RequestOpened)
 
 
 class Report:
@@ -54,7 +49,7 @@ class Report:
         json: which of the two forms.
         target: where the public URL leads to.
         write: takes whole lines; may block; OSError if they cannot be written.
-        clock: the time of day as HH:MM:SS.
+        clock: the time, in seconds since the epoch.
 
     Attributes:
         closed: nobody reads stdout any more.
@@ -66,7 +61,7 @@ class Report:
         json: bool,
         target: str,
         write: Callable[[bytes], None] = write_to_stdout,
-        clock: Callable[[], str] = local_time,
+        clock: Callable[[], float] = time.time,  # noqa: TID251  # that of the wall, for people
     ) -> None:
         self._lines: Lines = JsonLines() if json else PlainLines(target)
         self._write = write
@@ -89,7 +84,7 @@ class Report:
         """See Sink; may be called before `run` is, and after it ended."""
         if self.closed:
             return
-        if isinstance(event, RequestEnded) and len(event.path) > LONGEST_PATH_BYTES:
+        if isinstance(event, RequestEnded | RequestOpened) and len(event.path) > LONGEST_PATH_BYTES:
             event = event._replace(path=event.path[:LONGEST_PATH_BYTES])
         self._queue.put((self._clock(), event))
 

@@ -18,7 +18,7 @@ from protocol.drivers.bonds import VisitorConnection
 from protocol.mux.streams import KINDS
 from protocol.program.observing import Sink
 from tunnel_client.identity.rewriting import Identity
-from tunnel_client.observing.events import RequestEnded
+from tunnel_client.observing.events import RequestEnded, RequestOpened
 from tunnel_client.origin.binding import BoundWorkers
 from tunnel_client.origin.choosing import IdentityChooser
 from tunnel_client.origin.dial import Dialer
@@ -52,6 +52,7 @@ class Dispatcher:
         sink: is told of each request.
         identity: how the app is asked; None: as itself.
         origin_timeout_s, ws_keepalive_s: see ReplayConfig.
+        tells_opened: the sink is told when a request begins, too.
         tap_for: is asked at the begin of each request for a tap that sees it, or None.
         chooser: has the identity of each request; None: it is `identity`.
 
@@ -62,12 +63,13 @@ class Dispatcher:
     def __init__(
         self,
         dialer: Dialer,
-        sink: Sink[RequestEnded],
+        sink: Sink[RequestOpened | RequestEnded],
         tasks: trio.Nursery,
         *,
         origin_timeout_s: float,
         identity: Identity | None = None,
         ws_keepalive_s: float = 0.0,
+        tells_opened: bool = False,
         tap_for: Callable[[VisitorStream], OriginTap | None] | None = None,
         chooser: IdentityChooser | None = None,
     ) -> None:
@@ -76,6 +78,7 @@ class Dispatcher:
         self._config = ReplayConfig(identity, origin_timeout_s, tasks, ws_keepalive_s, chooser)
         self._refusals = Refusals()
         self._tap_for = tap_for
+        self._tells_opened = tells_opened
         self._sink = sink
         self._idle = IdleWorkers(tasks)
         self._bound = BoundWorkers()
@@ -98,6 +101,11 @@ class Dispatcher:
         further = None if self._tap_for is None else self._tap_for(stream)
         replay = Replay(stream, self._config, PlainTap(trio.current_time(), further))
         self._busy.add(replay)
+        if self._tells_opened:
+            opened = stream.opened
+            self._sink.tell(
+                RequestOpened(stream.id, opened.kind, opened.method, opened.target, opened.visitor)
+            )
         if stream.opened.kind not in KINDS:
             replay.fail(
                 "unsupported", f"this client serves no streams of kind {stream.opened.kind}"

@@ -150,7 +150,9 @@ class Agent:
                 return failure
             self._wanted = link.claims.wanted_next()
             asked_s = None if failure is None else failure.retry_after_s
-            if not await self._attempts.pause(link.lived_s(), link.reason, asked_s=asked_s):
+            if not await self._attempts.pause(
+                link.lived_s(), link.reason, asked_s=asked_s, code=link.code
+            ):
                 return None
             await self._wait_for_ever_if_stopping()
 

@@ -94,6 +94,7 @@ class Attempts:
         *,
         held: bool = False,
         asked_s: float | None = None,
+        code: str = "lost",
     ) -> bool:
         """Wait before the next attempt, and say so; not at all after a `wake`.
 
@@ -104,6 +105,7 @@ class Attempts:
             lived_s: how long the connection that was lost had served; 0: there was none.
             reason: why there is none, for people; empty: the attempt was cut short.
             held: the server holds a session for us, so waits are short.
+            code: the reason for programs.
             asked_s: for which the server wants no attempt; None: it said nothing of that.
         """
         now = trio.current_time()
@@ -118,7 +120,7 @@ class Attempts:
         if wait_s < left_s:
             known_s = None if left_s == math.inf else round(left_s, 3)
             attempt, reason = self._backoff.attempt, self._reason
-            self._sink.tell(Reconnecting(attempt, round(wait_s, 3), reason, known_s))
+            self._sink.tell(Reconnecting(attempt, round(wait_s, 3), reason, known_s, code))
         await self._wait_until(min(now + wait_s, self._patience.ends_at))
         return trio.current_time() < self._patience.ends_at
 

@@ -50,12 +50,19 @@ class ConnectFailed(TunnelError):
     Attributes:
         final: a mistake of whoever set it up; before the first success no other attempt is made.
         retry_after_s: how long the server asks us to wait; None: it does not.
+        code: the reason for programs.
     """
 
     def __init__(
-        self, message: str, *, final: bool = False, retry_after_s: float | None = None
+        self,
+        message: str,
+        *,
+        final: bool = False,
+        retry_after_s: float | None = None,
+        code: str = "unreachable",
     ) -> None:
         super().__init__(message)
+        self.code = code
         self.final = final
         self.retry_after_s = retry_after_s
 
@@ -200,7 +207,9 @@ def _step(what: str, hint: str) -> Iterator[None]:
         cause = _cause(error)
         asked = f"; {hint}" if hint and _is_refused(cause) else ""
         said = f"{what}: {_reason(cause)}{asked}"
-        raise ConnectFailed(said, final=_is_mistake(cause)) from None
+        untrusted = isinstance(cause, ssl.SSLCertVerificationError)
+        code = "untrusted" if untrusted else "unreachable"
+        raise ConnectFailed(said, final=_is_mistake(cause), code=code) from None
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -94,6 +94,7 @@ class Link:
             ended: look why, and make another link.
         ended: set when `run` has returned.
         reason: why, for people.
+        code: the same for programs.
         failure: the attempt to connect that failed last; None: it did not.
         claims: what became of the names.
     """
@@ -110,6 +111,7 @@ class Link:
         self.leaving = trio.Event()
         self.ended = trio.Event()
         self.reason = ""
+        self.code = "lost"
         self.failure: ConnectFailed | None = None
         self.claims = claims
         self._config = config
@@ -148,7 +150,7 @@ class Link:
         """
         session = self.session
         if session is not None and session.attached and not session.core.control.server_stops:
-            self.reason = reason
+            self.reason, self.code = reason, "slept"
             session.drop_connection()
 
     async def run(self) -> None:
@@ -212,19 +214,19 @@ class Link:
     async def _pause(self) -> bool:
         asked_s = None if self.failure is None else self.failure.retry_after_s
         return await self._attempts.pause(
-            self._kept.lived_s(), self.reason, held=True, asked_s=asked_s
+            self._kept.lived_s(), self.reason, held=True, asked_s=asked_s, code=self.code
         )
 
     async def _connect(self) -> None:
         """One connection, from its start to its end."""
         config = self._config
         self._kept.attached_at = math.inf
-        self.reason, self.failure = "", None
+        self.reason, self.code, self.failure = "", "lost", None
         with self._attempts.attempt():
             try:
                 stream = await open_stream(config.server_url, config.proxy, config.server_ca)
             except ConnectFailed as error:
-                self.reason, self.failure = str(error), error
+                self.reason, self.code, self.failure = str(error), error.code, error
                 return
             try:
                 await self._run_on(stream)
@@ -253,7 +255,7 @@ class Link:
                 self.session.close(failure.message)
         else:
             self.failure = failure
-        self.reason = str(failure)
+        self.reason, self.code = str(failure), failure.code
 
     async def _run_session(self, nursery: trio.Nursery, stream: trio.abc.Stream) -> None:
         transport, answer = await open_transport(
@@ -306,7 +308,7 @@ class Link:
         elif isinstance(event, Released):
             self.claims.released(event.release)
             if not self.claims.is_of_use:
-                self.reason = event.release.message
+                self.reason, self.code = event.release.message, event.release.code
                 self.leaving.set()
         elif isinstance(event, GoingAway):
             self._server_leaves(event.goaway)
@@ -318,7 +320,7 @@ class Link:
         self.claims.answered(self.session, answer)
         if not self.claims.is_of_use:
             assert isinstance(answer, Refused)
-            self.reason = while_trying(answer.code, answer.message)
+            self.reason, self.code = while_trying(answer.code, answer.message), answer.code
             self.session.close(answer.message)
 
     def _server_leaves(self, goaway: Goaway) -> None:
@@ -329,7 +331,7 @@ class Link:
         self._goaway_answered.set()
         self._happened(LinkEvent.GOAWAY)
         if self._state is LinkState.SENT_AWAY:
-            self.reason = f"the server said: {goaway.message}"
+            self.reason, self.code = f"the server said: {goaway.message}", goaway.code
             patience_s = min(goaway.deadline_s, _LONGEST_DRAIN_S) + 2 * CLOSE_TIMEOUT_S
             self._kept.leave_at = trio.current_time() + patience_s
         self.leaving.set()

@@ -123,7 +123,7 @@ class OpeningStream(trio.abc.Stream):
             return _answered(self._url, int(status[1]))
         if self._first.startswith(_TLS_ALERT):
             said = f"what answers at {self._url} speaks TLS{_IS_HTTPS}"
-            return ConnectFailed(said, final=True)
+            return ConnectFailed(said, final=True, code="not-a-server")
         if self._first:
             return _no_server(self._url)
         return ConnectFailed(f"{self._url} closed the connection before it answered")
@@ -200,13 +200,13 @@ def _rejection(
     if error.status_code >= 500 or code in FOR_NOW:
         said = f"{cause} {advice}" if advice else cause
         said = f"{url} does not take us now: {said}"
-        return ConnectFailed(said, retry_after_s=_retry_after_s(headers))
+        return ConnectFailed(said, retry_after_s=_retry_after_s(headers), code=code)
     return HandshakeRefused(code, cause)  # `next_steps` knows what to do
 
 
 def _refusal(code: str, message: str) -> ConnectFailed | HandshakeRefused:
     if code in FOR_NOW:
-        return ConnectFailed(f"the server does not take us now: {message}")
+        return ConnectFailed(f"the server does not take us now: {message}", code=code)
     return HandshakeRefused(code, message)
 
 
@@ -221,11 +221,14 @@ def _answered(
     elif status == HTTPStatus.BAD_REQUEST and url.startswith("http:"):
         said = f"{said}{_IS_HTTPS}"  # so say nginx, Go and tunnel-server where they speak TLS
     passes = status >= 500 or status in _PASSING
-    return ConnectFailed(said, final=not passes, retry_after_s=_retry_after_s(headers))
+    code = "unreachable" if passes else "not-a-server"
+    return ConnectFailed(said, final=not passes, retry_after_s=_retry_after_s(headers), code=code)
 
 
 def _no_server(url: str) -> ConnectFailed:
-    return ConnectFailed(f"what answers at {url} is not a tunnel-server", final=True)
+    return ConnectFailed(
+        f"what answers at {url} is not a tunnel-server", final=True, code="not-a-server"
+    )
 
 
 def _retry_after_s(headers: Mapping[bytes, bytes]) -> float | None:

@@ -1,7 +1,7 @@
 """The events of the server.
 
-Fields are those of the JSON (README, `--json`), which is fixed: some may be added at the end, none
-changes.
+Fields are those of the JSON (docs/events.md, made of this), which is fixed: some may be added at
+the end, none changes.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ stops, or has gone away (`tunnel-server --json | head -1`), does not matter to t
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 
 from protocol.names import APEX
@@ -35,9 +36,17 @@ class Output:
         config: whose `json` chooses the form.
         version: the program's.
         put: takes whole lines; never waits and never raises.
+        clock: the time, in seconds since the epoch.
     """
 
-    def __init__(self, config: ServerConfig, version: str, put: Callable[[bytes], object]) -> None:
+    def __init__(
+        self,
+        config: ServerConfig,
+        version: str,
+        put: Callable[[bytes], object],
+        clock: Callable[[], float] = time.time,  # noqa: TID251  # that of the wall, for people
+    ) -> None:
+        self._clock = clock
         self._config = config
         self._version = version
         self._form = JsonForm(JSON_NAMES)
@@ -50,7 +59,7 @@ class Output:
         """See Sink."""
         if isinstance(event, ServerListening):
             self._warn(event)
-        said = self._form.text(event) if self._config.json else self._said(event)
+        said = self._form.text(event, self._clock()) if self._config.json else self._said(event)
         if said:
             self._put(f"{said}\n".encode("utf-8", "backslashreplace"))
 

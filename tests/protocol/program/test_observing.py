@@ -26,23 +26,24 @@ FORM = JsonForm({Happened: "happened"})
 
 
 def test_an_event_is_an_object_with_the_names_of_its_fields_in_their_order() -> None:
-    text = FORM.text(Happened("a", b"/x", 3, 1.5, None))
+    text = FORM.text(Happened("a", b"/x", 3, 1.5, None), 0.25)
     assert text == (
-        '{"event": "happened", "name": "a", "data": "/x", "size": 3, "ratio": 1.5, "why": null}'
+        '{"event": "happened", "time": "1970-01-01T00:00:00.250Z", "name": "a", "data": "/x",'
+        ' "size": 3, "ratio": 1.5, "why": null}'
     )
     assert json.loads(text)["why"] is None
 
 
 def test_more_may_be_said_behind_the_fields() -> None:
-    assert FORM.text(Happened("a", b"", 0, 0.0, "w"), dropped=3).endswith('"w", "dropped": 3}')
+    assert FORM.text(Happened("a", b"", 0, 0.0, "w"), 0.0, dropped=3).endswith('"w", "dropped": 3}')
 
 
 def test_a_kind_without_a_name_is_not_told() -> None:
-    assert FORM.text(Silent("a")) == ""
+    assert FORM.text(Silent("a"), 0.0) == ""
 
 
 def test_json_is_ascii_and_does_not_take_fields_for_formats() -> None:
-    text = FORM.text(Happened("%s \u202e\x1b\n", b"\xff%d", 0, 0.0, "\udc80"))
+    text = FORM.text(Happened("%s \u202e\x1b\n", b"\xff%d", 0, 0.0, "\udc80"), 0.0)
     assert text.isascii()
     assert text.isprintable()
     assert json.loads(text)["data"] == "\\xff%d"

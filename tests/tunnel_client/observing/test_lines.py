@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
 
+from protocol.program.text import utc_time
 from tunnel_client.observing.events import (
     JSON_NAMES,
     ClientEvent,
@@ -17,7 +19,9 @@ from tunnel_client.observing.lines import (
     PlainLines,
 )
 
-CLOCK = "12:03:04"
+# 12:03:04 here, wherever that is.
+CLOCK = time.mktime((2026, 11, 30, 12, 3, 4, 0, 0, -1))
+TIME = utc_time(CLOCK)
 REQUEST = (7, b"GET", b"/a?b=c", 200, 0, 1234, 12.3, None, 2)
 
 
@@ -86,7 +90,23 @@ def plain(kind: str, *fields: Any) -> str:
                 "wait_s": 1.25,
                 "reason": "why",
                 "give_up_in_s": None,
+                "code": "unreachable",
             },
+        ),
+        (
+            event("opened", 7, "http", b"GET", b"/a?b=c", "192.0.2.1"),
+            {
+                "event": "opened",
+                "id": 7,
+                "kind": "http",
+                "method": "GET",
+                "path": "/a?b=c",
+                "visitor": "192.0.2.1",
+            },
+        ),
+        (
+            event("warning", "origin-silent", "it is busy"),
+            {"event": "warning", "code": "origin-silent", "message": "it is busy"},
         ),
         (event("resumed", 12.5), {"event": "resumed", "away_s": 12.5}),
         (
@@ -117,7 +137,7 @@ def test_json_is_one_object_a_line_with_the_fixed_fields(
     line = JsonLines().text(CLOCK, told, 0)
     assert line.endswith("\n")
     assert line.count("\n") == 1
-    assert json.loads(line) == record
+    assert json.loads(line) == {"time": TIME, **record}
 
 
 def test_json_says_how_many_requests_were_not_told() -> None:
@@ -220,7 +240,12 @@ def test_request_is_one_line(fields: tuple[Any, ...], shown: str) -> None:
     assert plain("request", *fields) == shown
 
 
+def test_that_a_request_begins_is_for_programs_alone() -> None:
+    assert plain("opened", 7, "http", b"GET", b"/", "192.0.2.1") == ""
+
+
 def test_news_of_the_tunnel_is_one_line() -> None:
+    assert plain("warning", "origin-silent", "it is busy") == "12:03:04 warning: it is busy\n"
     assert plain("resumed", 12.34) == "12:03:04 resumed after 12 s; nothing was lost\n"
     assert plain("refused", "unauthorized", "no such token") == (
         "12:03:04 refused by the server (unauthorized): no such token\n"
@@ -284,7 +309,7 @@ def test_a_stop_says_what_it_waits_for_and_how_to_end_that(
     line = plain("stopping", under_way, 8.0, b"PUT", b"/a?b", 4000.5, *progress)
     requests = "1 request" if under_way == 1 else "2 requests"
     oldest = f"the oldest is PUT /a?b, {shown}, 4.0 s"
-    said = f"{CLOCK} stopping: up to 8 s for {requests}; {oldest}. Ctrl-C again ends it now\n"
+    said = f"12:03:04 stopping: up to 8 s for {requests}; {oldest}. Ctrl-C again ends it now\n"
     assert line == said
 
 

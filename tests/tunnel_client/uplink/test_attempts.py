@@ -34,7 +34,7 @@ class Client:
         return trio.current_time() - begun_at
 
     def reconnecting(self) -> list[tuple[object, ...]]:
-        return [fields for kind, fields in self.told.events if kind == "reconnecting"]
+        return [fields[:4] for kind, fields in self.told.events if kind == "reconnecting"]
 
 
 def wake_at(nursery: trio.Nursery, client: Client, *times: float) -> None:

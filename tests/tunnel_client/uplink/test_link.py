@@ -65,11 +65,17 @@ class FakeAttempts(Attempts):
         self._client = client
 
     async def pause(
-        self, lived_s: float, reason: str = "", *, held: bool = False, asked_s: float | None = None
+        self,
+        lived_s: float,
+        reason: str = "",
+        *,
+        held: bool = False,
+        asked_s: float | None = None,
+        code: str = "lost",
     ) -> bool:
         self._client.pauses.append((lived_s, reason))
         await self._client.go_on.wait()
-        return await super().pause(lived_s, reason, held=held, asked_s=asked_s)
+        return await super().pause(lived_s, reason, held=held, asked_s=asked_s, code=code)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from tunnel_server.settings.values import PublicUrl
 
 def told(config: ServerConfig, event: ServerEvent) -> str:
     put: list[bytes] = []
-    Output(config, "1.2.3", put.append).tell(event)
+    Output(config, "1.2.3", put.append, lambda: 0.0).tell(event)
     return b"".join(put).decode()
 
 
@@ -34,6 +34,7 @@ def test_json_is_one_object_on_one_line() -> None:
     assert text.count("\n") == 1
     assert json.loads(text) == {
         "event": "listening",
+        "time": "1970-01-01T00:00:00.000Z",
         "bind": "127.0.0.1:41233",
         "url": "http://localhost:41233",
     }
@@ -45,6 +46,7 @@ def test_url_is_the_public_one_where_it_is_given() -> None:
     )
     assert json.loads(printed(config, 80)) == {
         "event": "listening",
+        "time": "1970-01-01T00:00:00.000Z",
         "bind": "[::1]:80",
         "url": "https://example.com",
     }
