@@ -13,7 +13,6 @@ can write.
 from __future__ import annotations
 
 import os
-import pwd
 import shlex
 import stat
 from collections.abc import Iterator
@@ -27,6 +26,9 @@ _READ_BY_OTHERS: Final = stat.S_IRGRP | stat.S_IROTH
 _WRITTEN_BY_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
 _ROOT: Final = 0
 
+# Windows has neither users with numbers nor these modes: there nothing of this is looked at.
+_HAS_OWNERS: Final = hasattr(os, "geteuid")
+
 
 class UnsafePathError(TunnelError):
     """Somebody else may write what we would believe; its text is for the person."""
@@ -38,7 +40,7 @@ def warning_of(path: Path) -> str:
         status = path.lstat()
     except OSError:  # whoever reads it says what is wrong
         return ""
-    ours = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() != _ROOT
+    ours = _HAS_OWNERS and stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() != _ROOT
     if not ours or not status.st_mode & _READ_BY_OTHERS:
         return ""
     return f"{path} can be read by others on this machine: chmod 600 {shlex.quote(str(path))}"
@@ -84,7 +86,7 @@ def as_owner_of(path: Path) -> Iterator[None]:
     it may do there. Of anybody else it changes nothing.
     """
     status = _nearest(path.parent).stat()
-    if os.geteuid() != _ROOT or status.st_uid == _ROOT:
+    if not _HAS_OWNERS or os.geteuid() != _ROOT or status.st_uid == _ROOT:
         yield
         return
     groups, group = os.getgroups(), os.getegid()
@@ -100,6 +102,8 @@ def as_owner_of(path: Path) -> Iterator[None]:
 
 
 def _check_if_there(path: Path) -> None:
+    if not _HAS_OWNERS:
+        return
     try:
         status = path.stat()
         fixed = os.statvfs(path).f_flag & os.ST_RDONLY
@@ -117,6 +121,8 @@ def _nearest(folder: Path) -> Path:
 
 def _name_of(uid: int) -> str:
     try:
+        import pwd
+
         return pwd.getpwuid(uid).pw_name
-    except KeyError:  # in a container, say
+    except (KeyError, ImportError):  # in a container, say; on Windows
         return str(uid)

@@ -54,8 +54,10 @@ def open_files_max(*, raised: bool = False) -> int:
     Args:
         raised: as far as it may raise that itself.
     """
-    import resource  # of Unix; the client asks nobody
-
+    try:
+        import resource  # of Unix; the client asks nobody
+    except ImportError:
+        return 1 << 30
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = hard if raised else soft
     return 1 << 30 if limit == resource.RLIM_INFINITY else limit

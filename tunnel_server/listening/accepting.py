@@ -12,12 +12,13 @@ import errno
 import logging
 import math
 import os
-import resource
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import trio
+
+from protocol.program.process import open_files_max
 
 log = logging.getLogger(__name__)
 
@@ -175,7 +176,7 @@ def _explain(error: OSError) -> str:
     """Return what happened, the limit, and what to do."""
     text = error.strerror or os.strerror(error.errno or 0)
     if error.errno == errno.EMFILE:
-        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        limit = open_files_max()
         return f"{text}: the limit is {limit}; raise it with ulimit -n, or LimitNOFILE= in systemd"
     if error.errno == errno.ENFILE:
         return f"{text}: the whole system's limit; raise the sysctl fs.file-max"

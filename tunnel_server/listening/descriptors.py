@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import resource
 from typing import Final
 
 log = logging.getLogger(__name__)
@@ -11,12 +10,19 @@ log = logging.getLogger(__name__)
 # A browser opens six connections to a page, and keeps them: fewer than this serve 700 browsers.
 FEW_DESCRIPTORS: Final = 4096
 
+NO_LIMIT: Final = -1  # as resource.RLIM_INFINITY
+
 
 def raise_limit() -> int:
     """Raise the soft limit to the hard one, warn if that is low, and return it.
 
     The soft limit is often 1,024 for the sake of programs that use select(), which this is not.
+    Where the system has none nothing is done.
     """
+    try:
+        import resource
+    except ImportError:  # on Windows, which counts no sockets
+        return NO_LIMIT
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         try:

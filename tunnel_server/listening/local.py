@@ -139,6 +139,8 @@ async def connect(place: SocketPlace) -> trio.SocketStream | None:
 
 def is_served(place: SocketPlace) -> bool:
     """Whether a process of this user listens there. It waits for a second at most."""
+    if sys.platform != "linux":
+        return False
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as unix:
         unix.settimeout(_SEEN_S)
         try:

@@ -7,7 +7,6 @@ alice sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 from __future__ import annotations
 
 import errno
-import fcntl
 import logging
 import os
 import re
@@ -185,7 +184,14 @@ def _open_locked(path: Path) -> int:
 
 
 def _lock(file: int) -> None:
-    """Lock it until it is closed. Raises OSError if another program does not give it back."""
+    """Lock it until it is closed. Raises OSError if another program does not give it back.
+
+    Where the system has no such locks, of two commands at once one may undo the other's work.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return
     gives_up_at = time.monotonic() + LOCK_S
     while True:
         try:

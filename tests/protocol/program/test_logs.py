@@ -4,6 +4,7 @@ import contextlib
 import io
 import logging
 import re
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -35,6 +36,24 @@ def test_time_is_utc(stderr: Callable[[], str]) -> None:
     record.created = 1763720643.1239
     logging.getLogger("protocol.x").handle(record)
     assert stderr() == "2025-11-21T10:24:03.123Z INFO protocol.x: m\n"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_on_a_terminal_a_record_looks_like_the_lines_for_people(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    set_up_logging()
+    SessionLog(logging.getLogger("tunnel_server.x"), SESSION).info("bob is online")
+    logging.getLogger("tunnel_client.x").warning("look\x1b[2J")
+    first, second = terminal.getvalue().splitlines()
+    assert re.fullmatch(r"\d\d:\d\d:\d\d session 4f1c9a03: bob is online", first)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d warning: look\\x1b\[2J", second)
 
 
 def test_record_of_a_session_carries_its_id(stderr: Callable[[], str]) -> None:
