@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.needs import lacks, needs
+from tests.other_users import PACKAGES, be, python_of
 from tests.programs import SCRIPTS, isolated
 
 PROGRAMS = {
     "tunnel-server": ("--bind", "127.0.0.1:0"),
     "tunnel-client": ("http", "3000", "--server", "http://127.0.0.1:1"),
 }
-NOBODY = "54321"  # of whom no passwd has an entry
+NOBODY = 54321  # of whom no passwd has an entry
 
 
 class Interrupted(types.ModuleType):
@@ -73,14 +73,10 @@ def test_ctrl_c_at_any_moment_of_the_start(tmp_path: Path, program: str, at: str
 
 def without_home(program: str, *arguments: str) -> tuple[int, str]:
     """Exit code and stderr of a command of a user without a home, as in many containers."""
-    if os.geteuid() != 0:
-        lacks("root, to be a user without an entry in passwd")
-    [setpriv] = needs("setpriv")
-    be_nobody = (setpriv, "--reuid", NOBODY, "--regid", NOBODY, "--clear-groups")
     done = subprocess.run(
-        [*be_nobody, sys.executable, "-m", program, *arguments],
-        env={"PATH": os.environ["PATH"]},
-        cwd=Path(__file__).parents[2],
+        [*be(NOBODY), python_of(NOBODY), "-m", program, *arguments],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": PACKAGES},
+        cwd="/",
         capture_output=True,
         text=True,
         timeout=60,
@@ -107,6 +103,6 @@ def test_a_server_without_a_home_needs_a_state_folder() -> None:
     assert said.startswith("tunnel-server: --state-dir: is missing, and there is no home folder")
     # pytest's own folders are closed to others.
     with tempfile.TemporaryDirectory() as folder:
-        os.chown(folder, int(NOBODY), int(NOBODY))
+        os.chown(folder, NOBODY, NOBODY)
         code, said = without_home("tunnel_server", "config", "check", "--state-dir", folder)
     assert (code, said) == (0, "")

@@ -21,6 +21,13 @@ from tunnel_server.settings.reach import is_loopback
 
 FIRST_PASSED_FD: Final = 3  # SD_LISTEN_FDS_START of sd_listen_fds(3)
 PASSED_MAX: Final = 16  # more than an address for each network card is a mistake
+# Below it a port is root's, unless the sysctl net.ipv4.ip_unprivileged_port_start says otherwise.
+_UNPRIVILEGED: Final = 1024
+_FORBIDDEN: Final = (
+    "a port below 1024 is root's: start it as a service with"
+    " AmbientCapabilities=CAP_NET_BIND_SERVICE (deploy/trio-tunnel.service), or choose a higher"
+    " --bind behind a proxy"
+)
 BACKLOG: Final = 1024  # a page of 300 modules opens many connections at once
 
 _VARIABLES: Final = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
@@ -128,7 +135,9 @@ def _bound(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
 def _why_not_listening(config: ServerConfig, error: OSError, is_ours: Callable[[], bool]) -> str:
     where = bind_address(config.bind_host, config.bind_port)
     if error.errno != errno.EADDRINUSE:
-        return f"cannot listen on {where}: {error.strerror or error}; choose another --bind"
+        forbidden = error.errno == errno.EACCES and config.bind_port < _UNPRIVILEGED
+        hint = f"; {_FORBIDDEN}" if forbidden else "; choose another --bind"
+        return f"cannot listen on {where}: {error.strerror or error}{hint}"
     if config.replace:
         return (
             f"{where} is in use, but by no server that --replace can reach in {config.state_dir}: "
