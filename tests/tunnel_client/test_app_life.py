@@ -125,7 +125,7 @@ async def test_after_sleep_a_connection_is_made_anew_at_once(
     assert life.attempts == 1
     life.slept_s = 7200
     assert await life.next_attempt() <= LOOK_EVERY_S
-    assert life.events("reconnecting") == [(1, 0.0, "this machine slept for 2 h", None)]
+    assert life.events("reconnecting") == [(1, 0.0, "this machine slept for 2 h", None, "slept")]
     await life.network.serve(life.nursery)
     await trio.sleep(60)
     assert life.attempts == 2

@@ -225,7 +225,7 @@ class Dispatcher:
             replay.stream.id,
             opened.method,
             opened.target,
-            tap.status,
+            tap.error_status if tap.status is None else tap.status,
             tap.bytes_in,
             tap.bytes_out,
             round((trio.current_time() - tap.began_at) * 1000, 1),

@@ -300,7 +300,7 @@ class Replay:
         """Reset what is left of the answer, after what was queued of it, and of the connection."""
         self.tap.error = why
         if self.tap.status is None and not {code, self.stream.reset_code} & GONE:
-            self.tap.status = status_of_reset(code)
+            self.tap.error_status = status_of_reset(code)
         self.stream.reset(code, why)
         self.stream.stop_sending(code)
         self.abort()

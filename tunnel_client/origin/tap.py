@@ -42,19 +42,24 @@ class PlainTap:
         further: is given everything, too.
 
     Attributes:
-        status: that the visitor got: of the final head that was sent back, else of the error that
-            took its place; None: it went first, or the session did.
+        status: of the final head that was sent back; None if there was none.
+        error_status: of the error that the visitor got in its place; None: it got none, since it
+            went first, or the session did.
         bytes_in: of the request's body, taken from the stream.
         bytes_out: of the answer's body, given to the stream.
         error: why it failed, for people.
         page: looks at the answer's body, as long as it wants to.
     """
 
-    __slots__ = ("_further", "began_at", "bytes_in", "bytes_out", "error", "page", "status")
+    __slots__ = (
+        *("_further", "began_at", "bytes_in", "bytes_out"),
+        *("error", "error_status", "page", "status"),
+    )
 
     def __init__(self, began_at: float, further: OriginTap | None = None) -> None:
         self.began_at = began_at
         self.status: int | None = None
+        self.error_status: int | None = None
         self.bytes_in = 0
         self.bytes_out = 0
         self.error: str | None = None
