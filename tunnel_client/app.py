@@ -72,8 +72,8 @@ async def _main(config: ClientConfig) -> int:
 async def _look_at_app(config: ClientConfig, report: Report) -> None:
     """One look with a dialer of its own: it waits for nobody, and no request waits for it."""
     dialer = Dialer(config.target, insecure=config.origin_insecure, ca=config.origin_ca)
-    host = config.host_header or config.target.authority
-    await look_at_app(dialer, host, f"trio-tunnel/{version()}", report)
+    agent = f"trio-tunnel/{version()}"
+    await look_at_app(dialer, agent, report, asks=config.may_ask)
 
 
 async def serve(config: ClientConfig, report: Report, signals: AsyncIterator[int]) -> int:

@@ -1,7 +1,8 @@
 """One look at the app when the client starts: a wrong port is known before a visitor comes.
 
 What is found wrong is a warning and never a refusal: the app may be started later, or be busy. The
-look is one GET of `/` on a connection of its own; the first bytes of the answer are enough.
+look is one GET of `/` on a connection of its own; the first bytes of the answer are enough. Where
+somebody has said how the app is to be asked it is a connection alone.
 `warning_of` judges what happened, whoever asked.
 """
 
@@ -31,15 +32,15 @@ _CLOSE_S: Final = 0.5  # for the close_notify of TLS
 Problem = OriginRefused | OriginClosed | NoHttpError | trio.TooSlowError
 
 
-async def look_at_app(dialer: Dialer, host: str, agent: str, sink: Sink[Warned]) -> None:
-    """Ask once, and tell the sink what is wrong, if anything is. Cancelling leaves nothing open.
+async def look_at_app(dialer: Dialer, agent: str, sink: Sink[Warned], *, asks: bool) -> None:
+    """Look once, and tell the sink what is wrong, if anything is. Cancelling leaves nothing open.
 
     Args:
         dialer: one that does not wait for the app.
-        host: the value of Host.
-        agent: that of User-Agent.
+        agent: the value of User-Agent.
+        asks: send a request; else a connection that can be made is enough.
     """
-    problem, data = await _asked(dialer, host, agent)
+    problem, data = await _asked(dialer, agent if asks else None)
     if problem is not None:
         sink.tell(warning_of(dialer.target, problem, data))
 
@@ -65,16 +66,18 @@ def warning_of(target: Target, problem: Problem, data: bytes = b"") -> Warned:
     return Warned(problem.code, f"{problem}{hint}")
 
 
-async def _asked(dialer: Dialer, host: str, agent: str) -> tuple[Problem | None, bytes]:
+async def _asked(dialer: Dialer, agent: str | None) -> tuple[Problem | None, bytes]:
     """The reason why there is no answer, if there is none, and what came instead."""
     try:
         connection = OriginConnection(await dialer.open())
     except OriginRefused as error:
         return error, b""
-    request = f"GET / HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\nAccept: */*\r\n"
+    fields = f"Host: {dialer.target.authority}\r\nUser-Agent: {agent}\r\nAccept: */*\r\n"
     try:
+        if agent is None:
+            return None, b""
         with trio.fail_after(SILENT_S):
-            await connection.send(f"{request}Connection: close\r\n\r\n".encode())
+            await connection.send(f"GET / HTTP/1.1\r\n{fields}Connection: close\r\n\r\n".encode())
             problem, data = await _answered(connection)
         if problem is None:
             await _drop_rest(connection)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ class Look:
         nursery.start_soon(self._run, origin.target)
 
     async def _run(self, target: Target) -> None:
-        await look_at_app(Dialer(target), "app.test", "tests/1", self.sink)
+        await look_at_app(Dialer(target), "tests/1", self.sink, asks=True)
         self.over.set()
 
     async def warning(self) -> tuple[str, str]:
@@ -49,7 +50,8 @@ class Look:
 
 async def asked(app: App) -> None:
     head = await app.request()
-    assert head.startswith(b"GET / HTTP/1.1\r\nHost: app.test\r\nUser-Agent: tests/1\r\n")
+    assert head.startswith(b"GET / HTTP/1.1\r\nHost: 127.0.0.1:")
+    assert b"\r\nUser-Agent: tests/1\r\n" in head
 
 
 @pytest.mark.parametrize(
@@ -100,11 +102,12 @@ async def test_an_answer_without_end_is_read_for_2_s_or_1_mib(
         await origin.end()
 
 
-async def test_an_app_that_does_not_run_is_told_of_and_what_to_do() -> None:
+@pytest.mark.parametrize("asks", [True, False])
+async def test_an_app_that_does_not_run_is_told_of_and_what_to_do(asks: bool) -> None:
     origin = await listen()
     await origin.end()
     sink = Sink()
-    await look_at_app(Dialer(origin.target), "a", "b", sink)
+    await look_at_app(Dialer(origin.target), "b", sink, asks=asks)
     said = f"nothing listens on {origin.target}; start the app, or give its port"
     assert sink.told == [Warned("origin-refused", said)]
 
@@ -188,11 +191,21 @@ def test_whoever_asked_may_have_the_words(
     assert said in warning.message
 
 
+async def test_where_it_does_not_ask_a_connection_is_enough() -> None:
+    origin = await listen()
+    sink = Sink()
+    await look_at_app(Dialer(origin.target), "b", sink, asks=False)
+    assert sink.told == []
+    assert await (await origin.accept()).rest() == b""
+    await origin.end()
+
+
 async def test_a_look_that_is_cancelled_leaves_nothing_open(nursery: trio.Nursery) -> None:
     origin = await listen()
     with trio.move_on_after(1):
         async with trio.open_nursery() as inner:
-            inner.start_soon(look_at_app, Dialer(origin.target), "a", "b", Sink())
+            look = partial(look_at_app, Dialer(origin.target), "b", Sink(), asks=True)
+            inner.start_soon(look)
             app = await origin.accept()
             await app.request()
             inner.cancel_scope.cancel()
@@ -203,7 +216,7 @@ async def test_a_look_that_is_cancelled_leaves_nothing_open(nursery: trio.Nurser
 async def test_a_socket_that_is_not_there_is_named(nursery: trio.Nursery, tmp_path: Path) -> None:
     target = Target.parse(f"unix:{tmp_path}/app.sock")
     sink = Sink()
-    await look_at_app(Dialer(target), "a", "b", sink)
+    await look_at_app(Dialer(target), "b", sink, asks=True)
     [told] = sink.told
     assert isinstance(told, Warned)
     assert told.message.startswith(f"there is no socket at {target}")
