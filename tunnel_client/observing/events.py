@@ -58,7 +58,7 @@ class RequestOpened(NamedTuple):
 
     Fields:
         id: of its stream; each session counts anew.
-        kind: `http` or `websocket`.
+        kind: `http`, `websocket` or `upgrade`.
         method: as it came.
         path: the request's target as it came.
         visitor: its address.
