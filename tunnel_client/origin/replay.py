@@ -214,6 +214,8 @@ class Replay:
             self._upgrade.stop()
             return
         self.tap.error = self.tap.error or STOPPED
+        if verdict is Verdict.REFUSE:
+            self.tap.error_status = status_of_reset("draining")
         self.stream.cancel("draining" if verdict is Verdict.REFUSE else "cancelled")
         if not self.aborted:
             self.abort()
@@ -298,8 +300,9 @@ class Replay:
 
     def fail(self, code: str, why: str) -> None:
         """Reset what is left of the answer, after what was queued of it, and of the connection."""
+        stopped = self.tap.error == STOPPED  # what the visitor got of that is known
         self.tap.error = why
-        if self.tap.status is None and not {code, self.stream.reset_code} & GONE:
+        if self.tap.status is None and not (stopped or {code, self.stream.reset_code} & GONE):
             self.tap.error_status = status_of_reset(code)
         self.stream.reset(code, why)
         self.stream.stop_sending(code)

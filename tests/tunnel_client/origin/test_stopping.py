@@ -77,7 +77,8 @@ async def test_a_long_poll_is_refused_so_that_it_may_be_asked_again(
         assert (await failure(stream))[0] == "draining"
         assert await app.is_reset()
         await tunnel.dispatcher.wait_quiet()
-        assert tunnel.told.requests()[0][3] == STOPPED
+        told = tunnel.told.requests()[0]
+        assert (told[0], told[3]) == (503, STOPPED)
         assert stopped.stopping.cut_off == 0
         assert stopped.told == []
 
