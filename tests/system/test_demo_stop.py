@@ -104,7 +104,7 @@ async def test_a_second_ctrl_c_ends_what_the_first_one_waits_for(
     async with a_demo(tmp_path, origin.port) as (demo, address), visit(address) as visitor:
         await begin_upload(visitor, origin)
         demo.interrupt()
-        await demo.says(r"stopping: up to 8 s for 1 request, the oldest is POST /begun")
+        await demo.says(r"stopping: up to 8 s for 1 request; the oldest is POST /begun")
         demo.interrupt()
         assert await demo.exit_code() == 0
         await demo.says(r"stopped by the user, 1 request cut off\n")
