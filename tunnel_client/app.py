@@ -18,9 +18,7 @@ from tunnel_client.identity.rewriting import Identity
 from tunnel_client.observing.events import ClientStopping, ProgramStopped
 from tunnel_client.observing.report import Report
 from tunnel_client.origin.choosing import IdentityChooser
-from tunnel_client.origin.dial import Dialer
 from tunnel_client.origin.dispatch import Dispatcher
-from tunnel_client.origin.first_look import look_at_app
 from tunnel_client.origin.replay import Replay
 from tunnel_client.origin.upgrade import CLOSE_ANSWER_S, CLOSE_S
 from tunnel_client.origin.waiting import PatientDialer
@@ -63,17 +61,9 @@ async def _main(config: ClientConfig) -> int:
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as outer:
             outer.start_soon(report.run)
-            outer.start_soon(_look_at_app, config, report)
             exit_code = await serve(config, report, signals)
             outer.cancel_scope.cancel()
     return exit_code
-
-
-async def _look_at_app(config: ClientConfig, report: Report) -> None:
-    """One look with a dialer of its own: it waits for nobody, and no request waits for it."""
-    dialer = Dialer(config.target, insecure=config.origin_insecure, ca=config.origin_ca)
-    agent = f"trio-tunnel/{version()}"
-    await look_at_app(dialer, agent, report, asks=config.may_ask)
 
 
 async def serve(config: ClientConfig, report: Report, signals: AsyncIterator[int]) -> int:

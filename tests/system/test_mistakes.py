@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,20 @@ async def test_a_server_that_is_not_there_yet_is_waited_for(
         assert (await client.event("reconnecting"))["wait_s"] < 2
     await programs.server(bind=f"127.0.0.1:{port}")
     await client.event("ready")
+
+
+async def test_a_target_that_is_no_web_app_is_served_with_a_warning(
+    programs: Programs, nursery: trio.Nursery
+) -> None:
+    async def ssh(stream: trio.SocketStream) -> None:
+        await stream.send_all(b"SSH-2.0-OpenSSH_9.2\r\n")
+        await stream.aclose()
+
+    [listener] = await nursery.start(partial(trio.serve_tcp, ssh, 0, host="127.0.0.1"))
+    target = listener.socket.getsockname()[1]
+    _, port = await programs.server()
+    client = await programs.client(target, port)
+    warning = await client.event("warning", code="origin-protocol-error")
+    said = f"http://localhost:{target} is no web app: this is an SSH server"
+    assert warning["message"] == said
+    assert [event["event"] for event in client.events][:1] == ["ready"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from protocol.errors import HttpError
+from protocol.errors import HttpError, NoHttpError
 from protocol.http.bodies import body_reader
 from protocol.http.fields import Fields, values_of
 from protocol.http.forwarding import with_forwarding
@@ -22,6 +22,7 @@ from tunnel_client.identity.inquiry import AppAnswer, AppQuestion
 from tunnel_client.identity.rewriting import Identity
 from tunnel_client.origin.connection import OriginClosed, OriginConnection
 from tunnel_client.origin.dial import OriginStream
+from tunnel_client.origin.no_http import first_bytes
 from tunnel_client.settings.addresses import DEFAULT_PORTS, SCHEMES
 from tunnel_client.settings.values import Mode
 
@@ -42,6 +43,9 @@ class Asker:
         connect: makes a connection at once, or raises OriginRefused.
         identities: the app as itself and by its public name.
         agent: the value of User-Agent.
+
+    Attributes:
+        first_bytes: what came in the place of the last answer, if that was no HTTP.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class Asker:
         identities: dict[Mode, Identity],
         agent: str,
     ) -> None:
+        self.first_bytes = b""
         self._connect = connect
         self._identities = identities
         self._agent = agent.encode("ascii", "replace")
@@ -67,7 +72,7 @@ class Asker:
 
         Raises:
             OriginRefused, OriginClosed: there is no connection, or it broke.
-            HttpError: the answer is no HTTP.
+            HttpError: the answer is no HTTP; NoHttpError: not even its beginning is.
         """
         head = self.head(question, public)
         connection = OriginConnection(await self._connect())
@@ -75,6 +80,9 @@ class Asker:
             await connection.send(head)
             answer = await _read_head(connection)
             body = await _read_body(connection, answer)
+        except NoHttpError:
+            self.first_bytes = await first_bytes(connection)
+            raise
         finally:
             await connection.aclose(CLOSE_S)
         return _answer(answer, body)

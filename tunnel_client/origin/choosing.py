@@ -35,6 +35,7 @@ from tunnel_client.observing.events import (
 from tunnel_client.origin.asking import Asker
 from tunnel_client.origin.connection import OriginClosed
 from tunnel_client.origin.dial import OriginDown, OriginRefused, OriginStream
+from tunnel_client.origin.first_look import FirstLook
 from tunnel_client.origin.pages import PageLook, is_navigation, look_at
 from tunnel_client.settings.target import Target
 from tunnel_client.settings.values import Mode
@@ -78,6 +79,7 @@ class IdentityChooser:
         self._news = trio.Event()
         self._deciding: tuple[str, trio.Event] | None = None  # an origin that visitors wait for
         self._hinted: set[str] = set()
+        self._first_look = FirstLook(target, sink)
 
     def __repr__(self) -> str:
         return f"<IdentityChooser {self._verdicts!r} deciding={self._deciding is not None}>"
@@ -152,12 +154,14 @@ class IdentityChooser:
             connect: makes a connection to the app at once, or raises OriginRefused.
         """
         asker = Asker(connect, self._identities, self._agent)
-        while True:
-            inquiry = self._verdicts.next(trio.current_time())
-            if inquiry is None:
-                await self._wait_for_news()
-            else:
-                await self._conduct(inquiry, asker)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._first_look.watch)
+            while True:
+                inquiry = self._verdicts.next(trio.current_time())
+                if inquiry is None:
+                    await self._wait_for_news()
+                else:
+                    await self._conduct(inquiry, asker)
 
     async def _wait_for_news(self) -> None:
         due_at = self._verdicts.due_at()
@@ -170,12 +174,14 @@ class IdentityChooser:
             with trio.move_on_after(FIRST_S) as scope:
                 await self._ask_all(inquiry, asker, scope)
         except OriginDown:
+            self._first_look.answered()  # the dialer has told it
             if inquiry.asks == 1:
                 self._verdicts.not_reached(inquiry)
                 return
             inquiry.failed("the app went away")
         except (OriginRefused, OriginClosed, HttpError) as error:
             log.debug("the app could not be asked by which name it goes: %r", error)
+            self._first_look.failed(error, asker.first_bytes)
             inquiry.failed("it gave no answer")
         except Exception:  # logged; a fault of the rule must not end the tunnel
             log.exception("the app could not be asked by which name it goes")
@@ -188,8 +194,10 @@ class IdentityChooser:
 
     async def _ask_all(self, inquiry: Inquiry, asker: Asker, scope: trio.CancelScope) -> None:
         began_rest = False
+        self._first_look.asked()
         while inquiry.question is not None:
             inquiry.answered(await asker.ask(inquiry.question, inquiry.origins.public))
+            self._first_look.answered()
             if inquiry.is_answered and not began_rest:
                 began_rest = True
                 scope.deadline = trio.current_time() + REST_S

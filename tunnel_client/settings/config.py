@@ -109,11 +109,6 @@ class ClientConfig:
     json: bool = False
     log_level: LogLevel = "info"
 
-    @property
-    def may_ask(self) -> bool:
-        """Whether the client may ask the app by itself: not where somebody says how it is asked."""
-        return self.identity == "local" and self.host_header is None
-
 
 class Loaded(NamedTuple):
     """A config, and what the person should be told about it, one line each."""

@@ -205,7 +205,7 @@ def test_as_whom_the_app_is_asked_is_told_where_it_is_news() -> None:
         ("public", "it makes links", "Reload."),
     ]:
         chosen = event("identity", mode, b"/", reason, 5, "https://a.example", hint)
-        told.append(lines.text(CLOCK, chosen, 0).removeprefix(f"{CLOCK} "))
+        told.append(lines.text(CLOCK, chosen, 0).removeprefix("12:03:04 "))
     public = "The app is asked as a.example (--identity local: as localhost:3000): it makes links."
     assert told == [
         "",
