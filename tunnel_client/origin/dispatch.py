@@ -136,7 +136,7 @@ class Dispatcher:
 
     def _begin(self, replay: Replay) -> None:
         stream = replay.stream
-        if stream.opened.body not in (None, 0):
+        if replay.has_body:
             connection = stream.visitor_connection
             if connection is not None:
                 self._uploads[connection] = replay
@@ -153,7 +153,8 @@ class Dispatcher:
         """Begin it when the upload before it on its visitor's connection has ended.
 
         Its answer has, or the server would not have begun another. Pipelined on one connection the
-        app would see them in this order (RFC 9112 9.3.2).
+        app would see them in this order (RFC 9112 9.3.2); here this one comes by another
+        connection, unless a log-in binds that of the upload.
         """
         connection = replay.stream.visitor_connection
         try:

@@ -184,10 +184,14 @@ class Replay:
         return _ASKED < self.state < _OVERDUE
 
     @property
+    def has_body(self) -> bool:
+        """Whether the request has one, or may."""
+        return self.stream.opened.body not in (None, 0)
+
+    @property
     def is_repeatable(self) -> bool:
         """Whether the request may be sent again, as long as no answer came."""
-        opened = self.stream.opened
-        return opened.body in (None, 0) and opened.method in IDEMPOTENT
+        return not self.has_body and self.stream.opened.method in IDEMPOTENT
 
     @property
     def under_way(self) -> UnderWay | None:
@@ -196,7 +200,7 @@ class Replay:
         if self.state is ReplayState.ANSWERED:
             return self._answer if self._upgrade is None else switched(opened.kind)
         if self.state <= _ANSWERING:
-            return asked(opened.method, has_body=opened.body not in (None, 0))
+            return asked(opened.method, has_body=self.has_body)
         return UnderWay.ORDER if self.state is _FINISHING else None
 
     @property

@@ -2,7 +2,11 @@
 
 Between two requests it is parked with its connection. That is used again only if the request was
 sent whole, the answer was read whole (and did not end with the connection), and no byte was left
-over: left-over bytes would become the next request's answer.
+over: left-over bytes would become the next request's answer. Behind a request with a body only the
+same visitor may use it. An app that answers without reading that, and does not close the connection
+as RFC 9112 9.3 wants it, reads it as the next request: one that the visitor has written, and whose
+answer somebody else would get. Whether it has read it, nobody can tell from here: what was sent is
+in a buffer.
 """
 
 from __future__ import annotations
@@ -112,11 +116,15 @@ class Worker:
                 await self._close()
 
     def _may_keep(self, replay: Replay) -> bool:
-        """Whether what may use the connection next is known, also if this request has bound it."""
+        """Whether the connection may serve what comes next: anybody, or whom it is bound to.
+
+        This request may have bound it.
+        """
         if replay.bound:
             self.bound_to = replay.stream.visitor_connection
             self.bound_for = replay.stream.opened.visitor
-        return not replay.bound or self.bound_to is not None
+            return self.bound_to is not None
+        return not replay.has_body
 
     async def _let_app_close(self) -> None:
         connection = self._connection

@@ -184,7 +184,9 @@ async def test_what_a_server_may_not_ask_for_reaches_no_app(upgrade: bytes) -> N
 
 async def test_any_other_answer_is_a_plain_one_and_its_connection_lives_on() -> None:
     async with a_shared_app() as (tunnel, origin):
-        stream, app = await asked(tunnel, origin)
+        stream = ask(tunnel, None)  # behind a body it does not
+        app = await origin.accept()
+        await app.request()
         for _ in range(2):
             await app.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
             assert await tunnel.answer(stream) == (200, b"ok")

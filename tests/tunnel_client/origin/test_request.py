@@ -144,8 +144,7 @@ async def test_of_a_body_at_most_16_kib_are_sent_before_the_answer_is_awaited(
         await app.send(OK)
         assert await tunnel.answer(stream) == (200, b"ok")
         assert senders == [["run", "_send_rest"][more]]
-        tunnel.open()
-        await app.request()  # sent whole in both cases
+        assert await app.rest() == b""  # sent whole in both cases
     await origin.end()
 
 
@@ -208,8 +207,7 @@ async def test_an_answer_is_not_early_when_all_of_a_long_body_was_sent() -> None
         stream.send_eof()
         await tunnel.all_over()
         assert stream.stopped is None
-        tunnel.open()
-        await app.request()  # the connection is used again
+        assert await app.rest() == b""  # closed in good order
 
 
 class Sends:
@@ -286,8 +284,7 @@ async def test_an_answer_that_overtakes_the_news_of_the_last_write_is_not_early(
         stream.send_eof()
         await tunnel.all_over()
         assert stream.stopped is None
-        tunnel.open()
-        await app.request()  # the connection is used again
+        assert await app.rest() == b""  # closed in good order
 
 
 # --- cut off -------------------------------------------------------------------------------------

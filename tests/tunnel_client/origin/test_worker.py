@@ -12,6 +12,7 @@ import trio.testing
 
 from protocol.drivers.sockets import is_readable
 from protocol.drivers.stream import TunnelStream
+from protocol.http.fields import BodyForm
 from protocol.limits import START_WINDOW_BYTES
 from tests.origin_fakes import (
     KEY,
@@ -148,6 +149,31 @@ async def test_a_refused_upgrade_leaves_the_connection_to_the_next_request() -> 
         await next_on(app, tunnel)
 
 
+@pytest.mark.parametrize(
+    ("method", "body", "again"),
+    [(b"POST", 0, True), (b"POST", 1, False), (b"GET", 1, False), (b"PUT", "chunked", False)],
+)
+async def test_behind_a_body_it_is_not_used_again(
+    method: bytes, body: BodyForm, again: bool
+) -> None:
+    """Whether the app has read that is not known, and else it reads it as the next request."""
+    async with a_shared_app() as (tunnel, origin):
+        stream = tunnel.open(method, body=body)
+        if body:
+            await stream.send_all(b"x")
+        stream.send_eof()
+        app = await origin.accept()
+        await app.request({0: 0, 1: 1, "chunked": 11}[body or 0])
+        await app.send(OK)
+        assert await tunnel.answer(stream) == (200, b"ok")
+        await tunnel.all_over()
+        if again:
+            await next_on(app, tunnel)
+        else:
+            await next_on_a_fresh_one(tunnel, origin)
+            assert await app.rest() == b""
+
+
 # --- again on a fresh connection -----------------------------------------------------------------
 
 
@@ -228,7 +254,10 @@ async def test_what_cannot_be_sent_again_goes_on_a_new_connection_and_a_used_one
         await app.send(OK)
         assert await tunnel.answer(stream) == (200, b"ok")
         await tunnel.all_over()
-        await next_on(app, tunnel)
+        if body is None:
+            await next_on(app, tunnel)
+        else:
+            await next_on_a_fresh_one(tunnel, origin)
 
 
 async def test_an_upgrade_goes_on_a_new_connection_and_a_used_one_is_closed() -> None:
