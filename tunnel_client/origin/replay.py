@@ -184,6 +184,11 @@ class Replay:
         return _ASKED < self.state < _OVERDUE
 
     @property
+    def is_open(self) -> bool:
+        """Whether its connection is, and nothing has come on it that was not read yet."""
+        return self._connection is not None and not self._connection.is_stale
+
+    @property
     def has_body(self) -> bool:
         """Whether the request has one, or may."""
         return self.stream.opened.body not in (None, 0)

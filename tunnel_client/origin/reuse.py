@@ -8,22 +8,18 @@ Time and facts go in, decisions come out; there is no protocol here, and no I/O.
 * An app may serve one connection at a time, and what is idle here then holds up everybody, the
   developer's own curl too. So little is kept, and briefly. One that is passed over is closed.
   Where a request on a new connection finds no answer, all are closed. If that helps, the app is
-  taken to serve ONE, until it was away; then nothing is kept, and each request says that its
-  connection closes.
-
-    what is known  TWO_IDLE  HELPED  AWAY
-    UNKNOWN        MANY      ONE     UNKNOWN
-    MANY           MANY      MANY    UNKNOWN
-    ONE            -         -       UNKNOWN
+  taken to serve one (`capacity`), until it is seen to serve two or was away; then nothing is
+  kept, and each request says that its connection closes.
 """
 
 from __future__ import annotations
 
 import math
-from enum import IntEnum
+from collections.abc import Iterator
+from itertools import takewhile
 from typing import Final, Generic, Protocol, TypeVar
 
-from protocol.errors import LocalProtocolError
+from tunnel_client.origin.capacity import Capacity, CapacityEvent, after
 
 # A page loads in bursts: what comes later than a second is the next click, and a new connection is
 # not what makes that slow. Nobody waits longer for an app that serves one at a time.
@@ -42,35 +38,8 @@ HELPED_S: Final = 0.1
 TOGETHER_S: Final = 0.05
 
 
-class Capacity(IntEnum):
-    """The number of connections that the app serves at a time, as far as that is known."""
-
-    UNKNOWN = 1
-    MANY = 2
-    ONE = 3
-
-
-class CapacityEvent(IntEnum):
-    """A fact from which that can be told."""
-
-    TWO_IDLE = 1  # two connections have been answered, and the app has closed neither
-    HELPED = 2  # an answer came as soon as idle ones were closed
-    AWAY = 3  # nobody listened: it may be another app now
-
-
-TRANSITIONS: Final = {
-    (Capacity.UNKNOWN, CapacityEvent.TWO_IDLE): Capacity.MANY,
-    (Capacity.UNKNOWN, CapacityEvent.HELPED): Capacity.ONE,
-    (Capacity.UNKNOWN, CapacityEvent.AWAY): Capacity.UNKNOWN,
-    (Capacity.MANY, CapacityEvent.TWO_IDLE): Capacity.MANY,
-    # It has a few threads or processes, and all of them were held.
-    (Capacity.MANY, CapacityEvent.HELPED): Capacity.MANY,
-    (Capacity.MANY, CapacityEvent.AWAY): Capacity.UNKNOWN,
-    (Capacity.ONE, CapacityEvent.AWAY): Capacity.UNKNOWN,
-}
-"""The whole table. A pair that is not in it is a fault of ours: LocalProtocolError, no change."""
-
 _UNKNOWN: Final = Capacity.UNKNOWN
+_MANY: Final = Capacity.MANY
 _ONE: Final = Capacity.ONE
 
 
@@ -95,6 +64,10 @@ class FirstRequest(Protocol):
     def is_answered(self) -> bool:
         """Whether a byte of an answer has come."""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether its connection is, and nothing has come on it that was not read yet."""
+
 
 IdleT = TypeVar("IdleT", bound=Idle)
 RequestT = TypeVar("RequestT", bound=FirstRequest)
@@ -104,7 +77,7 @@ class ReusePolicy(Generic[IdleT, RequestT]):
     """Decides. What it returns to be closed it has forgotten.
 
     Attributes:
-        capacity: changed by `TRANSITIONS` alone.
+        capacity: changed by the table there alone.
     """
 
     def __init__(self) -> None:
@@ -112,7 +85,7 @@ class ReusePolicy(Generic[IdleT, RequestT]):
         self._life = 0
         self._idle: list[IdleT] = []  # the one that was parked last stands last
         self._waiting: dict[RequestT, float] = {}  # since when, the longest first
-        self._freed: tuple[RequestT, ...] = ()  # those for which idle ones were closed,
+        self._freed: frozenset[RequestT] = frozenset()  # those for which idle ones were closed,
         self._freed_at = -math.inf  # and when
 
     def __repr__(self) -> str:
@@ -149,7 +122,7 @@ class ReusePolicy(Generic[IdleT, RequestT]):
 
     def keep(self, one: IdleT, now: float) -> bool:
         """Whether this one, idle since now, is kept; else it is to be closed."""
-        if self.capacity is _ONE or (self._waiting and self._overdue(now)):
+        if self.capacity is _ONE or (self._waiting and any(self._overdue(now))):
             return False
         one.idle_since = now
         if self.capacity is _UNKNOWN and self._idle and not self._idle[-1].is_stale:
@@ -182,17 +155,19 @@ class ReusePolicy(Generic[IdleT, RequestT]):
         """It waits no more.
 
         Neither do those whose connections were made before its own: an app takes them in order, so
-        theirs have been taken as well, and what they wait for is no other connection.
+        theirs have been taken as well, and what they wait for is no other connection. If one of
+        those is open still, the app serves both at a time.
         """
         since = self._waiting.pop(asked)
         # One that was kept since: the app holds two at a time.
         if asked in self._freed and not self._idle:
-            self._freed = ()
+            self._freed = frozenset()
             self._happened(CapacityEvent.HELPED)
-        for other, began in tuple(self._waiting.items()):
-            if began >= since - TOGETHER_S:
-                break
+        before = since - TOGETHER_S
+        for other, _ in tuple(takewhile(lambda one: one[1] < before, self._waiting.items())):
             del self._waiting[other]
+            if self.capacity is not _MANY and other.is_open:
+                self._happened(CapacityEvent.OVERLAP)
 
     # --- time ---
 
@@ -218,8 +193,8 @@ class ReusePolicy(Generic[IdleT, RequestT]):
             if asked in self._waiting and asked.is_answered:
                 self._answered(asked)
         if now >= self._freed_at + HELPED_S:
-            self._freed = ()
-        if self._idle and self._overdue(now):
+            self._freed = frozenset()
+        if self._idle and any(self._overdue(now)):
             return self._free(now)
         return self._expire(now)
 
@@ -238,19 +213,18 @@ class ReusePolicy(Generic[IdleT, RequestT]):
         # What was busy a moment ago held up nobody: then it may just be two requests that take
         # equally long.
         if now >= self._idle[0].idle_since + HELPED_S:
-            self._freed = self._overdue(now)
+            self._freed = frozenset(self._overdue(now))
             self._freed_at = now
         freed, self._idle = self._idle, []
         return freed
 
-    def _overdue(self, now: float) -> tuple[RequestT, ...]:
+    def _overdue(self, now: float) -> Iterator[RequestT]:
         """Those that have waited too long on a new connection."""
-        waiting = self._waiting.items()
-        return tuple(one for one, since in waiting if now >= since + SILENT_S and one.is_silent)
+        for one, since in self._waiting.items():
+            if now < since + SILENT_S:
+                return
+            if one.is_silent:
+                yield one
 
     def _happened(self, event: CapacityEvent) -> None:
-        try:
-            self.capacity = TRANSITIONS[self.capacity, event]
-        except KeyError:
-            message = f"{event.name} of a capacity that is {self.capacity.name}"
-            raise LocalProtocolError(message) from None
+        self.capacity = after(self.capacity, event)

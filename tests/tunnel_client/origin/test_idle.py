@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -11,7 +12,8 @@ import trio.testing
 from trio.testing import MockClock
 
 from tests.origin_fakes import OK, App, MemoryTunnel, RawOrigin, a_shared_app
-from tunnel_client.origin.reuse import HELPED_S, IDLE_S, SILENT_S
+from tunnel_client.origin.capacity import Capacity
+from tunnel_client.origin.reuse import HELPED_S, IDLE_S, SILENT_S, TOGETHER_S
 
 
 @asynccontextmanager
@@ -165,6 +167,49 @@ async def test_a_slow_request_closes_the_idle_ones_and_says_nothing_of_the_app(
         assert repr(tunnel.dispatcher._idle) == (
             "<IdleWorkers <ReusePolicy UNKNOWN 1 idle, 0 on new ones>>"
         )
+
+
+async def test_an_app_that_was_taken_for_one_shows_that_it_serves_many(
+    mock_clock: MockClock,
+) -> None:
+    async with a_shared_app() as (tunnel, origin):
+        policy = tunnel.dispatcher._idle._policy
+        policy.capacity = Capacity.ONE
+        slow = tunnel.open(target=b"/slow")
+        slow_app = await origin.accept()
+        await slow_app.request()
+        await blocked()
+        mock_clock.jump(2 * TOGETHER_S)
+        quick = tunnel.open()
+        app = await origin.accept()
+        await app.request()
+        await app.send(OK)
+        assert await tunnel.answer(quick) == (200, b"ok")
+        await blocked()
+        assert policy.capacity is Capacity.MANY
+        await slow_app.send(OK)
+        assert await tunnel.answer(slow) == (200, b"ok")
+
+
+@pytest.mark.parametrize("how", ["waits to be read", "has ended"])
+async def test_what_has_come_and_was_not_read_yet_says_nothing(how: str) -> None:
+    """An app that serves one may have answered both, one after the other, before we look."""
+    async with a_shared_app() as (tunnel, origin):
+        stream = tunnel.open()
+        app = await origin.accept()
+        await app.request()
+        [replay] = tunnel.dispatcher._busy
+        assert replay.is_open
+        if how == "has ended":
+            await app.send(OK)
+            assert await tunnel.answer(stream) == (200, b"ok")
+            await tunnel.dispatcher.wait_quiet()
+            await app.close()
+            await blocked()
+        else:
+            assert isinstance(app.stream, trio.SocketStream)
+            os.write(app.stream.socket.fileno(), OK)  # and no task has its turn
+        assert not replay.is_open
 
 
 def is_looking(tunnel: MemoryTunnel) -> bool:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import pytest
 
 from tests.state_tables import walk
-from tunnel_client.origin import reuse
+from tunnel_client.origin import capacity as capacities
+from tunnel_client.origin.capacity import Capacity, CapacityEvent
 from tunnel_client.origin.reuse import (
     BURST_S,
     HELPED_S,
@@ -15,16 +16,14 @@ from tunnel_client.origin.reuse import (
     IDLE_S,
     SILENT_S,
     TOGETHER_S,
-    Capacity,
-    CapacityEvent,
     ReusePolicy,
 )
 
 A_CAPACITY = """
-        TWO_IDLE HELPED AWAY
-UNKNOWN MANY     ONE    UNKNOWN
-MANY    MANY     MANY   UNKNOWN
-ONE     .        .      UNKNOWN
+        TWO_IDLE HELPED OVERLAP AWAY
+UNKNOWN MANY     ONE    MANY    UNKNOWN
+MANY    MANY     MANY   MANY    UNKNOWN
+ONE     .        .      MANY    UNKNOWN
 """
 SOON_S = 1e-6  # a float tells the two sides of a limit apart
 
@@ -39,6 +38,7 @@ class AnIdle:
 class ARequest:
     is_silent: bool = True
     is_answered: bool = False
+    is_open: bool = True
 
     def answered(self) -> None:
         self.is_silent, self.is_answered = False, True
@@ -84,7 +84,7 @@ def test_what_is_known_of_the_app_moves_as_the_table_says() -> None:
         policy.capacity = state
         return policy._happened, lambda: policy.capacity
 
-    walk(reuse.TRANSITIONS, A_CAPACITY, begin, Capacity, CapacityEvent)
+    walk(capacities.TRANSITIONS, A_CAPACITY, begin, Capacity, CapacityEvent)
 
 
 def test_its_repr_says_what_it_knows() -> None:
@@ -202,7 +202,7 @@ def test_a_later_answer_says_nothing() -> None:
 
 def test_an_answer_to_another_request_says_nothing() -> None:
     policy, _ = with_idle(1)
-    asks(policy, 0.0)
+    asks(policy, 0.0).is_open = False
     policy.look(SILENT_S)
     later = asks(policy, SILENT_S)
     later.answered()
@@ -257,6 +257,106 @@ def test_all_is_forgotten_when_the_app_was_away(make: Callable[[], Policy]) -> N
     policy.capacity = Capacity.MANY
     policy.connected(request, 6.0, life=1)
     assert policy.capacity is Capacity.MANY
+
+
+# --- that it serves many after all ---
+
+
+def a_page_of_two(policy: Policy) -> None:
+    """A page, and then two at once: of 50 ms on the used connection, of 250 ms on a new one."""
+    page = asks(policy, 0.0)
+    page.answered()
+    policy.ended(page)
+    used = AnIdle()
+    assert policy.keep(used, 0.01)
+    assert policy.choose(repeatable=True) == (used, [])
+    slow = asks(policy, 0.02)
+    assert policy.keep(used, 0.07)
+    assert policy.look(policy.look_at) == [used]
+    slow.answered()
+    policy.ended(slow)
+
+
+def test_a_threaded_app_that_was_taken_for_one_is_known_at_the_next_overlap() -> None:
+    policy = Policy()
+    a_page_of_two(policy)
+    assert policy.says_close  # nothing tells it from one that was held
+    asks(policy, 1.0)
+    quick = asks(policy, 1.1)
+    quick.answered()
+    policy.ended(quick)
+    assert policy.capacity is Capacity.MANY
+    a_page_of_two(policy)
+    assert policy.capacity is Capacity.MANY
+
+
+@pytest.mark.parametrize("capacity", Capacity)
+@pytest.mark.parametrize(
+    ("later_s", "is_open", "says"),
+    [(TOGETHER_S + SOON_S, True, True), (TOGETHER_S, True, False), (1.0, False, False)],
+)
+def test_an_answer_while_an_earlier_connection_is_open_says_that_it_serves_many(
+    capacity: Capacity, later_s: float, is_open: bool, says: bool
+) -> None:
+    policy = Policy()
+    policy.capacity = capacity
+    earlier = asks(policy, 0.0)
+    later = asks(policy, later_s)
+    earlier.is_open = is_open
+    later.answered()
+    policy.ended(later)
+    assert policy.capacity is (Capacity.MANY if says else capacity)
+
+
+def test_so_does_one_while_an_earlier_answer_goes_on() -> None:
+    policy = one_at_a_time()
+    stream = asks(policy, 10.0)
+    stream.answered()
+    later = asks(policy, 11.0)
+    later.answered()
+    policy.ended(later)
+    assert policy.capacity is Capacity.MANY
+
+
+def test_an_app_that_serves_one_stays_known_as_such() -> None:
+    """It answers in the order of the connections, each when the one before has ended."""
+    policy = one_at_a_time()
+    requests = [asks(policy, 10.0 + number) for number in range(5)]
+    for request in requests:
+        request.answered()
+        policy.ended(request)
+        assert not policy.keep(AnIdle(), 20.0)
+    assert policy.capacity is Capacity.ONE
+
+
+def test_what_waits_costs_no_more_the_more_there_is_of_it() -> None:
+    """Each end and each that is kept look at the first that is too young for them, and no further.
+
+    So they ask a request once or not at all, whether ten wait or a thousand.
+    """
+    policy = Policy()
+    waiting = [Counting() for _ in range(1000)]
+    for number, request in enumerate(waiting):
+        policy.asks(request, number * 1e-6)
+    quick = Counting()
+    policy.asks(quick, 0.01)
+    quick.answered()
+    policy.ended(quick)
+    assert policy.keep(AnIdle(), 0.02)
+    assert sum(request.asked for request in waiting) == 0
+    assert not policy.keep(AnIdle(), SILENT_S + 1.0)
+    assert sum(request.asked for request in waiting) == 1
+
+
+class Counting(ARequest):
+    """Counts how often it is asked whether it is silent."""
+
+    asked = 0
+
+    def __getattribute__(self, name: str) -> object:
+        if name == "is_silent":
+            self.asked += 1
+        return super().__getattribute__(name)
 
 
 # --- the order of connections --------------------------------------------------------------------
