@@ -248,7 +248,8 @@ class Replay:
 
         Args:
             closes: it says that the connection closes, unless it is an upgrade, or a step of a
-                log-in that needs this connection.
+                log-in that needs this connection, or has a body: the app would say so too, and
+                then curl and Node send no more of that behind an early answer.
 
         Raises:
             HttpError: `bad-request`: the other end sent what is no HTTP.
@@ -271,7 +272,7 @@ class Replay:
             body=opened.body,
             te_trailers=te_trailers,
             upgrade=upgrade,
-            close=closes and not upgrade and not self.bound,
+            close=closes and not (upgrade or self.bound or self.has_body),
         )
 
     async def run(self, connection: OriginConnection, head: bytes) -> bool:

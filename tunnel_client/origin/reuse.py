@@ -9,7 +9,7 @@ Time and facts go in, decisions come out; there is no protocol here, and no I/O.
   developer's own curl too. So little is kept, and briefly. One that is passed over is closed.
   Where a request on a new connection finds no answer, all are closed. If that helps, the app is
   taken to serve one (`capacity`), until it is seen to serve two or was away; then nothing is
-  kept, and each request says that its connection closes.
+  kept, and each request without a body says that its connection closes.
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from tests.origin_fakes import OK, App, MemoryTunnel, RawOrigin, a_shared_app
+from protocol.http.fields import BodyForm
+from tests.origin_fakes import OK, App, MemoryTunnel, RawOrigin, a_shared_app, whole
 from tunnel_client.origin.capacity import Capacity
 from tunnel_client.origin.reuse import HELPED_S, IDLE_S, SILENT_S, TOGETHER_S
 
@@ -134,6 +135,25 @@ async def test_a_step_of_a_log_in_does_not_say_that_its_connection_closes(
         stream = tunnel.open(fields=((b"Authorization", b"NTLM TlRMTVNTUAAB"),))
         assert await tunnel.answer(stream) == (200, b"ok")
         assert b"Connection:" not in heads[0]
+
+
+@pytest.mark.parametrize("body", [5, "chunked"])
+async def test_neither_does_one_with_a_body_so_an_early_answer_lets_that_go_on(
+    mock_clock: MockClock, body: BodyForm
+) -> None:
+    """The app would say it too, and the head would have `closes`: curl then sends no more."""
+    async with a_shared_app() as (tunnel, origin):
+        tunnel.dispatcher._idle._policy.capacity = Capacity.ONE
+        stream = tunnel.open(b"POST", body=body)
+        app = await origin.accept()
+        assert b"Connection:" not in await app.request()
+        await app.send(OK)
+        assert not (await stream.receive_head()).closes
+        await whole(stream)
+        await stream.send_all(b"later")
+        stream.send_eof()
+        assert b"later" in await app.rest()  # it is closed all the same
+        await tunnel.all_over()
 
 
 async def test_when_the_app_was_away_nothing_is_known_of_it(mock_clock: MockClock) -> None:
