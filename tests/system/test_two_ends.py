@@ -328,6 +328,61 @@ asyncio.run(main())
 """
 
 
+# Its handler answers and never reads a body, which http.server then takes for the next request.
+# That has its answer when the next visitor has been here, or would be answered with it.
+NEVER_READS = """
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event
+met, other = Event(), Event()
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+    def do_GET(self):
+        said = f'{self.command} {self.path}'.encode()
+        if self.path == '/evil':
+            met.set()
+            other.wait(5)
+        elif self.path == '/met':
+            met.wait()
+            self.close_connection = True
+        elif self.path == '/0':
+            other.set()
+        self.send_response(200)
+        self.send_header('Content-Length', str(len(said)))
+        if self.close_connection:
+            self.send_header('Connection', 'close')
+        self.end_headers()
+        self.wfile.write(said)
+    do_POST = do_GET
+server = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+print(f'http://127.0.0.1:{server.server_port}/', flush=True)
+server.serve_forever()
+"""
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_body_that_an_app_of_http_server_never_reads_answers_no_other_visitor(
+    programs: Programs, tmp_path: Path, at_once: bool
+) -> None:
+    evil = b"GET /evil HTTP/1.1\r\nHost: a\r\n\r\n"
+    length = b"Content-Length: %d" % len(evil)
+    async with dev_server(tmp_path, sys.executable, "-c", NEVER_READS) as port:
+        address = (await programs.tunnel(port, "--identity", "local")).address
+        async with raw(address) as visitor, raw(address) as third, raw(address) as other:
+            if at_once:
+                host = address.authority.encode()
+                head = b"POST /a HTTP/1.1\r\nHost: " + host + b"\r\n" + length + b"\r\n\r\n"
+                await visitor.stream.send_all(head + evil)
+            else:
+                await visitor.head("/a", length)
+            assert (await visitor.answer(7))[1] == b"POST /a"
+            if not at_once:
+                await visitor.stream.send_all(evil)
+            for asker, target in ((third, "/met"), (other, "/0"), (other, "/1")):
+                await asker.get(target)
+                said = f"GET {target}".encode()
+                assert (await asker.answer(len(said)))[1] == said
+
+
 @pytest.mark.needs("node")
 async def test_an_app_of_nodes_http_that_answers_at_once_gets_all(
     programs: Programs, tmp_path: Path, body: Body
