@@ -225,7 +225,7 @@ class Connection:
         if self.phase is Phase.CONTROL or self.phase is Phase.LEAVING:
             return False
         exchange = self.exchange
-        serving = exchange is not None and (not exchange.over or exchange.under_way)
+        serving = exchange is not None and not exchange.both_ended
         if serving or self.phase in (Phase.HEAD, Phase.LATE, Phase.LINGERING):
             return True
         # For ever, while the reading task has a whole head that it has not handed over yet.
@@ -303,7 +303,7 @@ class Connection:
     def close_upgrade(self, code: int, answer_s: float = CLOSE_ANSWER_S) -> bool:
         """See Swept."""
         exchange = self.exchange
-        if exchange is None or exchange.over or exchange.upgrade is None:
+        if exchange is None or exchange.both_ended or exchange.upgrade is None:
             return False
         exchange.upgrade.close(code, answer_s)
         return True

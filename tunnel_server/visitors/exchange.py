@@ -19,7 +19,8 @@ ours. The reading task moves the request, the writing task the answer.
     CLOSING    -      -      -       -     -         -
 
 Neither end is the other's (RFC 9112 9.3): behind an answer that is OVER or CLOSING a request may
-still be COMING. Then it is *under way*, and the connection goes on with it until it has ended.
+still be COMING. Then it is *under way*, and the connection goes on with it until it has ended. So
+it does with an upgrade whose app has ended its direction alone.
 """
 
 from __future__ import annotations
@@ -116,6 +117,10 @@ ANSWER: Final = {
 
 class Relay(Protocol):
     """The upgrade that an exchange became, as the reading task and a stop see it."""
+
+    @property
+    def reads(self) -> bool:
+        """Whether the visitor's direction goes on."""
 
     async def relay_to_app(self, data: bytes) -> None:
         """The visitor's direction, to the end of both; `data` has been read already."""
@@ -224,8 +229,16 @@ class Exchange:
 
     @property
     def under_way(self) -> bool:
-        """Whether more of the request is to come, and to go to an app."""
-        return self.request is COMING and self.stream is not None
+        """Whether more of the request, or behind its 101, is to come, and to go to an app."""
+        stream = self.stream
+        if stream is None or self.upgrade is None:
+            return self.request is COMING and stream is not None
+        return self.upgrade.reads and stream.stopped is None and not stream.lost
+
+    @property
+    def both_ended(self) -> bool:
+        """Whether both directions have: the answer is over, and nothing is under way behind it."""
+        return self.over and not self.under_way
 
     @property
     def under_way_as(self) -> UnderWay | None:
@@ -233,10 +246,12 @@ class Exchange:
         stream = self.stream
         if stream is None or self.head is None:
             return None
-        if self.over:
-            return UnderWay.ORDER if self.under_way else None
+        if self.both_ended:
+            return None
         if self.upgrade is not None:
             return switched(stream.opened.kind)
+        if self.over:
+            return UnderWay.ORDER
         if self.answered is not _A.AWAITED:
             return self.answers
         if self.request is _BROKEN:

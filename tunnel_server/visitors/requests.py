@@ -148,7 +148,7 @@ class RequestReader:
         """
         connection = self._connection
         exchange = connection.exchange
-        if exchange is not None and (exchange.under_way or not exchange.over):
+        if exchange is not None and not exchange.both_ended:
             if exchange.upgrade is None:
                 exchange.fail(Refusal("request-timeout", "The body of the request stopped coming."))
             await exchange.wait_over()

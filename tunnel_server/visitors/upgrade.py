@@ -141,6 +141,11 @@ class VisitorUpgrade:
         to_app = f"to app {self.from_visitor.name} {self._to_app!r}"
         return f"<VisitorUpgrade {to_app} to visitor {self.to_visitor.name} {self._to_visitor!r}>"
 
+    @property
+    def reads(self) -> bool:
+        """See Relay."""
+        return self.from_visitor is not _F.ENDED
+
     def move_from_visitor(self, event: FromVisitorEvent) -> None:
         """Raises LocalProtocolError: the table has no such pair."""
         state = FROM_VISITOR.get((self.from_visitor, event))
@@ -161,6 +166,9 @@ class VisitorUpgrade:
         if not self._leg.framed:
             self._exchange.ended_by("tunnel")
             self._connection.abort()
+            return
+        if self._exchange.over:  # the visitor has had our end, and no Close fits behind that
+            self._connection.reading.cancel()
             return
         if self.to_visitor is _T.OPEN:
             self.code = code

@@ -33,6 +33,8 @@ POST = b"POST / HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: 5\r\n\r\n"
 
 
 class FakeRelay:
+    reads = True
+
     async def relay_to_app(self, data: bytes) -> None:
         raise NotImplementedError
 

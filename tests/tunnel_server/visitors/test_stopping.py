@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import socket
 from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from protocol.drivers.sockets import socket_below
 from protocol.drivers.stream import TunnelStream
 from protocol.errors import SessionClosed, StreamReset, StreamStopped
 from protocol.http.stopping import STILL_S, STOP_ANSWER_S, STUCK_S
@@ -301,6 +304,58 @@ async def test_any_other_upgrade_is_reset_both_ways_after_half_a_second() -> Non
         assert peer.ended == "visitor-gone"
         await stopped.over.wait()
         assert stopped.stop.cut_off == 1
+
+
+async def test_an_upgrade_whose_app_has_ended_is_reset_like_any_other() -> None:
+    async with open_world() as world:
+        visitor, peer, _ = await any_upgrade.switched(world, await world.visit_by_tcp())
+        peer.there.send_eof()
+        assert await visitor.rest() == b""
+        await visitor.send(any_upgrade.TO_APP)
+        await wait_all_tasks_blocked(0.01)
+        [connection] = world.edge.connections
+        assert connection.busy
+        stopped = Stopped(world)
+        await visitor.done.wait()
+        assert elapsed_s() - stopped.began >= STOP_ANSWER_S
+        below = socket_below(visitor.stream)
+        assert below is not None
+        # So Linux tells of a reset behind an end.
+        assert below.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.EPIPE
+        await peer.over.wait()
+        assert peer.ended == "visitor-gone"
+        await stopped.over.wait()
+        assert stopped.stop.cut_off == 1
+
+
+async def test_where_the_server_is_replaced_it_goes_on_to_the_deadline(
+    world: World, autojump_clock: MockClock
+) -> None:
+    visitor, peer, _ = await any_upgrade.switched(world, world.visit())
+    peer.there.send_eof()
+    assert await visitor.rest() == b""
+    await trio.sleep(SETTLE_S)
+    stopped = Stopped(world, replaced=True)
+    await trio.sleep(7)
+    await visitor.send(any_upgrade.TO_APP)
+    await wait_all_tasks_blocked()
+    assert peer.received == any_upgrade.TO_APP
+    await visitor.done.wait()
+    assert elapsed_s() - stopped.began == pytest.approx(8, abs=SOON_S)
+    assert stopped.stop.cut_off == 1
+
+
+async def test_an_upgrade_of_which_the_app_takes_no_more_either_is_not_waited_for(
+    world: World, autojump_clock: MockClock
+) -> None:
+    visitor, peer, _ = await any_upgrade.switched(world, world.visit())
+    peer.there.send_eof()
+    peer.there.stop_sending("no-error")
+    assert await visitor.rest() == b""
+    await trio.sleep(SETTLE_S)
+    stopped = Stopped(world)
+    assert await stopped.took_s() < STOP_LINGER_S + SOON_S
+    assert stopped.stop.cut_off == 0
 
 
 # --- all together --------------------------------------------------------------------------------
