@@ -40,7 +40,7 @@ from tunnel_client.origin.visitor_stream import VisitorStream
 
 GOING_AWAY: Final = 1001  # RFC 6455 7.4.1
 CLOSE_ANSWER_S: Final = 2.0  # for the app's answer to a Close of ours
-TLS_DRAIN_S: Final = 10.0  # trio's TLS has no half-close: the other direction has this long
+TLS_DRAIN_S: Final = 10.0  # a WebSocket's, as trio's TLS has no half-close: so long in all
 HALF_CLOSED_S: Final = 60.0  # without a byte, once one direction has ended
 CLOSE_S: Final = 1.0  # for the close_notify of TLS
 
@@ -229,11 +229,16 @@ class OriginUpgrade:
             raise LocalProtocolError(f"{event.name} of an upgrade that is {before.name}") from None
         return before
 
+    @property
+    def _lives_on_use(self) -> bool:
+        """Whether each byte gives it HALF_CLOSED_S; else it has TLS_DRAIN_S in all."""
+        return self._connection.can_half_close or not self._leg.framed
+
     def _moved(self) -> None:
         """One that is half closed lives on while it is used."""
         if self._state is _OPEN:  # nearly always, and asked for each frame
             return
-        if self._state in _HALF_CLOSED and self._connection.can_half_close:
+        if self._state in _HALF_CLOSED and self._lives_on_use:
             self._scope.deadline = trio.current_time() + HALF_CLOSED_S
 
     def _direction_ended(self, event: RelayEvent) -> None:
@@ -241,7 +246,7 @@ class OriginUpgrade:
         self._happened(event)
         self._leg.end_pings()
         if self._state in _HALF_CLOSED:
-            patience_s = HALF_CLOSED_S if self._connection.can_half_close else TLS_DRAIN_S
+            patience_s = HALF_CLOSED_S if self._lives_on_use else TLS_DRAIN_S
             self._scope.deadline = trio.current_time() + patience_s
 
     # --- from the app ---

@@ -176,7 +176,7 @@ class Connection:
         self.deadlines.write = trio.current_time() + patience_s if patience_s else math.inf
 
     async def send_eof(self) -> bool:
-        """End our direction; false where that is not possible, as in TLS.
+        """End our direction; false under TLS, where that is `send_close_notify`.
 
         Raises:
             VisitorGone: the connection broke.
@@ -188,6 +188,18 @@ class Connection:
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise VisitorGone from error
         return True
+
+    async def send_close_notify(self) -> None:
+        """End our direction under TLS; by the task that reads, once a `receive` had to wait.
+
+        Raises:
+            VisitorGone: the connection broke.
+        """
+        assert isinstance(self.stream, TlsStream)
+        try:
+            await self.stream.send_close_notify()
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise VisitorGone from error
 
     def visitor_half_closed(self, patience_s: float = HALF_CLOSED_S) -> None:
         """The visitor ended its direction: the answer goes on while it is taken, in patience_s."""

@@ -208,6 +208,11 @@ class Exchange:
         return self.head is not None and self.head.upgrade == WEBSOCKET
 
     @property
+    def asks_upgrade(self) -> bool:
+        """Whether it asks for any upgrade, a WebSocket or another."""
+        return self.head is not None and bool(self.head.upgrade)
+
+    @property
     def request_ended(self) -> bool:
         """Whether the request was read whole."""
         return self.request is _R.WHOLE or self.request is _R.FOLLOWED

@@ -80,8 +80,9 @@ class ReadAhead:
                 await exchange.wait_decided()
                 return
             data: bytes | None = None
-            if not held:
-                # Whatever comes next wakes us, so nobody else needs to.
+            if not held and not (connection.source.secure and exchange.asks_upgrade):
+                # Whatever comes next wakes us, so nobody else needs to. Behind a 101 this task may
+                # have to tell the visitor of the app's end, which is so under TLS alone.
                 data = await connection.receive(READ_AHEAD_MAX_BYTES)
             else:
                 with exchange.until_decided():

@@ -67,7 +67,13 @@ class TlsStream(trio.abc.Stream):
                 WITHOUT_PLAIN_TEXT_MAX_BYTES without any.
             trio.ClosedResourceError: this end closed it.
         """
-        data = await self.transport_stream.receive_some(max_bytes)
+        try:
+            data = await self.transport_stream.receive_some(max_bytes)
+        except trio.BrokenResourceError as error:
+            # So OpenSSL tells of a close_notify when ours has been sent before.
+            if not isinstance(error.__cause__, ssl.SSLZeroReturnError):
+                raise
+            return b""
         self._below.take_plain(len(data))
         return data
 
@@ -78,6 +84,23 @@ class TlsStream(trio.abc.Stream):
     async def wait_send_all_might_not_block(self) -> None:
         """Wait until the connection takes bytes."""
         await self.transport_stream.wait_send_all_might_not_block()
+
+    async def send_close_notify(self) -> None:
+        """End our direction alone: what the visitor still sends can be read afterwards.
+
+        Only while nobody else uses the stream, and once a `receive_some` had to wait: OpenSSL takes
+        plain text that has come for a fault here. Cancelled, the stream may be broken.
+
+        Raises:
+            trio.BrokenResourceError: the connection broke.
+        """
+        self._below.is_shut = True
+        try:
+            await self.transport_stream.unwrap()
+        except _ShutError:
+            pass  # the close_notify has left, and its answer is not read
+        finally:
+            self._below.is_shut = False
 
     async def unwrap(self) -> None:
         """Send a close_notify and wait for the visitor's.
@@ -92,15 +115,21 @@ class TlsStream(trio.abc.Stream):
         await self.transport_stream.aclose()
 
 
+class _ShutError(Exception):
+    """Nothing is to be read now."""
+
+
 class _Counted(trio.abc.Stream):
     """The connection as trio's TLS reads it.
 
     Attributes:
         transport_stream: the connection.
+        is_shut: reads raise _ShutError.
     """
 
     def __init__(self, transport_stream: trio.abc.Stream) -> None:
         self.transport_stream = transport_stream
+        self.is_shut = False
         self._left_bytes = HANDSHAKE_MAX_BYTES
         """So much may still come without plain text."""
         self._plain_bytes = 0
@@ -115,6 +144,8 @@ class _Counted(trio.abc.Stream):
         self._plain_bytes += size_bytes
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        if self.is_shut:
+            raise _ShutError
         is_bulk = self._plain_bytes >= READ_MAX_BYTES // 2
         self._plain_bytes = 0
         size = READ_MAX_BYTES if is_bulk else READ_FIRST_BYTES

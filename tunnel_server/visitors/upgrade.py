@@ -6,9 +6,10 @@ none has passed that way. A server that stops says 1012 both ways; when the sess
 visitor is told 1014 (the client tells the app). The other side has 2 s to answer it, at a stop 0.5
 s, then comes FIN. In the middle of a frame it is RST, and so it is with any other protocol.
 
-TLS has no half-close here. When the app ends its direction, the visitor's leg is closed as soon as
-what is on its way from there has been passed on. When the visitor ends its own, by a close_notify,
-the app goes on; that of a WebSocket has a while to finish, since browsers end both at once.
+Under TLS the end of a direction is a close_notify. Behind the app's the visitor may go on, and so
+may the app behind the visitor's. Not so with a WebSocket, since browsers end both at once: when the
+app ends, its visitor's leg is closed as soon as what is on its way from there has been passed on;
+when the visitor ends, the app has a while to finish.
 
 The writing task is the only one that writes to the visitor: pings of ours too, and a Close. Whoever
 wants one of them wakes it where it waits for the app.
@@ -122,7 +123,6 @@ class VisitorUpgrade:
         self._connection = connection
         self._exchange = exchange
         self._stream = stream
-        self._tap = exchange.tap
         self._leg = UpgradeLeg(
             stream,
             connection.send,
@@ -136,6 +136,9 @@ class VisitorUpgrade:
         self.code = SESSION_GONE
         self._answer_s = CLOSE_ANSWER_S
         self._close_by = math.inf
+        by_close_notify = connection.source.secure and not self._leg.framed
+        self._until_end = trio.CancelScope() if by_close_notify else None
+        """Around a read, to end it when the app ends; None: the reading task has not to know."""
 
     def __repr__(self) -> str:
         to_app = f"to app {self.from_visitor.name} {self._to_app!r}"
@@ -194,7 +197,7 @@ class VisitorUpgrade:
             VisitorGone: the connection broke.
         """
         ended = False
-        taken = self._tap.body_out if self._tap is not None else None
+        taken = self._exchange.tap.body_out if self._exchange.tap is not None else None
         with suppress(SessionClosed):  # it is told, if nobody asked for another end
             ended = await self._leg.pump(taken)
         self.move_to_visitor(_TE.END if ended else _TE.CLOSE)
@@ -208,6 +211,9 @@ class VisitorUpgrade:
         connection = self._connection
         if await connection.send_eof():
             connection.deadlines.read = trio.current_time() + HALF_CLOSED_UPGRADE_S
+        elif self._until_end is not None:
+            connection.deadlines.read = trio.current_time() + HALF_CLOSED_UPGRADE_S
+            self._until_end.cancel()
         elif self.from_visitor is _F.AWAITING:
             connection.reading.cancel()
         else:
@@ -240,14 +246,25 @@ class VisitorUpgrade:
             size.learn(len(data), self._to_app.pieces)
             if connection.half_closed:
                 return self.to_visitor is not _T.CLOSING
-            if self._exchange.over and connection.source.secure:
+            if self._exchange.over and connection.source.secure and self._leg.framed:
                 return await self._drain_to_app()
             if self._exchange.over:
                 connection.deadlines.read = trio.current_time() + HALF_CLOSED_UPGRADE_S
             self.move_from_visitor(_FE.AWAIT)
-            data = await connection.receive(size.next_bytes)
+            data = await self._receive(size.next_bytes)
             if not data:
                 return self.to_visitor is not _T.CLOSING
+
+    async def _receive(self, max_bytes: int) -> bytes:
+        """Return what the visitor sends next; under TLS tell it meanwhile of the app's end."""
+        if self._until_end is not None:
+            with trio.CancelScope() as self._until_end:
+                if self.to_visitor is _T.ENDED:
+                    self._until_end.cancel()  # what has come is returned all the same
+                return await self._connection.receive(max_bytes)
+            self._until_end = None
+            await self._connection.send_close_notify()
+        return await self._connection.receive(max_bytes)
 
     async def _drain_to_app(self) -> bool:
         """Pass on what is on its way, until the visitor pauses; returns as `_pump_to_app`."""
@@ -261,8 +278,8 @@ class VisitorUpgrade:
 
     async def _send_to_app(self, data: bytes) -> bool:
         """Whether more is wanted."""
-        if self._tap is not None:
-            self._tap.body_in(data)
+        if self._exchange.tap is not None:
+            self._exchange.tap.body_in(data)
         frames = self._to_app.feed(data)
         if self.to_visitor is _T.CLOSING:
             return not self._to_app.closed  # nothing goes behind our Close

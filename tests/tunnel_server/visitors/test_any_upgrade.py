@@ -486,3 +486,55 @@ async def test_under_tls_the_apps_end_is_a_close_notify(world: World) -> None:
     await wait_all_tasks_blocked()
     assert peer.received == TO_APP
     await world.nothing_is_left()
+
+
+async def test_under_tls_what_the_visitor_still_sends_crosses_behind_the_apps_end(
+    world: World, autojump_clock: MockClock
+) -> None:
+    visitor, peer, _ = await switched(world, await world.visit_by_tls())
+    peer.there.send_eof()
+    assert await visitor.rest() == b""
+    sent = b""
+    for size in (1, 59, 40_000):
+        await trio.sleep(59)
+        await visitor.send(TO_APP * size)
+        sent += TO_APP * size
+        assert not visitor.done.is_set()
+    began = trio.current_time()
+    await visitor.done.wait()
+    assert 60 <= trio.current_time() - began <= 64
+    assert peer.received == sent
+    await world.nothing_is_left()
+
+
+async def test_under_tls_a_close_notify_behind_the_apps_is_the_visitors_end(world: World) -> None:
+    visitor, peer, _ = await switched(world, await world.visit_by_tls())
+    peer.there.send_eof()
+    assert await visitor.rest() == b""
+    await visitor.send(TO_APP)
+    assert isinstance(visitor.stream, trio.SSLStream)
+    await visitor.stream.unwrap()
+    await visitor.done.wait()
+    await peer.over.wait()
+    assert (peer.received, peer.ended) == (TO_APP, "end")
+    await world.nothing_is_left()
+
+
+async def test_under_tls_the_apps_end_waits_for_what_has_come_from_the_visitor(
+    world: World,
+) -> None:
+    peer = Peer()
+    peer.reads = trio.Event()
+    visitor, _, _ = await switched(world, await world.visit_by_tls(), peer)
+    size = 300_000  # more than the app is given before it reads
+    world.tasks.start_soon(visitor.send, bytes(size))
+    await wait_all_tasks_blocked(0.01)
+    peer.there.send_eof()
+    await wait_all_tasks_blocked(0.01)
+    peer.reads.set()
+    assert await visitor.rest() == b""
+    await visitor.send(TO_APP)
+    await visitor.stream.aclose()
+    await peer.over.wait()
+    assert (len(peer.received), peer.ended) == (size + len(TO_APP), "end")
+    await world.nothing_is_left()
