@@ -15,6 +15,7 @@ Fields = tuple[tuple[bytes, bytes], ...]
 HOP_BY_HOP: Final = frozenset(
     {
         b"connection",
+        b"http2-settings",  # RFC 7540 3.2.1: Connection has to list it, and not all who send it do
         b"keep-alive",
         b"proxy-connection",
         b"te",

@@ -40,6 +40,7 @@ def test_fields_without_hop_by_hop_ones_go_on_as_they_came() -> None:
         b"Transfer-Encoding",
         b"Upgrade",
         b"upGRADE",
+        b"HTTP2-Settings",
     ],
 )
 def test_hop_by_hop_field_stays_behind(name: bytes) -> None:

@@ -63,7 +63,13 @@ def test_what_is_no_name_is_refused(name: str) -> None:
     "name",
     [
         *("Connection", "Keep-Alive", "Proxy-Connection", "TE", "Transfer-Encoding", "Upgrade"),
-        *("Content-Length", "Trailer", "Sec-WebSocket-Key", "sec-websocket-protocol"),
+        *(
+            "HTTP2-Settings",
+            "Content-Length",
+            "Trailer",
+            "Sec-WebSocket-Key",
+            "sec-websocket-protocol",
+        ),
     ],
 )
 def test_framing_and_the_hop_are_not_to_be_had(name: str) -> None:

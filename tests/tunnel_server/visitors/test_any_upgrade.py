@@ -129,9 +129,10 @@ async def test_chunks_and_trailers_end_before_the_other_protocol_begins(world: W
     assert peer.there.trailers == ((b"X-Sum", b"1"),)
 
 
-async def test_what_is_http_or_tls_is_taken_out(world: World) -> None:
+@pytest.mark.parametrize("listed", [b"Upgrade, HTTP2-Settings", b"Upgrade"])
+async def test_what_is_http_or_tls_is_taken_out(world: World, listed: bytes) -> None:
     lines = (
-        b"Connection: Upgrade, HTTP2-Settings",
+        b"Connection: " + listed,
         b"HTTP2-Settings: AAMAAABkAAQAAP__",
         b"Upgrade: H2C, SPDY/3.1",
         b"Upgrade: TLS/1.2,HTTP/2.0,tcp",
