@@ -123,7 +123,7 @@ def response_head(
         if not grammar.PROTOCOL.fullmatch(upgrade):
             raise _wrong("Upgrade")
         hop = b"Connection: Upgrade\r\nUpgrade: %b\r\n" % upgrade
-    elif close or framing == "until-close":
+    elif close or (framing == "until-close" and close is not None):
         hop = b"Connection: close\r\n"
     else:  # RFC 9112 9.3: without it an HTTP/1.0 visitor expects the end
         kept = close is not None and visitor_version == b"1.0"

@@ -48,6 +48,7 @@ _CASES: Final = {"draining": "client-stops"}
 # Each answer asks for these, and a global costs a third of an enum's member.
 _KEEP: Final = AnswerEvent.KEEP
 _UNSAID: Final = AnswerEvent.UNSAID
+_UNSAID_CUT: Final = AnswerEvent.UNSAID_CUT
 
 
 class AnswerWriter:
@@ -160,7 +161,8 @@ class AnswerWriter:
                 cut=framing is None or framing == "until-close",
                 app_closes=head.closes,
             )
-            close = None if beginning is _UNSAID else beginning is not _KEEP
+            unsaid = beginning is _UNSAID or beginning is _UNSAID_CUT
+            close = None if unsaid else beginning is not _KEEP
             fields = self._crossing(exchange, head)
             self._raw_head = _serialise(exchange, head, fields, close=close)
             fields = ()

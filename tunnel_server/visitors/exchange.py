@@ -9,14 +9,14 @@ ours. The reading task moves the request, the writing task the answer.
     FOLLOWED   -       BROKEN   FOLLOWED
     BROKEN     BROKEN  BROKEN   -
 
-    answer     KEEP   LAST   UNSAID  CUT   SWITCH    FINISH
-    AWAITED    KEPT   LAST   LAST    CUT   -         -
-    KEPT       -      -      -       -     -         OVER
-    LAST       -      -      -       -     -         CLOSING
-    CUT        -      -      -       -     SWITCHED  CLOSING
-    SWITCHED   -      -      -       -     -         CLOSING
-    OVER       -      -      -       -     -         -
-    CLOSING    -      -      -       -     -         -
+    answer     KEEP   LAST   UNSAID  CUT   UNSAID_CUT  SWITCH    FINISH
+    AWAITED    KEPT   LAST   LAST    CUT   CUT         -         -
+    KEPT       -      -      -       -     -           -         OVER
+    LAST       -      -      -       -     -           -         CLOSING
+    CUT        -      -      -       -     -           SWITCHED  CLOSING
+    SWITCHED   -      -      -       -     -           -         CLOSING
+    OVER       -      -      -       -     -           -         -
+    CLOSING    -      -      -       -     -           -         -
 
 Neither end is the other's (RFC 9112 9.3): behind an answer that is OVER or CLOSING a request may
 still be COMING. Then it is *under way*, and the connection goes on with it until it has ended. So
@@ -77,8 +77,9 @@ class AnswerEvent(IntEnum):
     LAST = 2
     UNSAID = 3  # the last one, and its head does not say so
     CUT = 4
-    SWITCH = 5
-    FINISH = 6
+    UNSAID_CUT = 5  # the same, and its head does not say so
+    SWITCH = 6
+    FINISH = 7
 
 
 CLOSE_ANSWER_S: Final = 2.0  # for the answer to a Close of ours
@@ -107,6 +108,7 @@ ANSWER: Final = {
     (_A.AWAITED, _AE.LAST): _A.LAST,
     (_A.AWAITED, _AE.UNSAID): _A.LAST,
     (_A.AWAITED, _AE.CUT): _A.CUT,
+    (_A.AWAITED, _AE.UNSAID_CUT): _A.CUT,
     (_A.KEPT, _AE.FINISH): _A.OVER,
     (_A.LAST, _AE.FINISH): _A.CLOSING,
     (_A.CUT, _AE.SWITCH): _A.SWITCHED,
@@ -291,12 +293,14 @@ class Exchange:
             app_closes: the app's connection ends with it; None: a client of version 1, which stops
                 the request when its answer has ended.
         """
+        early = not self.request_ended
+        goes_on = early and not own and app_closes is False and self.request_goes_on
         if cut:
-            return _AE.CUT
+            return _AE.UNSAID_CUT if goes_on and not draining else _AE.CUT
         if silent or draining:
             return _AE.LAST
-        if not self.request_ended:
-            if own or app_closes is not False or not self.request_goes_on:
+        if early:
+            if not goes_on:
                 return _AE.LAST
             # HTTP/1.0 waits for our end, keep-alive or not: proxies pass that on unread.
             return _AE.UNSAID if self._last or self.version == b"1.0" else _AE.KEEP

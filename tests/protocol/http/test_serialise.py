@@ -29,7 +29,7 @@ def answered(
     body: BodyForm = "chunked",
     version: bytes = b"1.1",
     method: bytes = b"GET",
-    close: bool = False,
+    close: bool | None = False,
     upgrade: bytes = b"",
 ) -> bytes:
     return response_head(
@@ -283,10 +283,12 @@ LENGTH = b"Content-Length: 3\r\n"
         ("chunked", b"1.0", False, "until-close", CLOSE),
         ("until-close", b"1.1", False, "chunked", CHUNKED),
         ("until-close", b"1.0", True, "until-close", CLOSE),
+        ("until-close", b"1.0", None, "until-close", b""),
+        (3, b"1.0", None, "length", LENGTH),
     ],
 )
 def test_body_form_decides_the_framing_of_this_hop(
-    body: BodyForm, version: bytes, close: bool, framing: str, lines: bytes
+    body: BodyForm, version: bytes, close: bool | None, framing: str, lines: bytes
 ) -> None:
     fields = ((b"Content-Length", b"3"),) if body == 3 else ()
     head = answered(fields, body=body, version=version, close=close)

@@ -251,6 +251,18 @@ def test_an_early_answer_says_that_it_closes_only_if_the_apps_does(
     assert (exchange.closes, exchange.under_way) == (closes, False)
 
 
+def test_an_early_answer_that_only_the_end_ends_does_not_say_so_while_the_request_goes_on() -> None:
+    def begins(
+        stream: Stream | None = None, *, closes: bool = False, stops: bool = False
+    ) -> object:
+        exchange = early(OLD, stream)
+        return exchange.beginning(own=False, draining=stops, cut=True, app_closes=closes)
+
+    assert begins() is AnswerEvent.UNSAID_CUT
+    for said in (begins(closes=True), begins(stops=True), begins(Stream("no-error"))):
+        assert said is AnswerEvent.CUT
+
+
 def test_an_early_answer_of_ours_or_of_a_server_that_stops_is_the_last() -> None:
     assert early().beginning(own=True, draining=False, app_closes=False) is AnswerEvent.LAST
     assert early().beginning(own=False, draining=True, app_closes=False) is AnswerEvent.LAST

@@ -140,7 +140,7 @@ async def test_a_visitor_who_asks_to_close_is_not_told_so_before_its_end(world: 
     [
         (2, False, b""),  # curl would send no more
         (2, True, b"Connection: close\r\n"),
-        ("chunked", False, b"Connection: close\r\n"),
+        ("chunked", False, b""),
         ("until-close", True, b"Connection: close\r\n"),
     ],
 )
@@ -167,7 +167,7 @@ async def test_under_tls_http_1_0_has_its_end_once_both_have_ended(world: World)
     await world.client(app)
     visitor = await world.visit_by_tls()
     await visitor.send(OLD + b"01234")
-    await visitor.expect(b"HTTP/1.1 202 Accepted\r\nConnection: close\r\n\r\nok")
+    await visitor.expect(b"HTTP/1.1 202 Accepted\r\n\r\nok")
     await visitor.nothing_comes()
     await visitor.send(b"56789")
     assert await visitor.rest() == b""
