@@ -19,6 +19,7 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
+from tests.needs import needs
 from tests.patience import PATIENCE
 from tests.programs import Address, Programs
 from tests.system.early_app import HOWS, LONG_ANSWER_BYTES, EarlyApp
@@ -98,6 +99,29 @@ async def test_they_see_the_answer_of_an_app_that_leaves_and_are_not_held(
             assert not seen.reused, (mode, address)
             if HOWS[how].then == "ends":
                 await check_a_part(app, this, body)
+
+
+# --- an answer instead of a 100 ------------------------------------------------------------------
+
+
+@pytest.mark.needs("curl")
+@pytest.mark.parametrize("how", ["202", "202-closes", "413-drained", "413-leaves"])
+async def test_a_final_answer_instead_of_a_100_keeps_curls_body_back(
+    app: EarlyApp, shared: Address, body: Body, how: str
+) -> None:
+    """curl asks for a 100 by itself, as it does with a body of more than 1 MB."""
+    for address in (direct(app), shared):
+        this = number()
+        here = f"http://127.0.0.1:{address.port}/{how}?{this}"
+        # By default it waits for a second, which is little on a busy machine.
+        flags = ("-sS", "--expect100-timeout", "50", "-H", f"Host: {address.authority}")
+        command = [*needs("curl"), *flags, "-i", "--data-binary", f"@{body.path}", here]
+        said = (await trio.run_process(command, capture_stdout=True)).stdout
+        assert said.startswith(HOWS[how].answer.partition(b"\r\n")[0])
+        assert said.endswith(b"\r\n\r\nok")
+        if HOWS[how].then != "leaves":
+            taken = await app.taken(this)
+            assert (taken.size, taken.whole) == (0, False)
 
 
 # --- slow, and late ------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from protocol.mux.memory import OWN_BYTES
 from protocol.mux.wire import FrameType, frame, split_message
 from tests.edge_fakes import HELLO, Visitor, World, get, hello, logged, tunnel_error
 from tests.tunnel_server.control_client import APP, bearer, claim, connected, message, received
+from tests.tunnel_server.visitors import test_any_upgrade as any_upgrade
 from tunnel_server.owners.waiting import WAIT_S
 
 RESET = frame(FrameType.RESET, 1, pack_code("cancelled"))
@@ -60,6 +61,29 @@ async def test_a_request_waits_until_the_client_has_let_go_of_another(
     assert trio.current_time() == began
     await late.nothing_comes()
     assert repr(world.directory.streams.of(session)) == "<RoomShare 2 of 2, 1 keys>"
+
+
+async def test_an_upgrade_counts_as_any_other_stream_also_behind_its_101(
+    world: World, autojump_clock: MockClock
+) -> None:
+    async def app(stream: TunnelStream) -> None:
+        await (any_upgrade.Peer() if stream.opened.kind == "upgrade" else hello)(stream)
+
+    client = await world.client(app, max_streams=2)
+    raw = any_upgrade.asking(body=b"")
+    visitors = [await world.visit_by_tcp() for _ in range(2)]
+    for visitor in visitors:
+        await visitor.send(raw)
+        await visitor.expect(any_upgrade.SWITCHED)
+    [session] = world.directory.sessions
+    share = world.directory.streams.of(session)
+    assert repr(share) == "<RoomShare 2 of 2, 1 keys>"
+    late = await asking(world)
+    assert len(client.streams) == 2
+    await visitors[0].reset()
+    assert (await late.head()).startswith(b"HTTP/1.1 200 ")
+    kinds = [stream.opened.kind for stream in client.streams]
+    assert kinds == ["upgrade", "upgrade", "http"]
 
 
 async def test_where_the_client_lets_go_of_none_it_is_told_after_two_seconds(
