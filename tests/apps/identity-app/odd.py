@@ -1,7 +1,6 @@
 """Apps that are odd in one way each. MODE says which."""
 
 import os
-import random
 import threading
 from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -10,6 +9,7 @@ PORT, MODE = int(os.environ["PORT"]), os.environ["MODE"]
 OWN = f"http://localhost:{PORT}"
 FORM = "<form method=post action=/f><button>Send</button></form>"
 first_foreign = []
+answers = []
 
 
 def links(*urls):
@@ -36,8 +36,9 @@ def slow(environ, url):
     return "200 OK", links(url)
 
 
-def at_random(environ, url):
-    return "200 OK", links(*random.randint(0, 5) * [url])
+def every_second(environ, url):
+    answers.append(url)
+    return "200 OK", links(*[url] * (len(answers) % 2))
 
 
 def remembers(environ, url):
