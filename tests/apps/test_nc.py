@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 import trio
@@ -18,24 +18,31 @@ from tests.programs import Address, Programs
 
 ANSWER_S = 20 * PATIENCE
 SCRIPT = r"""
-while :; do
-  { echo 'HTTP/1.1 200 OK'; echo 'Content-Type: text/plain'; %s echo; echo hello; } |
-    nc -N -l 127.0.0.1 %d
-done
+{ echo 'HTTP/1.1 200 OK'; echo 'Content-Type: text/plain'; %s echo; echo hello; } |
+  nc -v -N -l 127.0.0.1 %d
 """
 
 
 @asynccontextmanager
-async def nc(fields: str) -> AsyncIterator[int]:
-    """The script, in a group of its own; its port."""
-    port = free_port()
-    process = await trio.lowlevel.open_process(
-        ["sh", "-c", SCRIPT % (fields, port)], stdout=subprocess.DEVNULL, start_new_session=True
+async def nc(fields: str, port: int) -> AsyncIterator[None]:
+    """One answer of the script, which has ended with the block.
+
+    It takes one connection, and resets those that come meanwhile as it ends.
+    """
+    command = ["sh", "-c", SCRIPT % (fields, port)]
+    process: trio.Process = await trio.lowlevel.open_process(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
     )
+    assert process.stderr is not None
     try:
-        yield port
+        said = b""
+        while b"Listening" not in said:
+            said += await process.stderr.receive_some()
+        yield
+        await process.wait()
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         with trio.CancelScope(shield=True):
             await process.wait()
 
@@ -53,8 +60,11 @@ def get(address: Address) -> tuple[int, str | None, bytes]:
 @pytest.mark.needs("nc")
 @pytest.mark.parametrize("fields", ["", "echo 'Content-Length: 6';"], ids=["until close", "length"])
 async def test_its_answers_arrive(programs: Programs, fields: str) -> None:
-    async with nc(fields) as port:
+    port = free_port()
+    async with nc(fields, port):
         tunnel = await programs.tunnel(port)
-        for _ in range(3):  # nc serves one connection, and the next one is another nc's
+        await tunnel.client.event("identity")  # the client has asked it by which name it goes
+    for _ in range(3):
+        async with nc(fields, port):
             answered = await trio.to_thread.run_sync(get, tunnel.address)
-            assert answered == (200, "text/plain", b"hello\n")
+        assert answered == (200, "text/plain", b"hello\n")
