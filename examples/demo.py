@@ -131,15 +131,17 @@ class Child:
     def kill(self) -> None:
         self._process.kill()
 
-    async def end(self, heard: Callable[[str], None]) -> None:
-        """Stop it, and kill it if that takes too long; what it says meanwhile is heard."""
+    async def stopped(self, heard: Callable[[str], None]) -> None:
+        """Stop it, and wait until it has ended; what it says meanwhile is heard."""
         self.stop()
-        with trio.move_on_after(STOP_TIMEOUT_S, shield=True), suppress(DemoError):
+        with suppress(DemoError):
             while True:
                 heard(await self.next_line())
+
+    async def killed(self) -> None:
+        """Kill it, if it has not ended, and let go of what it says."""
         self.kill()
-        with trio.move_on_after(KILLED_S, shield=True):
-            await self._process.wait()
+        await self._process.wait()
         if self._process.stdout is not None:
             await trio.aclose_forcefully(self._process.stdout)
 
@@ -163,7 +165,10 @@ class Children:
         try:
             yield child
         finally:
-            await child.end(heard)
+            with trio.move_on_after(STOP_TIMEOUT_S, shield=True):
+                await child.stopped(heard)
+            with trio.move_on_after(KILLED_S, shield=True):
+                await child.killed()
             self._running.remove(child)
 
     async def obey(self, signals: AsyncIterator[int], sharing: trio.CancelScope) -> None:

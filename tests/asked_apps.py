@@ -158,7 +158,7 @@ async def a_talking_app(answer: Callable[[bytes], bytes]) -> AsyncIterator[Talki
     [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
     app = TalkingApp(listener, answer)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(trio.serve_listeners, app.serve, [listener])
+        await nursery.start(trio.serve_listeners, app.serve, [listener])
         yield app
         nursery.cancel_scope.cancel()
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+import trio
+
 from protocol.errors import HttpError, NoHttpError
 from protocol.http.bodies import body_reader
 from protocol.http.fields import Fields, values_of
@@ -84,7 +86,8 @@ class Asker:
             self.first_bytes = await first_bytes(connection)
             raise
         finally:
-            await connection.aclose(CLOSE_S)
+            with trio.move_on_after(CLOSE_S, shield=True):
+                await connection.aclose(CLOSE_S)
         return _answer(answer, body)
 
     def head(self, question: AppQuestion, public: str) -> bytes:
