@@ -38,9 +38,10 @@ check: lint unit  ## what every commit passes, in less than 90 s
 test: lint $(E2E)  ## check and everything else
 	$(PYTEST) --ignore=tests/apps
 
-# In environments of their own, in .venv-apps: what they ask for cannot stand beside ours.
+# In environments of their own, in .venv-apps: what they ask for cannot stand beside ours. The first
+# test of an environment installs it, and may take 600 s: that is no news for faulthandler.
 apps: $(DEV) $(E2E)  ## apps and clients that nobody here wrote; ten minutes
-	$(PYTEST) tests/apps
+	$(PYTEST) tests/apps -o faulthandler_timeout=590
 
 # What fails here and not in `make test` waits for the wrong thing. faulthandler only prints.
 busy: $(DEV) $(E2E)  ## everything beside four endless loops, with limits three times as long; half an hour
