@@ -7,6 +7,7 @@ All three have the same face:
     done        the body is complete
     rest        bytes that came after its end
     pieces      how many parts of work the last call was: chunks, and runs of them
+    left        so many bytes are body, whatever comes: of its length, or of the chunk under way
     trailers    those that may go on
     lenient     something was taken that the strict grammar refuses (see lenient.py)
 
@@ -27,6 +28,7 @@ from protocol.http.limits import (
     CHUNK_FRAMING_MAX_BYTES,
     CHUNK_RUN_DATA_MAX_BYTES,
     FIELDS_MAX,
+    READ_MOST_BYTES,
     TRAILERS_MAX_BYTES,
 )
 
@@ -34,41 +36,42 @@ from protocol.http.limits import (
 class LengthBody:
     """A body of `length` bytes."""
 
-    __slots__ = ("_left", "done", "pieces", "rest", "trailers")
+    __slots__ = ("done", "left", "pieces", "rest", "trailers")
     lenient = False
 
     def __init__(self, length: int) -> None:
-        self._left = length
+        self.left = length
         self.pieces = 1
         self.done = not length
         self.rest = b""
         self.trailers: Fields = ()
 
     def __repr__(self) -> str:
-        return f"<LengthBody left={self._left} rest={len(self.rest)}>"
+        return f"<LengthBody left={self.left} rest={len(self.rest)}>"
 
     def feed(self, data: bytes) -> bytes:
         """The body bytes in `data`: `data` itself where all of it is body."""
-        left = self._left - len(data)
+        left = self.left - len(data)
         if left > 0:
-            self._left = left
+            self.left = left
             return data
-        body = data[: self._left]
-        self.rest += data[self._left :]
-        self._left = 0
+        body = data[: self.left]
+        self.rest += data[self.left :]
+        self.left = 0
         self.done = True
         return body
 
     def eof(self) -> None:
         """Raises HttpError(`truncated`) if body is missing."""
         if not self.done:
-            raise HttpError("truncated", f"the body ended {self._left} bytes too early")
+            raise HttpError("truncated", f"the body ended {self.left} bytes too early")
 
 
 class UntilCloseBody:
     """A body that ends with its connection."""
 
     __slots__ = ("done", "pieces", "rest", "trailers")
+    left = READ_MOST_BYTES  # of any read
     lenient = False
 
     def __init__(self) -> None:
@@ -101,9 +104,9 @@ class ChunkedBody:
         "_framing_allowed",
         "_held",
         "_in_trailers",
-        "_left",
         "_prefix",
         "done",
+        "left",
         "pieces",
         "rest",
         "trailers",
@@ -117,7 +120,7 @@ class ChunkedBody:
         self._chunk = grammar.FIRST_CHUNK  # what comes next, and how it may begin
         self._prefix = grammar.FIRST_CHUNK_PREFIX
         self._held = b""  # a size line or trailer section that is not whole
-        self._left = 0  # of the chunk under way
+        self.left = 0  # of the chunk under way
         self.pieces = 0
         self._framing_allowed = CHUNK_FRAMING_MAX_BYTES  # what may still come
         self._in_trailers = False
@@ -127,7 +130,7 @@ class ChunkedBody:
 
     def __repr__(self) -> str:
         where = "done" if self.done else "trailers" if self._in_trailers else "chunks"
-        return f"<ChunkedBody {where} left={self._left} held={len(self._held)}>"
+        return f"<ChunkedBody {where} left={self.left} held={len(self._held)}>"
 
     def feed(self, data: bytes) -> bytes:
         """The body bytes in `data`, joined.
@@ -138,9 +141,9 @@ class ChunkedBody:
         if self._held:
             data = self._held + data
             self._held = b""
-        at = min(self._left, len(data))  # more of the chunk under way
+        at = min(self.left, len(data))  # more of the chunk under way
         pieces = [data[:at]] if at else []
-        self._left -= at
+        self.left -= at
         size = len(data)
         while at < size and not self.done:
             if self._in_trailers:
@@ -180,7 +183,7 @@ class ChunkedBody:
             at = begin + chunk_bytes
             pieces.append(data[begin:at])
             if at > size:
-                self._left = at - size
+                self.left = at - size
                 return size
             if chunk_bytes <= CHUNK_RUN_DATA_MAX_BYTES:
                 at = self._read_run(data, at, pieces)
