@@ -2,8 +2,8 @@
 
 WebSocket is one of them and has rules of its own: it is asked for by a GET without a body, with a
 key that the 101 answers (RFC 6455 4). Any other protocol crosses on which visitor and app agree,
-and nobody here knows it. Three never do: `h2c` and HTTP of any version are requests once more, for
-which an intermediary has to answer itself, and TLS would be ours to end (RFC 2817).
+and nobody here knows it. Two never do: HTTP, of any version and by any name, is requests once more,
+for which an intermediary has to answer itself, and TLS would be ours to end (RFC 2817).
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from protocol.http.websocket import accept_for
 WEBSOCKET: Final = b"websocket"
 
 # By the name before the version, in lower case. WebSocket without its rules is none.
-_NEVER: Final = frozenset({b"h2c", b"http", b"tls", WEBSOCKET})
+_NEVER: Final = frozenset({b"h2", b"http", b"tls", WEBSOCKET})
+
+# `h2c` (RFC 7540 3.1), and what drafts and servers of their time call it: `h2c-14`, `h2-14`.
+_HTTP_2: Final = (b"h2c", b"h2-")
 
 
 def asked_by(method: bytes, value: bytes, options: list[bytes], body: BodyForm) -> bytes:
@@ -50,7 +53,9 @@ def crossing(value: bytes) -> bytes:
 
 def _may_cross(protocol: bytes) -> bool:
     name = protocol.lower().partition(b"/")[0]
-    return name not in _NEVER and grammar.PROTOCOL.fullmatch(protocol) is not None
+    if name in _NEVER or name.startswith(_HTTP_2):
+        return False
+    return grammar.PROTOCOL.fullmatch(protocol) is not None
 
 
 def choice(asked: bytes, named: bytes) -> bytes:

@@ -169,7 +169,7 @@ async def test_a_request_that_ends_otherwise_switches_nothing(how: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "upgrade", [b"", b"h2c", b"websocket", b"tcp, h2c", b"tcp\r\nX: y", b"a,b"]
+    "upgrade", [b"", b"h2c", b"h2-14", b"websocket", b"tcp, h2c", b"tcp\r\nX: y", b"a,b"]
 )
 async def test_what_a_server_may_not_ask_for_reaches_no_app(upgrade: bytes) -> None:
     async with a_shared_app() as (tunnel, origin):
