@@ -17,6 +17,11 @@ from protocol.http.websocket import accept_for
 
 WEBSOCKET: Final = b"websocket"
 
+# Of an Upgrade, empty ones too; one or two are usual. Of more none is asked for: Upgrade may be
+# ignored (RFC 9110 7.8), and no list has to be read to its end (5.6.1.2). 31 KiB of commas took
+# 17 ms of the processor.
+MEMBERS_MAX: Final = 16
+
 # By the name before the version, in lower case. WebSocket without its rules is none.
 _NEVER: Final = frozenset({b"h2", b"http", b"tls", WEBSOCKET})
 
@@ -36,7 +41,7 @@ def asked_by(method: bytes, value: bytes, options: list[bytes], body: BodyForm) 
     Raises:
         HttpError: `bad-request`: a WebSocket handshake with a body.
     """
-    if b"upgrade" not in options:
+    if b"upgrade" not in options or _is_too_long(value):
         return b""
     if method != b"GET" or WEBSOCKET not in elements(value):
         return crossing(value)
@@ -47,8 +52,14 @@ def asked_by(method: bytes, value: bytes, options: list[bytes], body: BodyForm) 
 
 def crossing(value: bytes) -> bytes:
     """Those protocols of an Upgrade that may cross, in their order and spelling; not WebSocket."""
+    if _is_too_long(value):
+        return b""
     members = [member.strip(b" \t") for member in value.split(b",")]
     return b", ".join([member for member in members if _may_cross(member)])
+
+
+def _is_too_long(value: bytes) -> bool:
+    return value.count(b",") >= MEMBERS_MAX
 
 
 def _may_cross(protocol: bytes) -> bool:

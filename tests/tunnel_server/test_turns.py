@@ -107,6 +107,13 @@ MANY_FIELDS = [b"a: b"] * (FIELDS_MAX - 20)
         pytest.param(repeated(get(b"/" + b"x" * 8_000), 100_000), id="requests with long targets"),
         pytest.param(get(b"/", b"Cookie: " + b"; " * 10_000), id="one field of separators"),
         pytest.param(get(b"/", b"Connection: " + b"a," * 10_000), id="Connection lists names"),
+        *(
+            pytest.param(
+                get(b"/", b"Connection: Upgrade", b"Upgrade: " + repeated(member, 31 * 1024)),
+                id=f"Upgrade lists {about}",
+            )
+            for about, member in {"nothing": b",", "names": b"a,", "versions": b"a/b,"}.items()
+        ),
         pytest.param(get(b"/", b"X-Forwarded-For: " + b"1.2.3.4," * 3_000), id="addresses"),
         pytest.param(get(b"/", b"Accept: " + b"text/html;q=0.1," * 1_500), id="Accept"),
         pytest.param(repeated(b"\r\n"), id="empty lines"),

@@ -7,7 +7,7 @@ from hypothesis import given, strategies as st
 
 from protocol.errors import HttpError
 from protocol.http.fields import elements
-from protocol.http.upgrades import asked_by, choice, crossing
+from protocol.http.upgrades import MEMBERS_MAX, asked_by, choice, crossing
 
 OPTIONS = [b"keep-alive", b"upgrade"]
 
@@ -38,6 +38,21 @@ OPTIONS = [b"keep-alive", b"upgrade"]
 def test_protocols_cross_but_http_and_tls(value: bytes, crosses: bytes) -> None:
     assert crossing(value) == crosses
     assert asked_by(b"POST", value, OPTIONS, 29) == crosses
+
+
+@pytest.mark.parametrize("member", [b"a", b""])
+@pytest.mark.parametrize("method", [b"GET", b"POST"])
+def test_of_more_than_16_members_none_is_asked_for(method: bytes, member: bytes) -> None:
+    most = b",".join([member] * (MEMBERS_MAX - 1) + [b"tcp"])
+    assert asked_by(method, most, OPTIONS, None) == crossing(most) != b""
+    more = most + b"," + member
+    assert asked_by(method, more, OPTIONS, None) == crossing(more) == b""
+
+
+def test_websocket_may_be_one_of_16() -> None:
+    most = b"," * (MEMBERS_MAX - 1) + b"websocket"
+    assert asked_by(b"GET", most, OPTIONS, None) == b"websocket"
+    assert asked_by(b"GET", b"," + most, OPTIONS, None) == b""
 
 
 MEMBERS = st.sampled_from(

@@ -10,6 +10,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from protocol.drivers.stream import TunnelStream
 from protocol.errors import SessionClosed, StreamReset, StreamStopped
+from protocol.http.upgrades import MEMBERS_MAX
 from protocol.limits import STREAM_UNSENT_MAX_BYTES
 from protocol.mux.messages import Head
 from tests.edge_fakes import (
@@ -152,6 +153,7 @@ async def test_what_is_http_or_tls_is_taken_out(world: World, listed: bytes) -> 
         (b"Connection: Upgrade, HTTP2-Settings", b"HTTP2-Settings: x", b"Upgrade: h2c"),
         (b"Connection: Upgrade", b"Upgrade: TLS/1.0, HTTP/2.0"),
         (b"Connection: Upgrade", b"Upgrade: h2c-14, H2-14, h2"),
+        (b"Connection: Upgrade", b"Upgrade: tcp" + b"," * MEMBERS_MAX),
         (b"Connection: Upgrade", b"Upgrade: websocket"),
         (b"Connection: keep-alive", b"Upgrade: tcp"),
         (b"Connection: Upgrade",),
