@@ -204,6 +204,11 @@ class Dispatcher:
         """See WorkerPool."""
         return self._idle.says_close
 
+    @property
+    def closing(self) -> trio.CapacityLimiter:
+        """See WorkerPool."""
+        return self._idle.closing
+
     def ended(self, replay: Replay) -> None:
         """See WorkerPool."""
         self._idle.ended(replay)

@@ -53,6 +53,10 @@ class WorkerPool(Protocol):
     def says_close(self) -> bool:
         """Whether requests say that their connection closes."""
 
+    @property
+    def closing(self) -> trio.CapacityLimiter:
+        """The workers that wait for their app to close; beyond its limit none does."""
+
     def ended(self, replay: Replay) -> None:
         """A request is over."""
 
@@ -127,10 +131,13 @@ class Worker:
         return not replay.has_body
 
     async def _let_app_close(self) -> None:
-        connection = self._connection
-        if connection is not None and connection.app_closes and not connection.is_stale:
+        connection, closing = self._connection, self._owner.closing
+        if connection is None or not connection.app_closes or connection.is_stale:
+            return
+        if closing.available_tokens:
             with trio.move_on_after(APP_CLOSES_S), contextlib.suppress(OriginClosed):
-                await connection.receive()
+                async with closing:
+                    await connection.receive()
 
     async def _close(self) -> None:
         connection, self._connection, self.bound_to = self._connection, None, None

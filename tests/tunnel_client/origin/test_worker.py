@@ -30,6 +30,7 @@ from tests.origin_fakes import (
 )
 from tunnel_client.origin import dial
 from tunnel_client.origin.dial import Dialer, OriginStream
+from tunnel_client.origin.idle import CLOSING_MAX
 from tunnel_client.origin.replay import Replay, ReplayEvent
 from tunnel_client.origin.waiting import LONGEST_PAUSE_S, PatientDialer
 from tunnel_client.origin.worker import APP_CLOSES_S
@@ -328,6 +329,24 @@ async def test_what_it_says_behind_its_answer_ends_the_moment(
         app = await a_used_connection(tunnel, origin, CLOSES)
         await app.send(b"more")
         assert await ended_yet(app)
+
+
+async def test_64_such_moments_are_at_once_and_more_connections_are_closed_at_once(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    async with a_shared_app() as (tunnel, origin):
+        apps = [await a_used_connection(tunnel, origin, CLOSES) for _ in range(CLOSING_MAX)]
+        assert not await ended_yet(apps[0])
+        assert not await ended_yet(apps[-1])
+        more = await a_used_connection(tunnel, origin, CLOSES)
+        assert await ended_yet(more)
+        await apps[0].send_eof()
+        assert await ended_yet(apps[0])
+        assert not await ended_yet(await a_used_connection(tunnel, origin, CLOSES))
+        assert await ended_yet(await a_used_connection(tunnel, origin, CLOSES))
+        mock_clock.jump(APP_CLOSES_S)
+        for app in apps[1:]:
+            assert await ended_yet(app)
 
 
 # --- no connection -------------------------------------------------------------------------------
