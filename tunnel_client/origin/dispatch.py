@@ -159,6 +159,8 @@ class Dispatcher:
         connection = replay.stream.visitor_connection
         try:
             with trio.CancelScope() as replay.dialling:
+                if replay.aborted:  # before this task's first turn
+                    replay.dialling.cancel()
                 while connection is not None and (before := self._uploads.get(connection)):
                     if before.over is None:
                         before.over = trio.Event()

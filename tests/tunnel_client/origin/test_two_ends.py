@@ -8,6 +8,7 @@ import pytest
 import trio
 import trio.testing
 
+from protocol.drivers.bonds import Bonds, VisitorConnection
 from protocol.drivers.sockets import is_readable
 from protocol.drivers.stream import TunnelStream
 from protocol.errors import StreamStopped
@@ -238,6 +239,21 @@ async def test_one_that_waits_for_that_ends_with_its_visitor(lost: bool) -> None
         await app.send(OK)
         assert await tunnel.answer(third) == (200, b"ok")
         await tunnel.all_over()
+
+
+async def test_so_does_one_that_is_given_up_before_its_task_has_begun() -> None:
+    async with a_dispatcher() as (dispatcher, origin, told):
+        connection = VisitorConnection(Bonds(), 1)
+        upload = MemoryStream(an_open("http", b"POST", 10), ended=False)
+        given_up = MemoryStream(an_open("http", b"GET", None))
+        upload.visitor_connection = given_up.visitor_connection = connection
+        dispatcher.serve(upload)
+        await origin.accept()
+        dispatcher.serve(given_up)
+        given_up.stop()
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert dispatcher.busy_count == 1
+        assert told.requests() == [(None, 0, 0, "the visitor went away", 1)]
 
 
 @pytest.mark.parametrize("answer", [ACCEPTED, CLOSES, CHUNKED, REFUSED])
