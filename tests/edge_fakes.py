@@ -6,7 +6,9 @@ A fake client is a real session over a transport of memory channels; for each st
 
 from __future__ import annotations
 
+import errno
 import logging
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -194,6 +196,11 @@ class Visitor:
             assert more, data
             data += more
         return data
+
+    def met_a_reset(self) -> bool:
+        """Whether an RST came behind a FIN, which no read tells; asked once."""
+        assert isinstance(self.stream, trio.SocketStream)
+        return self.stream.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.EPIPE
 
     async def nothing_comes(self) -> None:
         """Neither bytes nor an end, whatever the tasks have to do now."""

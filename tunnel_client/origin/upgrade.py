@@ -3,7 +3,8 @@
 Ends cross as they came: FIN as FIN, RST as RST, and nothing is added. Two ends of a WebSocket are
 ours, and are told by a Close, 1001, between two frames: when the session is lost the app gets it,
 and when this program stops both do. In the middle of a frame it is RST, and so it is with any other
-protocol. What breaks RFC 6455 crosses as well: the app is to judge its visitor as it would without
+protocol. What an app refuses that is gone was cut off: RST, where its Close has not passed before.
+What breaks RFC 6455 crosses as well: the app is to judge its visitor as it would without
 the tunnel.
 
 The task that relays to the app is the only one that writes there, pings and a Close of ours too,
@@ -99,6 +100,7 @@ TRANSITIONS: Final = {
 _OPEN: Final = RelayState.OPEN
 _STOPPING: Final = RelayState.STOPPING
 _STOPPED: Final = "the tunnel's client stops"
+_GONE: Final = "the app is gone, and the visitor went on sending"
 _HALF_CLOSED: Final = (RelayState.VISITOR_ENDED, RelayState.APP_ENDED, RelayState.BOTH_ENDED)
 _TOLD_ALL: Final = (RelayState.VISITOR_ENDED, RelayState.BOTH_ENDED, RelayState.REFUSING)
 """Nothing more can be said to the app."""
@@ -264,8 +266,20 @@ class OriginUpgrade:
         except StreamStopped:
             pass  # `_on_stopped` has seen to the end
         else:
+            if self._state is RelayState.REFUSING and self._cuts_off:
+                self._abort(_GONE)
+                return
             self._stream.send_eof()
             self._direction_ended(RelayEvent.APP_END)
+
+    @property
+    def _cuts_off(self) -> bool:
+        """Whether an app that has ended, and takes no more, has cut its visitor off.
+
+        Not where its Close has passed: it waits for no answer to that, and nothing else may come
+        (RFC 6455 5.5.1, 7.1.1).
+        """
+        return not self._from_app.closed
 
     async def _pump_from_app(self, data: bytes) -> None:
         """Relay until the app ends its direction, or this program stops."""
@@ -319,6 +333,9 @@ class OriginUpgrade:
             if self._connection.can_half_close:
                 await self._connection.send_eof()
         except OriginClosed:
+            if self._state is RelayState.APP_ENDED and self._cuts_off:
+                self._abort(_GONE)
+                return
             self._happened(RelayEvent.REFUSAL)
             self._stream.stop_sending("truncated")  # its other direction may still have something
         except StreamReset:

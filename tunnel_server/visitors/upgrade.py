@@ -203,9 +203,28 @@ class VisitorUpgrade:
         self.move_to_visitor(_TE.END if ended else _TE.CLOSE)
         self._exchange.ended_by("app" if ended else "tunnel")
         if ended:
+            self._stream.on_stopped = self._on_stopped
+            self._on_stopped()
+            await trio.lowlevel.checkpoint_if_cancelled()
             await self._end_to_visitor()
         else:
             await self._close_both()
+
+    def _on_stopped(self) -> None:
+        """Called in the session's reader, once the app has ended; before, it is heard to its end.
+
+        If it took no more of what had come, its visitor is reset.
+        """
+        if self._stream.stopped == "truncated":
+            self._cut_off()
+
+    def _cut_off(self) -> None:
+        """The app takes no more. Where it has ended as well, what its visitor sent looked whole.
+
+        Not so where the app's Close has passed: then only the answer to that may come.
+        """
+        if self.to_visitor is _T.ENDED and not self._to_visitor.closed:
+            self._connection.abort()
 
     async def _end_to_visitor(self) -> None:
         connection = self._connection
@@ -226,7 +245,10 @@ class VisitorUpgrade:
         try:
             if await self._pump_to_app(data):
                 await self._end_to_app()
-        except (StreamStopped, SessionClosed):
+        except StreamStopped:
+            self._cut_off()
+            await self._drop_from_visitor()
+        except SessionClosed:
             await self._drop_from_visitor()
         with trio.CancelScope() as patience:
             ends_by_tls = self._connection.half_closed and self._connection.source.secure

@@ -272,6 +272,19 @@ async def test_resets_cross_both_ways() -> None:
         await tunnel.all_over()
 
 
+async def test_an_app_that_is_gone_has_cut_off_what_its_visitor_sends() -> None:
+    async with an_upgrade() as (tunnel, stream, app):
+        await app.send(TO_VISITOR)  # it looks like a Close here and there
+        await app.close()
+        assert await whole(stream) == TO_VISITOR
+        for _ in range(2):  # the first meets no error yet
+            await stream.send_all(TO_APP)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+        assert stream.stopped == "truncated"
+        await tunnel.all_over()
+        assert "the app is gone" in str(tunnel.told.requests()[0][3])
+
+
 async def test_a_lost_session_is_a_reset() -> None:
     async with an_upgrade() as (tunnel, _, app):
         tunnel.client.close("lost")

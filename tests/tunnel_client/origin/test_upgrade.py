@@ -27,6 +27,8 @@ from tests.origin_fakes import (
 from tests.switched_apps import CLOSE, HELLO, MASKED, a_websocket, switched
 from tunnel_client.origin.dial import Dialer
 
+APPS_CLOSE = b"\x88\x02\x03\xe8"
+
 
 @asynccontextmanager
 async def a_websocket_over_tls() -> AsyncIterator[tuple[MemoryTunnel, TunnelStream, App]]:
@@ -191,15 +193,53 @@ async def test_a_visitor_who_leaves_while_the_app_takes_nothing_resets_the_app()
         await tunnel.all_over()
 
 
-async def test_an_app_that_takes_no_more_ends_both_directions() -> None:
+async def refused(stream: TunnelStream, frame: bytes) -> None:
+    """The app is gone: the first meets no error yet."""
+    for _ in range(2):
+        await stream.send_all(frame)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+
+
+async def test_an_app_that_is_gone_has_cut_off_what_its_visitor_sends() -> None:
     async with a_websocket() as (tunnel, stream, app):
         await app.close()
         assert await whole(stream) == b""
-        for _ in range(2):  # the first meets no error yet
-            await stream.send_all(MASKED)
-            await trio.testing.wait_all_tasks_blocked(0.01)
+        await refused(stream, MASKED)
         assert stream.stopped == "truncated"
         await tunnel.all_over()
+        assert "the app is gone" in str(tunnel.told.requests()[0][3])
+
+
+async def test_but_not_the_answer_to_its_close() -> None:
+    async with a_websocket() as (tunnel, stream, app):
+        await app.send(APPS_CLOSE)
+        await app.close()
+        assert await whole(stream) == APPS_CLOSE
+        await refused(stream, CLOSE)
+        assert stream.stopped == "truncated"
+        await tunnel.all_over()
+        assert tunnel.told.requests()[0][3] is None
+
+
+@pytest.mark.parametrize("closes", [False, True])
+async def test_an_app_that_takes_no_more_is_heard_to_its_end(tmp_path: Path, closes: bool) -> None:
+    origin = await listen_unix(tmp_path)
+    async with a_tunnel(Dialer(origin.target)) as tunnel:
+        stream, app = await switched(tunnel, origin)
+        assert isinstance(app.stream, trio.SocketStream)
+        app.stream.socket.shutdown(trio.socket.SHUT_RD)
+        await stream.send_all(MASKED)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert stream.stopped == "truncated"
+        said = HELLO + APPS_CLOSE * closes
+        await app.send(said)
+        await app.send_eof()
+        if closes:
+            assert await whole(stream) == said
+        else:
+            assert (await broken(stream))[:2] == (said, "truncated")
+        await tunnel.all_over()
+    await origin.end()
 
 
 async def test_a_half_closed_websocket_ends_after_a_minute_without_a_byte(

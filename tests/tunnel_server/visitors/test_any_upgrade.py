@@ -57,6 +57,7 @@ class Peer:
         self.over = trio.Event()
         self.reads = trio.Event()
         self.reads.set()
+        self.stops = False
         self._said = said
         self._behind = behind
 
@@ -74,13 +75,19 @@ class Peer:
             self.ended = "end"
         except (StreamReset, SessionClosed) as error:
             self.ended = getattr(error, "code", "lost")
-            stream.cancel("cancelled")
+            if not self.stops:
+                stream.cancel("cancelled")
         self.over.set()
 
     @property
     def there(self) -> TunnelStream:
         assert self.stream is not None
         return self.stream
+
+    def stop(self, code: str) -> None:
+        """Take no more."""
+        self.stops = True
+        self.there.stop_sending(code)
 
 
 async def switched(
@@ -390,6 +397,50 @@ async def test_resets_cross_both_ways() -> None:
         with pytest.raises(trio.BrokenResourceError):
             await visitor.rest()
         await visitor.done.wait()
+        await world.nothing_is_left()
+
+
+async def test_an_app_that_has_ended_and_takes_no_more_cuts_its_visitor_off() -> None:
+    async with open_world() as world:
+        visitor, peer, _ = await switched(world, await world.visit_by_tcp())
+        await peer.there.send_all(TO_VISITOR)
+        peer.there.send_eof()
+        assert await visitor.rest() == TO_VISITOR
+        peer.stop("truncated")
+        await visitor.done.wait()
+        assert visitor.met_a_reset()
+        await world.nothing_is_left()
+
+
+@pytest.mark.parametrize("code", ["truncated", "no-error"])
+async def test_so_does_one_that_took_no_more_before(code: str) -> None:
+    async with open_world() as world:
+        visitor, peer, _ = await switched(world, await world.visit_by_tcp())
+        peer.stop(code)
+        await wait_all_tasks_blocked()
+        await peer.there.send_all(TO_VISITOR)
+        await visitor.expect(TO_VISITOR)
+        peer.there.send_eof()
+        if code == "no-error":  # it had no more to take
+            assert await visitor.rest() == b""
+            await visitor.end()
+        else:
+            with pytest.raises(trio.BrokenResourceError):
+                await visitor.rest()
+        await visitor.done.wait()
+        await world.nothing_is_left()
+
+
+async def test_what_comes_behind_the_end_of_both_is_cut_off() -> None:
+    async with open_world() as world:
+        visitor, peer, _ = await switched(world, await world.visit_by_tcp())
+        peer.there.send_eof()
+        assert await visitor.rest() == b""
+        peer.stop("no-error")
+        await wait_all_tasks_blocked()
+        await visitor.send(TO_APP)
+        await visitor.done.wait()
+        assert visitor.met_a_reset()
         await world.nothing_is_left()
 
 

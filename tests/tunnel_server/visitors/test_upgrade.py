@@ -373,6 +373,29 @@ async def test_an_app_that_takes_no_more_may_still_send(world: World) -> None:
     await world.nothing_is_left()
 
 
+@pytest.mark.parametrize("closes", [False, True])
+async def test_one_that_has_ended_as_well_cuts_its_visitor_off_but_for_the_answer_to_its_close(
+    closes: bool,
+) -> None:
+    async with open_world() as world:
+        visitor, peer, _ = await switched(world, await world.visit_by_tcp())
+        said = frame(b"x") + frame(b"\x03\xe8", 0x88) * closes
+        await peer.send(said)
+        peer.end()
+        assert await visitor.rest() == said
+        peer.stop()
+        if closes:
+            await wait_all_tasks_blocked()
+            await visitor.send(masked(b"\x03\xe8", 0x88))
+            await visitor.end()
+            await visitor.done.wait()
+            assert not visitor.met_a_reset()
+        else:
+            await visitor.done.wait()
+            assert visitor.met_a_reset()
+        await world.nothing_is_left()
+
+
 # --- TLS, which has no half-close ----------------------------------------------------------------
 
 
