@@ -130,11 +130,12 @@ class ToPublic(NamedTuple):
         if found is None:
             return source
         before, host, port, path = found.groups(b"")
-        scheme, _, authority = self.public.partition(b"://")
-        if port == _ANY_PORT and self.own.has_host(host):
-            authority = _host_of(authority) + _ANY_PORT
-        elif not self.own.has_authority(host + port):
+        is_any_port = port == _ANY_PORT and self.own.has_host(host)
+        if not (is_any_port or self.own.has_authority(host + port)):
             return source
+        scheme, _, authority = self.public.partition(b"://")
+        if is_any_port:
+            authority = _host_of(authority) + _ANY_PORT
         if before:
             is_socket = before[:1] in b"wW"
             before = (scheme.replace(b"http", b"ws") if is_socket else scheme) + b"://"

@@ -36,8 +36,11 @@ class UrlList:
     part: re.Pattern[bytes]
 
     def __call__(self, value: bytes, to: UrlTranslation) -> bytes:
-        """The value with its URLs translated; the very value if it is not of this grammar."""
-        if self.whole.fullmatch(value) is None:
+        """The value with its URLs translated; the very value if it is not of this grammar.
+
+        Only an URL with a host in it is ever translated.
+        """
+        if b"//" not in value or self.whole.fullmatch(value) is None:
             return value
         return self.part.sub(partial(_put, to), value)
 
@@ -69,8 +72,12 @@ def _put(to: UrlTranslation, found: re.Match[bytes]) -> bytes:
     group = found.lastindex
     if group is None:
         return found[0]
-    begin, end = (at - found.start() for at in found.span(group))
-    return found[0][:begin] + to.url(found[group]) + found[0][end:]
+    part, url = found[0], found[group]
+    translated = to.url(url)
+    if translated is url:
+        return part
+    at = found.start()
+    return part[: found.start(group) - at] + translated + part[found.end(group) - at :]
 
 
 def _bearer_parameters(found: re.Match[bytes], to: UrlTranslation) -> bytes:

@@ -78,14 +78,14 @@ class OriginConnection:
                 self._reset_met = True
             raise OriginClosed from error
 
-    async def receive(self) -> bytes:
-        """Return the next bytes that the app sent, up to 64 KiB; b"" when it ended its direction.
+    async def receive(self, max_bytes: int = READ_BYTES) -> bytes:
+        """Return the next bytes that the app sent; b"" when it ended its direction.
 
         Raises:
             OriginClosed: it did not end it cleanly, or we dropped the connection.
         """
         try:
-            data = bytes(await self._stream.receive_some(READ_BYTES))
+            data = bytes(await self._stream.receive_some(max_bytes))
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise OriginClosed from error
         if self.dropped or (self._reset_met and not data):

@@ -20,8 +20,10 @@ from protocol.http.fields import values_of
 from protocol.http.forwarding import without_tunnel_error
 from protocol.http.heads import ResponseHead, end_to_end, parse_response
 from protocol.http.lenient import LenientChunkedBody, parse_lenient_response
+from protocol.http.limits import READ_CHUNKS_MOST_BYTES, READ_FIRST_BYTES
 from protocol.http.serialise import request_head
 from protocol.http.stopping import UnderWay, Verdict, answered, asked, switched
+from protocol.limits import READ_BYTES
 from protocol.mux.messages import Head
 from protocol.mux.streams import HTTP, UPGRADE
 from protocol.statuses import status_of_reset
@@ -392,6 +394,7 @@ class Replay:
                 return answer
             if self.deadline < math.inf:
                 self.start_timeout()
+            await trio.lowlevel.checkpoint()  # a read may bring many heads
 
     def _begin_answer(self, raw: bytes, answer: ResponseHead) -> None:
         """The final head has come. It may tell as whom the app wants to be asked."""
@@ -460,7 +463,7 @@ class Replay:
     async def _next_head(self, connection: OriginConnection) -> bytes:
         answers = connection.answers
         while (raw := answers.next_head()) is None:
-            data = await connection.receive()
+            data = await connection.receive(READ_CHUNKS_MOST_BYTES)
             if not data:
                 raise OriginClosed
             self._happened(_BYTES)
@@ -475,6 +478,9 @@ class Replay:
             stream.send_eof()
             return bool(data)
         reader = body_reader(answer.body, LenientChunkedBody)
+        max_bytes = READ_CHUNKS_MOST_BYTES if answer.body == "chunked" else READ_BYTES
+        if len(data) > READ_FIRST_BYTES:  # chunks of a byte, and the head was as much work
+            await trio.lowlevel.checkpoint()
         while True:
             body = reader.feed(data) if data else b""
             if body:
@@ -482,7 +488,7 @@ class Replay:
                 await stream.send_all(body)
             if reader.done:
                 break
-            data = await connection.receive()
+            data = await connection.receive(max_bytes)
             if not data:
                 try:
                     reader.eof()

@@ -266,8 +266,8 @@ async def test_an_answer_that_overtakes_the_news_of_the_last_write_is_not_early(
         if data == b"abc":
             await answer_came.wait()
 
-    async def telling_receive(connection: OriginConnection) -> bytes:
-        data = await receive(connection)
+    async def telling_receive(connection: OriginConnection, max_bytes: int) -> bytes:
+        data = await receive(connection, max_bytes)
         answer_came.set()
         return data
 

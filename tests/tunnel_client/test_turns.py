@@ -1,0 +1,84 @@
+"""Whatever an app sends, no turn of the client's loop takes 20 ms (docs/limits.md).
+
+Each case is as much of one thing as fits heads and reads; the app sends it all at once.
+"""
+
+from __future__ import annotations
+
+import pytest
+import trio
+
+from protocol.http.limits import HEAD_MAX_BYTES
+from protocol.limits import INFORMATIONAL_HEADS_MAX
+from tests.origin_fakes import a_shared_app
+from tests.turns import short_turns
+
+VALUE_BYTES = HEAD_MAX_BYTES - 1024
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+LAST = b"0\r\n\r\n"
+
+
+def filled(begin: bytes, piece: bytes, total_bytes: int = VALUE_BYTES) -> bytes:
+    return begin + piece * (total_bytes // len(piece))
+
+
+COSTLY = filled(b"Upload-Concat: final;", b"// ").rstrip()
+FIELDS = {
+    "links to nothing": filled(b"Link: ", b"<>,")[:-1],
+    "links": filled(b"Link: ", b"<//>,")[:-1],
+    "parts": filled(b"Upload-Concat: final;", b"a ").rstrip(),
+    "parts with hosts": COSTLY,
+    "sources": filled(b"Content-Security-Policy: img-src ", b"a ").rstrip(),
+    "attributes of a cookie": filled(b"Set-Cookie: a=b", b";"),
+}
+CHUNKS = {
+    "chunks": b"1\r\na\r\n",
+    "chunks with extensions": b"1;a\r\na\r\n",
+    "loose chunks and strict ones": b"1\na\r\n1\r\na\r\n",
+    "loose chunks with spaces": b"1 \na\r\n",
+}
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        *(
+            pytest.param(
+                (b"HTTP/1.1 103 Early Hints\r\n" + field + b"\r\n\r\n") * 2
+                + OK
+                + field
+                + b"\r\nContent-Length: 0\r\n\r\n",
+                id=f"three heads of {about}",
+            )
+            for about, field in FIELDS.items()
+        ),
+        pytest.param(
+            (b"HTTP/1.1 103 Early Hints\r\n" + COSTLY[:4096] + b"\r\n\r\n")
+            * INFORMATIONAL_HEADS_MAX
+            + OK
+            + b"Content-Length: 0\r\n\r\n",
+            id="many heads",
+        ),
+        *(
+            pytest.param(OK + CHUNKED + filled(b"", chunk, 200_000) + LAST, id=about)
+            for about, chunk in CHUNKS.items()
+        ),
+        *(
+            pytest.param(
+                OK + COSTLY + b"\r\n" + CHUNKED + filled(b"", chunk, 200_000) + LAST,
+                id=f"a head, then {about}",
+            )
+            for about, chunk in CHUNKS.items()
+        ),
+    ],
+)
+async def test_an_app_takes_no_long_turn(sent: bytes) -> None:
+    async with a_shared_app() as (tunnel, origin):
+        stream = tunnel.open()
+        app = await origin.accept()
+        await app.request()
+        with short_turns():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(app.send, sent)
+                assert (await tunnel.answer(stream))[0] == 200
