@@ -19,9 +19,10 @@ from typing import Final, NamedTuple
 
 from protocol.http.fields import Fields, values_of
 from protocol.mux.messages import Open
+from protocol.names import MAX_HOST_LENGTH
 from tunnel_client.identity.own_urls import OwnUrls, ToOwn, ToPublic, spelled
 from tunnel_client.identity.signatures import signed_by
-from tunnel_client.identity.url_fields import ANSWERED, ASKED, translated
+from tunnel_client.identity.url_fields import ANSWERED, ASKED, HeadRoom
 from tunnel_client.settings.header_edits import NO_EDITS, HeaderEdits
 from tunnel_client.settings.target import Target
 from tunnel_client.settings.values import Mode
@@ -39,7 +40,7 @@ _KEPT_SIGNED: Final = frozenset({b"destination", b"if"})
 class Visited(NamedTuple):
     """The public origin that one request is for."""
 
-    origin: bytes  # as browsers spell it
+    origin: bytes  # as browsers spell it; b"": there is none, and nothing is translated
     origin_rewritten: bool = False  # the request's Origin was this one, and became the app's own
 
 
@@ -113,26 +114,31 @@ class Identity:
     def _as_own(self, opened: Open, fields: Fields, visited: Visited) -> tuple[Fields, Visited]:
         asked = []
         rewritten = False
+        room = HeadRoom(fields)
         for field in fields:
             lower = field[0].lower()
             if lower in _ASKED_NAMES:
                 if lower in _PUBLIC_FACTS:
                     continue
-                value = self._asked_value(lower, field[1], opened, visited)
+                value = self._asked_value(lower, field[1], opened, visited, room)
                 rewritten = rewritten or (lower == b"origin" and value is not field[1])
                 field = (field[0], value)
             asked.append(field)
         return tuple(asked), visited._replace(origin_rewritten=True) if rewritten else visited
 
-    def _asked_value(self, lower: bytes, value: bytes, opened: Open, visited: Visited) -> bytes:
+    def _asked_value(
+        self, lower: bytes, value: bytes, opened: Open, visited: Visited, room: HeadRoom
+    ) -> bytes:
         """The very same object where nothing changes."""
         if lower == b"host":
             return value if self._host is None else self._host
+        if not visited.origin:
+            return value
         if lower == b"origin":
             return self._urls.origin if spelled(value) == visited.origin else value
         if lower in _KEPT_SIGNED and signed_by(opened.target, opened.fields):
             return value
-        return translated(ASKED[lower], value, ToOwn(self._urls, visited.origin))
+        return room.translated(ASKED[lower], value, ToOwn(self._urls, visited.origin))
 
     def _with_host(self, fields: Fields) -> Fields:
         if self._host is None:
@@ -144,13 +150,14 @@ class Identity:
 
     def _as_public(self, fields: Fields, visited: Visited) -> Fields:
         names = [name.lower() for name, _ in fields]
-        if _ANSWER_NAMES.isdisjoint(names):
+        if _ANSWER_NAMES.isdisjoint(names) or not visited.origin:
             return fields
+        room = HeadRoom(fields)
         answered = []
         to = ToPublic(self._urls, visited.origin)
         for lower, field in zip(names, fields, strict=True):
             if lower in ANSWERED:
-                field = (field[0], translated(ANSWERED[lower], field[1], to))
+                field = (field[0], room.translated(ANSWERED[lower], field[1], to))
             elif lower == _ALLOWED_ORIGIN:
                 field = (field[0], self._allowed_origin(field[1], visited))
             answered.append(field)
@@ -162,7 +169,12 @@ class Identity:
 
 
 def visited_origin(opened: Open) -> Visited:
-    """The public origin of a request. The server spells it as browsers do."""
+    """The public origin of a request. The server spells it as browsers do.
+
+    There is none where its host is longer than any can be, since each URL would become as long.
+    """
+    if len(opened.host) > MAX_HOST_LENGTH:
+        return Visited(b"")
     origin = f"{opened.scheme}://{opened.host}"
     return Visited(origin.encode("ascii", "backslashreplace"))
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple, TypeVar
 
+from protocol.http.fields import Fields
+from protocol.http.limits import HEAD_MAX_BYTES
 from tunnel_client.identity.json_urls import hx_location, report_to
 from tunnel_client.identity.own_urls import ToOwn, ToPublic
 from tunnel_client.identity.policies import policy
@@ -95,7 +97,34 @@ ANSWERED: Final = {
 }
 
 
-def translated(grammar: Callable[[bytes, Way], bytes], value: bytes, to: Way) -> bytes:
-    """The value translated by its grammar; the very value if it would grow too long."""
-    changed = grammar(value, to)
-    return changed if len(changed) <= max(len(value), VALUE_MAX_BYTES) else value
+class HeadRoom:
+    """The room for one head's fields to grow in: together they never grow past the limit of a head.
+
+    Args:
+        fields: of the head, as they came.
+    """
+
+    __slots__ = ("_fields", "_left_bytes")
+
+    def __init__(self, fields: Fields) -> None:
+        self._fields = fields
+        self._left_bytes: int | None = None  # None: nothing has grown, as nearly always
+
+    def __repr__(self) -> str:
+        return f"<HeadRoom of {len(self._fields)} fields left={self._left_bytes}>"
+
+    def translated(self, grammar: Callable[[bytes, Way], bytes], value: bytes, to: Way) -> bytes:
+        """The value translated by its grammar; the very value if it or the head would be too long.
+
+        A value that does not fit takes no room from those behind it.
+        """
+        changed = grammar(value, to)
+        grown = len(changed) - len(value)
+        if grown <= 0:
+            return changed
+        if self._left_bytes is None:
+            self._left_bytes = HEAD_MAX_BYTES - sum([len(n) + len(v) + 4 for n, v in self._fields])
+        if len(changed) > VALUE_MAX_BYTES or grown > self._left_bytes:
+            return value
+        self._left_bytes -= grown
+        return changed

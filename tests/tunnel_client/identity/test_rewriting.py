@@ -4,6 +4,7 @@ import pytest
 
 from protocol.http.fields import Fields
 from protocol.mux.messages import Open
+from protocol.names import MAX_HOST_LENGTH
 from tunnel_client.identity.rewriting import Identity, Visited, forwarded
 from tunnel_client.settings.header_edits import HeaderEdits
 from tunnel_client.settings.target import Target
@@ -129,7 +130,7 @@ def test_a_request_with_none_of_these_is_not_looked_at_twice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Neither a grammar nor the list of signatures is asked."""
-    for name in ("translated", "signed_by", "ToOwn", "ToPublic"):
+    for name in ("HeadRoom.translated", "signed_by", "ToOwn", "ToPublic"):
         monkeypatch.setattr(f"tunnel_client.identity.rewriting.{name}", None)
     asked((b"Accept", b"*/*"), (b"Authorization", b"DPoP x"), (b"Origin", PUBLIC))
     answered((b"Content-Type", b"text/html"), (b"X-Frame-Options", b"DENY"))
@@ -202,6 +203,23 @@ def test_early_hints_are_translated() -> None:
     assert identity().answered(fields, Visited(PUBLIC), final=False) == (
         (b"Link", b"<%b/a.css>; rel=preload" % PUBLIC),
     )
+
+
+@pytest.mark.parametrize("length", [MAX_HOST_LENGTH, MAX_HOST_LENGTH + 1])
+def test_a_host_that_is_longer_than_any_is_no_public_origin(length: int) -> None:
+    host = "a" * length
+    public = b"https://" + host.encode()
+    opened = request((b"Origin", public), (b"Referer", public + b"/a"))._replace(host=host)
+    got, visited = identity().asked(opened, opened.fields)
+    assert got[:1] == (OWN_HOST,)
+    assert not set(PUBLIC_FACTS) & set(got)
+    told = identity().answered(((b"Location", OWN + b"/"),), visited, final=True)
+    if length == MAX_HOST_LENGTH:
+        assert got[1:3] == ((b"Origin", OWN), (b"Referer", OWN + b"/a"))
+        assert told == ((b"Location", public + b"/"),)
+    else:
+        assert got[1:3] == opened.fields[1:3]
+        assert told == ((b"Location", OWN + b"/"),)
 
 
 def test_an_answer_with_nothing_of_that_is_the_very_same() -> None:

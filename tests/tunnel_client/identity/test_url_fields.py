@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
+from protocol.http.fields import Fields
+from protocol.http.limits import HEAD_MAX_BYTES
 from tunnel_client.identity import url_fields
 from tunnel_client.identity.own_urls import OwnUrls, ToOwn, ToPublic
 from tunnel_client.identity.url_fields import (
@@ -16,7 +18,7 @@ from tunnel_client.identity.url_fields import (
     ASKED,
     URL_FIELDS,
     VALUE_MAX_BYTES,
-    translated,
+    HeadRoom,
 )
 from tunnel_client.settings.target import Target
 
@@ -226,16 +228,45 @@ def test_any_value_crosses_with_all_but_its_origins(name: str, many: list[bytes]
     assert changed == value
 
 
+def translated(fields: Fields) -> Fields:
+    """The Links of an answer's head."""
+    room = HeadRoom(fields)
+    return tuple([(n, room.translated(ANSWERED[b"link"], v, TO_PUBLIC)) for n, v in fields])
+
+
 def test_a_value_grows_to_the_limit_and_not_past_it() -> None:
     grown = len(PUBLIC) - len(OWN)
-    link = ANSWERED[b"link"]
     for size, expected in ((VALUE_MAX_BYTES, PUBLIC), (VALUE_MAX_BYTES + 1, OWN)):
         rest = b"/" * (size - grown - len(OWN) - 2)
-        assert translated(link, b"<%b%b>" % (OWN, rest), TO_PUBLIC) == b"<%b%b>" % (expected, rest)
+        [(_, value)] = translated(((b"Link", b"<%b%b>" % (OWN, rest)),))
+        assert value == b"<%b%b>" % (expected, rest)
 
 
 def test_a_value_past_the_limit_may_shrink() -> None:
-    rest = b"/" * VALUE_MAX_BYTES
-    assert translated(ASKED[b"referer"], PUBLIC + rest, TO_OWN) == OWN + rest
+    rest, room = b"/" * VALUE_MAX_BYTES, HeadRoom(())
+    assert room.translated(ASKED[b"referer"], PUBLIC + rest, TO_OWN) == OWN + rest
     own = OWN + rest
-    assert translated(ANSWERED[b"location"], own, TO_PUBLIC) is own
+    assert room.translated(ANSWERED[b"location"], own, TO_PUBLIC) is own
+
+
+@pytest.mark.parametrize("past", [0, 1])
+def test_a_head_grows_to_its_limit_and_what_would_grow_it_past_that_crosses_as_it_came(
+    past: int,
+) -> None:
+    link, grown = b"<%b/>" % OWN, len(PUBLIC) - len(OWN)
+    links = ((b"Link", link),) * 2
+    rest = HEAD_MAX_BYTES - 2 * (len(b"Link: \r\n") + len(link) + grown) - len(b"Link: \r\n")
+    fields = (*links, (b"Link", b"x" * (rest + past)))
+    sizes = [
+        len(value) - len(came)
+        for (_, value), (_, came) in zip(translated(fields), fields, strict=True)
+    ]
+    assert sizes == [grown, 0 if past else grown, 0]
+    assert f"left={grown - past if past else 0}" in repr(used(fields))
+
+
+def used(fields: Fields) -> HeadRoom:
+    room = HeadRoom(fields)
+    for _, value in fields:
+        room.translated(ANSWERED[b"link"], value, TO_PUBLIC)
+    return room
