@@ -2,8 +2,9 @@
 
 Only an URL that names the app itself becomes public: its host in any spelling that reaches it from
 this machine, and its port. Whether it says http or https does not matter: an app that was told that
-its visitors come by https writes `https://localhost:3000`. On the way to the app only an URL under
-the public origin changes.
+its visitors come by https writes `https://localhost:3000`, and one on port 80 or a unix socket
+`https://localhost`: where the target's port is a default one, both default ports are its own. On
+the way to the app only an URL under the public origin changes.
 """
 
 from __future__ import annotations

@@ -104,6 +104,16 @@ def test_on_the_default_port_it_may_be_said_or_not() -> None:
         assert public(urls("unix:/run/app.sock"), url) == PUBLIC + b"/x"
 
 
+@pytest.mark.parametrize(
+    "target", ["http://localhost:80", "unix:/run/app.sock", "https://localhost"]
+)
+def test_on_either_default_port_an_url_without_one_is_its_own_by_either_scheme(target: str) -> None:
+    """An app on port 80 writes https where it was told that its visitors come by it."""
+    for url in (b"http://localhost/x", b"https://localhost/x"):
+        assert public(urls(target), url) == PUBLIC + b"/x"
+    assert public(urls(target), b"https://localhost:8443/x") == b"https://localhost:8443/x"
+
+
 def test_a_host_that_is_not_this_machine_has_one_spelling() -> None:
     own = urls("http://app.test:3000")
     assert public(own, b"http://app.test:3000/") == PUBLIC + b"/"
