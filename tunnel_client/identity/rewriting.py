@@ -114,28 +114,34 @@ class Identity:
     def _as_own(self, opened: Open, fields: Fields, visited: Visited) -> tuple[Fields, Visited]:
         asked = []
         rewritten = False
-        room = HeadRoom(fields)
+        room: HeadRoom | None = None
         for field in fields:
             lower = field[0].lower()
             if lower in _ASKED_NAMES:
                 if lower in _PUBLIC_FACTS:
                     continue
-                value = self._asked_value(lower, field[1], opened, visited, room)
+                if lower in ASKED:
+                    room = room or HeadRoom(fields)
+                    value = self._asked_urls(lower, field[1], opened, visited, room)
+                else:
+                    value = self._asked_value(lower, field[1], visited)
                 rewritten = rewritten or (lower == b"origin" and value is not field[1])
                 field = (field[0], value)
             asked.append(field)
         return tuple(asked), visited._replace(origin_rewritten=True) if rewritten else visited
 
-    def _asked_value(
-        self, lower: bytes, value: bytes, opened: Open, visited: Visited, room: HeadRoom
-    ) -> bytes:
-        """The very same object where nothing changes."""
+    def _asked_value(self, lower: bytes, value: bytes, visited: Visited) -> bytes:
+        """That of Host or Origin; the very same object where nothing changes."""
         if lower == b"host":
             return value if self._host is None else self._host
+        return self._urls.origin if spelled(value) == visited.origin != b"" else value
+
+    def _asked_urls(
+        self, lower: bytes, value: bytes, opened: Open, visited: Visited, room: HeadRoom
+    ) -> bytes:
+        """Likewise that of a field that holds URLs."""
         if not visited.origin:
             return value
-        if lower == b"origin":
-            return self._urls.origin if spelled(value) == visited.origin else value
         if lower in _KEPT_SIGNED and signed_by(opened.target, opened.fields):
             return value
         return room.translated(ASKED[lower], value, ToOwn(self._urls, visited.origin))
