@@ -13,6 +13,7 @@ from typing import Final
 
 import trio
 
+from protocol.errors import TunnelError
 from protocol.limits import KIB
 
 # OpenSSL looks at all that was read in one turn, and a KeyUpdate of 27 bytes takes it 10 to 30 us:
@@ -97,7 +98,7 @@ class TlsStream(trio.abc.Stream):
         self._below.is_shut = True
         try:
             await self.transport_stream.unwrap()
-        except _ShutError:
+        except ReadRefused:
             pass  # the close_notify has left, and its answer is not read
         finally:
             self._below.is_shut = False
@@ -115,8 +116,8 @@ class TlsStream(trio.abc.Stream):
         await self.transport_stream.aclose()
 
 
-class _ShutError(Exception):
-    """Nothing is to be read now."""
+class ReadRefused(TunnelError):
+    """TLS would read, and nothing is to be read now."""
 
 
 class _Counted(trio.abc.Stream):
@@ -124,7 +125,7 @@ class _Counted(trio.abc.Stream):
 
     Attributes:
         transport_stream: the connection.
-        is_shut: reads raise _ShutError.
+        is_shut: reads raise ReadRefused.
     """
 
     def __init__(self, transport_stream: trio.abc.Stream) -> None:
@@ -145,7 +146,7 @@ class _Counted(trio.abc.Stream):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         if self.is_shut:
-            raise _ShutError
+            raise ReadRefused
         is_bulk = self._plain_bytes >= READ_MAX_BYTES // 2
         self._plain_bytes = 0
         size = READ_MAX_BYTES if is_bulk else READ_FIRST_BYTES
