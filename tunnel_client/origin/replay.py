@@ -225,9 +225,11 @@ class Replay:
             self._upgrade.stop()
             return
         self.tap.error = self.tap.error or STOPPED
-        if verdict is Verdict.REFUSE:
-            self.tap.error_status = status_of_reset("draining")
-        self.stream.cancel("draining" if verdict is Verdict.REFUSE else "cancelled")
+        code = "draining" if verdict is Verdict.REFUSE else "cancelled"
+        # What is cut at the deadline without a connection never gets there: the session is lost.
+        if verdict is Verdict.REFUSE or not self.stream.detached:
+            self.tap.error_status = status_of_reset(code)
+        self.stream.cancel(code)
         if not self.aborted:
             self.abort()
 

@@ -111,7 +111,23 @@ async def test_what_may_not_be_sent_again_is_waited_for_and_then_cut_off(
         assert (await failure(stream))[0] == "cancelled"
         assert await app.is_reset()
         assert stopped.stopping.cut_off == 1
-        assert tunnel.told.requests()[0][3] == STOPPED
+        told = tunnel.told.requests()[0]
+        assert (told[0], told[3]) == (502, STOPPED)
+
+
+async def test_no_status_is_told_of_what_is_cut_off_without_a_connection(
+    nursery: trio.Nursery, mock_clock: MockClock
+) -> None:
+    async with a_shared_app() as (tunnel, origin):
+        await asked(tunnel, origin, b"POST")
+        stopped = Stopped(tunnel, nursery)
+        tunnel.client.hold_s = 60
+        tunnel.client.drop_connection()
+        await later(mock_clock, PATIENCE_S + 0.01)
+        await tunnel.dispatcher.wait_quiet()
+        assert stopped.stopping.cut_off == 1
+        told = tunnel.told.requests()[0]
+        assert (told[0], told[3]) == (None, STOPPED)
 
 
 async def test_an_upload_is_waited_for_and_its_progress_is_known(
@@ -152,6 +168,7 @@ async def test_an_endless_answer_is_cut_at_once(
         await tunnel.dispatcher.wait_quiet()
         assert stopped.stopping.cut_off == 1
         assert stopped.told == []
+        assert tunnel.told.requests()[0][0] == 200
 
 
 async def test_a_page_without_a_length_is_cut_once_nothing_has_moved_for_a_second(
