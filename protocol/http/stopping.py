@@ -123,6 +123,14 @@ def verdict(under_way: UnderWay, pace: Pace, stopped_for_s: float) -> Verdict:
     return _E.WAIT if found is _E.RESET and stopped_for_s < STOP_ANSWER_S else found
 
 
+def is_waited_for(under_way: UnderWay) -> bool:
+    """Whether a person is told that the stop waits for such an exchange.
+
+    For STOP_ANSWER_S an upgrade has WAIT as well: it does not end by itself in that time.
+    """
+    return VERDICTS[under_way, _P.MOVING] is _E.WAIT
+
+
 def _type_of(fields: Sequence[tuple[bytes, bytes]]) -> bytes:
     """The media type of an answer without its parameters (RFC 9110 8.3), in lower case."""
     for name, value in fields:

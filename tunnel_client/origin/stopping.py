@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import trio
 
 from protocol.drivers.portions import in_portions
-from protocol.http.stopping import Verdict, pace, verdict
+from protocol.http.stopping import Verdict, is_waited_for, pace, verdict
 from tunnel_client.origin.replay import Replay
 
 LOOK_EVERY_S: Final = 0.05  # while the client stops; a person does not notice it
@@ -112,10 +112,14 @@ class Stopping:
             return False
         if self._ending_of(replay, trio.current_time()) is not Verdict.WAIT:
             return True
+        if is_waited_for(replay.under_way):
+            self._wait_for(replay)
+        return False
+
+    def _wait_for(self, replay: Replay) -> None:
         self._waiting += 1
         if self._oldest is None or replay.tap.began_at < self._oldest.tap.began_at:
             self._oldest = replay
-        return False
 
     def _end(self, replay: Replay) -> None:
         how = self._ending_of(replay, trio.current_time())

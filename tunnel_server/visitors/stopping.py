@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, Protocol
 
 import trio
 
-from protocol.http.stopping import Pace, UnderWay, Verdict, verdict
+from protocol.http.stopping import Pace, UnderWay, Verdict, is_waited_for, verdict
 
 _UNDER_WAY_THEN: Final = frozenset(UnderWay) - {UnderWay.WEBSOCKET}
 
@@ -85,11 +85,13 @@ class Stop:
     def is_to_end(self, connection: Stoppable) -> bool:
         """Whether the connection's exchange is to end now, at one of many looks."""
         under_way = connection.under_way
-        if under_way is None or self._ending_of(connection, under_way) is Verdict.WAIT:
-            if under_way is not None and self._tell is not None:
-                self._wait_for(connection)
+        if under_way is None:
             return False
-        return True
+        if self._ending_of(connection, under_way) is not Verdict.WAIT:
+            return True
+        if self._tell is not None and (self.replaced or is_waited_for(under_way)):
+            self._wait_for(connection)
+        return False
 
     def looked(self) -> None:
         """All connections were looked at."""

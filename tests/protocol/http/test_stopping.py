@@ -20,6 +20,7 @@ from protocol.http.stopping import (
     Verdict,
     answered,
     asked,
+    is_waited_for,
     pace,
     switched,
     verdict,
@@ -131,3 +132,8 @@ def test_an_upgrade_is_reset_after_a_moment_and_all_else_ends_when_it_is_due() -
     assert verdict(UnderWay.UPGRADE, Pace.STILL, STOP_ANSWER_S) is Verdict.RESET
     assert verdict(UnderWay.WEBSOCKET, Pace.MOVING, 0.0) is Verdict.CLOSE
     assert verdict(UnderWay.QUESTION, Pace.STILL, 0.0) is Verdict.REFUSE
+
+
+def test_nobody_waits_for_an_upgrade_or_an_answer_without_an_end() -> None:
+    others = {UnderWay.ENDLESS, UnderWay.WEBSOCKET, UnderWay.UPGRADE}
+    assert {kind for kind in UnderWay if not is_waited_for(kind)} == others

@@ -426,7 +426,9 @@ async def test_any_other_upgrade_is_reset_both_ways_after_half_a_second(
 ) -> None:
     async with an_upgrade() as (tunnel, stream, app):
         stopped = Stopped(tunnel, nursery)
-        await later(mock_clock, STOP_ANSWER_S - 0.01)
+        await later(mock_clock, 2 * LOOK_EVERY_S)
+        assert stopped.told == []
+        await later(mock_clock, STOP_ANSWER_S - 2 * LOOK_EVERY_S - 0.01)
         await app.send(b"what is still on its way")
         assert await stream.receive_some() == b"what is still on its way"
         await later(mock_clock, LOOK_EVERY_S + 0.01)

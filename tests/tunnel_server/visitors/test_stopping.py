@@ -304,6 +304,7 @@ async def test_any_other_upgrade_is_reset_both_ways_after_half_a_second() -> Non
         assert peer.ended == "visitor-gone"
         await stopped.over.wait()
         assert stopped.stop.cut_off == 1
+        assert stopped.told == [(0, None)]
 
 
 async def test_an_upgrade_whose_app_has_ended_is_reset_like_any_other() -> None:
