@@ -131,6 +131,14 @@ def is_waited_for(under_way: UnderWay) -> bool:
     return VERDICTS[under_way, _P.MOVING] is _E.WAIT
 
 
+def is_cut_off(under_way: UnderWay, how: Verdict) -> bool:
+    """Whether an exchange that a stop ends so counts as one that it has cut off.
+
+    A WebSocket is no request that somebody misses the rest of, and most of its pages come back.
+    """
+    return how in (_E.CUT, _E.RESET) and under_way is not _U.WEBSOCKET
+
+
 def _type_of(fields: Sequence[tuple[bytes, bytes]]) -> bytes:
     """The media type of an answer without its parameters (RFC 9110 8.3), in lower case."""
     for name, value in fields:

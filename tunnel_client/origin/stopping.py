@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import trio
 
 from protocol.drivers.portions import in_portions
-from protocol.http.stopping import Verdict, is_waited_for, pace, verdict
+from protocol.http.stopping import Verdict, is_cut_off, is_waited_for, pace, verdict
 from tunnel_client.origin.replay import Replay
 
 LOOK_EVERY_S: Final = 0.05  # while the client stops; a person does not notice it
@@ -42,7 +42,7 @@ class Stopping:
         busy: the requests under way; the dispatcher's own set.
 
     Attributes:
-        cut_off: how many the stop has ended before they were whole.
+        cut_off: how many the stop has ended before they were whole; see `is_cut_off`.
     """
 
     def __init__(self, busy: set[Replay]) -> None:
@@ -122,13 +122,15 @@ class Stopping:
             self._oldest = replay
 
     def _end(self, replay: Replay) -> None:
-        how = self._ending_of(replay, trio.current_time())
-        self.cut_off += how is Verdict.CUT or how is Verdict.RESET
-        replay.stop(how)
+        self._stop(replay, self._ending_of(replay, trio.current_time()))
 
     def _cut(self, replay: Replay) -> None:
-        self.cut_off += 1
-        replay.stop(Verdict.CUT)
+        self._stop(replay, Verdict.CUT)
+
+    def _stop(self, replay: Replay, how: Verdict) -> None:
+        under_way = replay.under_way
+        self.cut_off += under_way is not None and is_cut_off(under_way, how)
+        replay.stop(how)
 
 
 def _may_be_cut(replay: Replay) -> bool:

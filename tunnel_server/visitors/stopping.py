@@ -7,13 +7,11 @@ deadline; then the table is not asked.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import trio
 
-from protocol.http.stopping import Pace, UnderWay, Verdict, is_waited_for, verdict
-
-_UNDER_WAY_THEN: Final = frozenset(UnderWay) - {UnderWay.WEBSOCKET}
+from protocol.http.stopping import Pace, UnderWay, Verdict, is_cut_off, is_waited_for, verdict
 
 
 class InProgress(NamedTuple):
@@ -63,7 +61,7 @@ class Stop:
 
     Attributes:
         replaced: see the argument.
-        cut_off: the requests that it has ended before they were whole.
+        cut_off: the requests that it has ended before they were whole; see `is_cut_off`.
     """
 
     def __init__(
@@ -104,12 +102,13 @@ class Stop:
         under_way = connection.under_way
         if under_way is not None:
             how = self._ending_of(connection, under_way)
-            self.cut_off += how in (Verdict.CUT, Verdict.RESET)
+            self.cut_off += is_cut_off(under_way, how)
             connection.stop(how)
 
     def cut(self, connection: Stoppable) -> None:
         """The deadline has passed: count what is cut off by what follows."""
-        self.cut_off += connection.under_way in _UNDER_WAY_THEN
+        under_way = connection.under_way
+        self.cut_off += under_way is not None and is_cut_off(under_way, Verdict.CUT)
 
     def _ending_of(self, connection: Stoppable, under_way: UnderWay) -> Verdict:
         if self.replaced:

@@ -20,6 +20,7 @@ from protocol.http.stopping import (
     Verdict,
     answered,
     asked,
+    is_cut_off,
     is_waited_for,
     pace,
     switched,
@@ -137,3 +138,9 @@ def test_an_upgrade_is_reset_after_a_moment_and_all_else_ends_when_it_is_due() -
 def test_nobody_waits_for_an_upgrade_or_an_answer_without_an_end() -> None:
     others = {UnderWay.ENDLESS, UnderWay.WEBSOCKET, UnderWay.UPGRADE}
     assert {kind for kind in UnderWay if not is_waited_for(kind)} == others
+
+
+def test_cut_off_is_what_is_cut_or_reset_but_for_a_websocket() -> None:
+    counted = {(kind, how) for kind in UnderWay for how in Verdict if is_cut_off(kind, how)}
+    kinds = set(UnderWay) - {UnderWay.WEBSOCKET}
+    assert counted == {(kind, how) for kind in kinds for how in (Verdict.CUT, Verdict.RESET)}

@@ -418,6 +418,18 @@ async def test_a_session_that_is_lost_during_the_stop_changes_nothing_for_the_ap
         await tunnel.dispatcher.wait_quiet()
 
 
+async def test_a_websocket_that_is_ended_at_once_does_not_count_as_cut_off(
+    nursery: trio.Nursery,
+) -> None:
+    async with a_websocket() as (tunnel, stream, app):
+        stopping = tunnel.dispatcher.stopping
+        await stopping.cut_all()
+        assert (await broken(stream))[1] == "cancelled"
+        assert await app.is_reset()
+        await tunnel.dispatcher.wait_quiet()
+        assert stopping.cut_off == 0
+
+
 # --- other upgrades ------------------------------------------------------------------------------
 
 
