@@ -20,6 +20,7 @@ PROGRAMS = {
     "tunnel-server": ("--bind", "127.0.0.1:0"),
     "tunnel-client": ("http", "3000", "--server", "http://127.0.0.1:1"),
 }
+DEMO = Path(__file__).resolve().parents[2] / "examples" / "demo.py"
 NOBODY = 54321  # of whom no passwd has an entry
 
 
@@ -56,8 +57,17 @@ def test_nothing_is_loaded_before_ctrl_c_is_looked_for(package: str) -> None:
 @pytest.mark.parametrize("at", ["click", "protocol.program.settings", "trio", "h11"])
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_ctrl_c_at_any_moment_of_the_start(tmp_path: Path, program: str, at: str) -> None:
-    argv = [str(SCRIPTS / program), *PROGRAMS[program]]
-    env = isolated(tmp_path) | {"PYTHONPROFILEIMPORTTIME": "1"}
+    interrupt_at(at, tmp_path, str(SCRIPTS / program), *PROGRAMS[program])
+
+
+@pytest.mark.parametrize("at", ["json", "tempfile", "trio"])
+def test_ctrl_c_while_the_demo_is_loaded(tmp_path: Path, at: str) -> None:
+    interrupt_at(at, tmp_path, sys.executable, str(DEMO))
+
+
+def interrupt_at(at: str, folder: Path, *argv: str) -> None:
+    """The program is interrupted when it has just loaded a module, and stops quietly."""
+    env = isolated(folder) | {"PYTHONPROFILEIMPORTTIME": "1"}
     with subprocess.Popen(
         argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=env, text=True
     ) as started:
