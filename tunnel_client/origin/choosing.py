@@ -132,6 +132,10 @@ class IdentityChooser:
             return look_at(answer.fields, self._pattern, found)
         return None
 
+    def has_said(self, hint: str) -> bool:
+        """Whether the developer has had this hint already."""
+        return hint in self._hinted
+
     # --- what the tunnel tells ---
 
     def tell(self, event: ClientEvent) -> None:
@@ -244,7 +248,7 @@ class IdentityChooser:
         """One hint of a kind is help; the next are noise."""
         if kind in self._hinted:
             return None
-        self._hinted.add(kind)
+        self._hinted |= {kind, hint}
         return hint
 
     def _look_up(self, opened: Open) -> Identity:

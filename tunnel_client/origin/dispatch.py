@@ -76,7 +76,7 @@ class Dispatcher:
         self.dialer = dialer
         identity = identity or Identity(dialer.target)
         self._config = ReplayConfig(identity, origin_timeout_s, tasks, ws_keepalive_s, chooser)
-        self._refusals = Refusals()
+        self._refusals = Refusals(chooser)
         self._tap_for = tap_for
         self._tells_opened = tells_opened
         self._sink = sink

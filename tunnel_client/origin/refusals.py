@@ -12,8 +12,10 @@ from typing import Final
 from protocol.http.fields import values_of
 from protocol.http.heads import end_to_end
 from protocol.mux.messages import Open
+from tunnel_client.identity.hints import REFUSES_FORWARDED
 from tunnel_client.identity.rewriting import Identity
 from tunnel_client.identity.signatures import signed_by
+from tunnel_client.origin.choosing import IdentityChooser
 from tunnel_client.origin.visitor_stream import VisitorStream
 
 log = logging.getLogger(__name__)
@@ -40,13 +42,17 @@ _SIGNED: Final = (
 class Refusals:
     """Looks at the answers of one run of the program.
 
+    Args:
+        chooser: may have said the same of the app; None: it is not asked.
+
     Attributes:
         settled_life: the life of the app in which no more is to be learnt from answers that are no
             refusals; None at first.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, chooser: IdentityChooser | None = None) -> None:
         self.settled_life: int | None = None
+        self._chooser = chooser
         self._life = 0  # the app's, that is counted
         self._bad_requests = 0  # answers of this life, each of them a 400
         self._told_of_forwarded = False
@@ -83,9 +89,12 @@ class Refusals:
         self._bad_requests += 1
         if self._bad_requests == ANSWERS:
             self.settled_life = life
-            if not self._told_of_forwarded:
+            if not (self._told_of_forwarded or self._is_said_by_chooser()):
                 self._told_of_forwarded = True
                 stream.log_by(log).warning(_FORWARDED)
+
+    def _is_said_by_chooser(self) -> bool:
+        return self._chooser is not None and self._chooser.has_said(REFUSES_FORWARDED)
 
     def _look_for_signature(self, stream: VisitorStream, status: int, identity: Identity) -> None:
         opened = stream.opened

@@ -6,6 +6,7 @@ import gzip
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
@@ -23,9 +24,11 @@ from tests.asked_apps import (
 from tests.clocks import elapsed_s
 from tests.memory_streams import MemoryStream
 from tests.origin_fakes import Told
+from tunnel_client.identity.hints import REFUSES_FORWARDED
 from tunnel_client.origin.choosing import VISITOR_WAITS_S
 from tunnel_client.origin.dial import Dialer
 from tunnel_client.origin.dispatch import Dispatcher
+from tunnel_client.origin.refusals import ANSWERS
 
 
 class Site:
@@ -122,6 +125,23 @@ async def test_it_waits_a_second_at_most_and_not_for_a_visitor_that_is_gone(
         made.app.gate.set()
         await site.dispatcher.wait_quiet()
         assert b"http://localhost:" in waiting.body
+
+
+@pytest.mark.parametrize("everywhere", [True, False])
+async def test_a_refusal_of_what_is_forwarded_is_told_once(
+    caplog: pytest.LogCaptureFixture, everywhere: bool
+) -> None:
+    def hates_proxies(head: bytes) -> bytes:
+        refuses = everywhere or head.startswith(b"GET /x ")
+        return page(b"", 400 if refuses and b"X-Forwarded-For" in head else 200)
+
+    async with choosing(hates_proxies) as made, a_site(made) as site:
+        made.ready()
+        assert (await made.verdict()).hint == (REFUSES_FORWARDED if everywhere else None)
+        for _ in range(ANSWERS):
+            await site.get(target=b"/x")
+        lines = [line for line in caplog.messages if "X-Forwarded-For" in line]
+        assert len(lines) == (not everywhere)
 
 
 async def _up_to_the_second_question(made: Choosing) -> None:
