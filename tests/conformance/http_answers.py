@@ -7,6 +7,7 @@ from typing import Final
 from tests.conformance.http_script import CLOSES, POST, answers, ask, asked, taken, wrong
 from tests.conformance.websocket_script import (
     APP_ENDS,
+    APP_IS_PASSED_OVER,
     APP_IS_RESET,
     APP_RESETS,
     CLOSED,
@@ -366,6 +367,7 @@ def _ends() -> list[Case]:
                 visitor_gets_head(head(LENGTH, b"HTTP/1.1 413 No")),
                 visitor_gets(b"ok"),
                 *to_app(b"llo wor"),
+                APP_IS_PASSED_OVER,  # behind a request with a body it serves nobody else
                 NEXT,
             ),
         ),

@@ -6,6 +6,7 @@ from typing import Final
 
 from tests.conformance.http_script import ANSWERED, GET, HOST, POST, ask, asked, passes
 from tests.conformance.websocket_script import (
+    APP_IS_PASSED_OVER,
     APP_IS_RESET,
     CLOSED,
     OK,
@@ -273,6 +274,7 @@ def _connections() -> list[Case]:
                 app_sends(OK + b"ok"),
                 visitor_gets_head(OK),
                 visitor_gets(b"ok"),
+                APP_IS_PASSED_OVER,  # behind a request with a body it serves nobody else
                 app_gets_head(asked()),
                 ANSWERED,
             ),

@@ -7,6 +7,7 @@ from typing import Final
 from tests.conformance.http_script import ANSWERED, HOST, POST, ask, asked
 from tests.conformance.websocket_script import (
     APP_ENDS,
+    APP_IS_PASSED_OVER,
     APP_IS_RESET,
     APP_SEES_END,
     CLOSED,
@@ -295,6 +296,7 @@ def _bodies() -> list[Case]:
                 visitor_gets(b"no"),
                 visitor_sends(b"llo"),
                 app_gets(b"llo"),
+                APP_IS_PASSED_OVER,
                 NEXT,
             ),
         )

@@ -6,6 +6,7 @@ from typing import Final
 
 from tests.conformance.websocket_script import (
     APP_ENDS,
+    APP_IS_PASSED_OVER,
     APP_IS_RESET,
     APP_RESETS,
     APP_SEES_END,
@@ -66,6 +67,8 @@ SWITCHED: Final = script(app_sends(switch()), visitor_gets_head(switch()))
 OPENED: Final = script(ASKED, SWITCHED)
 FLOWS: Final = script(to_app(TO_APP), to_visitor(TO_VISITOR), BOTH_END)
 REFUSED: Final = script(app_sends(OK + b"no"), visitor_gets_head(OK), visitor_gets(b"no"))
+# Behind a request with a body a connection serves nobody else.
+AGAIN: Final = script(APP_IS_PASSED_OVER, NEXT)
 
 
 def crosses(sent: bytes, comes: bytes, body: bytes = BODY, hop: bytes = TCP) -> Script:
@@ -84,7 +87,7 @@ def crosses(sent: bytes, comes: bytes, body: bytes = BODY, hop: bytes = TCP) -> 
 def goes_as(hop: bytes, comes: bytes) -> Script:
     """What the app gets of Connection and Upgrade; it agrees to nothing."""
     return script(
-        visitor_sends(ask(hop) + BODY), app_gets_head(asked(comes)), app_gets(BODY), REFUSED, NEXT
+        visitor_sends(ask(hop) + BODY), app_gets_head(asked(comes)), app_gets(BODY), REFUSED, AGAIN
     )
 
 
@@ -218,7 +221,7 @@ NEVER: Final = [
     ),
 ]
 ANSWERS: Final = [
-    Case("tcp, refused", "RFC 9110 7.8", script(ASKED, REFUSED, NEXT)),
+    Case("tcp, refused", "RFC 9110 7.8", script(ASKED, REFUSED, AGAIN)),
     Case(
         "tcp, refused: what came behind is the next request",
         "RFC 9110 7.8",
@@ -227,6 +230,7 @@ ANSWERS: Final = [
             app_gets_head(asked()),
             app_gets(BODY),
             REFUSED,
+            APP_IS_PASSED_OVER,
             app_gets_head(PLAIN_COMES),
             REFUSED,
             VISITOR_ENDS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.conformance.websocket_script import (
+    APP_IS_PASSED_OVER,
     CLOSED,
     KEYED,
     NEXT,
@@ -82,6 +83,7 @@ NO_UPGRADES = [
             app_sends(OK + b"ok"),
             visitor_gets_head(OK),
             visitor_gets(b"ok"),
+            APP_IS_PASSED_OVER,  # behind a request with a body it serves nobody else
             NEXT,
         ),
     ),
