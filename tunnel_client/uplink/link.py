@@ -33,6 +33,10 @@ log = logging.getLogger(__name__)
 
 _LONGEST_DRAIN_S: Final = 3_600  # what a server may ask for
 _SWEEP_EVERY_S: Final = 1.0
+# A server that neither answers nor acknowledges for so long hangs, or the line does.
+_SILENT_S: Final = 1.0
+# It has a Close all the same, for which a few turns are enough; nobody waits for its answer.
+_CLOSE_LEAVES_S: Final = 0.1
 
 
 class LinkState(IntEnum):
@@ -182,14 +186,31 @@ class Link:
             self._happened(LinkEvent.FINISH)
             session.goaway("shutting-down", "the client stops", math.ceil(drain_timeout_s))
             with trio.move_on_after(drain_timeout_s):
-                # What crosses our goaway is served. Streams under way keep us longer than this.
-                with trio.move_on_after(CLOSE_TIMEOUT_S):
-                    await self._goaway_answered.wait()
-                await session.wait_quiet()
+                await self._wait_until_done(session)
             session.close("the client has stopped")
             if self._state is LinkState.FINISHING_DETACHED:
                 self._scope.cancel()  # it waits to connect, or is just connecting
+            elif not self._goaway_answered.is_set():
+                with trio.move_on_after(_CLOSE_LEAVES_S):
+                    await self.ended.wait()
+                self._scope.cancel()
         await self.ended.wait()
+
+    async def _wait_until_done(self, session: Session) -> None:
+        """Until our goaway is answered and all is quiet, or nobody answers and nothing is left."""
+        while True:
+            acked = session.core.sent.acked
+            with trio.move_on_after(_SILENT_S):
+                # What crosses our goaway is served.
+                await self._goaway_answered.wait()
+                await session.wait_quiet()
+                return
+            if self._goaway_answered.is_set():
+                continue
+            core = session.core
+            hangs = session.attached and core.sent.acked == acked
+            if core.is_quiet or (hangs and not core.streams):
+                return
 
     async def end(self) -> None:
         """End the session now, with a Close to the server if it takes one; `run` has returned then.
