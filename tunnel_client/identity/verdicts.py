@@ -69,6 +69,20 @@ class Standing:
         if self.start not in self.due:
             self.due[self.start] = self.asked_at + ASK_AGAIN_S
 
+    def conclude(self, path: bytes, verdict: IdentityVerdict) -> None:
+        """Have the verdict on a path stand.
+
+        One page that is right by the public name is enough, and no other is asked then; `local`
+        undoes that only where the path is the one that decided.
+        """
+        self.settled = self.settled or verdict.settled
+        if verdict.mode == "public":
+            again_at = self.due.get(self.start)  # the app was away meanwhile
+            self.due = {} if again_at is None else {path: again_at}
+            self.mode, self.start = "public", path
+        elif path == self.start:
+            self.mode, self.start = "local", b"/"
+
     def page_found(self, path: bytes) -> None:
         """A page elsewhere names an own origin."""
         if self.wants_pages and path not in self.asked and _may_be_asked(path):
@@ -121,13 +135,7 @@ class Verdicts:
     def conclude(self, inquiry: Inquiry) -> IdentityVerdict:
         """Have its verdict stand from now on."""
         assert inquiry.verdict is not None
-        one = self._origins[inquiry.origins.public]
-        one.mode = inquiry.verdict.mode
-        one.settled = one.settled or inquiry.verdict.settled
-        if one.mode == "public":
-            one.start = inquiry.start
-        elif one.start == inquiry.start:
-            one.start = b"/"
+        self._origins[inquiry.origins.public].conclude(inquiry.start, inquiry.verdict)
         return inquiry.verdict
 
     def not_reached(self, inquiry: Inquiry) -> None:

@@ -105,6 +105,40 @@ def test_a_doubt_asks_for_the_page_that_decided() -> None:
     assert conclude(made, 30) == b"/"  # it decides nothing any more
 
 
+def test_a_page_that_was_found_before_does_not_overturn_what_another_decided() -> None:
+    made = verdicts(DEMO)
+    conclude(made, 0)
+    standing(made).page_found(b"/app/")
+    standing(made).page_found(b"/login/")
+    assert conclude(made, 1, "public") == b"/app/"
+    assert made.next(1e9) is None
+    assert (standing(made).mode, standing(made).start) == ("public", b"/app/")
+
+
+def test_local_undoes_public_only_at_the_path_that_decided() -> None:
+    made = verdicts(DEMO)
+    conclude(made, 0, "public")
+    one = standing(made)
+    one.due[b"/other/"] = 1
+    assert conclude(made, 1) == b"/other/"
+    assert (one.mode, one.start) == ("public", b"/")
+
+
+def test_an_app_that_was_away_during_an_inquiry_is_asked_again_whatever_its_verdict() -> None:
+    made = verdicts(DEMO)
+    conclude(made, 0)
+    standing(made).page_found(b"/app/")
+    inquiry = made.next(1)
+    assert inquiry is not None
+    made.came_up()
+    inquiry.failed("a test says so")
+    assert inquiry.verdict is not None
+    inquiry.verdict = inquiry.verdict._replace(mode="public")
+    made.conclude(inquiry)
+    assert made.due_at() == 1 + ASK_AGAIN_S
+    assert conclude(made, 11) == b"/app/"
+
+
 def test_three_pages_elsewhere_are_asked_in_one_life_of_the_app() -> None:
     made = verdicts(DEMO)
     standing(made).page_found(b"/early/")
