@@ -1,4 +1,4 @@
-"""An app's origins in what it says: its own, the public one, and that with the other scheme.
+"""An app's origins in what it says: its own, the public one, and that with a wrong scheme.
 
 Pages, scripts and fields are searched as bytes, also where a slash is written `\\/` or `\\u002F`,
 as JSON in a page has it. Only a whole origin counts: `http://localhost:30001` is not the app on
@@ -21,7 +21,9 @@ _IN_A_LINK: Final = re.compile(rb"(?:href|src|action)\s*=\s*[\"']?(?:https?|wss?
 _LINK_MAX_BYTES: Final = 64  # an attribute, spaces and a scheme; nobody writes more before a URL
 # A name may stand at the end of a longer one, and a port may have more digits.
 _END: Final = rb"(?![\w.:-])"
-_OTHER: Final[dict[str, str]] = {"http": "https", "https": "http"}
+# Of a page and of its WebSockets, by the scheme that visitors have.
+_PUBLIC_SCHEMES: Final = {"http": (b"http", b"ws"), "https": (b"https", b"wss")}
+_WRONG_SCHEMES: Final = {"http": _PUBLIC_SCHEMES["https"], "https": _PUBLIC_SCHEMES["http"]}
 
 
 class OriginsSaid(NamedTuple):
@@ -29,8 +31,8 @@ class OriginsSaid(NamedTuple):
 
     Fields:
         own: the app's own, in any spelling that reaches it from this machine.
-        public: the public one, exactly.
-        other_scheme: the public one with the other scheme, which browsers refuse as mixed.
+        public: the public one, exactly, or that of its WebSockets.
+        other_scheme: the same with the other scheme, which browsers refuse as mixed.
         in_links: an own one stands in an href, src or action.
     """
 
@@ -53,8 +55,8 @@ class AppOrigins:
         self.public: Final = public
         scheme, _, authority = public.partition("://")
         self._own = own_origin_pattern(target)
-        self._public = re.compile(re.escape(public.encode()) + _END)
-        self._other = re.compile(re.escape(f"{_OTHER[scheme]}://{authority}".encode()) + _END)
+        self._public = re.compile(re.escape(f"://{authority}".encode()) + _END)
+        self._public_schemes, self._wrong_schemes = _PUBLIC_SCHEMES[scheme], _WRONG_SCHEMES[scheme]
         self._authorities = frozenset(
             format_authority(target.scheme, host, target.port) for host in _hosts(target)
         )
@@ -66,10 +68,11 @@ class AppOrigins:
         """Count them in a body and what else belongs to it."""
         text = unescaped(text)
         own = own_origins(self._own, text)
+        public = [_before(text, found.start()) for found in self._public.finditer(text)]
         return OriginsSaid(
             len(own),
-            len(self._public.findall(text)),
-            len(self._other.findall(text)),
+            sum(scheme.endswith(self._public_schemes) for scheme in public),
+            sum(scheme.endswith(self._wrong_schemes) for scheme in public),
             any(_is_in_a_link(text, at) for at in own),
         )
 
@@ -116,7 +119,7 @@ def own_origin_pattern(target: Target) -> re.Pattern[bytes]:
 def own_origins(pattern: re.Pattern[bytes], text: bytes) -> list[int]:
     """Return where own origins stand in a text, at the end of their schemes."""
     starts = [match.start() for match in pattern.finditer(text)]
-    return [at for at in starts if text[max(0, at - 5) : at].lower().endswith(_SCHEMES)]
+    return [at for at in starts if _before(text, at).lower().endswith(_SCHEMES)]
 
 
 def unescaped(text: bytes) -> bytes:
@@ -128,6 +131,11 @@ def unescaped(text: bytes) -> bytes:
 
 def _hosts(target: Target) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*THIS_MACHINE, target.host)))
+
+
+def _before(text: bytes, at: int) -> bytes:
+    """As much of the text as may be a scheme; `https` is the longest."""
+    return text[max(0, at - 5) : at]
 
 
 def _is_in_a_link(text: bytes, at: int) -> bool:

@@ -230,6 +230,29 @@ def test_one_link_that_is_not_right_by_the_public_name_is_enough(
     assert verdict.hint is not None
 
 
+@pytest.mark.parametrize(
+    ("public_link", "by_public", "mode"),
+    [
+        (b"", b"wss://demo.example/s", "public"),
+        (PUBLIC, b"wss://demo.example/s", "public"),
+        (PUBLIC, b"ws://demo.example/s", "local"),
+        (b"", b"ws://demo.example/s", "local"),
+    ],
+)
+def test_a_socket_must_have_the_right_scheme_as_a_link_must(
+    public_link: bytes, by_public: bytes, mode: str
+) -> None:
+    def app(question: AppQuestion) -> AppAnswer:
+        own = question.mode == "local"
+        socket = b"ws://localhost:3000/s" if own else by_public
+        links = [OWN if own else public_link] if public_link else []
+        return page(*links, more=b"<script>new WebSocket('%b')</script>" % socket)
+
+    verdict, _ = judge(app)
+    assert verdict.mode == mode
+    assert mode == "public" or "scheme" in verdict.reason
+
+
 def test_no_hint_where_the_page_only_shows_its_url() -> None:
     app = flaps(AppAnswer(200, HTML, body=b"<p>I am at http://localhost:3000</p>"), refused())
     assert judge(app)[0].hint is None

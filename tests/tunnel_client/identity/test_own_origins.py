@@ -42,6 +42,9 @@ def test_own_origins_are_counted_and_what_only_looks_like_one_is_not(
         (b"https://demo.example:8443/x https://demo.example:8443", 2, 0),
         (rb"https:\/\/demo.example:8443\/x", 1, 0),
         (b"http://demo.example:8443/", 0, 1),
+        (b"wss://demo.example:8443/s", 1, 0),
+        (b"ws://demo.example:8443/s", 0, 1),
+        (b"//demo.example:8443 ftp://demo.example:8443 HTTPS://demo.example:8443", 0, 0),
         (b"https://demo.example https://demo.example:84431 https://x.demo.example:8443", 0, 0),
         (b"https://demo.example:8443.evil", 0, 0),
     ],
@@ -51,6 +54,12 @@ def test_the_public_origin_is_counted_with_its_scheme_and_with_the_other(
 ) -> None:
     found = said(text)
     assert (found.own, found.public, found.other_scheme) == (0, public, other)
+
+
+def test_where_visitors_have_http_that_is_right_and_https_is_wrong() -> None:
+    origins = AppOrigins(Target.parse("3000"), "http://demo.example")
+    text = b"http://demo.example/ ws://demo.example https://demo.example wss://demo.example/ "
+    assert origins.said(text + b"wss://demo.example") == OriginsSaid(0, 2, 3, in_links=False)
 
 
 @pytest.mark.parametrize(
