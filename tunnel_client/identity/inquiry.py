@@ -211,13 +211,13 @@ class Inquiry:
                 why = f"with its public Origin {_text(target)} is {_shown(public)}"
                 hint = page.refused(public.status, target)
                 return self._local(why, hint, settled=True)
-        return (yield from self._ask_again())
+        return (yield from self._ask_again(first))
 
-    def _ask_again(self) -> _Steps:
+    def _ask_again(self, first: AppAnswer) -> _Steps:
         """An app that remembers by which name it was asked names that one now."""
         last = yield from self._ask_itself()
         said = self.origins.said(last.text)
-        if not said.own or said.public:
+        if last.kind != first.kind or not said.own or said.public:
             return self._local("it answers the first question in another way now", settled=True)
         return self._public("it makes its links from the name it is asked by")
 

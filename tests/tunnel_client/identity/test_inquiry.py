@@ -201,6 +201,8 @@ def flaps(*answers: AppAnswer) -> AppFunction:
         flaps(page(OWN), page(PUBLIC), page(), page(), page(PUBLIC)),  # it remembers
         flaps(page(OWN), page(PUBLIC), page(), page(), page()),  # names itself at random
         flaps(page(OWN), page(PUBLIC), page(), page(), refused(500)),
+        flaps(page(OWN), page(PUBLIC), page(), page(), page(OWN)._replace(status=500)),
+        flaps(page(OWN), page(PUBLIC), page(), page(), page(OWN)._replace(media_type=b"")),
     ],
 )
 def test_an_app_whose_first_answer_is_not_its_last_is_left_alone(app: AppFunction) -> None:
