@@ -14,6 +14,7 @@ from tunnel_client.identity.rewriting import Identity
 from tunnel_client.observing.events import ClientEvent, IdentityChosen, TunnelReady
 from tunnel_client.origin.choosing import IdentityChooser
 from tunnel_client.origin.dial import Dialer
+from tunnel_client.origin.first_look import FirstLook
 from tunnel_client.settings.header_edits import NO_EDITS, HeaderEdits
 from tunnel_client.settings.target import Target
 from tunnel_client.settings.values import Mode
@@ -101,7 +102,10 @@ class Choosing:
             "public": Identity(app.target, "public", request_edits=edits),
         }
         self.events: list[ClientEvent] = []
-        self.chooser = IdentityChooser(app.target, self.identities, self, "an-agent/1")
+        self.first_look = FirstLook(app.target, self)
+        self.chooser = IdentityChooser(
+            app.target, self.identities, self, "an-agent/1", self.first_look
+        )
         self._told = trio.Event()
 
     def tell(self, event: ClientEvent) -> None:
@@ -170,6 +174,7 @@ async def choosing(
     """An app, and a chooser that asks it; `ready` begins."""
     async with a_talking_app(answer) as app, trio.open_nursery() as nursery:
         made = Choosing(app, edits)
+        nursery.start_soon(made.first_look.watch)
         nursery.start_soon(made.chooser.run, Dialer(app.target).open)
         yield made
         nursery.cancel_scope.cancel()

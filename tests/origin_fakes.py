@@ -101,6 +101,12 @@ class RawOrigin:
         self.target = target
         self._listener = listener
         self._apps: list[App] = []
+        self._is_listening = True
+
+    async def looked_at(self) -> None:
+        """Take the connection by which a client looks at its app, if there can be one."""
+        if self._is_listening:
+            await (await self._listener.accept()).aclose()
 
     async def accept(self, tls: ssl.SSLContext | None = None) -> App:
         stream = await self._listener.accept()
@@ -117,6 +123,7 @@ class RawOrigin:
         return self._listener.socket.is_readable()
 
     async def stop_listening(self) -> None:
+        self._is_listening = False
         await self._listener.aclose()
 
     async def end(self) -> None:

@@ -19,6 +19,7 @@ from tunnel_client.observing.events import ClientStopping, ProgramStopped
 from tunnel_client.observing.report import Report
 from tunnel_client.origin.choosing import IdentityChooser
 from tunnel_client.origin.dispatch import Dispatcher
+from tunnel_client.origin.first_look import FirstLook, SilentLook
 from tunnel_client.origin.replay import Replay
 from tunnel_client.origin.upgrade import CLOSE_ANSWER_S, CLOSE_S
 from tunnel_client.origin.waiting import PatientDialer
@@ -71,8 +72,9 @@ async def serve(config: ClientConfig, report: Report, signals: AsyncIterator[int
 
     `stopped` is told once, as the last thing, if it was a signal that ended it.
     """
-    chooser = _chooser(config, report) if config.identity == "auto" else None
-    sink = chooser or report
+    first_look = FirstLook(config.target, report)
+    chooser = _chooser(config, report, first_look) if config.identity == "auto" else None
+    sink = chooser or SilentLook(first_look, report)
     dialer = PatientDialer(
         config.target,
         insecure=config.origin_insecure,
@@ -101,8 +103,8 @@ async def serve(config: ClientConfig, report: Report, signals: AsyncIterator[int
             random=random.SystemRandom().random,
         )
         tasks.start_soon(dispatcher.sweep)
-        if chooser is not None:
-            tasks.start_soon(chooser.run, dialer.open_now)
+        tasks.start_soon(first_look.watch)
+        tasks.start_soon(sink.run, dialer.open_now)
 
         async def stop_serving() -> None:
             dialer.give_up()
@@ -132,13 +134,14 @@ def _why_stopped(cut_off: int) -> str:
     return f"stopped by the user, {requests} cut off" if cut_off else "stopped by the user"
 
 
-def _chooser(config: ClientConfig, report: Report) -> IdentityChooser:
+def _chooser(config: ClientConfig, report: Report, first_look: FirstLook) -> IdentityChooser:
     """Return what finds out as whom the app is asked."""
     identities: dict[Mode, Identity] = {
         "local": _identity(config, "local"),
         "public": _identity(config, "public"),
     }
-    return IdentityChooser(config.target, identities, report, f"trio-tunnel/{version()}")
+    agent = f"trio-tunnel/{version()}"
+    return IdentityChooser(config.target, identities, report, agent, first_look)
 
 
 def _identity(config: ClientConfig, mode: Mode) -> Identity:

@@ -78,8 +78,9 @@ async def to_empty_line(stream: trio.SocketStream) -> None:
 async def test_a_frame_of_64_mib_each_way_keeps_memory_flat(tmp_path: Path) -> None:
     listener, port = await listen()
     async with listener, open_programs(tmp_path) as programs:
-        # The one connection that the app accepts is the visitor's.
+        # The client asks nothing: it looks at its app by a connection alone.
         tunnel = await programs.tunnel(port, "--identity", "local")
+        await (await listener.accept()).aclose()
         visitor, app = await opened(tunnel, listener)
         async with visitor, app:
             await exchange(visitor, app)  # the heap grows when it is busy for the first time

@@ -57,8 +57,9 @@ async def test_a_server_that_is_not_there_yet_is_waited_for(
     await client.event("ready")
 
 
+@pytest.mark.parametrize("flags", [[], ["--identity", "local"], ["--host-header", "shop.test"]])
 async def test_a_target_that_is_no_web_app_is_served_with_a_warning(
-    programs: Programs, nursery: trio.Nursery
+    programs: Programs, nursery: trio.Nursery, flags: list[str]
 ) -> None:
     async def ssh(stream: trio.SocketStream) -> None:
         await stream.send_all(b"SSH-2.0-OpenSSH_9.2\r\n")
@@ -67,8 +68,18 @@ async def test_a_target_that_is_no_web_app_is_served_with_a_warning(
     [listener] = await nursery.start(partial(trio.serve_tcp, ssh, 0, host="127.0.0.1"))
     target = listener.socket.getsockname()[1]
     _, port = await programs.server()
-    client = await programs.client(target, port)
+    client = await programs.client(target, port, *flags)
     warning = await client.event("warning", code="origin-protocol-error")
     said = f"http://localhost:{target} is no web app: this is an SSH server"
     assert warning["message"] == said
     assert [event["event"] for event in client.events][:1] == ["ready"]
+
+
+async def test_https_to_an_app_of_http_is_told_at_the_start(
+    programs: Programs, origin: Origin
+) -> None:
+    _, port = await programs.server()
+    client = await programs.client(f"https://localhost:{origin.port}", port)
+    warning = await client.event("warning", code="origin-refused")
+    said = f"https://localhost:{origin.port} broke off the TLS handshake"  # it closes, silently
+    assert warning["message"] == said

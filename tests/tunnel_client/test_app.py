@@ -56,6 +56,7 @@ class World:
     async def start(self, drain_timeout_s: float = 8.0) -> tuple[Program, Server]:
         program = Program(self.nursery, self.origin, drain_timeout_s)
         server = await self.network.serve(self.nursery)
+        await self.origin.looked_at()
         await trio.testing.wait_all_tasks_blocked()
         return program, server
 
@@ -108,7 +109,7 @@ async def test_a_signal_ends_the_waiting_for_an_app_that_is_not_there(world: Wor
     program, server = await world.start()
     stream = server.request()
     await trio.testing.wait_all_tasks_blocked(0.01)
-    assert program.kinds() == ["ready", "origin_down"]
+    assert program.kinds() == ["ready", "origin_down"]  # the look has found it, and is told once
     program.send_signal()
     with pytest.raises(StreamReset, match="nothing listens"):
         await stream.receive_head()

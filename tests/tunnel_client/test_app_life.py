@@ -55,6 +55,7 @@ class Life:
         server = await self.network.accept()
         await server.open(self.nursery, hold_s=hold_s)
         await server.claimed()
+        await self.origin.looked_at()
         await trio.testing.wait_all_tasks_blocked()
         return server
 

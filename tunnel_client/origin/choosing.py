@@ -61,6 +61,7 @@ class IdentityChooser:
         identities: as itself, and by its public name.
         sink: is told everything, and each verdict.
         agent: what the app is asked by.
+        first_look: is told how the first question went.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class IdentityChooser:
         identities: dict[Mode, Identity],
         sink: Sink[ClientEvent],
         agent: str,
+        first_look: FirstLook,
     ) -> None:
         self._identities = identities
         self._sink = sink
@@ -79,7 +81,7 @@ class IdentityChooser:
         self._news = trio.Event()
         self._deciding: tuple[str, trio.Event] | None = None  # an origin that visitors wait for
         self._hinted: set[str] = set()
-        self._first_look = FirstLook(target, sink)
+        self._first_look = first_look
 
     def __repr__(self) -> str:
         return f"<IdentityChooser {self._verdicts!r} deciding={self._deciding is not None}>"
@@ -158,14 +160,12 @@ class IdentityChooser:
             connect: makes a connection to the app at once, or raises OriginRefused.
         """
         asker = Asker(connect, self._identities, self._agent)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._first_look.watch)
-            while True:
-                inquiry = self._verdicts.next(trio.current_time())
-                if inquiry is None:
-                    await self._wait_for_news()
-                else:
-                    await self._conduct(inquiry, asker)
+        while True:
+            inquiry = self._verdicts.next(trio.current_time())
+            if inquiry is None:
+                await self._wait_for_news()
+            else:
+                await self._conduct(inquiry, asker)
 
     async def _wait_for_news(self) -> None:
         due_at = self._verdicts.due_at()

@@ -1,26 +1,30 @@
-"""The first question to the app is also a look at it: a wrong port is known before a visitor comes.
+"""A look at the app when a tunnel has its name: a wrong port is known before a visitor comes.
 
-What is found wrong is a warning and never a refusal: the app may be started later, or be busy. Who
-asks is `choosing`, so there is one GET and not two; that nobody listens is told by the dialer.
+What is found wrong is a warning and never a refusal: the app may be started later, or be busy. With
+`--identity auto` its first question is the look, so there is one GET and not two. Where nothing may
+be asked a connection is enough: it shows who speaks first, and what is wrong with TLS. That nobody
+listens is told by the dialer.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import trio
 
 from protocol.errors import HttpError, NoHttpError
 from protocol.program.observing import Sink
-from tunnel_client.observing.events import Warned
-from tunnel_client.origin.connection import OriginClosed
-from tunnel_client.origin.dial import OriginRefused
-from tunnel_client.origin.no_http import what_speaks, why_no_http
+from tunnel_client.observing.events import ClientEvent, TunnelReady, Warned
+from tunnel_client.origin.connection import OriginClosed, OriginConnection
+from tunnel_client.origin.dial import OriginDown, OriginRefused, OriginStream
+from tunnel_client.origin.no_http import first_bytes, what_speaks, why_no_http
 from tunnel_client.settings.target import Target
 
 # Most apps answer at once. A dev server that compiles its first page takes longer, and is told of
 # as such; whoever has shared the wrong port should not wait for that.
 SILENT_S: Final = 2.0
+_CLOSE_S: Final = 0.5  # for the close_notify of TLS
 
 Problem = OriginRefused | OriginClosed | HttpError | trio.TooSlowError
 
@@ -63,6 +67,64 @@ class FirstLook:
         if not self._over.is_set() and (warning := warning_of(self._target, problem, data)):
             self._sink.tell(warning)
         self._over.set()
+
+
+class SilentLook:
+    """A look that sends nothing; it tells what comes unasked.
+
+    It stands before another sink, since what is told of the tunnel is when to look.
+
+    Args:
+        first: tells what is found.
+        sink: is told everything.
+    """
+
+    def __init__(self, first: FirstLook, sink: Sink[ClientEvent]) -> None:
+        self._first = first
+        self._sink = sink
+        self._is_ready = trio.Event()
+
+    def __repr__(self) -> str:
+        return f"<SilentLook {'begun' if self._is_ready.is_set() else 'to come'} {self._first!r}>"
+
+    def tell(self, event: ClientEvent) -> None:
+        """See Sink."""
+        self._sink.tell(event)
+        if isinstance(event, TunnelReady):
+            self._is_ready.set()
+
+    async def run(self, connect: Callable[[], Awaitable[OriginStream]]) -> None:
+        """Look once, when the tunnel has its name. Cancelling leaves nothing open.
+
+        Args:
+            connect: makes a connection to the app at once, or raises OriginRefused.
+        """
+        await self._is_ready.wait()
+        try:
+            connection = OriginConnection(await connect())
+        except OriginDown:
+            self._first.answered()  # the dialer has told it
+        except OriginRefused as error:
+            self._first.failed(error)
+        else:
+            await self._listen(connection)
+
+    async def _listen(self, connection: OriginConnection) -> None:
+        """A web app waits for a request; that it closes without one says nothing either."""
+        try:
+            with trio.move_on_after(SILENT_S):
+                while data := await connection.receive():
+                    connection.answers.feed(data)
+                    if connection.answers.next_head() is not None:
+                        break
+        except NoHttpError as error:
+            self._first.failed(error, await first_bytes(connection))
+        except (OriginClosed, HttpError):
+            pass  # what is bad HTTP is told by the first visitor's request
+        finally:
+            with trio.move_on_after(_CLOSE_S, shield=True):
+                await connection.aclose(_CLOSE_S)
+        self._first.answered()
 
 
 def warning_of(target: Target, problem: Problem, data: bytes = b"") -> Warned | None:

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from protocol.errors import HttpError, NoHttpError
-from tunnel_client.observing.events import Warned
+from tests.origin_fakes import App, RawOrigin, listen
+from tunnel_client.observing.events import ClientEvent, OriginWentDown, TunnelReady, Warned
 from tunnel_client.origin.connection import OriginClosed
 from tunnel_client.origin.dial import OriginCertificateRefused, OriginRefused
-from tunnel_client.origin.first_look import SILENT_S, FirstLook, Problem, warning_of
+from tunnel_client.origin.first_look import SILENT_S, FirstLook, Problem, SilentLook, warning_of
+from tunnel_client.origin.no_http import REST_S
+from tunnel_client.origin.waiting import PatientDialer
 from tunnel_client.settings.target import Target
 
 TARGET = Target.parse("3000")
@@ -17,10 +22,14 @@ NO_HTTP = NoHttpError("bad-request", "what came is no answer in HTTP/1.0 or HTTP
 
 class Sink:
     def __init__(self) -> None:
-        self.told: list[Warned] = []
+        self.told: list[ClientEvent] = []
 
-    def tell(self, event: Warned) -> None:
+    def tell(self, event: ClientEvent) -> None:
         self.told.append(event)
+
+    @property
+    def warnings(self) -> list[Warned]:
+        return [event for event in self.told if isinstance(event, Warned)]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +90,7 @@ async def test_an_app_that_says_nothing_for_2_s_is_told_of_once(
     mock_clock.jump(0.1)
     await wait_all_tasks_blocked()
     look.failed(OriginClosed())
-    assert [told.code for told in sink.told] == ["origin-silent"]
+    assert [told.code for told in sink.warnings] == ["origin-silent"]
     assert "over" in repr(look)
 
 
@@ -102,3 +111,128 @@ async def test_of_what_comes_after_the_first_answer_nothing_is_told(
     mock_clock.jump(SILENT_S)
     await wait_all_tasks_blocked()
     assert len(sink.told) == int(fails)
+
+
+# --- a look that asks nothing ---
+
+READY = TunnelReady("https://demo.example", "demo", "https://example", "local")
+
+
+class Quiet:
+    """A look at an app that the test plays, which sends nothing to it."""
+
+    def __init__(self, nursery: trio.Nursery, target: Target) -> None:
+        self.sink = Sink()
+        self.over = trio.Event()
+        self.look = SilentLook(FirstLook(target, self.sink), self.sink)
+        self.dialer = PatientDialer(target, wait_s=3, sink=self.look)
+        nursery.start_soon(self._run)
+
+    async def _run(self) -> None:
+        await self.look.run(self.dialer.open_now)
+        self.over.set()
+
+    async def told(self) -> list[ClientEvent]:
+        """What it tells behind READY."""
+        await self.over.wait()
+        assert self.sink.told[0] == READY
+        return self.sink.told[1:]
+
+
+async def looked_at(nursery: trio.Nursery) -> tuple[Quiet, RawOrigin, App]:
+    origin = await listen()
+    quiet = Quiet(nursery, origin.target)
+    quiet.look.tell(READY)
+    return quiet, origin, await origin.accept()
+
+
+async def test_where_it_does_not_ask_a_connection_is_enough(
+    nursery: trio.Nursery, mock_clock: MockClock
+) -> None:
+    quiet, origin, app = await looked_at(nursery)
+    await wait_all_tasks_blocked(0.01)
+    mock_clock.jump(SILENT_S - 0.1)
+    await wait_all_tasks_blocked(0.01)
+    assert not quiet.over.is_set()
+    mock_clock.jump(0.1)
+    assert await app.rest() == b""
+    assert await quiet.told() == []
+    await origin.end()
+
+
+async def test_it_looks_once_and_only_when_the_tunnel_has_its_name(nursery: trio.Nursery) -> None:
+    origin = await listen()
+    quiet = Quiet(nursery, origin.target)
+    await wait_all_tasks_blocked(0.01)
+    assert not origin.is_asked
+    quiet.look.tell(READY)
+    await (await origin.accept()).close()
+    await quiet.over.wait()
+    quiet.look.tell(READY)
+    await wait_all_tasks_blocked(0.01)
+    assert not origin.is_asked
+    assert "begun" in repr(quiet.look)
+    await origin.end()
+
+
+@pytest.mark.parametrize("pieces", [[b"SSH-2.0-OpenSSH_9.2\r\n"], [b"S", b"SH-2.0-x\r\n"]])
+async def test_what_speaks_first_is_no_web_app(
+    nursery: trio.Nursery, mock_clock: MockClock, pieces: list[bytes]
+) -> None:
+    quiet, origin, app = await looked_at(nursery)
+    for piece in pieces:
+        await app.send(piece)
+        await wait_all_tasks_blocked(0.01)
+    mock_clock.jump(REST_S)  # an SSH server says no more, and waits
+    said = f"{origin.target} is no web app: this is an SSH server"
+    assert await quiet.told() == [Warned("origin-protocol-error", said)]
+    assert await app.rest() == b""
+    await origin.end()
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"HTTP/1.1 408 Request Timeout\r\n\r\n", b"HTTP/1.1 x\r\n\r\n"]
+)
+@pytest.mark.parametrize("is_reset", [False, True])
+async def test_an_app_that_closes_before_it_is_asked_may_be_one_of_the_web(
+    nursery: trio.Nursery, said: bytes, is_reset: bool
+) -> None:
+    quiet, origin, app = await looked_at(nursery)
+    await app.send(said)
+    app.reset() if is_reset else await app.close()
+    assert await quiet.told() == []
+    await origin.end()
+
+
+async def test_that_nobody_listens_is_told_by_the_dialer_alone(nursery: trio.Nursery) -> None:
+    origin = await listen()
+    await origin.end()
+    quiet = Quiet(nursery, origin.target)
+    quiet.look.tell(READY)
+    assert await quiet.told() == [OriginWentDown(f"nothing listens on {origin.target}", 3)]
+
+
+async def test_a_socket_that_is_not_there_is_named(nursery: trio.Nursery, tmp_path: Path) -> None:
+    quiet = Quiet(nursery, Target.parse(f"unix:{tmp_path}/app.sock"))
+    quiet.look.tell(READY)
+    assert await quiet.told() == [OriginWentDown(f"there is no socket at {quiet.dialer.target}", 3)]
+
+
+async def test_https_to_an_app_that_speaks_http_is_told(nursery: trio.Nursery) -> None:
+    origin = await listen("https")
+    quiet = Quiet(nursery, origin.target)
+    quiet.look.tell(READY)
+    app = await origin.accept()
+    await app.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    said = f"{origin.target} does not speak TLS; is it an http:// app?"
+    assert await quiet.told() == [Warned("origin-refused", said)]
+    await origin.end()
+
+
+async def test_a_quiet_look_that_is_cancelled_leaves_nothing_open() -> None:
+    async with trio.open_nursery() as nursery:
+        _, origin, app = await looked_at(nursery)
+        await wait_all_tasks_blocked(0.01)
+        nursery.cancel_scope.cancel()
+    assert await app.rest() == b""
+    await origin.end()
