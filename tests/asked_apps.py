@@ -11,7 +11,7 @@ import trio
 from protocol.http.forwarding import with_forwarding
 from protocol.mux.messages import Open
 from tunnel_client.identity.rewriting import Identity
-from tunnel_client.observing.events import ClientEvent, IdentityChosen, TunnelReady
+from tunnel_client.observing.events import ClientEvent, IdentityChosen, TunnelReady, Warned
 from tunnel_client.origin.choosing import IdentityChooser
 from tunnel_client.origin.dial import Dialer
 from tunnel_client.origin.first_look import FirstLook
@@ -125,6 +125,10 @@ class Choosing:
     @property
     def verdicts(self) -> list[IdentityChosen]:
         return [event for event in self.events if isinstance(event, IdentityChosen)]
+
+    @property
+    def warnings(self) -> list[Warned]:
+        return [event for event in self.events if isinstance(event, Warned)]
 
     def mode(self, opened: Open | None = None) -> Mode:
         """As whom a request is sent on that begins now."""

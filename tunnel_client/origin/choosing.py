@@ -159,7 +159,13 @@ class IdentityChooser:
         Args:
             connect: makes a connection to the app at once, or raises OriginRefused.
         """
-        asker = Asker(connect, self._identities, self._agent)
+
+        async def connected() -> OriginStream:
+            stream = await connect()
+            self._first_look.asked()
+            return stream
+
+        asker = Asker(connected, self._identities, self._agent)
         while True:
             inquiry = self._verdicts.next(trio.current_time())
             if inquiry is None:
@@ -198,7 +204,6 @@ class IdentityChooser:
 
     async def _ask_all(self, inquiry: Inquiry, asker: Asker, scope: trio.CancelScope) -> None:
         began_rest = False
-        self._first_look.asked()
         while inquiry.question is not None:
             inquiry.answered(await asker.ask(inquiry.question, inquiry.origins.public))
             self._first_look.answered()

@@ -48,25 +48,26 @@ class FirstLook:
         return f"<FirstLook at {self._target} {state}>"
 
     async def watch(self) -> None:
-        """Tell it when the app is asked and says nothing for SILENT_S; return when that is over."""
+        """Tell it when the app is asked and says nothing for SILENT_S; return when it is over."""
         await self._asked.wait()
         with trio.move_on_after(SILENT_S):
             await self._over.wait()
         self.failed(trio.TooSlowError())
 
     def asked(self) -> None:
-        """The first question goes to the app; of others nothing is told."""
+        """A connection for the first question is made; of others nothing is told."""
         self._asked.set()
 
     def answered(self) -> None:
-        """It has answered, or nobody listens there."""
+        """The look is over: the app has answered, or nobody listens there."""
         self._over.set()
+        self._asked.set()
 
     def failed(self, problem: Problem, data: bytes = b"") -> None:
         """Tell of it, if it is the first: see `warning_of`."""
         if not self._over.is_set() and (warning := warning_of(self._target, problem, data)):
             self._sink.tell(warning)
-        self._over.set()
+        self.answered()
 
 
 class SilentLook:

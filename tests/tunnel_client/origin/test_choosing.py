@@ -23,7 +23,8 @@ from tests.clocks import elapsed_s
 from tunnel_client.identity.verdicts import ASK_AGAIN_S
 from tunnel_client.observing.events import OriginCameUp, OriginWentDown
 from tunnel_client.origin.choosing import FIRST_S, REST_S, VISITOR_WAITS_S
-from tunnel_client.origin.dial import Dialer
+from tunnel_client.origin.dial import Dialer, OriginStream
+from tunnel_client.origin.first_look import SILENT_S
 
 ORIGIN = (b"Origin", PUBLIC.encode())
 
@@ -164,6 +165,53 @@ async def test_a_visitor_waits_only_once_an_own_origin_was_found_and_a_second_at
         await made.verdict()
         assert made.mode() == "public"
         assert not made.chooser.keeps_waiting(opened_by(NAVIGATION))
+
+
+async def test_an_app_that_says_nothing_to_its_first_question_for_2_s_is_told_of(
+    mock_clock: MockClock,
+) -> None:
+    async with choosing(plain_page) as made:
+        mock_clock.jump(SILENT_S)  # nothing is asked yet
+        made.app.hold()
+        made.ready()
+        await wait_all_tasks_blocked(0.01)
+        mock_clock.jump(SILENT_S - 0.1)
+        await wait_all_tasks_blocked(0.01)
+        assert made.warnings == []
+        mock_clock.jump(0.1)
+        await wait_all_tasks_blocked(0.01)
+        assert [warned.code for warned in made.warnings] == ["origin-silent"]
+        assert made.verdicts == []
+        made.app.gate.set()
+        assert (await made.verdict()).reason == "it names no origin of its own"
+        assert len(made.warnings) == 1
+
+
+async def test_an_app_that_takes_no_connection_is_not_said_to_take_some(
+    mock_clock: MockClock,
+) -> None:
+    async with a_talking_app(plain_page) as app, trio.open_nursery() as nursery:
+        made = Choosing(app)
+        accepts = trio.Event()
+
+        async def connect() -> OriginStream:
+            await accepts.wait()
+            return await Dialer(app.target).open()
+
+        nursery.start_soon(made.first_look.watch)
+        nursery.start_soon(made.chooser.run, connect)
+        app.hold()
+        made.ready()
+        await wait_all_tasks_blocked(0.01)
+        mock_clock.jump(SILENT_S)
+        await wait_all_tasks_blocked(0.01)
+        assert made.warnings == []
+        accepts.set()
+        await wait_all_tasks_blocked(0.01)
+        mock_clock.jump(SILENT_S)
+        await wait_all_tasks_blocked(0.01)
+        assert [warned.code for warned in made.warnings] == ["origin-silent"]
+        nursery.cancel_scope.cancel()
 
 
 # --- an app that is not there ---
