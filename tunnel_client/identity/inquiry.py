@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from tunnel_client.identity import hints
 from tunnel_client.identity.own_origins import AppOrigins
@@ -99,6 +99,9 @@ class IdentityVerdict(NamedTuple):
     settled: bool = False
 
 
+# Cut off: the app had answered, and then broke off; it may have been restarted.
+InquiryFailure = Literal["no answer", "cut off"]
+
 _Steps = Generator[AppQuestion, AppAnswer, IdentityVerdict]
 
 
@@ -115,6 +118,7 @@ class Inquiry:
         asks: questions so far.
         is_answered: the first page has come; the rest has a time limit of its own.
         found_own: that page names an own origin, so that visitors are better off with a verdict.
+        failed_by: what ended it before the rule could; None: the verdict is the rule's.
     """
 
     def __init__(self, origins: AppOrigins, start: bytes = b"/") -> None:
@@ -124,6 +128,7 @@ class Inquiry:
         self.asks = 1
         self.is_answered = False
         self.found_own = False
+        self.failed_by: InquiryFailure | None = None
         self._path = start
         self._steps = self._decide()
         self.question: AppQuestion | None = next(self._steps)
@@ -140,9 +145,10 @@ class Inquiry:
         except StopIteration as stop:
             self.question, self.verdict = None, stop.value
 
-    def failed(self, why: str) -> None:
+    def failed(self, why: str, by: InquiryFailure = "no answer") -> None:
         """The question has no answer: `local` it is."""
         self._steps.close()
+        self.failed_by = by
         self.question, self.verdict = None, self._local(why)
 
     # --- the rule ---

@@ -37,9 +37,12 @@ class Standing:
         asked: those that were asked in this life of the app.
         asked_at: when the last inquiry began.
         settled: the app is not right by its public name, whatever other pages say.
+        is_repeated: the last inquiry had no end, and is made once more.
     """
 
-    __slots__ = ("asked", "asked_at", "due", "mode", "origins", "settled", "start")
+    __slots__ = (
+        *("asked", "asked_at", "due", "is_repeated", "mode", "origins", "settled", "start"),
+    )
 
     def __init__(self, origins: AppOrigins) -> None:
         self.origins = origins
@@ -49,6 +52,7 @@ class Standing:
         self.asked: set[bytes] = set()
         self.asked_at = -math.inf
         self.settled = False
+        self.is_repeated = False
 
     def __repr__(self) -> str:
         return f"<Standing {self.origins.public} {self.mode} due={list(self.due)}>"
@@ -66,6 +70,7 @@ class Standing:
             self.due.clear()
             self.asked.clear()
             self.settled = False
+            self.is_repeated = False
         if self.start not in self.due:
             self.due[self.start] = self.asked_at + ASK_AGAIN_S
 
@@ -75,6 +80,7 @@ class Standing:
         One page that is right by the public name is enough, and no other is asked then; `local`
         undoes that only where the path is the one that decided.
         """
+        self.is_repeated = False
         self.settled = self.settled or verdict.settled
         if verdict.mode == "public":
             again_at = self.due.get(self.start)  # the app was away meanwhile
@@ -137,6 +143,20 @@ class Verdicts:
         assert inquiry.verdict is not None
         self._origins[inquiry.origins.public].conclude(inquiry.start, inquiry.verdict)
         return inquiry.verdict
+
+    def repeats(self, inquiry: Inquiry) -> bool:
+        """Whether what stands is kept, and the inquiry is made once more: it has no verdict.
+
+        Once: an app may break off whenever it is asked by its public name, and that is an answer.
+        """
+        one = self._origins[inquiry.origins.public]
+        if one.is_repeated or inquiry.failed_by is None:
+            return False
+        if inquiry.failed_by != "cut off" and one.mode == "local":
+            return False  # as it would be without
+        one.is_repeated = True
+        one.due[inquiry.start] = one.asked_at + ASK_AGAIN_S
+        return True
 
     def not_reached(self, inquiry: Inquiry) -> None:
         """Nothing listens: it is asked when the app is first reached."""

@@ -185,14 +185,13 @@ class IdentityChooser:
                 await self._ask_all(inquiry, asker, scope)
         except OriginDown:
             self._first_look.answered()  # the dialer has told it
-            if inquiry.asks == 1:
-                self._verdicts.not_reached(inquiry)
-                return
-            inquiry.failed("the app went away")
+            self._verdicts.not_reached(inquiry)
+            return
         except (OriginRefused, OriginClosed, HttpError) as error:
             log.debug("the app could not be asked by which name it goes: %r", error)
             self._first_look.failed(error, asker.first_bytes)
-            inquiry.failed("it gave no answer")
+            broke_off = isinstance(error, OriginClosed) and inquiry.asks > 1
+            inquiry.failed("it gave no answer", "cut off" if broke_off else "no answer")
         except Exception:  # logged; a fault of the rule must not end the tunnel
             log.exception("the app could not be asked by which name it goes")
             inquiry.failed("this client has a fault; its log says more")
@@ -200,7 +199,8 @@ class IdentityChooser:
             self._let_go()
         if inquiry.verdict is None:
             inquiry.failed("its answers took too long")
-        self._conclude(inquiry)
+        if not self._verdicts.repeats(inquiry):
+            self._conclude(inquiry)
 
     async def _ask_all(self, inquiry: Inquiry, asker: Asker, scope: trio.CancelScope) -> None:
         began_rest = False

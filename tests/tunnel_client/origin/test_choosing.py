@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 import trio
@@ -23,7 +24,7 @@ from tests.clocks import elapsed_s
 from tunnel_client.identity.verdicts import ASK_AGAIN_S
 from tunnel_client.observing.events import OriginCameUp, OriginWentDown
 from tunnel_client.origin.choosing import FIRST_S, REST_S, VISITOR_WAITS_S
-from tunnel_client.origin.dial import Dialer, OriginStream
+from tunnel_client.origin.dial import Dialer, OriginDown, OriginStream
 from tunnel_client.origin.first_look import SILENT_S
 
 ORIGIN = (b"Origin", PUBLIC.encode())
@@ -250,6 +251,110 @@ async def test_after_the_app_was_away_it_is_asked_again_and_the_old_verdict_stan
         mock_clock.jump(ASK_AGAIN_S)
         assert (await made.verdict(2)).mode == "local"
         assert made.mode() == "local"
+
+
+def breaks_off_at(number: int, times: int = 1) -> Callable[[bytes], bytes]:
+    """It breaks off at the question of this number, once or more often."""
+    left, count = [times], [0]
+
+    def app(head: bytes) -> bytes:
+        count[0] += 1
+        if count[0] < number or not left[0]:
+            return link_by_name(head)
+        left[0], count[0] = left[0] - 1, 0
+        return b""
+
+    return app
+
+
+async def test_an_app_that_breaks_off_while_it_is_asked_is_asked_once_more(
+    mock_clock: MockClock,
+) -> None:
+    async with choosing(breaks_off_at(2)) as made:
+        made.ready()
+        await wait_all_tasks_blocked(0.01)
+        assert len(made.app.heads) == 2
+        mock_clock.jump(ASK_AGAIN_S - 0.1)
+        await wait_all_tasks_blocked(0.01)
+        assert len(made.app.heads) == 2
+        assert made.verdicts == []
+        mock_clock.jump(0.1)
+        assert (await made.verdict()).mode == "public"
+
+
+async def test_an_app_that_always_breaks_off_has_a_verdict_at_the_second_inquiry(
+    mock_clock: MockClock,
+) -> None:
+    async with choosing(breaks_off_at(2, times=2)) as made:
+        made.ready()
+        await wait_all_tasks_blocked(0.01)
+        mock_clock.jump(ASK_AGAIN_S)
+        assert (await made.verdict())[:4] == ("local", b"/", "it gave no answer", 2)
+        mock_clock.jump(ASK_AGAIN_S)
+        await wait_all_tasks_blocked(0.01)
+        assert len(made.app.heads) == 4
+
+
+@pytest.mark.parametrize("number", [1, 2, 5])
+async def test_an_inquiry_without_an_end_keeps_the_verdict_that_stands(
+    mock_clock: MockClock, number: int
+) -> None:
+    async with choosing(link_by_name) as made:
+        made.ready()
+        await made.verdict()
+        made.app.answer = breaks_off_at(number)
+        made.chooser.tell(OriginCameUp())
+        mock_clock.jump(ASK_AGAIN_S)
+        await wait_all_tasks_blocked(0.01)
+        assert len(made.app.heads) == 5 + number
+        assert (made.mode(), len(made.verdicts)) == ("public", 1)
+        mock_clock.jump(ASK_AGAIN_S)
+        assert (await made.verdict(2)).mode == "public"
+
+
+async def test_so_does_one_whose_answers_take_too_long(mock_clock: MockClock) -> None:
+    async with choosing(link_by_name) as made:
+        made.ready()
+        await made.verdict()
+        made.app.hold()
+        made.chooser.tell(OriginCameUp())
+        mock_clock.jump(ASK_AGAIN_S)
+        await wait_all_tasks_blocked(0.01)
+        mock_clock.jump(FIRST_S)  # and it is due again by then
+        await wait_all_tasks_blocked(0.01)
+        assert (made.mode(), len(made.verdicts)) == ("public", 1)
+        mock_clock.jump(FIRST_S)
+        assert (await made.verdict(2)).reason == "its answers took too long"
+        assert made.mode() == "local"
+
+
+async def test_an_app_that_goes_while_it_is_asked_is_asked_when_it_is_back(
+    mock_clock: MockClock,
+) -> None:
+    async with a_talking_app(link_by_name) as app, trio.open_nursery() as nursery:
+        made = Choosing(app)
+        is_up = [True]
+
+        async def connect() -> OriginStream:
+            if not is_up[0]:
+                raise OriginDown("nothing listens")
+            return await Dialer(app.target).open()
+
+        nursery.start_soon(made.chooser.run, connect)
+        made.ready()
+        await made.verdict()
+        app.hold()
+        made.chooser.tell(OriginCameUp())
+        mock_clock.jump(ASK_AGAIN_S)
+        await wait_all_tasks_blocked(0.01)
+        is_up[0] = False
+        app.gate.set()
+        await wait_all_tasks_blocked(0.01)
+        assert (made.mode(), len(made.verdicts)) == ("public", 1)
+        is_up[0], app.answer = True, plain_page
+        made.chooser.tell(OriginCameUp())
+        assert (await made.verdict(2)).mode == "local"
+        nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize(
