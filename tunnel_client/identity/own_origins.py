@@ -8,6 +8,8 @@ as JSON in a page has it. Only a whole origin counts: `http://localhost:30001` i
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from itertools import islice
 from typing import Final, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
@@ -19,6 +21,8 @@ THIS_MACHINE: Final = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # noqa: S104
 _SCHEMES: Final = (b"http", b"https", b"ws", b"wss")
 _IN_A_LINK: Final = re.compile(rb"(?:href|src|action)\s*=\s*[\"']?(?:https?|wss?)$", re.IGNORECASE)
 _LINK_MAX_BYTES: Final = 64  # an attribute, spaces and a scheme; nobody writes more before a URL
+# A MiB has room for 50,000; they are counted to say yes or no, and to look for one in a link.
+COUNTED_MAX: Final = 100
 # A name may stand at the end of a longer one, and a port may have more digits.
 _END: Final = rb"(?![\w.:-])"
 # Of a page and of its WebSockets, by the scheme that visitors have.
@@ -27,13 +31,13 @@ _WRONG_SCHEMES: Final = {"http": _PUBLIC_SCHEMES["https"], "https": _PUBLIC_SCHE
 
 
 class OriginsSaid(NamedTuple):
-    """The number of times that an answer names each origin.
+    """The number of times that an answer names each origin, up to COUNTED_MAX.
 
     Fields:
         own: the app's own, in any spelling that reaches it from this machine.
         public: the public one, exactly, or that of its WebSockets.
         other_scheme: the same with the other scheme, which browsers refuse as mixed.
-        in_links: an own one stands in an href, src or action.
+        in_links: one of these own ones stands in an href, src or action.
     """
 
     own: int
@@ -67,14 +71,18 @@ class AppOrigins:
     def said(self, text: bytes) -> OriginsSaid:
         """Count them in a body and what else belongs to it."""
         text = unescaped(text)
-        own = own_origins(self._own, text)
-        public = [_before(text, found.start()) for found in self._public.finditer(text)]
+        own = list(islice(own_origins(self._own, text), COUNTED_MAX))
         return OriginsSaid(
             len(own),
-            sum(scheme.endswith(self._public_schemes) for scheme in public),
-            sum(scheme.endswith(self._wrong_schemes) for scheme in public),
+            self._count_public(text, self._public_schemes),
+            self._count_public(text, self._wrong_schemes),
             any(_is_in_a_link(text, at) for at in own),
         )
+
+    def _count_public(self, text: bytes, schemes: tuple[bytes, ...]) -> int:
+        starts = (found.start() for found in self._public.finditer(text))
+        found = (at for at in starts if _before(text, at).endswith(schemes))
+        return sum(1 for _ in islice(found, COUNTED_MAX))
 
     def own_path(self, location: bytes, asked: bytes) -> bytes | None:
         """The target to which a redirect leads at the app itself; None if it leads elsewhere.
@@ -116,10 +124,10 @@ def own_origin_pattern(target: Target) -> re.Pattern[bytes]:
     return re.compile(rb"://(?i:%b)%b" % (hosts, port))
 
 
-def own_origins(pattern: re.Pattern[bytes], text: bytes) -> list[int]:
-    """Return where own origins stand in a text, at the end of their schemes."""
-    starts = [match.start() for match in pattern.finditer(text)]
-    return [at for at in starts if _before(text, at).lower().endswith(_SCHEMES)]
+def own_origins(pattern: re.Pattern[bytes], text: bytes) -> Iterator[int]:
+    """Yield where own origins stand in a text, at the end of their schemes; looks no further."""
+    starts = (match.start() for match in pattern.finditer(text))
+    return (at for at in starts if _before(text, at).lower().endswith(_SCHEMES))
 
 
 def unescaped(text: bytes) -> bytes:

@@ -58,7 +58,7 @@ class PageLook:
             return False
         self._left -= len(text)
         text = unescaped(self._kept + text)
-        if own_origins(self._pattern, text):
+        if any(True for _ in own_origins(self._pattern, text)):
             self._on_found()
             return False
         self._kept = text[-_KEPT_BYTES:]

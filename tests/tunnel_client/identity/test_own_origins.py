@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tunnel_client.identity.own_origins import AppOrigins, OriginsSaid
+from tunnel_client.identity.own_origins import COUNTED_MAX, AppOrigins, OriginsSaid
 from tunnel_client.settings.target import Target
 
 PUBLIC = "https://demo.example:8443"
@@ -75,6 +75,15 @@ def test_where_visitors_have_http_that_is_right_and_https_is_wrong() -> None:
 )
 def test_an_origin_in_a_link_is_told_from_one_in_the_text(text: bytes, in_links: bool) -> None:
     assert said(text) == OriginsSaid(1, 0, 0, in_links)
+
+
+@pytest.mark.parametrize(("names", "in_links"), [(COUNTED_MAX - 1, True), (COUNTED_MAX, False)])
+def test_no_more_of_each_is_looked_at_than_says_yes_or_no(names: int, in_links: bool) -> None:
+    texts = (b"http://localhost:3000 ", b"https://demo.example:8443 ", b"ws://demo.example:8443 ")
+    text = b"".join(text * names for text in texts) + b"<a href='http://localhost:3000/x'>"
+    own = names + in_links
+    assert said(text) == OriginsSaid(own, names, names, in_links)
+    assert said(b"".join(text * (COUNTED_MAX + 1) for text in texts))[:3] == (COUNTED_MAX,) * 3
 
 
 @pytest.mark.parametrize(
