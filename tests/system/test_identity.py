@@ -101,8 +101,10 @@ async def test_by_default_an_app_whose_links_follow_its_name_is_asked_by_the_pub
     async with a_talking_app(link_by_name) as app:
         tunnel = await programs.tunnel(app.target.port)
         public = f"http://{tunnel.address.authority}"
-        assert await tunnel.client.event("identity") == {
+        told = await tunnel.client.event("identity")
+        assert told == {
             "event": "identity",
+            "time": told["time"],
             "mode": "public",
             "path": "/",
             "reason": "it makes its links from the name it is asked by",
