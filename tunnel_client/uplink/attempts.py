@@ -51,6 +51,7 @@ class Attempts:
         self._reason = _NO_REASON_YET
         self._woken = trio.Event()
         self._attempt: trio.CancelScope | None = None
+        self._stops_by = math.inf
 
     def __repr__(self) -> str:
         return f"<Attempts {self._backoff!r} {self._patience!r}>"
@@ -116,13 +117,17 @@ class Attempts:
         wait_s = self._backoff.next_wait_s(longest_s, asked_s)
         if self._woken.is_set():
             wait_s = 0.0
-        left_s = self._patience.ends_at - now
+        left_s = min(self._patience.ends_at, self._stops_by) - now
         if wait_s < left_s:
             known_s = None if left_s == math.inf else round(left_s, 3)
             attempt, reason = self._backoff.attempt, self._reason
             self._sink.tell(Reconnecting(attempt, round(wait_s, 3), reason, known_s, code))
         await self._wait_until(min(now + wait_s, self._patience.ends_at))
         return trio.current_time() < self._patience.ends_at
+
+    def stop_by(self, at: float) -> None:
+        """The client stops, at this time at the latest: no longer wait is promised."""
+        self._stops_by = at
 
     def wake(self) -> None:
         """The machine slept: the network may be another one, so try again now.

@@ -184,6 +184,7 @@ class Link:
             self._scope.cancel()  # nothing is in flight
         elif self._state < LinkState.FINISHING:
             self._happened(LinkEvent.FINISH)
+            self._attempts.stop_by(trio.current_time() + drain_timeout_s)
             session.goaway("shutting-down", "the client stops", math.ceil(drain_timeout_s))
             with trio.move_on_after(drain_timeout_s):
                 await self._wait_until_done(session)
@@ -197,7 +198,7 @@ class Link:
         await self.ended.wait()
 
     async def _wait_until_done(self, session: Session) -> None:
-        """Until our goaway is answered and all is quiet, or nobody answers and nothing is left."""
+        """Wait until all is quiet and our goaway answered, or a silent server has all it gets."""
         while True:
             acked = session.core.sent.acked
             with trio.move_on_after(_SILENT_S):

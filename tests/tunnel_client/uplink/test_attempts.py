@@ -213,6 +213,18 @@ async def test_what_is_told_counts_down_and_no_attempt_is_told_that_will_not_be_
     ]
 
 
+@pytest.mark.parametrize("give_up_after_s", [0.0, 4.0, 60.0])
+async def test_while_it_stops_no_more_is_promised_than_the_rest_of_that(
+    autojump_clock: trio.testing.MockClock, give_up_after_s: float
+) -> None:
+    client = Client(give_up_after_s)
+    client.attempts.stop_by(trio.current_time() + 8)
+    await client.pause()
+    await client.pause()
+    left_s = min(give_up_after_s or 8, 8)
+    assert client.reconnecting() == [(1, 0.5, DOWN, left_s), (2, 1.0, DOWN, left_s - 0.5)]
+
+
 @pytest.mark.parametrize("late_s", [0.0, 0.01])
 async def test_a_pause_that_ends_before_the_limit_is_followed_by_an_attempt(
     autojump_clock: trio.testing.MockClock, late_s: float

@@ -269,8 +269,11 @@ async def test_finish_without_a_connection_gives_up_at_its_deadline(
 ) -> None:
     lost = await held(network, nursery)
     before = trio.current_time()
+    lost.client.go_on.set()
     await lost.client.link.finish(8)
     assert trio.current_time() - before == pytest.approx(8)
+    told = [fields for kind, fields in lost.client.told.events if kind == "reconnecting"]
+    assert told[-1][3] == pytest.approx(8)  # and "until it works" is not promised
 
 
 async def test_finish_begins_no_new_session_where_the_old_one_is_unknown(
