@@ -150,6 +150,8 @@ $(DEV) $(E2E) $(FUZZ) $(RELEASE): $(VENV)/%-$(SUM): | $(BIN)/python
 
 # Debian's python3 has the venv module but not ensurepip, so both are asked for.
 $(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'This needs Python 3.11 or newer, such as: make PYTHON=python3.12' >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	  { echo 'Python cannot make a virtual environment here: sudo apt install python3-venv' >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
