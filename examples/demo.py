@@ -33,8 +33,10 @@ try:
 
     import trio
 
+    from protocol.errors import ConfigError
     from tunnel_client.observing.events import event_of
     from tunnel_client.observing.lines import PlainLines
+    from tunnel_client.settings.target import Target
 except KeyboardInterrupt:  # they take a tenth of a second, which is before `main`
     raise SystemExit(0) from None
 
@@ -217,7 +219,7 @@ async def share(
             target = line.split()[3]  # demo app on URL
             nursery.start_soon(app.watch)
         arguments = ("http", target, "--server", f"http://{bind}", "--json", *place.client_flags)
-        lines = PlainLines(target)
+        lines = PlainLines(shown(target))
 
         def tell(line: str) -> None:
             event = event_of(json.loads(line))
@@ -230,6 +232,14 @@ async def share(
         client = await stack.enter_async_context(running)
         while True:
             tell(await client.next_line())
+
+
+def shown(target: str) -> str:
+    """The app's URL, as the client writes it. DemoError: it is none that can be shared."""
+    try:
+        return str(Target.parse(target))
+    except ConfigError as error:
+        raise DemoError(str(error)) from None
 
 
 def lan_address() -> str:

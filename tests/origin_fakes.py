@@ -23,7 +23,7 @@ from protocol.http.fields import BodyForm, Fields
 from protocol.mux.control import Heartbeat
 from protocol.mux.core import Core
 from protocol.mux.messages import Open
-from tunnel_client.observing.events import JSON_NAMES, OriginCameUp, OriginWentDown
+from tunnel_client.observing.events import JSON_NAMES
 from tunnel_client.observing.report import Report
 from tunnel_client.origin.dial import Dialer, OriginStream
 from tunnel_client.origin.dispatch import Dispatcher
@@ -192,7 +192,7 @@ class MemoryTransport:
         self._receiving.close()
 
 
-KINDS = {**JSON_NAMES, OriginWentDown: "origin_down", OriginCameUp: "origin_up"}
+KINDS = JSON_NAMES
 
 
 class Told(Report):

@@ -106,6 +106,23 @@ async def test_target_is_shared_instead_of_the_demo_app(log: Path) -> None:
     assert noted(log)[1].startswith("client http https://localhost:8443 --server ")
 
 
+async def test_an_app_is_named_by_its_url_and_it_is_said_that_nobody_listens(log: Path) -> None:
+    down = {"event": "origin_down", "why": "nothing listens there", "wait_s": 3.0}
+    client = stand_in(log, "client", json.dumps(READY), json.dumps(down))
+    _, lines = await run_until("nothing listens", "5999", programs(log, client=client))
+    assert "  leads to     http://localhost:5999" in lines
+    assert lines[-1].endswith(" nothing listens there; requests wait for it, 3 s each")
+
+
+async def test_a_target_that_is_none_is_told_as_the_client_tells_it(
+    log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _ = await run_until("never", "ftp://x", programs(log))
+    assert code == 1
+    assert "only http and https apps can be shared" in capsys.readouterr().err
+    assert not has_started(log, "client")
+
+
 async def test_taken_port_gives_the_next_free_one_and_says_so(
     log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

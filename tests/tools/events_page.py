@@ -45,8 +45,8 @@ def table_of(kind: type, name: str) -> str:
         f"| `{field}` | {_type(hints[field])} | {_sentence(words)} |"
         for field, words in said.items()
     ]
-    head = ["| field | type | says |", "| -- | -- | -- |"]
-    return "\n".join([f"### `{name}`", "", " ".join(summary.split()), "", *head, *rows, ""])
+    head = ["", "| field | type | says |", "| -- | -- | -- |"] if rows else []
+    return "\n".join([f"### `{name}`", "", " ".join(summary.split()), *head, *rows, ""])
 
 
 def _type(hint: Any) -> str:

@@ -128,7 +128,12 @@ class SessionResumed(NamedTuple):
 
 
 class OriginWentDown(NamedTuple):
-    """Nothing listens at the app's address; requests wait for it, so long each."""
+    """Nothing listens at the app's address.
+
+    Fields:
+        why: for people.
+        wait_s: so long each request waits for it.
+    """
 
     why: str
     wait_s: float
@@ -220,13 +225,14 @@ JSON_NAMES: Final = {
     RequestEnded: "request",
     Reconnecting: "reconnecting",
     SessionResumed: "resumed",
+    OriginWentDown: "origin_down",
+    OriginCameUp: "origin_up",
     Warned: "warning",
     TunnelRefused: "refused",
     ClientStopping: "stopping",
     ProgramStopped: "stopped",
 }
-"""The name of each event in JSON. That a request begins is for programs only. That the app is down
-and back is for people only: programs read it in the `error` of each request."""
+"""The name of each event in JSON. That a request begins is for programs only."""
 
 _KINDS: Final = {name: kind for kind, name in JSON_NAMES.items()}
 
