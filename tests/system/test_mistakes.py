@@ -22,7 +22,7 @@ async def ends(programs: Programs, server: str, said: str) -> None:
     client = await programs.client(3000, server)
     stopped = await client.event("stopped")
     assert said in stopped["reason"]
-    assert stopped["reason"].endswith("; trying again would change nothing")
+    assert stopped["reason"].endswith(" (trying again would change nothing)")
     assert await client.exit_code() == 1
 
 

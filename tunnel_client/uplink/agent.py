@@ -102,7 +102,7 @@ class Agent:
             await self._finish_links()
             nursery.cancel_scope.cancel()
         if isinstance(refused, ConnectFailed):
-            self._sink.tell(ProgramStopped(f"{refused}; trying again would change nothing"))
+            self._sink.tell(ProgramStopped(f"{refused} (trying again would change nothing)"))
             return EXIT_FAILED
         if refused is not None:
             return EXIT_REFUSED

@@ -10,7 +10,7 @@ _STEPS: Final = {
     "name-reserved": "choose another with --subdomain",
 }
 _WITHOUT_ONE: Final = "no token was given: --token-file FILE"
-_UNKNOWN: Final = "the server does not know the token that was given, or not any more"
+_UNKNOWN: Final = "whoever runs the server makes a new one (tunnel-server token create NAME)"
 
 
 def while_trying(code: str, message: str) -> str:

@@ -201,7 +201,7 @@ async def test_a_mistake_ends_it_before_the_first_success_and_never_after(
     await client.over.wait()
     assert client.exit_code == EXIT_FAILED
     said = "http://tunnel.test answered 404, and not as a tunnel-server"
-    assert client.events("stopped") == [(f"{said}; trying again would change nothing",)]
+    assert client.events("stopped") == [(f"{said} (trying again would change nothing)",)]
     client = Client(nursery, network)
     server = await network.serve(nursery)
     await settled()
@@ -328,7 +328,8 @@ async def test_a_final_refusal_is_told_and_ends_with_3(
             "refused",
             (
                 "unauthorized",
-                "unauthorized; the server does not know the token that was given, or not any more",
+                "unauthorized; whoever runs the server makes a new one"
+                " (tunnel-server token create NAME)",
             ),
         )
     ]

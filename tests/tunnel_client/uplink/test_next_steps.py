@@ -20,7 +20,7 @@ from tunnel_client.uplink.next_steps import while_trying, with_next_step
             "A valid token is needed.",
             True,
             "A valid token is needed; "
-            "the server does not know the token that was given, or not any more",
+            "whoever runs the server makes a new one (tunnel-server token create NAME)",
         ),
         (
             "unauthorized",
