@@ -12,6 +12,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from protocol.drivers.tcp import TcpStream, connect_tcp
+from tests.needs import lacks
 
 
 class Pair(NamedTuple):
@@ -49,7 +50,7 @@ async def test_an_address_of_ipv6_is_connected_to() -> None:
     try:
         [listener] = await trio.open_tcp_listeners(0, host="::1")
     except OSError:
-        pytest.skip("no IPv6 here")
+        lacks("IPv6")
     async with listener:
         stream = await connect_tcp("::1", listener.socket.getsockname()[1])
         async with stream, await listener.accept():

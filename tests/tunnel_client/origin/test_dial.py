@@ -15,6 +15,7 @@ import trustme
 
 from protocol.drivers.tcp import TcpStream
 from tests.clocks import elapsed_s
+from tests.needs import lacks
 from tests.origin_fakes import (
     OK,
     MemoryTunnel,
@@ -72,7 +73,7 @@ async def test_a_bare_port_finds_an_app_that_listens_on_ipv6_alone() -> None:
     try:
         [listener] = await trio.open_tcp_listeners(0, host="::1")
     except OSError:
-        pytest.skip("no IPv6 here")
+        lacks("IPv6")
     port = listener.socket.getsockname()[1]
     async with listener, await Dialer(Target.parse(str(port))).open(), await listener.accept():
         pass
