@@ -24,6 +24,9 @@ from tunnel_client.settings.target import Target
 # Most apps answer at once. A dev server that compiles its first page takes longer, and is told of
 # as such; whoever has shared the wrong port should not wait for that.
 SILENT_S: Final = 2.0
+# A server that speaks first does so at once. An app that serves one connection at a time serves
+# nobody else meanwhile.
+LISTENS_S: Final = 0.5
 _CLOSE_S: Final = 0.5  # for the close_notify of TLS
 
 Problem = OriginRefused | OriginClosed | HttpError | trio.TooSlowError
@@ -113,7 +116,7 @@ class SilentLook:
     async def _listen(self, connection: OriginConnection) -> None:
         """A web app waits for a request; that it closes without one says nothing either."""
         try:
-            with trio.move_on_after(SILENT_S):
+            with trio.move_on_after(LISTENS_S):
                 while data := await connection.receive():
                     connection.answers.feed(data)
                     if connection.answers.next_head() is not None:

@@ -11,7 +11,14 @@ from tests.origin_fakes import App, RawOrigin, listen
 from tunnel_client.observing.events import ClientEvent, OriginWentDown, TunnelReady, Warned
 from tunnel_client.origin.connection import OriginClosed
 from tunnel_client.origin.dial import OriginCertificateRefused, OriginRefused
-from tunnel_client.origin.first_look import SILENT_S, FirstLook, Problem, SilentLook, warning_of
+from tunnel_client.origin.first_look import (
+    LISTENS_S,
+    SILENT_S,
+    FirstLook,
+    Problem,
+    SilentLook,
+    warning_of,
+)
 from tunnel_client.origin.no_http import REST_S
 from tunnel_client.origin.waiting import PatientDialer
 from tunnel_client.settings.target import Target
@@ -151,7 +158,7 @@ async def test_where_it_does_not_ask_a_connection_is_enough(
 ) -> None:
     quiet, origin, app = await looked_at(nursery)
     await wait_all_tasks_blocked(0.01)
-    mock_clock.jump(SILENT_S - 0.1)
+    mock_clock.jump(LISTENS_S - 0.1)
     await wait_all_tasks_blocked(0.01)
     assert not quiet.over.is_set()
     mock_clock.jump(0.1)
