@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from protocol.limits import MEMORY_LENT_BYTES
 from protocol.mux.memory import Memory
 from tests.edge_fakes import ALICE, World, hello, open_world
 from tunnel_server.admin.commands import Commands
+from tunnel_server.owners.names import Kept
 from tunnel_server.owners.store import FILE_NAME, Store, open_store
 from tunnel_server.owners.store_writer import StoreWriter
 from tunnel_server.tunnels.parking import PARKED_MAX
@@ -35,11 +36,17 @@ def commands_of(world: World) -> Commands:
 
 @asynccontextmanager
 async def writing_to(store: Store) -> AsyncIterator[tuple[World, Commands]]:
-    async with open_world(domain=DOMAIN, open=True) as world:
-        writer = StoreWriter(store, DOMAIN, lambda _: None)
-        world.directory.names._changed = writer.changed
-        world.tasks.start_soon(writer.run)
-        yield world, Commands(world.directory, world.edge.crowd.shares, 8080, writer)
+    with closing(store):
+        async with open_world(domain=DOMAIN, open=True) as world:
+            writer = StoreWriter(store, DOMAIN, lambda _: None)
+            world.directory.names._changed = writer.changed
+            world.tasks.start_soon(writer.run)
+            yield world, Commands(world.directory, world.edge.crowd.shares, 8080, writer)
+
+
+def names_in(path: Path) -> dict[str, Kept]:
+    with closing(open_store(path)) as store:
+        return store.names_of(DOMAIN)
 
 
 async def test_status_counts_and_says_who_may_connect() -> None:
@@ -106,10 +113,10 @@ async def test_a_change_is_answered_once_the_store_has_it(tmp_path: Path) -> Non
     async with writing_to(open_store(path)) as (_, commands):
         answer = await commands.answer({"do": "give", "name": "shop", "owner": "bob"})
         assert answer == {"owner": "bob", "held_by": None, "known": False, "store": "ok"}
-        assert open_store(path).names_of(DOMAIN)["shop"][:2] == ("bob", True)
+        assert names_in(path)["shop"][:2] == ("bob", True)
         answer = await commands.answer({"do": "release", "name": "shop"})
         assert answer == {"owner": "bob", "held_by": None, "store": "ok"}
-        assert open_store(path).names_of(DOMAIN) == {}
+        assert names_in(path) == {}
 
 
 async def test_a_change_that_the_disk_does_not_take_holds_and_says_so(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -31,12 +31,14 @@ class Running:
 
 @asynccontextmanager
 async def running(folder: Path) -> AsyncIterator[Running]:
-    server = Running(ServerConfig(), open_store(folder / "state.db"), folder)
+    store = open_store(folder / "state.db")
+    server = Running(ServerConfig(), store, folder)
     assert server.writer is not None
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(server.writer.run)
-        yield server
-        nursery.cancel_scope.cancel()
+    with closing(store):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(server.writer.run)
+            yield server
+            nursery.cancel_scope.cancel()
 
 
 async def test_what_the_old_one_gave_last_the_new_one_knows_before_it_gives_any(
