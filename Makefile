@@ -27,7 +27,7 @@ PY_FILES := find . -name '*.py' -not -path './.*' -not -path './build/*' -not -p
 
 PYTEST := $(BIN)/python -bb -m pytest
 
-.PHONY: demo check test apps busy lint unit lowest format bench compare conformance fuzz references line long-line lines soak watch coverage release
+.PHONY: demo check test apps busy lint unit lowest pythons format bench compare conformance fuzz references line long-line lines soak watch coverage release
 
 # Shares the app on TARGET, or a small one of our own, until Ctrl-C; LAN=1: in this network, too.
 demo: $(RUN)
@@ -67,6 +67,16 @@ lowest:  ## the unit tests with the lowest versions that pyproject.toml allows, 
 	@mkdir -p build
 	@$(PYTHON) -m tests.tools.lowest > build/lowest.txt
 	PIP_CONSTRAINT=$(CURDIR)/build/lowest.txt $(MAKE) unit VENV=.venv-lowest
+
+# pyenv's count. Its shim of a version that is not chosen answers, but runs nothing.
+pythons:  ## the unit tests by each newer Python that is found here, in a .venv of its own
+	@for version in 3.12 3.13; do \
+	  for found in python$$version "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$$version.*/bin/python none; do \
+	    "$$found" -c '' 2>/dev/null && break; \
+	  done; \
+	  if [ "$$found" = none ]; then echo "Python $$version: not found, not tried"; \
+	  else $(MAKE) unit PYTHON="$$found" VENV=.venv-$$version || exit 1; fi; \
+	done
 
 watch: $(DEV)  ## runs the unit tests that a change concerns, each time a file is saved
 	@$(BIN)/python -m tests.tools.watch
