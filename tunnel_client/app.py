@@ -11,6 +11,7 @@ from typing import Final
 
 import trio
 
+from protocol.drivers.upgrade_leg import CLOSE_ANSWER_S
 from protocol.program.line_writer import writing
 from protocol.program.logs import LEVELS, set_up_logging
 from protocol.program.process import EXIT_STOPPED, collect_rarely, version
@@ -21,7 +22,7 @@ from tunnel_client.origin.choosing import IdentityChooser
 from tunnel_client.origin.dispatch import Dispatcher
 from tunnel_client.origin.first_look import FirstLook, SilentLook
 from tunnel_client.origin.replay import Replay
-from tunnel_client.origin.upgrade import CLOSE_ANSWER_S, CLOSE_S
+from tunnel_client.origin.upgrade import CLOSE_S
 from tunnel_client.origin.waiting import PatientDialer
 from tunnel_client.settings.config import ClientConfig
 from tunnel_client.settings.values import Mode

@@ -12,15 +12,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 import trio
 
 from protocol.http.keepalive import Keepalive
 from protocol.http.websocket import FrameCutter, close_frame
 
+CLOSE_ANSWER_S: Final = 2.0  # for the answer to a Close of ours
 
-class FrameSource(Protocol):
+# How long one direction goes on once the other one has ended.
+HALF_CLOSED_UPGRADE_S: Final = 60.0  # without a byte
+TLS_DRAIN_S: Final = 10.0  # a WebSocket's under TLS, in all: browsers end both ways at once
+
+
+class UpgradeStream(Protocol):
     """The part of a stream that a leg uses; see TunnelStream."""
 
     @property
@@ -34,18 +40,24 @@ class FrameSource(Protocol):
     def take_some(self) -> bytes:
         """Take the data that is there now, or b""."""
 
+    async def receive_some(self) -> bytes:
+        """Take what comes next; b"" at the end."""
+
     async def wait_readable(self) -> None:
         """Wait until there may be something, or `wake_reader` is called."""
 
     def wake_reader(self) -> None:
         """End a wait."""
 
+    async def send_all(self, data: bytes) -> None:
+        """Send it to the tunnel's other end."""
+
 
 class UpgradeLeg:
     """The way from a stream to a peer.
 
     Args:
-        source: the stream.
+        stream: what comes of it goes to the peer.
         send: writes all of it to the peer; what it raises goes through.
         framed: it is a WebSocket's.
         masked: whether frames to the peer are masked, as those to an app are.
@@ -60,20 +72,20 @@ class UpgradeLeg:
     """
 
     __slots__ = (
-        *("_keepalive", "_masked", "_send", "_sending", "_source", "_stopped"),
+        *("_keepalive", "_masked", "_send", "_sending", "_stream", "_stopped"),
         *("framed", "from_peer", "to_peer"),
     )
 
     def __init__(
         self,
-        source: FrameSource,
+        stream: UpgradeStream,
         send: Callable[[bytes], Awaitable[None]],
         *,
         framed: bool,
         masked: bool,
         ping_after_s: float,
     ) -> None:
-        self._source = source
+        self._stream = stream
         self._send = send
         self._masked = masked
         self._sending = False
@@ -111,35 +123,56 @@ class UpgradeLeg:
         Raises what the stream and `send` do. Cancelled within a write it has sent a part, and
         `sending` says so.
         """
-        source = self._source
+        stream = self._stream
         while not self._stopped:
-            data = source.take_some()
+            data = stream.take_some()
             if data:
                 if taken is not None:
                     taken(data)
                 await self._write(self.to_peer.feed(data))
-            elif source.receive_ended:
+            elif stream.receive_ended:
                 await self._write(self.to_peer.held)
                 return True
             elif ping := self._due_ping():
                 await self._write(ping)
             else:
-                await source.wait_readable()
+                await stream.wait_readable()
         return False
 
     def stop(self) -> None:
         """Have `pump` return once what it is sending just now has left."""
         self._stopped = True
-        self._source.wake_reader()
+        self._stream.wake_reader()
 
-    async def send_close(self, code: int) -> None:
-        """Send a Close of ours; only where the leg is `at_boundary`, and by the task of `pump`."""
-        await self._write(close_frame(code, mask=os.urandom(4) if self._masked else None))
+    async def close_peer(self, code: int) -> None:
+        """Send the peer a Close of ours where none has passed; it raises what `send` does.
+
+        Only where the leg is `at_boundary`, and by the task of `pump`.
+        """
+        if not self.to_peer.closed:
+            await self._write(close_frame(code, mask=os.urandom(4) if self._masked else None))
+
+    async def close_stream(self, code: int) -> None:
+        """Send the tunnel's other end a Close of ours where none has passed; raises as the stream.
+
+        Only between two frames, and by the task that sends what the peer sends.
+        """
+        if not self.from_peer.closed:
+            mask = None if self._masked else os.urandom(4)
+            await self._stream.send_all(close_frame(code, mask=mask))
+
+    async def await_close(self) -> None:
+        """Drop what the stream brings until a Close has passed, or its end; raises as the stream.
+
+        By the task of `pump`, once that has returned: nothing goes behind a Close of ours.
+        """
+        while not self.to_peer.closed and (data := await self._stream.receive_some()):
+            self.to_peer.feed(data)
 
     def sweep(self, now: float) -> None:
         """Once a second: have `pump` send a ping when one is due."""
         if self._keepalive is not None and self._keepalive.is_due(now):
-            self._source.wake_reader()
+            self._stream.wake_reader()
 
     def end_pings(self) -> None:
         """Ping no more: one of the directions has ended, so no pong can come or go."""
@@ -154,6 +187,6 @@ class UpgradeLeg:
                 self._keepalive.sent_at = trio.current_time()
 
     def _due_ping(self) -> bytes:
-        if self._keepalive is None or self._source.is_readable:
+        if self._keepalive is None or self._stream.is_readable:
             return b""
         return self._keepalive.due_ping(trio.current_time())

@@ -17,12 +17,16 @@ However it ends, both halves of the stream and the connection have ended when `r
 from __future__ import annotations
 
 import contextlib
-from enum import IntEnum
 from typing import Final
 
 import trio
 
-from protocol.drivers.upgrade_leg import UpgradeLeg
+from protocol.drivers.upgrade_leg import (
+    CLOSE_ANSWER_S,
+    HALF_CLOSED_UPGRADE_S,
+    TLS_DRAIN_S,
+    UpgradeLeg,
+)
 from protocol.errors import (
     HttpError,
     LocalProtocolError,
@@ -32,80 +36,28 @@ from protocol.errors import (
 )
 from protocol.http.stopping import STOP_ANSWER_S
 from protocol.http.upgrades import WEBSOCKET as WEBSOCKET_PROTOCOL, crossing
-from protocol.http.websocket import close_frame
 from protocol.mux.messages import Open
 from protocol.mux.streams import WEBSOCKET
 from tunnel_client.origin.connection import OriginClosed, OriginConnection
 from tunnel_client.origin.tap import PlainTap
+from tunnel_client.origin.upgrade_states import (
+    HALF_CLOSED,
+    OURS,
+    TOLD_ALL,
+    TRANSITIONS,
+    RelayEvent,
+    RelayState,
+)
 from tunnel_client.origin.visitor_stream import VisitorStream
 
 GOING_AWAY: Final = 1001  # RFC 6455 7.4.1
-CLOSE_ANSWER_S: Final = 2.0  # for the app's answer to a Close of ours
-TLS_DRAIN_S: Final = 10.0  # a WebSocket's, as trio's TLS has no half-close: so long in all
-HALF_CLOSED_S: Final = 60.0  # without a byte, once one direction has ended
 CLOSE_S: Final = 1.0  # for the close_notify of TLS
 
-
-class RelayState(IntEnum):
-    """The state of an upgrade: which directions go on, and what else ended them."""
-
-    OPEN = 1
-    VISITOR_ENDED = 2  # its direction has ended well, and the app may go on
-    APP_ENDED = 3  # likewise the other way round
-    BOTH_ENDED = 4
-    REFUSING = 5  # the app takes no more, but may still have something to say
-    LOST = 6  # the session is, and the app is to hear of it
-    STOPPING = 7  # this program stops, and both ends are to hear of it
-    ABORTED = 8  # reset, in both directions
-
-
-class RelayEvent(IntEnum):
-    """An event that changes the state of a relay."""
-
-    VISITOR_END = 1
-    APP_END = 2
-    REFUSAL = 3
-    LOSS = 4
-    STOP = 5
-    ABORT = 6
-
-
-TRANSITIONS: Final = {
-    (RelayState.OPEN, RelayEvent.VISITOR_END): RelayState.VISITOR_ENDED,
-    (RelayState.OPEN, RelayEvent.APP_END): RelayState.APP_ENDED,
-    (RelayState.OPEN, RelayEvent.REFUSAL): RelayState.REFUSING,
-    (RelayState.VISITOR_ENDED, RelayEvent.APP_END): RelayState.BOTH_ENDED,
-    (RelayState.VISITOR_ENDED, RelayEvent.REFUSAL): RelayState.VISITOR_ENDED,  # of that end
-    (RelayState.APP_ENDED, RelayEvent.VISITOR_END): RelayState.BOTH_ENDED,
-    (RelayState.APP_ENDED, RelayEvent.REFUSAL): RelayState.BOTH_ENDED,
-    (RelayState.BOTH_ENDED, RelayEvent.REFUSAL): RelayState.BOTH_ENDED,
-    (RelayState.REFUSING, RelayEvent.APP_END): RelayState.BOTH_ENDED,
-    # The session may be lost at any moment, and what else happens then changes nothing.
-    **{(state, RelayEvent.LOSS): RelayState.LOST for state in RelayState},
-    # So may the program be stopped; a session that is lost meanwhile is no news to the app.
-    **{(state, RelayEvent.STOP): RelayState.STOPPING for state in RelayState},
-    **{
-        (state, event): state
-        for state in (RelayState.LOST, RelayState.STOPPING)
-        for event in (RelayEvent.VISITOR_END, RelayEvent.APP_END, RelayEvent.REFUSAL)
-    },
-    (RelayState.LOST, RelayEvent.STOP): RelayState.LOST,
-    (RelayState.STOPPING, RelayEvent.LOSS): RelayState.STOPPING,
-    # So may either end reset, and that is the last word.
-    **{(state, RelayEvent.ABORT): RelayState.ABORTED for state in RelayState},
-    **{(RelayState.ABORTED, event): RelayState.ABORTED for event in RelayEvent},
-}
-"""The whole table. A pair that is not in it is a fault of ours: LocalProtocolError, no change."""
 
 _OPEN: Final = RelayState.OPEN
 _STOPPING: Final = RelayState.STOPPING
 _STOPPED: Final = "the tunnel's client stops"
 _GONE: Final = "the app is gone, and the visitor went on sending"
-_HALF_CLOSED: Final = (RelayState.VISITOR_ENDED, RelayState.APP_ENDED, RelayState.BOTH_ENDED)
-_TOLD_ALL: Final = (RelayState.VISITOR_ENDED, RelayState.BOTH_ENDED, RelayState.REFUSING)
-"""Nothing more can be said to the app."""
-_OURS: Final = (RelayState.LOST, RelayState.STOPPING)
-"""The end is one that we make."""
 
 
 def asked_for(opened: Open) -> bytes:
@@ -171,7 +123,7 @@ class OriginUpgrade:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._relay_to_app)
                 await self._relay_from_app(first)
-        ours = self._state in _OURS
+        ours = self._state in OURS
         if self._leg.sending or (ours and not self._leg.at_boundary):
             self._connection.drop(reset=True)  # cut off in the middle, and so it looks
         await self._connection.aclose(CLOSE_S)
@@ -185,7 +137,7 @@ class OriginUpgrade:
 
         While the session has no connection, the time of a half-closed upgrade stands still.
         """
-        if self._stream.detached and self._state not in _OURS:
+        if self._stream.detached and self._state not in OURS:
             self._scope.deadline += now - self._swept_at
         self._swept_at = now
         self._leg.sweep(now)
@@ -210,7 +162,7 @@ class OriginUpgrade:
         if self._state is RelayState.LOST:
             self._tap.error = "the connection to the server was lost"
             self._scope.deadline = trio.current_time() + CLOSE_ANSWER_S
-        if before in _TOLD_ALL:
+        if before in TOLD_ALL:
             self._scope.cancel()
 
     def _abort(self, why: str) -> None:
@@ -233,22 +185,22 @@ class OriginUpgrade:
 
     @property
     def _lives_on_use(self) -> bool:
-        """Whether each byte gives it HALF_CLOSED_S; else it has TLS_DRAIN_S in all."""
+        """Whether each byte gives it HALF_CLOSED_UPGRADE_S; else it has TLS_DRAIN_S in all."""
         return self._connection.can_half_close or not self._leg.framed
 
     def _moved(self) -> None:
         """One that is half closed lives on while it is used."""
         if self._state is _OPEN:  # nearly always, and asked for each frame
             return
-        if self._state in _HALF_CLOSED and self._lives_on_use:
-            self._scope.deadline = trio.current_time() + HALF_CLOSED_S
+        if self._state in HALF_CLOSED and self._lives_on_use:
+            self._scope.deadline = trio.current_time() + HALF_CLOSED_UPGRADE_S
 
     def _direction_ended(self, event: RelayEvent) -> None:
         """One direction has ended well: the other one has a time limit from now on."""
         self._happened(event)
         self._leg.end_pings()
-        if self._state in _HALF_CLOSED:
-            patience_s = HALF_CLOSED_S if self._lives_on_use else TLS_DRAIN_S
+        if self._state in HALF_CLOSED:
+            patience_s = HALF_CLOSED_UPGRADE_S if self._lives_on_use else TLS_DRAIN_S
             self._scope.deadline = trio.current_time() + patience_s
 
     # --- from the app ---
@@ -316,8 +268,7 @@ class OriginUpgrade:
         if self._writing or not cutter.at_boundary:
             self._stream.reset("truncated", _STOPPED)
         else:
-            if not cutter.closed:
-                await self._stream.send_all(close_frame(GOING_AWAY))
+            await self._leg.close_stream(GOING_AWAY)
             self._visitor_told = True
         while not cutter.closed and (data := await self._connection.receive()):
             cutter.feed(data)
@@ -352,16 +303,14 @@ class OriginUpgrade:
         """The session is lost: a Close where one fits, and then the app's answer is awaited."""
         if not self._leg.at_boundary:
             self._abort("the connection to the server was lost")
-        elif not self._leg.to_peer.closed:
+        else:
             with contextlib.suppress(OriginClosed):  # it has gone before
-                await self._leg.send_close(GOING_AWAY)
+                await self._leg.close_peer(GOING_AWAY)
 
     async def _stop_to_app(self) -> None:
         """Tell the app that this program stops, and await the visitor's answer to its own Close."""
-        to_app = self._leg.to_peer
-        if not self._leg.at_boundary:
+        if self._leg.at_boundary:
+            await self._leg.close_peer(GOING_AWAY)
+        else:
             self._connection.drop(reset=True)
-        elif not to_app.closed:
-            await self._leg.send_close(GOING_AWAY)
-        while not to_app.closed and (data := await self._stream.receive_some()):
-            to_app.feed(data)
+        await self._leg.await_close()

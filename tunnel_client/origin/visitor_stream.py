@@ -12,12 +12,12 @@ from collections.abc import Callable
 from typing import Protocol
 
 from protocol.drivers.bonds import VisitorConnection
-from protocol.drivers.upgrade_leg import FrameSource
+from protocol.drivers.upgrade_leg import UpgradeStream
 from protocol.http.fields import Fields
 from protocol.mux.messages import Head, Open
 
 
-class VisitorStream(FrameSource, Protocol):
+class VisitorStream(UpgradeStream, Protocol):
     """One request of a visitor, and the way back for its answer.
 
     Attributes:

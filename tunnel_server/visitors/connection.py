@@ -22,6 +22,7 @@ import trio
 
 from protocol.drivers.latch import Latch
 from protocol.drivers.sockets import drop, is_readable, socket_below
+from protocol.drivers.upgrade_leg import CLOSE_ANSWER_S
 from protocol.errors import LocalProtocolError, TunnelError
 from protocol.http.stopping import STOP_ANSWER_S, Pace, UnderWay, Verdict, pace
 from protocol.limits import READ_BYTES
@@ -29,7 +30,7 @@ from tunnel_server.answers.refusal import Refusal
 from tunnel_server.visitors.crowd import Place
 from tunnel_server.visitors.deadlines import Deadlines
 from tunnel_server.visitors.edge import Edge
-from tunnel_server.visitors.exchange import CLOSE_ANSWER_S, Exchange
+from tunnel_server.visitors.exchange import Exchange
 from tunnel_server.visitors.phases import PHASES, Phase, PhaseEvent
 from tunnel_server.visitors.stopping import InProgress
 from tunnel_server.visitors.tls_stream import TlsStream

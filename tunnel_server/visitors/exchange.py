@@ -32,6 +32,7 @@ import trio
 
 from protocol.drivers.latch import Latch
 from protocol.drivers.stream import TunnelStream
+from protocol.drivers.upgrade_leg import CLOSE_ANSWER_S
 from protocol.errors import LocalProtocolError
 from protocol.http.heads import RequestHead
 from protocol.http.stopping import UnderWay, asked, switched
@@ -81,8 +82,6 @@ class AnswerEvent(IntEnum):
     SWITCH = 6
     FINISH = 7
 
-
-CLOSE_ANSWER_S: Final = 2.0  # for the answer to a Close of ours
 
 # The form of an error, whether a 100 is wanted, and the key that a 101 must answer.
 _KEPT_FIELDS: Final = frozenset((b"accept", b"expect", b"sec-websocket-key"))

@@ -13,101 +13,44 @@ when the visitor ends, the app has a while to finish.
 
 The writing task is the only one that writes to the visitor: pings of ours too, and a Close. Whoever
 wants one of them wakes it where it waits for the app.
-
-Two tables say how far each direction is; what is not in a table cannot happen.
-
-    from the visitor   SEND      AWAIT      END      to the visitor   STOP       CLOSE     END
-    HELD               SENDING   AWAITING   ENDED    OPEN             STOPPING   CLOSING   ENDED
-    AWAITING           SENDING   AWAITING   ENDED    STOPPING         STOPPING   CLOSING   ENDED
-    SENDING            SENDING   AWAITING   ENDED    CLOSING          CLOSING    -         -
-    ENDED              -         ENDED      -        ENDED            ENDED      -         -
 """
 
 from __future__ import annotations
 
 import math
-import os
 from contextlib import suppress
-from enum import IntEnum
 from typing import Final
 
 import trio
 
 from protocol.drivers.stream import TunnelStream
-from protocol.drivers.upgrade_leg import UpgradeLeg
+from protocol.drivers.upgrade_leg import (
+    CLOSE_ANSWER_S,
+    HALF_CLOSED_UPGRADE_S,
+    TLS_DRAIN_S,
+    UpgradeLeg,
+)
 from protocol.errors import LocalProtocolError, SessionClosed, StreamReset, StreamStopped
 from protocol.http.limits import READ_FIRST_BYTES
 from protocol.http.read_size import ReadSize
-from protocol.http.websocket import close_frame
 from tunnel_server.visitors.connection import Connection
-from tunnel_server.visitors.exchange import CLOSE_ANSWER_S, Exchange
+from tunnel_server.visitors.exchange import Exchange
+from tunnel_server.visitors.upgrade_states import (
+    FROM_VISITOR,
+    TO_VISITOR,
+    FromVisitor,
+    FromVisitorEvent,
+    ToVisitor,
+    ToVisitorEvent,
+)
 
-HALF_CLOSED_UPGRADE_S: Final = 60.0  # without a byte, once one direction has ended
-TLS_DRAIN_S: Final = 10.0  # for the other direction, under TLS, at most
 TLS_PAUSE_S: Final = 0.2  # of the visitor, after which nothing is on its way; a long round trip
 
 # The registry of RFC 6455, 11.7: Bad Gateway.
 SESSION_GONE: Final = 1014
 
 
-class FromVisitor(IntEnum):
-    """The state of the visitor's direction: how far what it sends has gone."""
-
-    HELD = 1  # what came behind the handshake has not been passed on yet
-    AWAITING = 2  # all that was read has been passed on
-    SENDING = 3  # of what was read, a part may have left
-    ENDED = 4  # the app was told of the end
-
-
-class FromVisitorEvent(IntEnum):
-    """An event of the visitor's direction; END also comes from the writing task."""
-
-    SEND = 1
-    AWAIT = 2
-    END = 3
-
-
-class ToVisitor(IntEnum):
-    """The state of the app's direction: how far what it sends has gone."""
-
-    OPEN = 1
-    STOPPING = 2  # we are to end it
-    CLOSING = 3  # we do
-    ENDED = 4  # the app did
-
-
-class ToVisitorEvent(IntEnum):
-    """An event of the app's direction."""
-
-    STOP = 1
-    CLOSE = 2
-    END = 3
-
-
 _F, _FE, _T, _TE = FromVisitor, FromVisitorEvent, ToVisitor, ToVisitorEvent
-
-FROM_VISITOR: Final = {
-    (_F.HELD, _FE.SEND): _F.SENDING,
-    (_F.HELD, _FE.AWAIT): _F.AWAITING,
-    (_F.HELD, _FE.END): _F.ENDED,
-    (_F.AWAITING, _FE.SEND): _F.SENDING,
-    (_F.AWAITING, _FE.AWAIT): _F.AWAITING,
-    (_F.AWAITING, _FE.END): _F.ENDED,
-    (_F.SENDING, _FE.SEND): _F.SENDING,
-    (_F.SENDING, _FE.AWAIT): _F.AWAITING,
-    (_F.SENDING, _FE.END): _F.ENDED,
-    (_F.ENDED, _FE.AWAIT): _F.ENDED,  # what comes behind our own Close is dropped
-}
-TO_VISITOR: Final = {
-    (_T.OPEN, _TE.STOP): _T.STOPPING,
-    (_T.OPEN, _TE.CLOSE): _T.CLOSING,  # the session is gone
-    (_T.OPEN, _TE.END): _T.ENDED,
-    (_T.STOPPING, _TE.STOP): _T.STOPPING,
-    (_T.STOPPING, _TE.CLOSE): _T.CLOSING,
-    (_T.STOPPING, _TE.END): _T.ENDED,
-    (_T.CLOSING, _TE.STOP): _T.CLOSING,
-    (_T.ENDED, _TE.STOP): _T.ENDED,
-}
 
 
 class VisitorUpgrade:
@@ -334,13 +277,11 @@ class VisitorUpgrade:
     async def _close_both(self) -> None:
         connection = self._connection
         connection.deadlines.read = trio.current_time() + self._answer_s
-        told = self._leg.at_boundary
-        if told:
+        told = False
+        if self._leg.at_boundary:
             with trio.move_on_after(self._answer_s):
-                told = self._to_visitor.closed
-                if not told:
-                    await self._leg.send_close(self.code)
-                    told = True
+                await self._leg.close_peer(self.code)
+                told = True
                 await self._close_to_app(self.code)
         if not told:
             connection.abort()
@@ -353,14 +294,12 @@ class VisitorUpgrade:
 
     async def _close_to_app(self, code: int) -> None:
         """Tell the app, and wait until it has answered."""
-        stream = self._stream
         if self.from_visitor is _F.SENDING or not self._to_app.at_boundary:
-            stream.cancel("truncated")
+            self._stream.cancel("truncated")
             return
         try:
-            if not self._to_app.closed and self.from_visitor is not _F.ENDED:
-                await stream.send_all(close_frame(code, mask=os.urandom(4)))
-            while not self._to_visitor.closed and (data := await stream.receive_some()):
-                self._to_visitor.feed(data)
+            if self.from_visitor is not _F.ENDED:
+                await self._leg.close_stream(code)
+            await self._leg.await_close()
         except (StreamReset, StreamStopped, SessionClosed):
             pass  # it is gone already, or wants to hear no more

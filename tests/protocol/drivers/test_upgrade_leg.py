@@ -13,6 +13,8 @@ from protocol.drivers.upgrade_leg import UpgradeLeg
 
 DATA = b"\x82\x03abc"
 MASKED = b"\x82\x83\0\0\0\0abc"
+CLOSE = b"\x88\x02\x03\xe8"
+MASKED_CLOSE = b"\x88\x82\0\0\0\0\x03\xe8"
 PART_OF_A_CLOSE = b"\x88\x02\x03"
 AFTER_S = 20.0
 
@@ -23,6 +25,7 @@ class Source:
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
         self.ended = False
+        self.sent = b""
         self._woken = trio.Event()
 
     @property
@@ -35,6 +38,14 @@ class Source:
 
     def take_some(self) -> bytes:
         return self.pieces.pop(0) if self.pieces else b""
+
+    async def receive_some(self) -> bytes:
+        while not self.is_readable:
+            await self.wait_readable()
+        return self.take_some()
+
+    async def send_all(self, data: bytes) -> None:
+        self.sent += data
 
     async def wait_readable(self) -> None:
         await self._woken.wait()
@@ -187,9 +198,45 @@ async def test_in_the_middle_of_a_frame_no_frame_of_ours_may_go() -> None:
 @pytest.mark.parametrize("masked", [False, True])
 async def test_a_close_of_ours_is_masked_as_the_peer_expects(masked: bool) -> None:
     legs = Legs(masked=masked)
-    await legs.leg.send_close(1001)
+    await legs.leg.close_peer(1001)
     assert legs.peer.got[:2] == (b"\x88\x82" if masked else b"\x88\x02")
     assert len(legs.peer.got) == (8 if masked else 4)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+async def test_a_close_of_ours_into_the_stream_is_masked_as_the_other_end_expects(
+    masked: bool,
+) -> None:
+    legs = Legs(masked=masked)
+    await legs.leg.close_stream(1001)
+    assert legs.source.sent[:2] == (b"\x88\x02" if masked else b"\x88\x82")
+    assert len(legs.source.sent) == (4 if masked else 8)
+
+
+async def test_no_close_of_ours_goes_behind_one_that_has_passed() -> None:
+    legs = Legs()
+    legs.leg.to_peer.feed(CLOSE)
+    await legs.leg.close_peer(1001)
+    legs.leg.from_peer.feed(MASKED_CLOSE)
+    await legs.leg.close_stream(1001)
+    assert (legs.peer.got, legs.source.sent) == (b"", b"")
+
+
+async def test_what_comes_before_the_close_that_is_awaited_is_dropped() -> None:
+    legs = Legs()
+    legs.source.bring(DATA, DATA + CLOSE, DATA)
+    await legs.leg.await_close()
+    assert (legs.peer.got, legs.source.pieces) == (b"", [DATA])
+    await legs.leg.await_close()  # it has passed
+    assert legs.source.pieces == [DATA]
+
+
+async def test_no_close_is_awaited_behind_the_streams_end() -> None:
+    legs = Legs()
+    legs.source.bring(DATA)
+    legs.source.end()
+    await legs.leg.await_close()
+    assert legs.peer.got == b""
 
 
 async def test_an_idle_peer_is_pinged_once(mock_clock: MockClock) -> None:

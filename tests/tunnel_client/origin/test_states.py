@@ -9,12 +9,17 @@ import trio
 from tests.memory_streams import MemoryStream, an_open
 from tests.state_tables import walk
 from tunnel_client.identity.rewriting import Identity
-from tunnel_client.origin import replay as replays, request as requests, upgrade as upgrades
+from tunnel_client.origin import (
+    replay as replays,
+    request as requests,
+    upgrade_states as upgrades,
+)
 from tunnel_client.origin.connection import OriginConnection
 from tunnel_client.origin.replay import Replay, ReplayConfig, ReplayEvent, ReplayState
 from tunnel_client.origin.request import Request, SendEvent, SendState
 from tunnel_client.origin.tap import PlainTap
-from tunnel_client.origin.upgrade import OriginUpgrade, RelayEvent, RelayState
+from tunnel_client.origin.upgrade import OriginUpgrade
+from tunnel_client.origin.upgrade_states import RelayEvent, RelayState
 from tunnel_client.settings.target import Target
 
 A_REPLAY = """

@@ -6,6 +6,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from protocol.drivers.upgrade_leg import CLOSE_ANSWER_S
 from protocol.errors import LocalProtocolError
 from protocol.http.heads import parse_request
 from tests.edge_fakes import get
@@ -13,7 +14,6 @@ from tunnel_server.answers.refusal import Refusal
 from tunnel_server.visitors import exchange as module
 from tunnel_server.visitors.exchange import (
     ANSWER,
-    CLOSE_ANSWER_S,
     REQUEST,
     AnswerEvent,
     AnswerState,

@@ -10,6 +10,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from protocol.drivers.stream import TunnelStream
+from protocol.drivers.upgrade_leg import CLOSE_ANSWER_S
 from protocol.errors import StreamStopped
 from protocol.http.websocket import close_frame
 from protocol.limits import FIRST_CREDIT_BYTES, STREAM_UNSENT_MAX_BYTES
@@ -25,7 +26,6 @@ from tests.upgrade_peers import (
     restart,
     switched,
 )
-from tunnel_server.visitors.exchange import CLOSE_ANSWER_S
 
 # --- ends that are ours: the session is lost -----------------------------------------------------
 

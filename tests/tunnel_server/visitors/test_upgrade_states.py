@@ -9,18 +9,17 @@ from protocol.errors import LocalProtocolError
 from protocol.http.heads import parse_request
 from tests.edge_fakes import VISITOR, World, make_edge
 from tests.upgrade_peers import UPGRADE, switched
-from tunnel_server.visitors import upgrade as module
+from tunnel_server.visitors import upgrade_states as module
 from tunnel_server.visitors.connection import Connection, Source
 from tunnel_server.visitors.exchange import Exchange
-from tunnel_server.visitors.upgrade import (
+from tunnel_server.visitors.upgrade import SESSION_GONE, VisitorUpgrade
+from tunnel_server.visitors.upgrade_states import (
     FROM_VISITOR,
-    SESSION_GONE,
     TO_VISITOR,
     FromVisitor,
     FromVisitorEvent,
     ToVisitor,
     ToVisitorEvent,
-    VisitorUpgrade,
 )
 
 
