@@ -34,7 +34,8 @@ from tunnel_server.answers.negotiation import accept_of, is_ping
 from tunnel_server.answers.refusal import Refusal
 from tunnel_server.answers.texts import ERRORS, Side
 from tunnel_server.visitors.connection import Connection
-from tunnel_server.visitors.exchange import COMING, AnswerEvent, Exchange
+from tunnel_server.visitors.exchange import Exchange
+from tunnel_server.visitors.exchange_states import COMING, AnswerEvent
 from tunnel_server.visitors.same_connection import SameConnection
 from tunnel_server.visitors.tap import EndedBy
 from tunnel_server.visitors.upgrade import VisitorUpgrade

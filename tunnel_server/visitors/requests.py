@@ -26,7 +26,8 @@ from tunnel_server.answers.refusal import Refusal
 from tunnel_server.tunnels.control import ControlEndpoint
 from tunnel_server.visitors.beginning import Beginning
 from tunnel_server.visitors.connection import Connection
-from tunnel_server.visitors.exchange import Exchange, RequestState, with_few_fields
+from tunnel_server.visitors.exchange import Exchange
+from tunnel_server.visitors.exchange_states import RequestState
 from tunnel_server.visitors.phases import Phase
 from tunnel_server.visitors.read_ahead import READ_AHEAD_MAX_BYTES, ReadAhead
 from tunnel_server.visitors.same_connection import SameConnection
@@ -38,6 +39,8 @@ BODY_TIMEOUT_S: Final = 300.0  # without a byte of a body that the visitor is to
 # once more after it has waited, and of its fields is kept afterwards what an answer asks for.
 _PARSED_TIMES: Final = 3
 _LARGE_HEAD_BYTES: Final = 4 * 1024
+# The form of an error, whether a 100 is wanted, and the key that a 101 must answer.
+_KEPT_FIELDS: Final = frozenset((b"accept", b"expect", b"sec-websocket-key"))
 
 
 class RequestReader:
@@ -210,6 +213,12 @@ class RequestReader:
         exchange.end_request()
         if reader.rest or rest:
             self._buffer.feed(reader.rest + rest)
+
+
+def with_few_fields(head: RequestHead) -> RequestHead:
+    """A head of whose fields nothing is left but what answers ask for."""
+    kept = tuple([field for field in head.fields if field[0].lower() in _KEPT_FIELDS])
+    return head._replace(fields=kept)
 
 
 def most_behind(head_bytes: int, *, is_chunked: bool) -> int:

@@ -22,7 +22,8 @@ from tunnel_server.visitors.connection import (
     Source,
     VisitorGone,
 )
-from tunnel_server.visitors.exchange import AnswerEvent, AnswerState, Exchange
+from tunnel_server.visitors.exchange import Exchange
+from tunnel_server.visitors.exchange_states import AnswerEvent, AnswerState
 from tunnel_server.visitors.phases import Phase
 
 
