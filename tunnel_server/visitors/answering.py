@@ -12,19 +12,9 @@ import trio
 
 from protocol.drivers.stream import TunnelStream
 from protocol.errors import HttpError, SessionClosed, StreamReset
-from protocol.http.cookies import names_a_domain, without_wide_domains
 from protocol.http.fields import Fields, values_of
-from protocol.http.forwarding import without_tunnel_error
-from protocol.http.serialise import (
-    Framing,
-    chunk,
-    informational_head,
-    last_chunk,
-    response_head,
-    wire_framing,
-)
+from protocol.http.serialise import Framing, chunk, last_chunk
 from protocol.http.stopping import answered
-from protocol.http.upgrades import WEBSOCKET, check_accept, check_no_framing, choice
 from protocol.limits import FIRST_CREDIT_BYTES
 from protocol.mux.messages import Head
 from protocol.mux.streams import SWITCHING_PROTOCOLS
@@ -33,6 +23,12 @@ from tunnel_server.answers.answer import Answer, Landing, answer_to
 from tunnel_server.answers.negotiation import accept_of, is_ping
 from tunnel_server.answers.refusal import Refusal
 from tunnel_server.answers.texts import ERRORS, Side
+from tunnel_server.visitors.answer_heads import (
+    crosses,
+    framing_of,
+    raw_final_head,
+    raw_interim_head,
+)
 from tunnel_server.visitors.connection import Connection
 from tunnel_server.visitors.exchange import Exchange
 from tunnel_server.visitors.exchange_states import COMING, AnswerEvent
@@ -153,7 +149,7 @@ class AnswerWriter:
             head = await self._final_head(exchange, stream)
             if head.bound:
                 self._same.bind()
-            framing = _framing(exchange, stream, head)
+            framing = framing_of(exchange, stream, head)
             if isinstance(head.body, str):
                 exchange.answers = answered(head.body, head.fields)
             beginning = exchange.beginning(
@@ -164,9 +160,8 @@ class AnswerWriter:
             )
             unsaid = beginning is _UNSAID or beginning is _UNSAID_CUT
             close = None if unsaid else beginning is not _KEEP
-            fields = self._crossing(exchange, head)
-            self._raw_head = _serialise(exchange, head, fields, close=close)
-            fields = ()
+            config = self._connection.edge.config
+            self._raw_head = raw_final_head(exchange, head, config, close=close)
             lasts = head.closes is not None  # a client of version 1 ends the request with it
         except StreamReset as error:
             # The client's words are for its own terminal: the target, its path, or what a service
@@ -222,37 +217,14 @@ class AnswerWriter:
         while (head := await stream.receive_head()).status < 200:
             if head.status == SWITCHING_PROTOCOLS:
                 break
-            if self._bears(exchange, head.status):
-                fields = self._crossing(exchange, head)
-                self._raw_head = informational_head(head.status, head.reason, fields)
-                del fields
+            if crosses(exchange, head.status, trusted=self._connection.source.trusted):
+                self._raw_head = raw_interim_head(exchange, head, self._connection.edge.config)
             del head  # the visitor may not read, and the next head may never come
             if self._raw_head:
                 await self._connection.send(self._take_raw_head())
         if exchange.asks_websocket and head.status != SWITCHING_PROTOCOLS:
             stream.send_eof()  # it has no end until now
         return head
-
-    def _bears(self, exchange: Exchange, status: int) -> bool:
-        """Whether an informational answer may go to the other side.
-
-        HTTP/1.0 has none. And nginx before 1.29 takes one that it did not ask for as the answer, so
-        that the next request on the visitor's connection waits until ours has ended.
-        """
-        if exchange.version == b"1.0":
-            return False
-        if not self._connection.source.trusted:
-            return True
-        expects = exchange.head is not None and values_of(exchange.head.fields, b"expect")
-        return bool(expects) and status == 100
-
-    def _crossing(self, exchange: Exchange, head: Head) -> Fields:
-        """The fields of an app's answer that the visitor gets."""
-        fields = without_tunnel_error(head.fields)
-        config = self._connection.edge.config
-        if exchange.head is None or config.wide_cookies or not names_a_domain(fields):
-            return fields
-        return without_wide_domains(fields, exchange.head.host, config.host_of(exchange.name))
 
     def _take_raw_head(self) -> bytes:
         raw, self._raw_head = self._raw_head, b""
@@ -299,49 +271,6 @@ def _with_connection(fields: Fields, option: tuple[bytes, bytes]) -> Fields:
     kept = [field for field in fields if field[0].lower() != b"connection"]
     listed = [field[1] for field in fields if field[0].lower() == b"connection"]
     return (*kept, (option[0], b", ".join([*listed, option[1]])))
-
-
-def _check_switch(exchange: Exchange, stream: TunnelStream, head: Head) -> None:
-    """Refuse a 101 that does not answer what was asked: the other end is not trusted."""
-    if exchange.asks_websocket:
-        asked = exchange.head.fields if exchange.head is not None else ()
-        check_accept(b"".join(values_of(asked, b"sec-websocket-key")), head.fields)
-        return
-    choice(stream.opened.upgrade, head.upgrade)
-    check_no_framing([name.lower() for name, _ in head.fields])
-    if head.body is not None or not exchange.request_ended:
-        raise HttpError("bad-request", "a 101 with a body, or in the middle of its request")
-
-
-def _framing(exchange: Exchange, stream: TunnelStream, head: Head) -> Framing | None:
-    """Return how the answer ends on this hop; None after a 101. Raises HttpError."""
-    if head.status == SWITCHING_PROTOCOLS:
-        _check_switch(exchange, stream, head)
-        return None
-    framing = wire_framing(
-        head.body, visitor_version=exchange.version, method=exchange.method, status=head.status
-    )
-    if framing == "none" and head.body:
-        raise HttpError("bad-request", "the other end of the tunnel sent a body where none is")
-    return framing
-
-
-def _serialise(exchange: Exchange, head: Head, fields: Fields, *, close: bool | None) -> bytes:
-    return response_head(
-        head.status,
-        head.reason,
-        fields,
-        body=head.body,
-        visitor_version=exchange.version,
-        method=exchange.method,
-        close=close,
-        upgrade=_protocol(exchange, head) if head.status == SWITCHING_PROTOCOLS else b"",
-    )
-
-
-def _protocol(exchange: Exchange, head: Head) -> bytes:
-    """Return what a 101 switches to; of a WebSocket the other end need not say it."""
-    return WEBSOCKET if exchange.asks_websocket else head.upgrade
 
 
 def _blamed(exchange: Exchange, refusal: Refusal) -> EndedBy:
