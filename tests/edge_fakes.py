@@ -39,10 +39,10 @@ from tunnel_server.settings.config import ServerConfig
 from tunnel_server.tunnels.claims import take_event
 from tunnel_server.tunnels.control import ControlEndpoint
 from tunnel_server.tunnels.directory import Login
-from tunnel_server.visitors.connection import Source
 from tunnel_server.visitors.edge import Edge
 from tunnel_server.visitors.serving import serve_stream
 from tunnel_server.visitors.tls_stream import TlsStream
+from tunnel_server.visitors.visitor import Source
 
 AUTHORITY = trustme.CA()
 CERTIFICATE = AUTHORITY.issue_cert("app.localhost")

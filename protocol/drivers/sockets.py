@@ -91,6 +91,18 @@ def is_readable(stream: trio.abc.Stream) -> bool:
     return below.socket.fileno() < 0 or below.socket.is_readable()
 
 
+def was_reset(stream: trio.abc.Stream) -> bool:
+    """Whether the peer reset the connection while nobody reads: the kernel wakes nobody then.
+
+    It is told once, and where somebody reads, that fails instead. A stream in memory, or one that
+    was closed, is not reset.
+    """
+    below = socket_below(stream)
+    if below is None or below.socket.fileno() < 0:
+        return False
+    return below.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+
+
 def undecrypted_bytes(stream: trio.SSLStream[AnyStream]) -> int:
     """The bytes that TLS has read from below and not looked at.
 

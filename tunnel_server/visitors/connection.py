@@ -6,22 +6,19 @@ at once a second.
 
 What was cut off must not look whole. Where the framing shows the cut, a FIN will do, and loses
 nothing of what is on its way; where only the end of the connection ends the answer, it is reset
-(under TLS it ends without a close_notify). What is whole ends with FIN, and what the visitor still
-sends is then read and dropped for a while: closing with unread bytes would reset, and the answer
-might be lost.
+(under TLS it ends without a close_notify). What is whole ends with FIN, see `lingering`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-import socket
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 import trio
 
 from protocol.drivers.latch import Latch
-from protocol.drivers.sockets import drop, is_readable, socket_below
+from protocol.drivers.sockets import drop, is_readable, was_reset
 from protocol.drivers.upgrade_leg import CLOSE_ANSWER_S
 from protocol.errors import LocalProtocolError, TunnelError
 from protocol.http.stopping import STOP_ANSWER_S, Pace, UnderWay, Verdict, pace
@@ -34,13 +31,11 @@ from tunnel_server.visitors.exchange import Exchange
 from tunnel_server.visitors.phases import PHASES, Phase, PhaseEvent
 from tunnel_server.visitors.stopping import InProgress
 from tunnel_server.visitors.tls_stream import TlsStream
+from tunnel_server.visitors.visitor import Source
 
 IDLE_TIMEOUT_S: Final = 75.0  # between requests, as nginx
 WRITE_TIMEOUT_S: Final = 300.0  # without progress of an answer
 HALF_CLOSED_S: Final = 5.0  # the same, once the visitor has ended its direction
-LINGER_S: Final = 2.0  # for what a visitor still sends after our last answer
-STOP_LINGER_S: Final = 0.25  # the same while somebody waits for the server's end: a round trip
-LINGER_MAX_BYTES: Final = 1024 * 1024
 # While the server stops. A connection that was just used is likely to be used again, and of one
 # that was just accepted the first request is on its way: closing it would lose what crosses. A
 # second is a round trip on the slowest lines, and time for a page to go on.
@@ -54,20 +49,6 @@ End = Literal["FIN", "RST"]
 
 class VisitorGone(TunnelError):
     """The visitor's connection broke."""
-
-
-class Source(NamedTuple):
-    """The other side of a connection.
-
-    Attributes:
-        address: the visitor's, without a port.
-        trusted: what its forwarding fields say is believed.
-        secure: TLS ends here.
-    """
-
-    address: str
-    trusted: bool = False
-    secure: bool = False
 
 
 class Connection:
@@ -252,7 +233,7 @@ class Connection:
             return
         deadlines = self.deadlines
         deadlines.sweep(now, stand_still=self._waits_for_client)
-        if now > deadlines.write or (not self._receiving and _was_reset(self.stream)):
+        if now > deadlines.write or (not self._receiving and was_reset(self.stream)):
             if self.exchange is not None:
                 self.exchange.ended_by("visitor")
             self.abort()
@@ -334,30 +315,6 @@ class Connection:
             self._cut = "RST" if reset else "FIN"
         self.scope.cancel()
 
-    async def linger(self) -> None:
-        """End our direction after a last answer, and drop what still comes: 1 MiB or 2 s of it."""
-        self.move(PhaseEvent.LINGER)
-        self.deadlines.owe()
-        broken = (trio.BrokenResourceError, trio.ClosedResourceError)
-        patience_s = STOP_LINGER_S if self.edge.hurries else LINGER_S
-        with trio.move_on_after(patience_s), contextlib.suppress(*broken):
-            await self._end_writing()
-            dropped = 0
-            while not self.half_closed and dropped <= LINGER_MAX_BYTES:
-                data = await self.stream.receive_some(READ_BYTES)
-                if not data:
-                    break
-                dropped += len(data)
-
-    async def _end_writing(self) -> None:
-        if isinstance(self.stream, TlsStream):
-            secured, self.stream = self.stream, self.stream.connection
-            # trio sends a close_notify and waits for the other; what comes instead is dropped.
-            with contextlib.suppress(trio.BrokenResourceError):
-                await secured.unwrap()
-        if isinstance(self.stream, trio.abc.HalfCloseableStream):
-            await self.stream.send_eof()
-
     async def aclose(self) -> None:
         """Close the stream. An answer that is not over looks cut off."""
         exchange = self.exchange
@@ -370,15 +327,3 @@ class Connection:
         with trio.move_on_after(CLOSE_S, shield=True):
             with contextlib.suppress(trio.BrokenResourceError):  # the visitor was faster
                 await self.stream.aclose()
-
-
-def _was_reset(stream: trio.abc.Stream) -> bool:
-    """Whether the visitor reset the connection while nobody reads from it.
-
-    That is so while an app does not take a body, and when enough was read ahead: no read fails
-    then, and the kernel wakes nobody.
-    """
-    below = socket_below(stream)
-    if below is None or below.socket.fileno() < 0:
-        return False
-    return below.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0

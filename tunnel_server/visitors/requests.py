@@ -28,6 +28,7 @@ from tunnel_server.visitors.beginning import Beginning
 from tunnel_server.visitors.connection import Connection
 from tunnel_server.visitors.exchange import Exchange
 from tunnel_server.visitors.exchange_states import RequestState
+from tunnel_server.visitors.lingering import linger
 from tunnel_server.visitors.phases import Phase
 from tunnel_server.visitors.read_ahead import READ_AHEAD_MAX_BYTES, ReadAhead
 from tunnel_server.visitors.same_connection import SameConnection
@@ -80,7 +81,7 @@ class RequestReader:
         if self._connection.phase in (Phase.EXPIRED, Phase.LATE):
             await self._give_up_waiting()
         if not self._connection.is_control:
-            await self._connection.linger()
+            await linger(self._connection)
 
     async def _read_requests(self) -> None:
         connection, beginning = self._connection, self._beginning

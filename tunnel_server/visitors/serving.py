@@ -16,7 +16,7 @@ from tunnel_server.observing.strangers import by_stranger, crowd_key
 from tunnel_server.settings.config import ServerConfig
 from tunnel_server.tunnels.control import ControlEndpoint
 from tunnel_server.visitors.answering import AnswerWriter
-from tunnel_server.visitors.connection import Connection, Source, VisitorGone
+from tunnel_server.visitors.connection import Connection, VisitorGone
 from tunnel_server.visitors.crowd import Place
 from tunnel_server.visitors.edge import Edge
 from tunnel_server.visitors.exchange import Exchange
@@ -29,7 +29,7 @@ from tunnel_server.visitors.proxy_protocol import (
 from tunnel_server.visitors.requests import RequestReader
 from tunnel_server.visitors.same_connection import SameConnection
 from tunnel_server.visitors.tls_stream import TlsStream
-from tunnel_server.visitors.visitor import source_of
+from tunnel_server.visitors.visitor import Source, source_of
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,6 @@ from typing import Final, NamedTuple
 from protocol.http.fields import Fields, elements, values_of
 from tunnel_server.observing.strangers import crowd_key
 from tunnel_server.settings.config import ServerConfig
-from tunnel_server.visitors.connection import Source
 from tunnel_server.visitors.proxy_protocol import ProxyHeader
 
 # A chain of ten proxies with the longest addresses; thousands would keep everybody waiting.
@@ -23,6 +22,20 @@ _LOOKED_AT_BYTES: Final = 512
 
 # Some proxies add the port (Azure), and then brackets (RFC 7239, 6).
 _WITH_PORT: Final = re.compile(r"\[([^\]]*)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}")
+
+
+class Source(NamedTuple):
+    """The other side of a connection.
+
+    Attributes:
+        address: the visitor's, without a port.
+        trusted: what its forwarding fields say is believed.
+        secure: TLS ends here.
+    """
+
+    address: str
+    trusted: bool = False
+    secure: bool = False
 
 
 def source_of(config: ServerConfig, peer: str, header: ProxyHeader | None) -> Source:

@@ -14,6 +14,7 @@ from protocol.drivers.sockets import (
     keep_alive,
     socket_below,
     undecrypted_bytes,
+    was_reset,
 )
 from protocol.drivers.tcp import TcpStream
 from protocol.limits import TIMEOUT_S
@@ -76,6 +77,24 @@ async def test_a_drop_with_reset_is_a_reset_at_the_peer() -> None:
         drop(client, reset=True)
         with pytest.raises(trio.BrokenResourceError):
             await server.receive_some()
+
+
+@pytest.mark.parametrize("reset", [False, True])
+async def test_a_reset_is_known_without_a_read(reset: bool) -> None:
+    ours, theirs = await connected()
+    async with ours, theirs:
+        assert not was_reset(theirs)
+        drop(ours, reset=reset)
+        await trio.lowlevel.wait_readable(theirs.socket)
+        assert was_reset(theirs) is reset
+        assert not was_reset(theirs)  # it is told once
+        assert not was_reset(ours)  # nor is one that was closed
+
+
+async def test_a_stream_in_memory_is_never_reset() -> None:
+    ours, theirs = trio.testing.memory_stream_pair()
+    await ours.aclose()
+    assert not was_reset(theirs)
 
 
 async def test_a_drop_without_reset_is_an_end_at_the_peer() -> None:

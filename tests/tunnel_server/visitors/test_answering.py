@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import contextlib
-
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -204,30 +202,6 @@ async def test_no_reset_eats_an_early_answer(tunnelled: bool) -> None:
         raw = await visitor.rest()
         assert raw == EARLY if tunnelled else tunnel_error(raw) == (404, "tunnel-not-found")
         await visitor.done.wait()
-
-
-async def test_what_lingers_ends_after_1_mib(world: World) -> None:
-    await world.client(early)
-    visitor = world.visit(lockstep=True)
-    await visitor.send(POST + b"Content-Length: 10000000\r\n\r\n")
-    assert await visitor.rest() == EARLY
-    dropped = 0
-    with contextlib.suppress(trio.BrokenResourceError):
-        while True:
-            await visitor.send(bytes(1024))
-            dropped += 1024
-    assert 1 << 20 <= dropped <= (1 << 20) + 65536
-    await visitor.done.wait()
-
-
-async def test_what_lingers_ends_after_2_s(world: World, autojump_clock: MockClock) -> None:
-    await world.client(early)
-    visitor = world.visit()
-    await visitor.send(POST + b"Content-Length: 10\r\n\r\n")
-    assert await visitor.rest() == EARLY
-    began = trio.current_time()
-    await visitor.done.wait()
-    assert trio.current_time() - began == 2
 
 
 # --- answers that break off ----------------------------------------------------------------------

@@ -19,12 +19,13 @@ from tunnel_server.visitors.connection import (
     SETTLE_S,
     WRITE_TIMEOUT_S,
     Connection,
-    Source,
     VisitorGone,
 )
 from tunnel_server.visitors.exchange import Exchange
 from tunnel_server.visitors.exchange_states import AnswerEvent, AnswerState
+from tunnel_server.visitors.lingering import linger
 from tunnel_server.visitors.phases import Phase
+from tunnel_server.visitors.visitor import Source
 
 
 def new(stream: trio.abc.Stream, *, secure: bool = False) -> Connection:
@@ -161,7 +162,7 @@ async def idle(nursery: trio.Nursery, stream: trio.abc.Stream | None = None) -> 
     async def read() -> None:
         with connection.reading:
             await connection.receive()
-        await connection.linger()
+        await linger(connection)
 
     nursery.start_soon(read)
     await wait_all_tasks_blocked()
@@ -226,7 +227,7 @@ async def test_what_ends_because_it_is_idle_holds_up_nothing(
 async def test_what_lingers_is_busy(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     connection = new(memory_stream_pair()[0])
     connection.exchange = over()
-    nursery.start_soon(connection.linger)
+    nursery.start_soon(linger, connection)
     await wait_all_tasks_blocked()
     assert connection.busy
 
@@ -249,14 +250,6 @@ async def test_end_ends_a_busy_one_too() -> None:
 
 
 # --- ends ----------------------------------------------------------------------------------------
-
-
-async def test_lingering_is_fin_first_and_then_reads_to_the_end(nursery: trio.Nursery) -> None:
-    visitor, stream = memory_stream_pair()
-    nursery.start_soon(new(stream).linger)
-    assert await visitor.receive_some() == b""
-    await visitor.send_all(b"late")
-    await visitor.send_eof()
 
 
 @pytest.mark.parametrize(

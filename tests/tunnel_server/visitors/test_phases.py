@@ -6,8 +6,9 @@ from trio.testing import memory_stream_pair
 from protocol.errors import LocalProtocolError
 from tests.edge_fakes import VISITOR, make_edge
 from tunnel_server.visitors import phases
-from tunnel_server.visitors.connection import Connection, Source
+from tunnel_server.visitors.connection import Connection
 from tunnel_server.visitors.phases import PHASES, Phase, PhaseEvent
+from tunnel_server.visitors.visitor import Source
 
 
 @pytest.mark.parametrize("event", PhaseEvent)

@@ -20,8 +20,9 @@ from tests.clocks import elapsed_s
 from tests.edge_fakes import FakeClient, Visitor, World, get, head, open_world, tunnel_error
 from tests.tunnel_server.visitors import test_any_upgrade as any_upgrade
 from tests.upgrade_peers import MASK, frame, masked, switched
-from tunnel_server.visitors.connection import LINGER_S, SETTLE_S, STOP_LINGER_S, STOP_SETTLE_S
+from tunnel_server.visitors.connection import SETTLE_S, STOP_SETTLE_S
 from tunnel_server.visitors.draining import IDLE_CHECK_EVERY_S, drain
+from tunnel_server.visitors.lingering import LINGER_S, STOP_LINGER_S
 from tunnel_server.visitors.stopping import InProgress, Stop
 
 SOON_S = 3 * IDLE_CHECK_EVERY_S

@@ -10,7 +10,7 @@ from protocol.http.heads import parse_request
 from tests.edge_fakes import VISITOR, World, make_edge
 from tests.upgrade_peers import UPGRADE, switched
 from tunnel_server.visitors import upgrade_states as module
-from tunnel_server.visitors.connection import Connection, Source
+from tunnel_server.visitors.connection import Connection
 from tunnel_server.visitors.exchange import Exchange
 from tunnel_server.visitors.upgrade import SESSION_GONE, VisitorUpgrade
 from tunnel_server.visitors.upgrade_states import (
@@ -21,6 +21,7 @@ from tunnel_server.visitors.upgrade_states import (
     ToVisitor,
     ToVisitorEvent,
 )
+from tunnel_server.visitors.visitor import Source
 
 
 async def websocket(world: World) -> VisitorUpgrade:

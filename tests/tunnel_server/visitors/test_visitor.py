@@ -13,9 +13,8 @@ from protocol.http.fields import Fields
 from tunnel_server.observing.strangers import crowd_key
 from tunnel_server.settings.config import ServerConfig
 from tunnel_server.settings.values import parse_networks
-from tunnel_server.visitors.connection import Source
 from tunnel_server.visitors.proxy_protocol import ProxyHeader
-from tunnel_server.visitors.visitor import source_of, visitor_of
+from tunnel_server.visitors.visitor import Source, source_of, visitor_of
 
 _DOCS = Path(__file__).resolve().parents[3] / "docs/behind-a-proxy.md"
 _ROW = re.compile(r"\| (\S+) \| (?:(\S+) )?\| (?:(.*?) )?\| (.*?) \|")
