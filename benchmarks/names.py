@@ -22,12 +22,12 @@ import trio
 
 from protocol.drivers.session import Session
 from protocol.mux.messages import Claim, Claimed
-from tunnel_server.app import build_directory
 from tunnel_server.owners.auth_file import AuthFile
 from tunnel_server.owners.authenticator import Authenticator
 from tunnel_server.owners.names import IN_ALL_MAX, OF_OWNER_MAX, Kept
 from tunnel_server.owners.store import FILE_NAME, open_store
 from tunnel_server.settings.config import ServerConfig
+from tunnel_server.tunnels.assembly import build_directory
 from tunnel_server.tunnels.directory import Directory, Login
 
 SERVER: Final = Path(sys.executable).with_name("tunnel-server")

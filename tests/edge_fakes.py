@@ -32,15 +32,16 @@ from protocol.mux.core import Core
 from protocol.mux.events import ClaimAnswered, GoingAway, Released
 from protocol.mux.messages import Claim, Claimed, Goaway, Head, Refused, Release
 from protocol.mux.streams import SERVES_UPGRADES
-from tunnel_server.app import build_directory, sweep
 from tunnel_server.owners.auth_file import AuthFile
 from tunnel_server.owners.authenticator import Authenticator
 from tunnel_server.settings.config import ServerConfig
+from tunnel_server.tunnels.assembly import build_directory
 from tunnel_server.tunnels.claims import take_event
 from tunnel_server.tunnels.control import ControlEndpoint
 from tunnel_server.tunnels.directory import Login
 from tunnel_server.visitors.edge import Edge
 from tunnel_server.visitors.serving import serve_stream
+from tunnel_server.visitors.sweeping import sweep
 from tunnel_server.visitors.tls_stream import TlsStream
 from tunnel_server.visitors.visitor import Source
 

@@ -217,7 +217,7 @@ def test_the_wire_loads_nothing_of_the_command_line() -> None:
         ("tunnel_client.inspector.web", "from tunnel_client.uplink.agent import Agent"),
         ("tunnel_client.origin.tap", "from tunnel_client.inspector.capture import Capture"),
         ("tunnel_server.tunnels.control", "from tunnel_server.visitors.edge import Edge"),
-        ("tunnel_server.visitors.edge", "from tunnel_server.app import sweep"),
+        ("tunnel_server.visitors.edge", "from tunnel_server.app import run"),
         ("tunnel_client.uplink.agent", "from tunnel_client.origin.dispatch import Dispatcher"),
         ("tunnel_client.origin.dispatch", "from tunnel_client.uplink import agent"),
         ("tunnel_client.settings.values", "from tunnel_client.identity.rewriting import Mode"),

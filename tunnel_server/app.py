@@ -1,9 +1,11 @@
 """The server as a whole: the one place where its parts meet, and the order of start and stop.
 
-Starting: the sockets (bound, passed, or taken over from the server that runs), then accepting, then
-the word to the other one, which stops. Stopping: take no new connections; tell every client; let
-what is in flight end, each answer closing its connection; at the deadline end the WebSockets with a
-Close; then drop what is left. A second signal drops everything at once.
+What is built: first what can be found wrong without the event loop (settings, files, passed
+sockets); in it the sockets (bound, passed, or taken over from the server that runs), the directory
+and the public side. What runs: accepting, then the word to the other server, which stops. What
+ends: take no new connections; tell every client; let what is in flight end, each answer closing its
+connection; at the deadline end the WebSockets with a Close; then drop what is left. A second signal
+drops everything at once.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import NamedTuple
 
 import trio
 
@@ -24,50 +26,48 @@ from protocol.errors import ConfigError
 from protocol.program.line_writer import LineWriter, writing
 from protocol.program.logs import LEVELS, set_up_logging
 from protocol.program.private_files import UnsafePathError, warning_of
-from protocol.program.process import (
-    EXIT_FAILED,
-    EXIT_STOPPED,
-    collect_rarely,
-    open_files_max,
-    version,
-)
+from protocol.program.process import EXIT_FAILED, EXIT_STOPPED, collect_rarely, open_files_max
 from tunnel_server.admin.commands import Commands
-from tunnel_server.admin.control_socket import ControlSocket, binds_in, control_place
+from tunnel_server.admin.control_socket import ControlSocket, control_place_of
+from tunnel_server.admin.neighbours import warn_of_neighbours
 from tunnel_server.listening.accepting import Acceptor
 from tunnel_server.listening.descriptors import raise_limit
-from tunnel_server.listening.handover import HandoverError, meeting_place
-from tunnel_server.listening.local import PlaceError, SocketPlace, is_served
+from tunnel_server.listening.handover import HandoverError, meeting_point_of
+from tunnel_server.listening.local import PlaceError, is_served
 from tunnel_server.listening.offer import Offer
 from tunnel_server.listening.sockets import ListenError, bind, passed_sockets, with_address_of
 from tunnel_server.listening.takeover import Takeover, take_over
 from tunnel_server.observing.events import OldestRequest, ServerDraining, ServerStopped
 from tunnel_server.observing.output import Output, listening, stdout_writer
 from tunnel_server.observing.strangers import Sparing
-from tunnel_server.owners.authenticator import KEY, Authenticator
-from tunnel_server.owners.names import Change, Kept, KeptNames
-from tunnel_server.owners.ownership import Ownership
+from tunnel_server.owners.authenticator import Authenticator
 from tunnel_server.owners.places import open_authenticator, open_names
-from tunnel_server.owners.store import Store, StoreUnusableError, first_names
+from tunnel_server.owners.store import Store, StoreUnusableError
 from tunnel_server.owners.store_writer import StoreWriter
 from tunnel_server.settings.config import ServerConfig
 from tunnel_server.settings.rows import PROGRAM
+from tunnel_server.tunnels.assembly import build_directory
 from tunnel_server.tunnels.control import ControlEndpoint
 from tunnel_server.tunnels.directory import Directory
 from tunnel_server.tunnels.recent_names import note_path
-from tunnel_server.tunnels.registry import Registry
 from tunnel_server.tunnels.succession import Succession
 from tunnel_server.visitors.draining import drain
 from tunnel_server.visitors.edge import Edge, shortage_to_come
 from tunnel_server.visitors.serving import serve_visitor
 from tunnel_server.visitors.stopping import InProgress, Stop
+from tunnel_server.visitors.sweeping import sweep
 
 log = logging.getLogger(__name__)
 
-SWEEP_EVERY_S: Final = 1.0
-_NEIGHBOUR: Final = (
-    "the server on %s has the same state folder: if it has the domain %s, too, one name may have "
-    "two owners; give each a --state-dir"
-)
+
+class Prepared(NamedTuple):
+    """All that was found before the loop runs: the settings, and what they name."""
+
+    config: ServerConfig
+    tls: ssl.SSLContext | None
+    authenticator: Authenticator
+    store: Store | None
+    passed: Sequence[socket.socket]
 
 
 def run(config: ServerConfig) -> int:
@@ -108,85 +108,44 @@ def _ready(
     if config.tls_key is not None and (warning := warning_of(config.tls_key)):
         log.warning("%s", warning)
     authenticator, store = open_authenticator(config), open_names(config)
-    return partial(_main, config, tls, authenticator, store, passed, stdout, sparing)
+    prepared = Prepared(config, tls, authenticator, store, passed)
+    return partial(_main, prepared, stdout, sparing)
 
 
-async def _main(
-    config: ServerConfig,
-    tls: ssl.SSLContext | None,
-    authenticator: Authenticator,
-    store: Store | None,
-    passed: list[socket.socket],
-    stdout: LineWriter,
-    sparing: Sparing,
-) -> int:
-    takeover = await _take_over(config) if config.replace else None
-    sockets = (
-        takeover.sockets
-        if takeover is not None
-        else passed or bind(config, partial(is_served, _commands_of(config)))
-    )
-    config = with_address_of(config, sockets)
-    directory, writer = build_directory(config, authenticator, store)
-    succession = Succession(directory, writer, _note_of(config))
-    succession.expect_names()
-    if takeover is not None:
-        succession.takes_over()
+async def _main(prepared: Prepared, stdout: LineWriter, sparing: Sparing) -> int:
+    takeover, sockets = await _listening_sockets(prepared)
+    config = with_address_of(prepared.config, sockets)
+    directory, writer = build_directory(config, prepared.authenticator, prepared.store)
+    succession = _succession(directory, writer, takeover)
     edge = Edge(directory, port=config.bind_port)
+    output = Output(config, directory.version, stdout.put)
+    commands = _commands(edge, writer)
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as connections:
             connections.start_soon(sweep, edge)
             connections.start_soon(sparing.run)
             if writer is not None:
                 connections.start_soon(writer.run)
-            output = Output(config, directory.version, stdout.put)
-            commands = ControlSocket(
-                _commands_of(config),
-                Commands(directory, edge.crowd.shares, config.bind_port, writer).answer,
-            )
-            server = Server(edge, tls, sockets, connections, output, succession, commands)
+            server = Server(edge, prepared.tls, sockets, connections, output, succession, commands)
             exit_code = await server.run(takeover, signals)
             connections.cancel_scope.cancel()
     return exit_code
 
 
-def build_directory(
-    config: ServerConfig, ownership: Ownership, store: Store | None
-) -> tuple[Directory, StoreWriter | None]:
-    """Names, their registry and what writes them down; nothing does without a store."""
-
-    def read(written: dict[str, Kept]) -> None:
-        # What an install key holds nobody may claim, and nobody need fear, where tokens are needed.
-        if config.authentication_required:
-            written = {n: kept for n, kept in written.items() if not kept.owner.startswith(KEY)}
-        names.read(written)
-        directory.read_again()
-
-    def changed(name: str, change: Change) -> None:
-        if change is None:
-            registry.forget(name)
-        directory.changed_hands(name)
-        if writer is not None:
-            writer.changed(name, change)
-
-    written = {} if store is None else first_names(store, config.names_key)
-    writer = None if store is None else StoreWriter(store, config.names_key, read, written)
-    url_of = partial(config.public_url_for, port=config.bind_port)
-    registry = Registry(
-        url_of,
-        os.urandom,
-        lambda name: names.get(name) is not None,
-        lambda carrier: directory.address_of(carrier),
-    )
-    names = KeptNames(config.keep_names_s, lambda name: registry.find(name) is not None, changed)
-    directory = Directory(config, ownership, registry, names, version=version())
-    read(written)
-    return directory, writer
+async def _listening_sockets(
+    prepared: Prepared,
+) -> tuple[Takeover | None, Sequence[socket.socket]]:
+    """Return the sockets, and whoever gave them away. Raises HandoverError and ListenError."""
+    config = prepared.config
+    takeover = await _take_over(config) if config.replace else None
+    if takeover is not None:
+        return takeover, takeover.sockets
+    return None, prepared.passed or bind(config, partial(is_served, control_place_of(config)))
 
 
 async def _take_over(config: ServerConfig) -> Takeover | None:
     """The sockets of the server that runs on --bind, if there is one. Raises HandoverError."""
-    takeover = await take_over(_meeting_point_of(config))
+    takeover = await take_over(meeting_point_of(config))
     if takeover is None:
         log.info("there is no server on %s to replace", config.bind)
         return None
@@ -197,17 +156,23 @@ async def _take_over(config: ServerConfig) -> Takeover | None:
     return takeover
 
 
-def _meeting_point_of(config: ServerConfig) -> SocketPlace:
-    return meeting_place(config.state_dir, config.bind, trusted=config.trust_state_dir)
-
-
-def _commands_of(config: ServerConfig, bind: str | None = None) -> SocketPlace:
-    trusted = config.trust_state_dir
-    return control_place(config.state_dir, bind or config.bind, trusted=trusted)
+def _succession(
+    directory: Directory, writer: StoreWriter | None, takeover: Takeover | None
+) -> Succession:
+    succession = Succession(directory, writer, _note_of(directory.config))
+    succession.expect_names()
+    if takeover is not None:
+        succession.takes_over()
+    return succession
 
 
 def _note_of(config: ServerConfig) -> Path:
     return note_path(config.state_dir, config.bind)
+
+
+def _commands(edge: Edge, writer: StoreWriter | None) -> ControlSocket:
+    answers = Commands(edge.directory, edge.crowd.shares, edge.port, writer)
+    return ControlSocket(control_place_of(edge.config), answers.answer)
 
 
 class Server:
@@ -240,7 +205,7 @@ class Server:
         self._acceptor = Acceptor(
             partial(serve_visitor, edge, ControlEndpoint(edge.directory), tls), connections
         )
-        self._offer = Offer(_meeting_point_of(edge.config), sockets, succession)
+        self._offer = Offer(meeting_point_of(edge.config), sockets, succession)
         self._output = output
 
     def __repr__(self) -> str:
@@ -324,38 +289,6 @@ def _of_trio(listening: socket.socket) -> trio.socket.SocketType:
     return trio.socket.from_stdlib_socket(listening)
 
 
-def warn_of_neighbours(config: ServerConfig) -> None:
-    """Say it where another server that runs writes the names of the same domain into the store.
-
-    On servers of this machine alone names go by the port, too.
-    """
-    if config.public_by is None or not config.keep_names_s:
-        return
-    try:
-        others = binds_in(config.state_dir)
-    except PlaceError:  # then it has no store, and no place for sockets: both are told already
-        return
-    for other in others:
-        if other != config.bind and is_served(_commands_of(config, other)):
-            log.warning(_NEIGHBOUR, other, config.apex)
-
-
 async def _cancel_on_signal(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
     await anext(signals)
     scope.cancel()
-
-
-async def sweep(edge: Edge) -> None:
-    """Look at every connection's deadlines, and at every session's right."""
-    while True:
-        await trio.sleep(SWEEP_EVERY_S)
-        await sweep_once(edge, trio.current_time())
-
-
-async def sweep_once(edge: Edge, now: float) -> None:
-    """See `sweep`; the log hears what was closed since it has heard that last."""
-    if (news := edge.crowd.news.told(now)) is not None:
-        log.warning("%s", news)
-    await edge.look_at_all(lambda connection: connection.sweep(now))
-    await edge.directory.sweep(now)
-    await edge.directory.look_at_owners()

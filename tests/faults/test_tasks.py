@@ -21,9 +21,9 @@ from tests.faults.site import until
 from tests.programs import Address
 from tests.system.origin import serve
 from tests.system.visitor import Visitor
-from tunnel_server.app import sweep
 from tunnel_server.tunnels.control import ControlEndpoint
 from tunnel_server.visitors.serving import serve_visitor
+from tunnel_server.visitors.sweeping import sweep
 
 VISITORS = 250
 RESETS = 3

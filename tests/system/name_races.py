@@ -28,7 +28,8 @@ from tunnel_client.settings.target import Target
 from tunnel_client.uplink.agent import Agent
 from tunnel_server.admin.commands import Commands
 from tunnel_server.admin.control_socket import ControlSocket, control_place
-from tunnel_server.app import Server, _meeting_point_of, _note_of, build_directory, sweep
+from tunnel_server.app import Server, _note_of
+from tunnel_server.listening.handover import meeting_point_of
 from tunnel_server.listening.sockets import bind, with_address_of
 from tunnel_server.listening.takeover import Takeover, take_over
 from tunnel_server.observing.output import Output
@@ -36,8 +37,10 @@ from tunnel_server.owners.authenticator import KEY, Authenticator
 from tunnel_server.owners.store import FILE_NAME, open_store
 from tunnel_server.owners.tokens import digest_of
 from tunnel_server.settings.config import ServerConfig
+from tunnel_server.tunnels.assembly import build_directory
 from tunnel_server.tunnels.succession import Succession
 from tunnel_server.visitors.edge import Edge
+from tunnel_server.visitors.sweeping import sweep
 
 ROUND_S = 30 * PATIENCE
 OWNERS = ("ti_ann", "ti_bob")
@@ -183,7 +186,7 @@ class Races:
 
     async def _replace(self) -> None:
         old = self._running
-        takeover = await take_over(_meeting_point_of(old.config))
+        takeover = await take_over(meeting_point_of(old.config))
         assert takeover is not None
         self._running = self._start(old.config, takeover)
         await old.ended.wait()

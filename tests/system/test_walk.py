@@ -28,9 +28,9 @@ from tunnel_client.observing.report import Report
 from tunnel_client.settings.addresses import ServerUrl
 from tunnel_client.settings.config import ClientConfig
 from tunnel_client.settings.target import Target
-from tunnel_server.app import build_directory
 from tunnel_server.owners.authenticator import Authenticator
 from tunnel_server.settings.config import ServerConfig
+from tunnel_server.tunnels.assembly import build_directory
 from tunnel_server.tunnels.control import ControlEndpoint
 from tunnel_server.visitors.edge import Edge
 from tunnel_server.visitors.serving import serve_visitor

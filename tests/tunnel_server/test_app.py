@@ -17,15 +17,12 @@ from tunnel_server.admin.commands import Commands
 from tunnel_server.admin.control_socket import ControlSocket, control_place
 from tunnel_server.app import (
     Server,
-    _meeting_point_of,
     _note_of,
     _take_over,
-    build_directory,
     run,
-    warn_of_neighbours,
 )
 from tunnel_server.listening import sockets as listening
-from tunnel_server.listening.handover import HandoverError
+from tunnel_server.listening.handover import HandoverError, meeting_point_of
 from tunnel_server.listening.offer import Offer
 from tunnel_server.listening.sockets import bind, with_address_of
 from tunnel_server.listening.takeover import Takeover, take_over
@@ -33,6 +30,7 @@ from tunnel_server.observing.events import ServerEvent, ServerListening
 from tunnel_server.observing.output import Output
 from tunnel_server.owners.authenticator import Authenticator
 from tunnel_server.settings.config import ServerConfig
+from tunnel_server.tunnels.assembly import build_directory
 from tunnel_server.tunnels.succession import Succession
 from tunnel_server.visitors.edge import Edge
 
@@ -203,7 +201,7 @@ class Running:
 
 
 async def taken(config: ServerConfig) -> Takeover:
-    takeover = await take_over(_meeting_point_of(config))
+    takeover = await take_over(meeting_point_of(config))
     assert takeover is not None
     return takeover
 
@@ -219,7 +217,7 @@ async def test_the_old_server_stops_once_the_new_one_accepts(config: ServerConfi
             assert b"listening" in old.said[0]
             assert b"listening" in new.said[0]
             bind = old.config.bind
-            places = [f"control-{bind}.sock", _meeting_point_of(old.config).name]
+            places = [f"control-{bind}.sock", meeting_point_of(old.config).name]
             assert sorted(os.listdir(config.state_dir)) == places
 
 
@@ -266,7 +264,7 @@ async def test_sockets_of_another_address_are_given_back(config: ServerConfig) -
     with socket.create_server(("0.0.0.0", 0)) as public:
         directory, _ = build_directory(asked, Authenticator(None, everybody=True), None)
         succession = Succession(directory, None, _note_of(asked))
-        offer = Offer(_meeting_point_of(asked), [public], succession)
+        offer = Offer(meeting_point_of(asked), [public], succession)
         offer.open()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(offer.run)
@@ -295,30 +293,3 @@ async def test_a_new_server_that_came_too_late_stops_with_1(
         assert "tunnel-server: the running server goes on" in caplog.messages
         given.refuse()
         assert await old.ready() == 200
-
-
-@pytest.mark.parametrize(
-    ("domain", "warned"), [("example.com", True), ("localhost", False)], ids=["public", "local"]
-)
-def test_another_server_with_the_same_names_is_warned_of(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, domain: str, *, warned: bool
-) -> None:
-    tmp_path.chmod(0o700)
-    config = ServerConfig(state_dir=tmp_path, domain=domain, bind_port=8080)
-    other = control_place(tmp_path, "127.0.0.1:9090")
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(str(tmp_path / other.name))
-        warn_of_neighbours(config)
-        assert not caplog.records  # what a crashed one left
-        server.listen()
-        warn_of_neighbours(config)
-        assert ("the server on 127.0.0.1:9090" in caplog.text) is warned
-        caplog.clear()
-        warn_of_neighbours(replace(config, bind_port=9090))  # itself
-        assert not caplog.records
-
-
-def test_a_state_folder_that_cannot_be_looked_into_has_no_neighbours(tmp_path: Path) -> None:
-    """Such a server starts with a warning, and must not end here."""
-    (tmp_path / "state").write_text("")
-    warn_of_neighbours(ServerConfig(state_dir=tmp_path / "state", domain="example.com"))

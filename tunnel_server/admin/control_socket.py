@@ -20,6 +20,7 @@ from typing import Any, Final
 import trio
 
 from tunnel_server.listening.local import LocalListener, PlaceError, SocketPlace, uid_of
+from tunnel_server.settings.config import ServerConfig
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,11 @@ Answer = Mapping[str, object]
 def control_place(folder: Path, bind: str, *, trusted: bool = False) -> SocketPlace:
     """The place of the server that listens on this address; for `trusted` see SocketPlace."""
     return SocketPlace(folder, f"{_PREFIX}{bind}{_SUFFIX}", trusted)
+
+
+def control_place_of(config: ServerConfig) -> SocketPlace:
+    """The place of a server with these settings."""
+    return control_place(config.state_dir, config.bind, trusted=config.trust_state_dir)
 
 
 def places_in(folder: Path, *, trusted: bool = False) -> dict[str, SocketPlace]:

@@ -31,6 +31,7 @@ import trio
 from protocol.errors import TunnelError
 from tunnel_server.listening.local import SocketPlace
 from tunnel_server.listening.sockets import PASSED_MAX, listening_sockets
+from tunnel_server.settings.config import ServerConfig
 
 TAKE: Final = "take"
 SOCKETS: Final = "sockets"
@@ -62,6 +63,11 @@ def meeting_place(folder: Path, bind: str, *, trusted: bool = False) -> SocketPl
         trusted: see SocketPlace.
     """
     return SocketPlace(folder, f"replace-{bind}.sock", trusted)
+
+
+def meeting_point_of(config: ServerConfig) -> SocketPlace:
+    """The place of a server with these settings."""
+    return meeting_place(config.state_dir, config.bind, trusted=config.trust_state_dir)
 
 
 async def say(stream: trio.SocketStream, word: str) -> None:

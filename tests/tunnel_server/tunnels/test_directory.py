@@ -15,7 +15,6 @@ from protocol.mux.events import ClaimAsked
 from protocol.mux.messages import Claim, Refused
 from tests.edge_fakes import World, get, hello, make_edge, open_world, tunnel_error
 from tunnel_server.answers.refusal import Refusal
-from tunnel_server.app import build_directory
 from tunnel_server.owners.auth_file import add_token
 from tunnel_server.owners.authenticator import KEY
 from tunnel_server.owners.names import OF_ADDRESS_MAX, Kept
@@ -23,6 +22,7 @@ from tunnel_server.owners.store import open_store
 from tunnel_server.owners.tokens import digest_of, make_token
 from tunnel_server.settings.config import ServerConfig
 from tunnel_server.tunnels import registry as registry_module
+from tunnel_server.tunnels.assembly import build_directory
 from tunnel_server.tunnels.claims import take_event
 from tunnel_server.tunnels.directory import RESERVED, SEE_NAMES_EVERY_S, Directory, Login
 from tunnel_server.tunnels.resumes import CLOSED_AT_ONCE

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import trio
 
-from tunnel_server.app import build_directory
 from tunnel_server.owners.authenticator import Authenticator
 from tunnel_server.owners.names import Kept
 from tunnel_server.owners.store import Store, open_store
 from tunnel_server.settings.config import ServerConfig
+from tunnel_server.tunnels.assembly import build_directory
 from tunnel_server.tunnels.directory import Directory
 from tunnel_server.tunnels.succession import Succession
 

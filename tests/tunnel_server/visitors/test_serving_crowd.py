@@ -14,11 +14,11 @@ from protocol.drivers.sockets import drop
 from protocol.drivers.stream import TunnelStream
 from tests.edge_fakes import HELLO, World, get, hello, logged, open_world
 from tests.tunnel_server.control_client import HELLO_MESSAGE, handshake, message
-from tunnel_server.app import sweep_once
 from tunnel_server.owners.waiting import WAIT_S
 from tunnel_server.settings.values import parse_networks
 from tunnel_server.visitors.crowd import Crowd
 from tunnel_server.visitors.serving import serve_visitor
+from tunnel_server.visitors.sweeping import sweep_once
 
 SLOW, OTHER, PROXY = "203.0.113.9", "203.0.113.10", "203.0.113.11"
 PROXIED: dict[str, Any] = {
