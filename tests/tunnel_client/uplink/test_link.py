@@ -16,10 +16,11 @@ from tests.clocks import elapsed_s
 from tests.origin_fakes import Told
 from tests.server_fakes import WELCOME, Network, a_config
 from tests.state_tables import walk
-from tunnel_client.uplink import link as link_module
+from tunnel_client.uplink import link as link_module, link_states
 from tunnel_client.uplink.attempts import Attempts
 from tunnel_client.uplink.claims import Claims, WantedName
-from tunnel_client.uplink.link import Link, LinkEvent, LinkState
+from tunnel_client.uplink.link import Link
+from tunnel_client.uplink.link_states import LinkEvent, LinkState
 
 INSTANCE = bytes(range(16))
 
@@ -108,7 +109,7 @@ async def test_a_link_moves_as_its_table_says(network: Network, nursery: trio.Nu
         link._state = state
         return link._happened, lambda: link._state
 
-    walk(link_module.TRANSITIONS, A_LINK, begin, LinkState, LinkEvent)
+    walk(link_states.TRANSITIONS, A_LINK, begin, LinkState, LinkEvent)
     nursery.cancel_scope.cancel()
 
 
