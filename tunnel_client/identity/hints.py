@@ -14,6 +14,7 @@ REFUSES_FORWARDED: Final = (
     " trust this machine as a proxy, or use --request-header-remove X-Forwarded-For."
 )
 TRY_LOCAL: Final = "If it works on localhost: --identity local."
+_TRUST: Final = "turn on ProxyFix, trust proxy or SECURE_PROXY_SSL_HEADER"
 RELOAD: Final = "A page that is open already needs a reload."
 
 
@@ -41,8 +42,15 @@ class Page(NamedTuple):
     def wrong_scheme(self) -> str | None:
         """Its links have the public host and the wrong scheme."""
         return self._hint(
-            "It does not believe X-Forwarded-Proto: turn on ProxyFix, trust proxy or"
-            " SECURE_PROXY_SSL_HEADER, then --identity public."
+            f"It does not believe X-Forwarded-Proto: {_TRUST}, then --identity public."
+        )
+
+    def mixed(self, public: str) -> str:
+        """Likewise, of an app that has no page at all but by that name."""
+        wrong = public.replace("https:", "http:", 1)
+        return (
+            f"The page {_plain(self.path)} names {wrong} for {public}, which browsers block or warn"
+            f" of: {_TRUST}."
         )
 
     def pinned(self) -> str | None:

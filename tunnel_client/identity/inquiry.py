@@ -18,6 +18,7 @@ from typing import Final, Literal, NamedTuple
 
 from tunnel_client.identity import hints
 from tunnel_client.identity.own_origins import AppOrigins
+from tunnel_client.identity.questions import AppAnswer, AppQuestion
 from tunnel_client.settings.values import Mode
 
 REDIRECTS_MAX: Final = 3  # to the app itself: a language, a login, a slash
@@ -34,52 +35,6 @@ _SCRIPT: Final = re.compile(
 _HTML: Final = (200, b"text/html")
 
 
-class AppQuestion(NamedTuple):
-    """A GET to send to the app.
-
-    Fields:
-        target: path and query.
-        mode: as whom it is asked.
-        by_page: as a script of the app's own page asks: with Origin, and Sec-Fetch-Site.
-        names_visitor: with X-Forwarded-For, as all that visitors ask.
-    """
-
-    target: bytes
-    mode: Mode
-    by_page: bool = False
-    names_visitor: bool = True
-
-
-class AppAnswer(NamedTuple):
-    """An answer of the app.
-
-    Fields:
-        media_type: of Content-Type, in lower case and without parameters.
-        location: the value of Location; empty if there is none.
-        links: the values of Link and Refresh.
-        body: the first MiB.
-    """
-
-    status: int
-    media_type: bytes
-    location: bytes = b""
-    links: bytes = b""
-    body: bytes = b""
-
-    @property
-    def kind(self) -> tuple[int, bytes]:
-        return self.status, self.media_type
-
-    @property
-    def is_redirect(self) -> bool:
-        return 300 <= self.status < 400 and bool(self.location)
-
-    @property
-    def text(self) -> bytes:
-        """All in which an origin may stand."""
-        return b"\n".join((self.body, self.location, self.links))
-
-
 class IdentityVerdict(NamedTuple):
     """As whom the app is to be asked.
 
@@ -87,7 +42,7 @@ class IdentityVerdict(NamedTuple):
         path: of the page that was looked at, behind redirects.
         reason: for people, a clause without a full stop.
         asks: how many questions it took.
-        hint: what a developer can change where `local` is not all that is wanted.
+        hint: what a developer can change where that is not all that is wanted.
         settled: an own origin was found, and the app is not right by its public name.
     """
 
@@ -157,11 +112,13 @@ class Inquiry:
         first = yield from self._ask_itself()
         if first.status == 400:
             return (yield from self._refused_visitor())
-        wants_https = self.origins.public.startswith("https:") and self.origins.is_own_https(
-            first.location if first.is_redirect else b"", self._path
-        )
-        if wants_https:
-            return (yield from self._wanted_https())
+        if self._goes_round(first):
+            path, by_name = yield from self._follow("public", self._path)
+            if by_name.kind != _HTML:
+                return self._local(f"it wants https, and by its public name is {_shown(by_name)}")
+            first = yield AppQuestion(self._path, "local")
+            if self._goes_round(first):
+                return self._wanted_https(by_name, path)
         if first.kind != _HTML:
             return self._local(f"it answers {_shown(first)}")
         said = self.origins.said(first.text)
@@ -173,16 +130,27 @@ class Inquiry:
 
     def _ask_itself(self) -> Generator[AppQuestion, AppAnswer, AppAnswer]:
         """The page as the app shows it to its own machine, behind redirects to itself."""
-        self._path = self.start
-        answer = yield AppQuestion(self._path, "local")
-        for _ in range(REDIRECTS_MAX):
-            path = self.origins.own_path(answer.location, self._path)
-            if not answer.is_redirect or path is None or path == self._path:
-                break
-            self._path = path
-            answer = yield AppQuestion(path, "local")
+        self._path, answer = yield from self._follow("local", self.start)
         self.is_answered = True
         return answer
+
+    def _follow(
+        self, mode: Mode, path: bytes
+    ) -> Generator[AppQuestion, AppAnswer, tuple[bytes, AppAnswer]]:
+        """An answer, and its path, behind redirects to the app itself under one name."""
+        led_to = self.origins.own_path if mode == "local" else self.origins.public_path
+        answer = yield AppQuestion(path, mode)
+        for _ in range(REDIRECTS_MAX):
+            target = led_to(answer.location, path) if answer.is_redirect else None
+            if target is None or target == path:
+                break
+            path = target
+            answer = yield AppQuestion(path, mode)
+        return path, answer
+
+    def _goes_round(self, answer: AppAnswer) -> bool:
+        """Whether it leads to its own https at the same target: as itself it is asked the same."""
+        return answer.is_redirect and self.origins.is_own_https(answer.location, self._path)
 
     def _refused_visitor(self) -> _Steps:
         """An app may refuse a proxy that it does not know, by X-Forwarded-For."""
@@ -191,11 +159,12 @@ class Inquiry:
             return self._local("it answers 400")
         return self._local("it refuses X-Forwarded-For", hints.REFUSES_FORWARDED)
 
-    def _wanted_https(self) -> _Steps:
-        answer = yield AppQuestion(self._path, "public")
-        if answer.kind != _HTML:
-            return self._local(f"it wants https, and by its public name is {_shown(answer)}")
-        return self._public("it wants https: asked as itself it redirects for ever")
+    def _wanted_https(self, by_name: AppAnswer, path: bytes) -> IdentityVerdict:
+        """A page with links that are wrong is better than none at all."""
+        said = self.origins.said(by_name.text)
+        page = hints.Page(path, self.origins.target, said.in_links)
+        hint = page.mixed(self.origins.public) if said.other_scheme else page.pinned()
+        return self._public("it wants https: asked as itself it redirects for ever", hint)
 
     def _compare(self, first: AppAnswer, page: hints.Page, *, told: bool) -> _Steps:
         path = self._path
@@ -232,8 +201,8 @@ class Inquiry:
         links = (self.origins.public_path(link, path) for link in found)
         return list(dict.fromkeys(link for link in links if link is not None))[:SCRIPTS_MAX]
 
-    def _public(self, reason: str) -> IdentityVerdict:
-        return IdentityVerdict("public", self._path, reason, self.asks)
+    def _public(self, reason: str, hint: str | None = None) -> IdentityVerdict:
+        return IdentityVerdict("public", self._path, reason, self.asks, hint)
 
     def _local(
         self, reason: str, hint: str | None = None, *, settled: bool = False

@@ -64,6 +64,7 @@ class AppOrigins:
         self._authorities = frozenset(
             format_authority(target.scheme, host, target.port) for host in _hosts(target)
         )
+        self._own_schemes = {target.scheme} | {scheme} & {"https"}
 
     def __repr__(self) -> str:
         return f"<AppOrigins {self.target} {self.public}>"
@@ -87,21 +88,22 @@ class AppOrigins:
     def own_path(self, location: bytes, asked: bytes) -> bytes | None:
         """The target to which a redirect leads at the app itself; None if it leads elsewhere.
 
+        Its own https is itself as well where visitors come by https: they are led back here.
+
         Args:
             location: as the app wrote it, perhaps relative.
             asked: the target that it answers.
         """
         found = self._resolved(location, asked)
-        if found is None or found[0] != self.target.scheme or found[1] not in self._authorities:
+        if found is None or found[0] not in self._own_schemes or found[1] not in self._authorities:
             return None
         return found[2]
 
     def is_own_https(self, location: bytes, asked: bytes) -> bool:
-        """Whether it leads to the same path by https, at the app's own host and port."""
+        """Whether it leads to the very same target by https, from where visitors are led back."""
         found = self._resolved(location, asked)
-        if found is None or found[:2] != ("https", self.target.authority):
-            return False
-        return found[2].partition(b"?")[0] == asked.partition(b"?")[0]
+        is_https = found is not None and found[0] == "https" != self.target.scheme
+        return is_https and self.own_path(location, asked) == asked
 
     def public_path(self, link: bytes, page: bytes) -> bytes | None:
         """The target of a link of a page that was asked by its public name; None: elsewhere."""

@@ -20,7 +20,7 @@ from protocol.http.heads import ResponseHead, parse_response
 from protocol.http.lenient import LenientChunkedBody, parse_lenient_response
 from protocol.http.serialise import request_head
 from protocol.mux.messages import Open
-from tunnel_client.identity.inquiry import AppAnswer, AppQuestion
+from tunnel_client.identity.questions import AppAnswer, AppQuestion
 from tunnel_client.identity.rewriting import Identity
 from tunnel_client.origin.connection import OriginClosed, OriginConnection
 from tunnel_client.origin.dial import OriginStream

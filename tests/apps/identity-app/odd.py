@@ -31,6 +31,24 @@ def proxies(environ, url):
     return "200 OK", links(url)
 
 
+def https_once(environ, url):
+    """It redirects the first question to https, and no other."""
+    answers.append(url)
+    if len(answers) == 1:
+        return "302 Found", "", ("Location", f"https://localhost:{PORT}/")
+    return "200 OK", ""
+
+
+def https_login(environ, url):
+    """It wants https everywhere, and a login at its first page."""
+    path = environ["PATH_INFO"]
+    if not url.startswith("https:"):
+        return "301 Moved Permanently", "", ("Location", f"https://{environ['HTTP_HOST']}{path}")
+    if path == "/":
+        return "302 Found", "", ("Location", f"{url}/login")
+    return "200 OK", links(url)
+
+
 def slow(environ, url):
     threading.Event().wait(2)
     return "200 OK", links(url)

@@ -7,18 +7,15 @@ from itertools import count
 
 import pytest
 
-from tunnel_client.identity.inquiry import (
-    REDIRECTS_MAX,
-    AppAnswer,
-    AppQuestion,
-    IdentityVerdict,
-    Inquiry,
-)
+from tunnel_client.identity.inquiry import REDIRECTS_MAX, IdentityVerdict, Inquiry
 from tunnel_client.identity.own_origins import AppOrigins
+from tunnel_client.identity.questions import AppAnswer, AppQuestion
 from tunnel_client.settings.target import Target
 
 OWN, PUBLIC, MIXED = b"http://localhost:3000", b"https://demo.example", b"http://demo.example"
 HTML = b"text/html"
+# Nine, with redirects to the page twice; and what tells that it goes round no more, likewise.
+ASKS_MAX = 9 + REDIRECTS_MAX * 2 + 2 + REDIRECTS_MAX
 AppFunction = Callable[[AppQuestion], AppAnswer]
 
 
@@ -91,7 +88,7 @@ def judge(app: AppFunction, start: bytes = b"/") -> tuple[IdentityVerdict, list[
         inquiry.answered(app(inquiry.question))
     assert inquiry.verdict is not None
     assert inquiry.verdict.asks == len(asked)
-    assert len(asked) <= 9 + REDIRECTS_MAX * 2
+    assert len(asked) <= ASKS_MAX
     return inquiry.verdict, asked
 
 
@@ -119,7 +116,7 @@ REFUSED, SCHEME, PINNED = "refuses its public name", "X-Forwarded-Proto", "a set
         (with_scripts, "public", 9, ""),
         (has_login, "public", 7, ""),
         (mounted, "local", 1, ""),
-        (forces_ssl, "public", 2, ""),
+        (forces_ssl, "public", 3, ""),
         (always(redirect(b"https://localhost:3000/")), "local", 2, ""),
         (hates_proxies, "local", 2, "X-Forwarded-For"),
         (always(refused(400)), "local", 2, ""),
@@ -266,6 +263,135 @@ def test_origins_in_location_and_link_count_as_well() -> None:
         return AppAnswer(200, HTML, links=b"<%b/next>; rel=next" % own)
 
     assert judge(app)[0].mode == "public"
+
+
+def to_https(question: AppQuestion, path: bytes = b"") -> AppAnswer:
+    return redirect(b"https://localhost:3000" + (path or question.target))
+
+
+def at_its_login(question: AppQuestion) -> AppAnswer:
+    """Rails with force_ssl and a login: its first page is none by any name."""
+    if question.mode == "local":
+        return to_https(question)
+    return redirect(PUBLIC + b"/login") if question.target == b"/" else page(PUBLIC)
+
+
+def by_https_at(path: bytes, app: AppFunction) -> AppFunction:
+    """An app whose first page leads to another path by https."""
+
+    def answers(question: AppQuestion) -> AppAnswer:
+        public = question.mode == "public"
+        if question.target == b"/":
+            return redirect(PUBLIC + path) if public else to_https(question, path)
+        return app(question)
+
+    return answers
+
+
+def once(times: int, app: AppFunction) -> AppFunction:
+    """It redirects the first questions to its own https, and no more."""
+    number = count()
+
+    def answers(question: AppQuestion) -> AppAnswer:
+        wants = question.mode == "local" and next(number) < times
+        return to_https(question) if wants else app(question)
+
+    return answers
+
+
+def ever_further(question: AppQuestion) -> AppAnswer:
+    if question.mode == "public":
+        return page(PUBLIC)
+    return to_https(question, question.target + b"a")
+
+
+@pytest.mark.parametrize(
+    ("app", "mode", "asks", "path"),
+    [
+        (forces_ssl, "public", 3, b"/"),
+        (at_its_login, "public", 4, b"/"),
+        (by_https_at(b"/in", forces_ssl), "public", 4, b"/in"),
+        (by_https_at(b"/?in=1", forces_ssl), "public", 4, b"/?in=1"),
+        # What redirects once is judged by its page, as any other.
+        (once(1, always(page())), "local", 3, b"/"),
+        (once(1, always(page(OWN))), "local", 4, b"/"),
+        (once(1, by_name), "public", 7, b"/"),
+        (once(1, always(redirect(b"https://sso.example/"))), "local", 2, b"/"),
+        (once(2, by_name), "public", 3, b"/"),  # nobody waits for ever
+        # So is one behind a redirect to its own https at another path.
+        (by_https_at(b"/in", always(page())), "local", 2, b"/in"),
+        (by_https_at(b"/in", by_name), "public", 7, b"/in"),
+        (by_https_at(b"/in", without_proto), "local", 3, b"/in"),
+        (by_https_at(b"/in", always(refused())), "local", 2, b"/in"),
+        (ever_further, "local", 1 + REDIRECTS_MAX, b"/aaa"),
+    ],
+)
+def test_a_redirect_to_the_own_https_is_followed_until_it_goes_round(
+    app: AppFunction, mode: str, asks: int, path: bytes
+) -> None:
+    verdict, _ = judge(app)
+    assert (verdict.mode, verdict.asks) == (mode, asks)
+    assert verdict.path.split(b"?")[0] == path.split(b"?")[0]
+
+
+def test_what_goes_round_is_asked_before_and_behind_its_page() -> None:
+    _, asked = judge(forces_ssl)
+    assert [(question.target, question.mode) for question in asked] == [
+        (b"/", "local"),
+        (b"/", "public"),
+        (b"/", "local"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("by_public", "mode", "hint"),
+    [
+        (page(), "public", ""),
+        (page(PUBLIC), "public", ""),
+        (page(OWN), "public", PINNED),
+        (page(MIXED), "public", "turn on ProxyFix"),
+        (refused(), "local", ""),
+        (AppAnswer(200, b"application/json"), "local", ""),
+        (redirect(MIXED + b"/"), "local", ""),
+    ],
+)
+def test_a_page_with_wrong_links_is_better_than_redirects_for_ever(
+    by_public: AppAnswer, mode: str, hint: str
+) -> None:
+    """As itself the app has no page at all; what its page lacks is told."""
+    verdict, _ = judge(
+        lambda question: to_https(question) if question.mode == "local" else by_public
+    )
+    assert verdict.mode == mode
+    assert hint in (verdict.hint or "")
+    assert bool(verdict.hint) is bool(hint)
+
+
+def test_no_app_is_asked_more_often_than_one_that_stops_to_go_round() -> None:
+    """With redirects to the page each time, and two scripts on it."""
+    number = count()
+
+    def app(question: AppQuestion) -> AppAnswer:
+        if question.by_page or question.target == b"/end":
+            return with_scripts(question)
+        step = int(question.target[1:] or b"0")
+        if step < REDIRECTS_MAX:
+            return redirect(b"/%d" % (step + 1))
+        return to_https(question) if next(number) == 0 else with_scripts(question)
+
+    def also_by_name(question: AppQuestion) -> AppAnswer:
+        further = {b"/3": b"/p1", b"/p1": b"/p2", b"/p2": b"/end"}
+        is_first = question.mode == "public" and not done
+        if is_first and question.target in further:
+            return redirect(further[question.target])
+        if question.target == b"/end":
+            done.append(question)
+        return app(question)
+
+    done: list[AppQuestion] = []
+    verdict, asked = judge(also_by_name)
+    assert verdict.mode == "public"
+    assert len(asked) == ASKS_MAX
 
 
 def test_https_is_wanted_only_where_visitors_have_it() -> None:

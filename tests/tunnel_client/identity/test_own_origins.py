@@ -94,7 +94,8 @@ def test_no_more_of_each_is_looked_at_than_says_yes_or_no(names: int, in_links: 
         (b"http://localhost:3000", b"/"),
         (b"http://127.0.0.1:3000/x", b"/x"),
         (b"http://localhost:3000/x#y", b"/x"),
-        (b"https://localhost:3000/x", None),
+        (b"https://localhost:3000/x", b"/x"),
+        (b"https://localhost/x", None),
         (b"http://localhost:3001/x", None),
         (b"//sso.example/x", None),
         (b"http://[::1", None),
@@ -108,18 +109,26 @@ def test_a_redirect_to_the_app_itself_is_known_by_its_origin(
     assert origins.own_path(location, b"/a/b") == path
 
 
+def test_the_own_https_is_itself_only_where_visitors_come_by_https() -> None:
+    origins = AppOrigins(Target.parse("3000"), "http://demo.example")
+    assert origins.own_path(b"https://localhost:3000/x", b"/") is None
+    assert not origins.is_own_https(b"https://localhost:3000/", b"/")
+
+
 @pytest.mark.parametrize(
     ("location", "asked", "found"),
     [
         (b"https://localhost:3000/", b"/", True),
-        (b"https://localhost:3000/a?next=1", b"/a?x", True),
+        (b"https://localhost:3000/a?x", b"/a?x", True),
+        (b"https://localhost:3000/a?next=1", b"/a?x", False),
+        (b"https://127.0.0.1:3000/", b"/", True),
         (b"https://localhost:3000/b", b"/a", False),
         (b"http://localhost:3000/", b"/", False),
         (b"https://localhost/", b"/", False),
         (b"https://sso.example/", b"/", False),
     ],
 )
-def test_a_redirect_to_the_own_https_is_one_to_the_same_path(
+def test_a_redirect_to_the_own_https_is_one_to_the_same_target(
     location: bytes, asked: bytes, found: bool
 ) -> None:
     origins = AppOrigins(Target.parse("3000"), PUBLIC)

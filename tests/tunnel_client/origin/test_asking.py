@@ -4,7 +4,7 @@ import pytest
 
 from protocol.errors import HttpError
 from tests.asked_apps import a_talking_app, page
-from tunnel_client.identity.inquiry import AppAnswer, AppQuestion
+from tunnel_client.identity.questions import AppAnswer, AppQuestion
 from tunnel_client.identity.rewriting import Identity
 from tunnel_client.origin.asking import BODY_MAX_BYTES, Asker
 from tunnel_client.origin.connection import OriginClosed
