@@ -4,6 +4,10 @@ A verdict is for one public origin and one life of the app. It is asked for when
 seen, when a page elsewhere names an own origin, when the app was away, and when what is asked by
 its public name refuses a navigation: then another app may have taken its place. Never for load or
 time alone.
+
+Where the server has no --public-url, the port of an origin is what the visitor wrote into Host, and
+so is a dot behind the name. So the tunnel's own URL always has its place, and all such origins have
+one together.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from tunnel_client.settings.target import Target
 from tunnel_client.settings.values import Mode
 
 ORIGINS_MAX: Final = 3  # http and https of a name, and one more; the next are asked as `local`
+STRANGE_MAX: Final = 1  # of these: a port that is forwarded, or the same name in another domain
 PAGES_MAX: Final = 3  # of one life of the app: a developer's log has little to say of us
 ASK_AGAIN_S: Final = 10.0  # a dev server restarts with each edit, and an app may refuse each page
 # Long or mostly digits: a link that logs in or unsubscribes works once.
@@ -105,17 +110,36 @@ class Verdicts:
     def __init__(self, target: Target) -> None:
         self._target = target
         self._origins: dict[str, Standing] = {}
+        self._url = ""  # the tunnel's
         self._is_away = False  # nothing listened when it was to be asked
 
     def __repr__(self) -> str:
         return f"<Verdicts {'away' if self._is_away else 'up'} {list(self._origins.values())}>"
 
+    def serve_at(self, url: str) -> None:
+        """Take this origin for the tunnel's URL. If it was another, what is known is forgotten."""
+        if url != self._url:
+            self._url, self._origins = url, {}
+        self.standing(url)
+
     def standing(self, origin: str) -> Standing | None:
         """Return what is known of an origin, to be asked about if it is new; None: one too many."""
         found = self._origins.get(origin)
-        if found is None and len(self._origins) < ORIGINS_MAX and _ORIGIN.fullmatch(origin):
+        if found is None and self._has_place(origin) and _ORIGIN.fullmatch(origin):
             found = self._origins[origin] = Standing(AppOrigins(self._target, origin))
         return found
+
+    def _has_place(self, origin: str) -> bool:
+        if origin == self._url:
+            return True
+        others = self._origins.keys() - {self._url}
+        strange = sum(map(self._is_strange, (*others, origin)))
+        return len(others) < ORIGINS_MAX - 1 and strange <= STRANGE_MAX
+
+    def _is_strange(self, origin: str) -> bool:
+        """Whether it is more than the URL's host by either scheme, at the URL's port or none."""
+        authority = self._url.partition("://")[2]
+        return origin.partition("://")[2] not in (authority, authority.partition(":")[0])
 
     def due_at(self) -> float:
         """The time at which there is something to ask; infinite if there is nothing."""
@@ -141,7 +165,7 @@ class Verdicts:
     def conclude(self, inquiry: Inquiry) -> IdentityVerdict:
         """Have its verdict stand from now on."""
         assert inquiry.verdict is not None
-        self._origins[inquiry.origins.public].conclude(inquiry.start, inquiry.verdict)
+        self._standing_of(inquiry).conclude(inquiry.start, inquiry.verdict)
         return inquiry.verdict
 
     def repeats(self, inquiry: Inquiry) -> bool:
@@ -149,7 +173,7 @@ class Verdicts:
 
         Once: an app may break off whenever it is asked by its public name, and that is an answer.
         """
-        one = self._origins[inquiry.origins.public]
+        one = self._standing_of(inquiry)
         if one.is_repeated or inquiry.failed_by is None:
             return False
         if inquiry.failed_by != "cut off" and one.mode == "local":
@@ -160,11 +184,15 @@ class Verdicts:
 
     def not_reached(self, inquiry: Inquiry) -> None:
         """Nothing listens: it is asked when the app is first reached."""
-        one = self._origins[inquiry.origins.public]
+        one = self._standing_of(inquiry)
         one.asked.discard(inquiry.start)
         one.asked_at = -math.inf
         one.due[inquiry.start] = -math.inf
         self._is_away = True
+
+    def _standing_of(self, inquiry: Inquiry) -> Standing:
+        """That of its origin; of one that was forgotten meanwhile, one that nobody has."""
+        return self._origins.get(inquiry.origins.public) or Standing(inquiry.origins)
 
     def came_up(self) -> None:
         """The app was away, and is another one now for all that is known."""

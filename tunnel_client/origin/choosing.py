@@ -144,7 +144,8 @@ class IdentityChooser:
         """See Sink."""
         self._sink.tell(event)
         if isinstance(event, TunnelReady):
-            self._verdicts.standing(spelled(event.url.encode()).decode())
+            self._verdicts.serve_at(spelled(event.url.encode()).decode())
+            self._last = ("", "", self._identities["local"])
         elif isinstance(event, OriginCameUp):
             self._verdicts.came_up()
         else:

@@ -5,10 +5,18 @@ import math
 import pytest
 
 from tunnel_client.identity.inquiry import Inquiry
-from tunnel_client.identity.verdicts import ASK_AGAIN_S, ORIGINS_MAX, PAGES_MAX, Standing, Verdicts
+from tunnel_client.identity.verdicts import (
+    ASK_AGAIN_S,
+    ORIGINS_MAX,
+    PAGES_MAX,
+    STRANGE_MAX,
+    Standing,
+    Verdicts,
+)
 from tunnel_client.settings.target import Target
 
 DEMO = "https://demo.example"
+AT_PORT = "http://demo.example:8080"
 
 
 def verdicts(*origins: str) -> Verdicts:
@@ -47,8 +55,12 @@ def test_an_origin_is_asked_about_once_when_it_is_first_seen() -> None:
 
 
 def test_each_origin_has_its_own_verdict_and_three_are_enough() -> None:
-    names = [f"https://{n}.example" for n in range(ORIGINS_MAX)]
-    made = verdicts(*names)
+    names = [DEMO, "http://demo.example", "https://other.example"]
+    assert len(names) == ORIGINS_MAX
+    made = verdicts()
+    made.serve_at(DEMO)
+    for name in names:
+        assert made.standing(name) is not None
     for n, name in enumerate(names):
         conclude(made, n, "public" if n == 1 else "local")
         assert made.standing(name) is not None
@@ -58,6 +70,77 @@ def test_each_origin_has_its_own_verdict_and_three_are_enough() -> None:
         "local",
     ]
     assert made.standing("http://one-more.example") is None
+    assert made.next(1e9) is None
+
+
+def strange(at_port: str) -> list[str]:
+    """Origins as visitors can have a server make them."""
+    return [f"{at_port}:{n}" for n in (1, 2, 3)] + [f"{at_port}.", f"{at_port}:", f"{at_port}.:1"]
+
+
+@pytest.mark.parametrize("url", [DEMO, AT_PORT])
+def test_ports_of_strangers_take_no_place_of_the_tunnels_own_origins(url: str) -> None:
+    made = verdicts()
+    made.serve_at(url)
+    hosts = [*strange("http://demo.example"), *strange(DEMO)]
+    assert sum(made.standing(origin) is not None for origin in hosts) == STRANGE_MAX
+    assert made.standing("http://demo.example") is not None
+    assert made.standing(url) is not None
+
+
+def test_the_url_has_its_place_also_where_strangers_came_first() -> None:
+    made = verdicts()
+    for origin in strange("https://demo.example"):
+        made.standing(origin)
+    made.serve_at(DEMO)
+    assert conclude(made, 0, "public") == b"/"
+    assert standing(made).mode == "public"
+    assert made.due_at() == math.inf
+
+
+@pytest.mark.parametrize(
+    ("origin", "has_place"),
+    [
+        ("http://demo.example", True),
+        ("https://demo.example", True),
+        ("https://demo.example:8080", True),
+        ("http://demo.example:8081", False),
+        ("http://demo.example:808", False),
+        ("http://demo.example.", False),
+        ("http://x.demo.example:8080", False),
+    ],
+)
+def test_an_origin_is_expected_with_the_host_of_the_url_and_its_port_or_none(
+    origin: str, has_place: bool
+) -> None:
+    made = verdicts()
+    made.serve_at(AT_PORT)
+    assert made.standing("http://demo.example:1") is not None
+    assert (made.standing(origin) is not None) is has_place
+
+
+def test_the_two_other_places_are_for_the_first() -> None:
+    made = verdicts()
+    made.serve_at(AT_PORT)
+    assert made.standing(DEMO) is not None
+    assert made.standing("http://demo.example") is not None
+    assert made.standing("https://demo.example:8080") is None
+    assert made.standing(AT_PORT) is not None
+
+
+def test_under_another_name_all_is_asked_anew_and_what_is_under_way_counts_for_nothing() -> None:
+    made = verdicts()
+    made.serve_at(AT_PORT)
+    inquiry = made.next(0)
+    assert inquiry is not None
+    made.serve_at(AT_PORT)  # connected again
+    assert made.next(0) is None
+    made.serve_at(DEMO)
+    inquiry.failed("a test says so", "cut off")
+    made.repeats(inquiry)
+    made.conclude(inquiry)
+    assert conclude(made, 1, "public") == b"/"
+    assert standing(made).mode == "public"
     assert made.next(1e9) is None
 
 

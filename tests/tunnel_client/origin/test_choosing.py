@@ -96,6 +96,21 @@ async def test_another_public_origin_has_a_verdict_of_its_own_when_it_is_first_s
         assert len(made.verdicts) == 3
 
 
+async def test_a_visitor_that_makes_ports_up_costs_the_tunnels_own_origins_nothing() -> None:
+    async with choosing(link_by_name) as made:
+        for port in range(1, 5):
+            made.mode(opened_by(host=f"demo.example:{port}"))
+        made.ready()
+        for port in range(1, 5):
+            made.mode(opened_by(host=f"demo.example:{port}"))
+        by_http = opened_by(scheme="http")
+        assert made.mode(by_http) == "local"  # it is asked about now
+        while len({verdict.origin for verdict in made.verdicts} - {PUBLIC}) < 2:
+            await made.verdict(len(made.verdicts) + 1)
+        assert (made.mode(), made.mode(by_http)) == ("public", "public")
+        assert made.mode(opened_by(host="demo.example:4")) == "local"
+
+
 async def test_a_request_keeps_the_identity_that_it_began_with() -> None:
     async with choosing(link_by_name) as made:
         before = made.chooser.identity_of(opened_by())
