@@ -16,6 +16,7 @@ import math
 import re
 from typing import Final
 
+from protocol.mux.messages import Open
 from tunnel_client.identity.inquiry import IdentityVerdict, Inquiry
 from tunnel_client.identity.own_origins import AppOrigins
 from tunnel_client.settings.target import Target
@@ -162,11 +163,10 @@ class Verdicts:
                     return Inquiry(one.origins, path)
         return None
 
-    def conclude(self, inquiry: Inquiry) -> IdentityVerdict:
+    def conclude(self, inquiry: Inquiry) -> None:
         """Have its verdict stand from now on."""
         assert inquiry.verdict is not None
         self._standing_of(inquiry).conclude(inquiry.start, inquiry.verdict)
-        return inquiry.verdict
 
     def repeats(self, inquiry: Inquiry) -> bool:
         """Whether what stands is kept, and the inquiry is made once more: it has no verdict.
@@ -199,6 +199,11 @@ class Verdicts:
         self._is_away = False
         for one in self._origins.values():
             one.ask_again(new_life=True)
+
+
+def origin_of(opened: Open) -> str:
+    """The public origin of a request, as the server spells it."""
+    return f"{opened.scheme}://{opened.host}"
 
 
 def _may_be_asked(path: bytes) -> bool:

@@ -23,9 +23,9 @@ from tests.asked_apps import (
 from tests.clocks import elapsed_s
 from tunnel_client.identity.verdicts import ASK_AGAIN_S
 from tunnel_client.observing.events import OriginCameUp, OriginWentDown
-from tunnel_client.origin.choosing import FIRST_S, REST_S, VISITOR_WAITS_S
 from tunnel_client.origin.dial import Dialer, OriginDown, OriginStream
 from tunnel_client.origin.first_look import SILENT_S
+from tunnel_client.origin.inquiring import FIRST_S, REST_S, VISITOR_WAITS_S
 
 ORIGIN = (b"Origin", PUBLIC.encode())
 

@@ -25,9 +25,9 @@ from tests.clocks import elapsed_s
 from tests.memory_streams import MemoryStream
 from tests.origin_fakes import Told
 from tunnel_client.identity.hints import REFUSES_FORWARDED
-from tunnel_client.origin.choosing import VISITOR_WAITS_S
 from tunnel_client.origin.dial import Dialer
 from tunnel_client.origin.dispatch import Dispatcher
+from tunnel_client.origin.inquiring import VISITOR_WAITS_S
 from tunnel_client.origin.refusals import ANSWERS
 
 
