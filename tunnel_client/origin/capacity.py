@@ -2,7 +2,9 @@
 
 Nobody says it, so it is concluded, and two facts may contradict one another: an answer that comes
 as soon as idle connections were closed may have taken just so long. What is seen to serve two at a
-time serves many; that cannot be by chance.
+time serves many; that cannot be by chance on one machine. Where packets are lost on the way to the
+app, the end of an older answer may come behind a later one's beginning: docs/dev-servers.md says
+what that costs.
 
     what is known  TWO_IDLE  HELPED  OVERLAP  AWAY
     UNKNOWN        MANY      ONE     MANY     UNKNOWN
