@@ -10,8 +10,10 @@ import trio
 
 from protocol.http.limits import HEAD_MAX_BYTES
 from protocol.limits import INFORMATIONAL_HEADS_MAX
+from tests.asked_apps import choosing, host_of, page
 from tests.origin_fakes import a_shared_app
 from tests.turns import short_turns
+from tunnel_client.origin.asking import BODY_MAX_BYTES
 
 VALUE_BYTES = HEAD_MAX_BYTES - 1024
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -82,3 +84,28 @@ async def test_an_app_takes_no_long_turn(sent: bytes) -> None:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(app.send, sent)
                 assert (await tunnel.answer(stream))[0] == 200
+
+
+# A MiB of each is what the client's own questions are answered with, by Host and X-Forwarded-Proto.
+PAGES = {
+    "50,000 links": b"%(scheme)b://%(host)b ",
+    "what is no link for want of a scheme": b"x://%(host)b x://demo.example ",
+    "beginnings of links": b"://",
+    "escaped slashes": rb"\u002F",
+    "scripts": b"<script src='%(scheme)b://%(host)b/a.js'></script>",
+    "beginnings of scripts": b"<script ",
+    "beginnings of scripts, as long as they may be": b"<script " + 292 * b"x",
+}
+
+
+@pytest.mark.parametrize("piece", PAGES.values(), ids=PAGES)
+async def test_an_app_that_is_asked_for_its_identity_takes_no_long_turn(piece: bytes) -> None:
+    def answer(head: bytes) -> bytes:
+        scheme = b"https" if b"X-Forwarded-Proto: https" in head else b"http"
+        names = {b"scheme": scheme, b"host": host_of(head)}
+        return page(filled(b"%(scheme)b://%(host)b " % names, piece % names, BODY_MAX_BYTES))
+
+    async with choosing(answer) as made:
+        with short_turns():
+            made.ready()
+            assert (await made.verdict()).mode == "public"

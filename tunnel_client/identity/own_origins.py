@@ -18,7 +18,11 @@ from tunnel_client.settings.target import Target
 
 # 0.0.0.0: what an app that listens on every address may write of itself.
 THIS_MACHINE: Final = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # noqa: S104  # only looked for
-_SCHEMES: Final = (b"http", b"https", b"ws", b"wss")
+# Looked for behind the host: a page may name it 50,000 times, and few of these are no URL. Python's
+# look-behind wants one length for each.
+_SCHEME_BEFORE: Final = b"(?:%b)" % b"|".join(
+    rb"(?<=(?i:%b)://)" % scheme for scheme in (b"http", b"https", b"ws", b"wss")
+)
 _IN_A_LINK: Final = re.compile(rb"(?:href|src|action)\s*=\s*[\"']?(?:https?|wss?)$", re.IGNORECASE)
 _LINK_MAX_BYTES: Final = 64  # an attribute, spaces and a scheme; nobody writes more before a URL
 # A MiB has room for 50,000; they are counted to say yes or no, and to look for one in a link.
@@ -59,8 +63,8 @@ class AppOrigins:
         self.public: Final = public
         scheme, _, authority = public.partition("://")
         self._own = own_origin_pattern(target)
-        self._public = re.compile(re.escape(f"://{authority}".encode()) + _END)
-        self._public_schemes, self._wrong_schemes = _PUBLIC_SCHEMES[scheme], _WRONG_SCHEMES[scheme]
+        self._public = _public_pattern(_PUBLIC_SCHEMES[scheme], authority)
+        self._wrong = _public_pattern(_WRONG_SCHEMES[scheme], authority)
         self._authorities = frozenset(
             format_authority(target.scheme, host, target.port) for host in _hosts(target)
         )
@@ -75,15 +79,10 @@ class AppOrigins:
         own = list(islice(own_origins(self._own, text), COUNTED_MAX))
         return OriginsSaid(
             len(own),
-            self._count_public(text, self._public_schemes),
-            self._count_public(text, self._wrong_schemes),
+            _count(self._public, text),
+            _count(self._wrong, text),
             any(_is_in_a_link(text, at) for at in own),
         )
-
-    def _count_public(self, text: bytes, schemes: tuple[bytes, ...]) -> int:
-        starts = (found.start() for found in self._public.finditer(text))
-        found = (at for at in starts if _before(text, at).endswith(schemes))
-        return sum(1 for _ in islice(found, COUNTED_MAX))
 
     def own_path(self, location: bytes, asked: bytes) -> bytes | None:
         """The target to which a redirect leads at the app itself; None if it leads elsewhere.
@@ -117,19 +116,18 @@ class AppOrigins:
 
 
 def own_origin_pattern(target: Target) -> re.Pattern[bytes]:
-    """Return what stands behind the scheme of an URL at the app; `own_origins` looks for it."""
+    """Return what an own origin is, behind its scheme; `own_origins` looks for it."""
     hosts = b"|".join(re.escape(format_host(host).encode()) for host in _hosts(target))
     port = rb":%d(?!\d)" % target.port
     if target.port == DEFAULT_PORTS[target.scheme]:
         port = rb"(?::%d)?" % target.port + _END
     # It begins with bytes, which are searched for many times faster than a choice of schemes is.
-    return re.compile(rb"://(?i:%b)%b" % (hosts, port))
+    return re.compile(rb"://(?=(?i:%b)%b)%b" % (hosts, port, _SCHEME_BEFORE))
 
 
 def own_origins(pattern: re.Pattern[bytes], text: bytes) -> Iterator[int]:
     """Yield where own origins stand in a text, at the end of their schemes; looks no further."""
-    starts = (match.start() for match in pattern.finditer(text))
-    return (at for at in starts if _before(text, at).lower().endswith(_SCHEMES))
+    return (match.start() for match in pattern.finditer(text))
 
 
 def unescaped(text: bytes) -> bytes:
@@ -143,9 +141,15 @@ def _hosts(target: Target) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*THIS_MACHINE, target.host)))
 
 
-def _before(text: bytes, at: int) -> bytes:
-    """As much of the text as may be a scheme; `https` is the longest."""
-    return text[max(0, at - 5) : at]
+def _public_pattern(schemes: tuple[bytes, ...], authority: str) -> re.Pattern[bytes]:
+    """The public origin with one of these schemes, likewise from the end of that."""
+    host = re.escape(authority.encode())
+    before = b"|".join(b"(?<=%b://%b)" % (scheme, host) for scheme in schemes)
+    return re.compile(b"://%b(?:%b)%b" % (host, before, _END))
+
+
+def _count(pattern: re.Pattern[bytes], text: bytes) -> int:
+    return sum(1 for _ in islice(pattern.finditer(text), COUNTED_MAX))
 
 
 def _is_in_a_link(text: bytes, at: int) -> bool:
