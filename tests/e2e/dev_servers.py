@@ -75,8 +75,8 @@ async def dev_server(app: Path, *command: str) -> AsyncIterator[int]:
     try:
         async with trio.open_nursery() as nursery:
             with trio.fail_after(START_S):
-                port = await nursery.start(show, process.stdout)
-            yield port
+                listens = await nursery.start(show, process.stdout)
+            yield int(listens[1])
             nursery.cancel_scope.cancel()
     finally:
         os.killpg(process.pid, signal.SIGKILL)
@@ -85,17 +85,24 @@ async def dev_server(app: Path, *command: str) -> AsyncIterator[int]:
 
 
 async def show(
-    stdout: trio.abc.ReceiveStream, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED
+    stdout: trio.abc.ReceiveStream,
+    ready: re.Pattern[bytes] = LISTENS,
+    *,
+    task_status: trio.TaskStatus[re.Match[bytes]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Read all that it prints, so that it never waits for us."""
+    """Read all that it prints, so that it never waits for us; started with what says it is ready.
+
+    Node waits for its writes to a pipe (its docs, "process I/O"): once 64 KiB are unread it hangs.
+    """
     said = b""
     started = False
     async for data in stdout:
         print(data.decode(errors="replace"), end="")
-        said += data
-        if not started and (found := LISTENS.search(said)):
-            started = True
-            task_status.started(int(found[1]))
+        if not started:
+            said += data
+            if found := ready.search(said):
+                started = True
+                task_status.started(found)
 
 
 def free_port() -> int:

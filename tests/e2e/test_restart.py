@@ -7,6 +7,7 @@ what it needs of the programs it asks for through trio. Nothing here is reloaded
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,7 +18,7 @@ import pytest
 import trio
 
 from tests.e2e.browser import Visit, foreign_tunnel, in_chromium
-from tests.e2e.dev_servers import START_S, edit, free_port, install
+from tests.e2e.dev_servers import START_S, edit, free_port, install, show
 from tests.needs import needs
 from tests.programs import Program, Programs, Tunnel, open_programs
 
@@ -34,13 +35,17 @@ class DevServer:
         app: its project.
         command: of node; the port is added.
         ready: what it prints once it serves.
+        nursery: reads what else it prints.
     """
 
-    def __init__(self, app: Path, command: tuple[str, ...], ready: bytes) -> None:
+    def __init__(
+        self, app: Path, command: tuple[str, ...], ready: bytes, nursery: trio.Nursery
+    ) -> None:
         self.app = app
         self.port = free_port()
         self._command = (*command, "--port", str(self.port))
-        self._ready = ready
+        self._ready = re.compile(re.escape(ready))
+        self._nursery = nursery
         self._process: trio.Process | None = None
 
     async def start(self) -> None:
@@ -53,13 +58,8 @@ class DevServer:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        assert self._process.stdout is not None
-        said = b""
         with trio.fail_after(START_S):
-            while self._ready not in said:
-                data = await self._process.stdout.receive_some()
-                assert data, said
-                said += data
+            await self._nursery.start(show, self._process.stdout, self._ready)
 
     async def kill(self) -> None:
         if self._process is not None:
@@ -74,13 +74,15 @@ class DevServer:
 async def a_dev_server(
     app: Path, command: tuple[str, ...], ready: bytes
 ) -> AsyncIterator[DevServer]:
-    dev_server = DevServer(app, command, ready)
-    await dev_server.start()
-    try:
-        yield dev_server
-    finally:
-        with trio.CancelScope(shield=True):
-            await dev_server.kill()
+    async with trio.open_nursery() as nursery:
+        dev_server = DevServer(app, command, ready, nursery)
+        try:
+            await dev_server.start()
+            yield dev_server
+        finally:
+            with trio.CancelScope(shield=True):
+                await dev_server.kill()
+        nursery.cancel_scope.cancel()
 
 
 @asynccontextmanager

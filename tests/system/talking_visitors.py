@@ -79,6 +79,8 @@ async def talking(program: str, address: Address, target: str) -> AsyncIterator[
             async with process.stdin, process.stdout:
                 yield process.stdin, process.stdout
                 await process.stdin.aclose()
+                async for _ in process.stdout:  # or it would wait for us
+                    pass
                 await process.wait()
     finally:
         process.kill()

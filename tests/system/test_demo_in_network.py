@@ -87,4 +87,5 @@ def test_a_phone_of_the_same_network_reaches_it(tmp_path: Path) -> None:
         assert "Hello from your own machine." in page
         until(" GET / 200, ", started.stdout)
         started.send_signal(signal.SIGINT)
-        assert started.wait() == 0
+        started.communicate()
+        assert started.returncode == 0
