@@ -7,6 +7,7 @@ the app had closed in good order. The visitor must not be told that, so this cla
 from __future__ import annotations
 
 import errno
+import ssl
 
 import trio
 
@@ -15,6 +16,7 @@ from protocol.errors import TunnelError
 from protocol.http.heads import HeadBuffer
 from protocol.limits import READ_BYTES
 from tunnel_client.origin.dial import OriginStream
+from tunnel_client.origin.tls_transport import ReadInterrupted
 
 
 class OriginClosed(TunnelError):
@@ -54,7 +56,7 @@ class OriginConnection:
 
     @property
     def can_half_close(self) -> bool:
-        """Whether `send_eof` works; trio's TLS has no half-close."""
+        """Whether `send_eof` works at once, without a task that receives; under TLS it does not."""
         return isinstance(self._stream, trio.abc.HalfCloseableStream)
 
     @property
@@ -86,19 +88,49 @@ class OriginConnection:
         """
         try:
             data = bytes(await self._stream.receive_some(max_bytes))
+        except ReadInterrupted:
+            await self._send_close_notify()
+            return await self.receive(max_bytes)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise OriginClosed from error
+            # So OpenSSL tells of a close_notify when ours has been sent before.
+            if not isinstance(error.__cause__, ssl.SSLZeroReturnError):
+                raise OriginClosed from error
+            data = b""
         if self.dropped or (self._reset_met and not data):
             raise OriginClosed
         return data
 
     async def send_eof(self) -> None:
-        """End our direction. Raises OriginClosed likewise; only if `can_half_close`."""
+        """End our direction; nothing may be sent any more.
+
+        Under TLS the task that receives does it, with a close_notify, once it has taken all that
+        has come; if there is none, `aclose` does.
+
+        Raises:
+            OriginClosed: as `send` does; not under TLS.
+        """
+        if self._below_tls is not None:
+            self._below_tls.interrupt()
+            await trio.lowlevel.checkpoint()
+            return
         assert isinstance(self._stream, trio.abc.HalfCloseableStream)
         try:
             await self._stream.send_eof()
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise OriginClosed from error
+
+    async def _send_close_notify(self) -> None:
+        """Only while reads are interrupted: OpenSSL would go on to wait for the app's own."""
+        assert self._below_tls is not None
+        assert isinstance(self._stream, trio.SSLStream)
+        try:
+            await self._stream.unwrap()
+        except ReadInterrupted:
+            pass  # the close_notify has left
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise OriginClosed from error
+        finally:
+            self._below_tls.is_interrupted = False
 
     def drop(self, *, reset: bool) -> None:
         """Close it now, with RST or FIN; tasks that use it get OriginClosed."""

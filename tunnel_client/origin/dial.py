@@ -18,6 +18,7 @@ from protocol.drivers.sockets import keep_alive
 from protocol.drivers.tcp import TcpStream, connect_tcp
 from protocol.errors import TunnelError
 from protocol.program.text import printable
+from tunnel_client.origin.tls_transport import TlsTransport
 from tunnel_client.settings.addresses import Address
 from tunnel_client.settings.target import Target
 
@@ -69,40 +70,6 @@ class OriginCertificateRefused(OriginRefused):
     """The app shows a certificate that nobody vouches for."""
 
     code = "origin-untrusted"
-
-
-class TlsTransport(trio.abc.Stream):
-    """The transport under TLS: a socket whose failed writes leave it readable.
-
-    trio's TLS is of no use once a write has failed. But an app that refuses an upload answers,
-    closes, and its reset may come while we still write: its answer must be read all the same.
-
-    Attributes:
-        transport_stream: the socket's.
-        write_failure: why nothing that is written arrives any more.
-    """
-
-    def __init__(self, transport_stream: trio.SocketStream) -> None:
-        self.transport_stream = transport_stream
-        self.write_failure: trio.BrokenResourceError | None = None
-
-    def __repr__(self) -> str:
-        return f"<TlsTransport {self.transport_stream!r} {self.write_failure!r}>"
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        try:
-            await self.transport_stream.send_all(data)
-        except trio.BrokenResourceError as error:
-            self.write_failure = error
-
-    async def wait_send_all_might_not_block(self) -> None:
-        await self.transport_stream.wait_send_all_might_not_block()
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        return await self.transport_stream.receive_some(max_bytes)
-
-    async def aclose(self) -> None:
-        await self.transport_stream.aclose()
 
 
 OriginStream = TcpStream | trio.SSLStream[TlsTransport]

@@ -185,7 +185,10 @@ class OriginUpgrade:
 
     @property
     def _lives_on_use(self) -> bool:
-        """Whether each byte gives it HALF_CLOSED_UPGRADE_S; else it has TLS_DRAIN_S in all."""
+        """Whether it can be half closed, and each byte gives it HALF_CLOSED_UPGRADE_S.
+
+        Else it has TLS_DRAIN_S in all.
+        """
         return self._connection.can_half_close or not self._leg.framed
 
     def _moved(self) -> None:
@@ -281,7 +284,7 @@ class OriginUpgrade:
                 await self._stop_to_app()
                 return
             self._direction_ended(RelayEvent.VISITOR_END)
-            if self._connection.can_half_close:
+            if self._lives_on_use:
                 await self._connection.send_eof()
         except OriginClosed:
             if self._state is RelayState.APP_ENDED and self._cuts_off:

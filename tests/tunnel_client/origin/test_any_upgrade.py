@@ -317,22 +317,85 @@ async def test_nothing_is_pinged(autojump_clock: trio.testing.MockClock) -> None
         assert await stream.receive_some() == TO_VISITOR
 
 
-async def test_over_tls_the_app_has_60_s_without_a_byte_as_well(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
-    authority = trustme.CA()
+# --- over TLS ------------------------------------------------------------------------------------
+
+BIG = 2 << 20  # more than a stream has credit for, so that the rest waits under TLS
+
+
+@asynccontextmanager
+async def a_tls_upgrade(
+    version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3,
+) -> AsyncIterator[tuple[MemoryTunnel, TunnelStream, App]]:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
+    context.maximum_version = version
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
     origin = await listen("https")
     async with a_tunnel(Dialer(origin.target, insecure=True)) as tunnel:
         stream, app = await switched(tunnel, origin, context)
+        yield tunnel, stream, app
+    await origin.end()
+
+
+TLS_VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
+
+
+@pytest.mark.parametrize("version", TLS_VERSIONS)
+async def test_over_tls_the_visitors_end_is_a_close_notify_and_the_app_goes_on(
+    version: ssl.TLSVersion,
+) -> None:
+    async with a_tls_upgrade(version) as (tunnel, stream, app):
+        await stream.send_all(TO_APP)
         stream.send_eof()
+        assert await app.rest() == TO_APP
+        for _ in range(3):
+            await app.send(TO_VISITOR)
+            assert await stream.receive_some() == TO_VISITOR
+        await app.close()  # with a close_notify
+        assert await whole(stream) == b""
+        await tunnel.all_over()
+        assert tunnel.told.requests()[0][3] is None
+
+
+@pytest.mark.parametrize("version", TLS_VERSIONS)
+async def test_over_tls_what_the_app_had_sent_before_its_visitor_ended_comes_whole(
+    version: ssl.TLSVersion,
+) -> None:
+    sent = TO_VISITOR * (BIG // len(TO_VISITOR))
+    async with a_tls_upgrade(version) as (tunnel, stream, app), trio.open_nursery() as nursery:
+        nursery.start_soon(app.send, sent)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        stream.send_eof()
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        received = b""
+        while len(received) < len(sent):
+            received += await stream.receive_some()
+        assert received == sent
+        assert await app.rest() == b""
+        await app.close()
+        assert await whole(stream) == b""
+        await tunnel.all_over()
+
+
+async def test_over_tls_an_app_that_is_cut_off_behind_its_visitors_end_is_a_reset() -> None:
+    async with a_tls_upgrade() as (tunnel, stream, app):
+        stream.send_eof()
+        assert await app.rest() == b""
+        app.reset()
+        assert (await broken(stream))[1] == "truncated"
+        await tunnel.all_over()
+
+
+async def test_over_tls_the_app_has_60_s_without_a_byte_as_well(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with a_tls_upgrade() as (tunnel, stream, app):
+        stream.send_eof()
+        assert await app.rest() == b""
         for _ in range(3):
             await trio.sleep(59)
             await app.send(TO_VISITOR)
             assert await stream.receive_some() == TO_VISITOR
         began = trio.current_time()
-        assert await app.rest() == b""  # with a close_notify
+        assert (await broken(stream))[1] == "truncated"
         assert trio.current_time() - began == pytest.approx(60, abs=1)
         await tunnel.all_over()
-    await origin.end()

@@ -109,10 +109,9 @@ async def test_an_idle_connection_is_stale_when_anything_came() -> None:
     await origin.end()
 
 
-async def test_under_tls_what_the_app_said_is_read_after_a_write_has_failed() -> None:
+async def connected_by_tls(origin: RawOrigin) -> tuple[OriginConnection, App]:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(tls)
-    origin = await listen("https")
     made: list[OriginConnection] = []
 
     async def connect() -> None:
@@ -123,7 +122,12 @@ async def test_under_tls_what_the_app_said_is_read_after_a_write_has_failed() ->
         app = await origin.accept(tls)
         assert isinstance(app.stream, trio.SSLStream)
         await app.stream.do_handshake()
-    [connection] = made
+    return made[0], app
+
+
+async def test_under_tls_what_the_app_said_is_read_after_a_write_has_failed() -> None:
+    origin = await listen("https")
+    connection, app = await connected_by_tls(origin)
     await app.send(b"last words")
     app.reset()
     with pytest.raises(OriginClosed):
@@ -132,4 +136,36 @@ async def test_under_tls_what_the_app_said_is_read_after_a_write_has_failed() ->
     with pytest.raises(OriginClosed):
         await connection.receive()
     await connection.aclose(1)
+    await origin.end()
+
+
+async def test_under_tls_an_end_is_sent_by_the_task_that_receives() -> None:
+    origin = await listen("https")
+    connection, app = await connected_by_tls(origin)
+    received: list[bytes] = []
+
+    async def receive() -> None:
+        while data := await connection.receive():
+            received.append(data)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(receive)
+        await app.send(b"before")
+        await connection.send(b"all")
+        await connection.send_eof()
+        assert await app.rest() == b"all"
+        await app.send(b"behind")
+        await app.close()
+    assert b"".join(received) == b"beforebehind"
+    await connection.aclose(1)
+    await origin.end()
+
+
+async def test_under_tls_an_end_is_sent_by_the_close_where_no_task_receives() -> None:
+    origin = await listen("https")
+    connection, app = await connected_by_tls(origin)
+    await connection.send(b"all")
+    await connection.send_eof()
+    await connection.aclose(1)
+    assert await app.rest() == b"all"
     await origin.end()
