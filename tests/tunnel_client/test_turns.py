@@ -32,6 +32,10 @@ FIELDS = {
     "parts": filled(b"Upload-Concat: final;", b"a ").rstrip(),
     "parts with hosts": COSTLY,
     "sources": filled(b"Content-Security-Policy: img-src ", b"a ").rstrip(),
+    "features": filled(b"Feature-Policy: a ", b"a ").rstrip(),
+    "permissions": filled(b"Permissions-Policy: a=(", b'"//" ') + b")",
+    "lists of permissions": filled(b"Permissions-Policy: a", b',a=("//")'),
+    "rules": filled(b'Speculation-Rules: "//"', b',"//"'),
     "attributes of a cookie": filled(b"Set-Cookie: a=b", b";"),
 }
 CHUNKS = {

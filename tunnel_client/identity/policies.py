@@ -3,6 +3,7 @@
 A page that names its own place by host (`connect-src ws://localhost:3000`) would forbid itself to
 its visitors. Only host sources of the app are translated, in the directives that list sources, and
 the URLs of `report-uri`; names of endpoints, hashes and keywords are none (CSP 3, 2.2 and 2.3).
+Feature-Policy is written like it, of features in the place of directives.
 """
 
 from __future__ import annotations
@@ -39,3 +40,10 @@ def policy(value: bytes, to: ToPublic) -> bytes:
         return found[0]
 
     return _DIRECTIVE.sub(directive, value)
+
+
+def features(value: bytes, to: ToPublic) -> bytes:
+    """The same of Feature-Policy, which Permissions-Policy has replaced: each directive lists."""
+    return _DIRECTIVE.sub(
+        lambda found: found[1] + _WORD.sub(lambda word: to.source(word[0]), found[2]), value
+    )

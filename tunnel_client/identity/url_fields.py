@@ -15,13 +15,15 @@ from protocol.http.fields import Fields
 from protocol.http.limits import HEAD_MAX_BYTES
 from tunnel_client.identity.json_urls import hx_location, report_to
 from tunnel_client.identity.own_urls import ToOwn, ToPublic
-from tunnel_client.identity.policies import policy
+from tunnel_client.identity.policies import features, policy
 from tunnel_client.identity.url_lists import (
-    bearer,
+    challenges,
     endpoints,
     if_tagged,
     link,
+    permissions,
     refresh,
+    rule_sets,
     upload_concat,
     whole_url,
 )
@@ -58,6 +60,7 @@ URL_FIELDS: Final = (
     UrlField("Content-Security-Policy", None, policy),
     UrlField("Content-Security-Policy-Report-Only", None, policy),
     UrlField("Destination", whole_url, None),  # RFC 4918 10.3
+    UrlField("Feature-Policy", None, features),  # Permissions Policy before 2020
     UrlField("HX-Current-URL", whole_url, None),  # htmx
     UrlField("HX-Location", None, hx_location),
     UrlField("HX-Push", None, whole_url),  # htmx 1
@@ -69,19 +72,24 @@ URL_FIELDS: Final = (
     UrlField("Location", None, whole_url),
     UrlField("OData-EntityId", None, whole_url),  # OData 4, part 1, 8.3.4
     UrlField("Operation-Location", None, whole_url),  # Microsoft's REST guidelines
+    UrlField("Permissions-Policy", None, permissions),
+    UrlField("Permissions-Policy-Report-Only", None, permissions),
     UrlField("Ping-From", whole_url, None),  # HTML: <a ping>
     UrlField("Ping-To", whole_url, None),
     UrlField("Referer", whole_url, None),  # RFC 9110 10.1.3
     UrlField("Refresh", None, refresh),
     UrlField("Report-To", None, report_to),
     UrlField("Reporting-Endpoints", None, endpoints),
+    UrlField("Service-Worker-Allowed", None, whole_url),  # of another origin it refuses the worker
     UrlField("Set-Cookie", None, cookie),
     UrlField("SourceMap", None, whole_url),  # ECMA-426
+    UrlField("Speculation-Rules", None, rule_sets),
     UrlField("Turbolinks-Location", None, whole_url),
     UrlField("Turbolinks-Referrer", whole_url, None),
     UrlField("Upload-Concat", upload_concat, upload_concat),  # an answer to HEAD has it, too
-    UrlField("WWW-Authenticate", None, bearer),
+    UrlField("WWW-Authenticate", None, challenges),
     UrlField("X-Inertia-Location", None, whole_url),
+    UrlField("X-Pingback", None, whole_url),  # Pingback 1.0, 2.2
     UrlField("X-PJAX-URL", None, whole_url),
     UrlField("X-SourceMap", None, whole_url),
     UrlField("X-Up-Location", whole_url, whole_url),  # Unpoly

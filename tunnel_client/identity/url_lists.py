@@ -56,15 +56,15 @@ def refresh(value: bytes, to: UrlTranslation) -> bytes:
     return found[1] + to.url(found[2]) + found[3] if found else value
 
 
-def bearer(value: bytes, to: UrlTranslation) -> bytes:
-    """A WWW-Authenticate: two parameters of its Bearer challenges.
+def challenges(value: bytes, to: UrlTranslation) -> bytes:
+    """A WWW-Authenticate: parameters of its Bearer and DPoP challenges.
 
-    The realm is where a registry gives tokens out, `resource_metadata` where an MCP server says who
-    does (RFC 9728 5.1). The realm of Digest is hashed with the password, and stays.
+    The realm of Bearer is where a registry gives tokens out, `resource_metadata` where an MCP
+    server says who does (RFC 9728 5.1). The realm of Digest is hashed with the password, and stays.
     """
-    if _CHALLENGES.fullmatch(value) is None:
+    if b"//" not in value or _CHALLENGES.fullmatch(value) is None:
         return value
-    return _BEARER.sub(lambda found: _bearer_parameters(found, to), value)
+    return _WITH_URLS.sub(lambda found: _challenge(found, to), value)
 
 
 def _put(to: UrlTranslation, found: re.Match[bytes]) -> bytes:
@@ -80,10 +80,11 @@ def _put(to: UrlTranslation, found: re.Match[bytes]) -> bytes:
     return part[: found.start(group) - at] + translated + part[found.end(group) - at :]
 
 
-def _bearer_parameters(found: re.Match[bytes], to: UrlTranslation) -> bytes:
+def _challenge(found: re.Match[bytes], to: UrlTranslation) -> bytes:
     if found[1] is None:  # a quoted text of another challenge
         return found[0]
-    return found[1] + _BEARER_URL.sub(partial(_put, to), found[2])
+    parameter = _URLS_OF[found[2].lower()]
+    return found[1] + parameter.sub(partial(_put, to), found[3])
 
 
 # `5; url="..."`, as the HTML standard reads it: what stands before the URL, the URL, the rest.
@@ -134,6 +135,20 @@ endpoints: Final = UrlList(
     re.compile(rb"(?<![^ \t,])%b=%b|;[ ]*+%b=%b|%b" % (_KEY, _INSIDE, _KEY, _QUOTED, _QUOTED)),
 )
 
+# --- Speculation-Rules, a list of strings; Permissions-Policy, a dictionary of lists of them ---
+
+# Each string is an URL, or an origin, but for those of parameters, which name endpoints of reports.
+_STRINGS: Final = re.compile(rb";[ ]*+%b=%b|%b|%b" % (_KEY, _QUOTED, _INSIDE, _QUOTED))
+_WITH_PARAMETERS: Final = _ITEM + _ITEM_PARAMETERS
+rule_sets: Final = UrlList(  # HTML, 7.7.2
+    re.compile(rb"%b(?:%b,%b%b)*+" % (_WITH_PARAMETERS, _OWS, _OWS, _WITH_PARAMETERS)), _STRINGS
+)
+_INNER_LIST: Final = rb"\([ ]*+(?:%b(?:[ ]++%b)*+[ ]*+)?+\)" % (_WITH_PARAMETERS, _WITH_PARAMETERS)
+_ALLOW_LIST: Final = rb"%b(?:=(?:%b|%b))?+%b" % (_KEY, _ITEM, _INNER_LIST, _ITEM_PARAMETERS)
+permissions: Final = UrlList(  # Permissions Policy 5.2
+    re.compile(rb"%b(?:%b,%b%b)*+" % (_ALLOW_LIST, _OWS, _OWS, _ALLOW_LIST)), _STRINGS
+)
+
 # --- WWW-Authenticate, RFC 9110 11.6.1 ---
 
 _PARAMETER: Final = rb"%b%b=%b(?:%b|%b)" % (_TOKEN, _OWS, _OWS, _TOKEN, _QUOTED)
@@ -143,7 +158,17 @@ _CHALLENGES: Final = re.compile(
     rb"[ \t,]*+%b(?:%b%b)*+[ \t,]*+" % (_CHALLENGE, _COMMAS, _CHALLENGE)
 )
 _PARAMETERS: Final = rb"%b(?:%b%b)*+" % (_PARAMETER, _COMMAS, _PARAMETER)
-_BEARER: Final = re.compile(rb"((?<![^ \t,])(?i:Bearer)[ ]++)(%b)|%b" % (_PARAMETERS, _QUOTED))
-_BEARER_URL: Final = re.compile(
-    rb"(?<![^ \t,])(?i:realm|resource_metadata)%b=%b%b|%b" % (_OWS, _OWS, _INSIDE, _QUOTED)
+_WITH_URLS: Final = re.compile(
+    rb"((?<![^ \t,])((?i:Bearer|DPoP))[ ]++)(%b)|%b" % (_PARAMETERS, _QUOTED)
 )
+
+
+def _url_of(names: bytes) -> re.Pattern[bytes]:
+    """A parameter with one of these names, or a text that is passed over."""
+    return re.compile(rb"(?<![^ \t,])(?i:%b)%b=%b%b|%b" % (names, _OWS, _OWS, _INSIDE, _QUOTED))
+
+
+_URLS_OF: Final = {
+    b"bearer": _url_of(b"realm|resource_metadata"),
+    b"dpop": _url_of(b"resource_metadata"),
+}

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tunnel_client.identity.own_urls import OwnUrls, ToPublic
-from tunnel_client.identity.policies import policy
+from tunnel_client.identity.policies import features, policy
 from tunnel_client.settings.target import Target
 
 
@@ -88,3 +88,13 @@ def test_what_lists_no_sources_stays() -> None:
 def test_reports_go_to_an_url() -> None:
     value = b"report-uri http://localhost:3000/csp?x=1 /csp localhost:3000"
     assert translated(value) == b"report-uri https://name.example.com/csp?x=1 /csp localhost:3000"
+
+
+def test_the_origins_of_a_feature_policy_are_sources() -> None:
+    """As Rails 6.1 writes it, where `config.permissions_policy` names the app's own URL."""
+    value = b"camera 'none'; payment 'self' %b; fullscreen 'self' https://other.example"
+    to = ToPublic(OwnUrls(Target.parse("3000")), b"https://name.example.com")
+    for own in (b"http://localhost:3000", b"https://127.0.0.1:3000"):
+        assert features(value % own, to) == value % b"https://name.example.com"
+    for other in (b"http://localhost:3001", b"*", b""):
+        assert features(value % other, to) == value % other

@@ -111,10 +111,23 @@ def challenges(origin: bytes) -> st.SearchStrategy[bytes]:
     one = st.one_of(
         filled(b'Bearer realm="%b"', urls(origin)),
         filled(b'Bearer error=%b, resource_metadata="%b"', TOKENS, urls(origin)),
+        filled(b'DPoP realm="%b", resource_metadata="%b"', FOREIGN, urls(origin)),
         filled(b'Digest realm="%b", nonce=%b', urls(origin), QUOTED),
         st.sampled_from([b"Negotiate", b"Basic", b"NTLM abc=="]),
     )
     return joined(b", ", one)
+
+
+def permissions(origin: bytes) -> st.SearchStrategy[bytes]:
+    allowed = st.one_of(st.sampled_from([b"self", b"*"]), filled(b'"%b"', urls(origin)))
+    lists = filled(b"(%b)", joined(b" ", allowed))
+    endpoint = st.sampled_from([b"", b";report-to=a", b';report-to="%b"' % OWN])
+    return joined(b", ", filled(b"%b=%b%b", TOKENS, st.one_of(allowed, lists), endpoint))
+
+
+def features(origin: bytes) -> st.SearchStrategy[bytes]:
+    source = st.sampled_from([origin, origin.partition(b"//")[2], b"'self'", b"https://a.example"])
+    return joined(b"; ", filled(b"%b %b", TOKENS, joined(b" ", source)))
 
 
 def policies(origin: bytes) -> st.SearchStrategy[bytes]:
@@ -145,8 +158,11 @@ VALUES: dict[str, Callable[[bytes], st.SearchStrategy[bytes]]] = {
     "if_tagged": ifs,
     "upload_concat": lambda origin: joined(b" ", urls(origin), b"final;"),
     "endpoints": lambda origin: joined(b", ", filled(b'%b="%b"', TOKENS, urls(origin))),
-    "bearer": challenges,
+    "challenges": challenges,
     "policy": policies,
+    "features": features,
+    "permissions": permissions,
+    "rule_sets": lambda origin: joined(b", ", filled(b'"%b"', urls(origin))),
     "hx_location": locations,
     "report_to": lambda origin: joined(
         b", ", filled(b'{"endpoints":[{"url":"%b"}],"max_age":1}', urls(origin))
@@ -186,7 +202,7 @@ def test_there_and_back_a_request_is_the_first(name: str, data: st.DataObject) -
 
 
 # Their values above hold nothing that only looks like an URL.
-URLS_ALONE = ("whole_url", "refresh", "upload_concat", "endpoints", "report_to")
+URLS_ALONE = ("whole_url", "refresh", "upload_concat", "endpoints", "report_to", "rule_sets")
 
 
 @pytest.mark.parametrize("name", URLS_ALONE)
@@ -200,10 +216,19 @@ def test_each_url_is_translated(name: str, data: st.DataObject) -> None:
 
 PIECES = st.sampled_from(
     [
-        *(OWN, PUBLIC, b"//localhost:3000/", b"localhost:*", b"Bearer ", b"realm=", b'anchor="'),
+        *(
+            OWN,
+            PUBLIC,
+            b"//localhost:3000/",
+            b"localhost:*",
+            b"Bearer ",
+            b"DPoP ",
+            b"realm=",
+            b'anchor="',
+        ),
         *(b'"', b"<", b">", b"(", b")", b"[", b"]", b"{", b"}", b",", b";", b" ", b"=", b":"),
         *(b"\\", b"a", b'"path":', b'"url":', b"script-src ", b"report-uri ", b"\t", b"\xff"),
-        *(b"5; url=", b"final;"),
+        *(b"5; url=", b"final;", b"self", b"resource_metadata="),
     ]
 )
 

@@ -4,11 +4,13 @@ import pytest
 
 from tunnel_client.identity.own_urls import OwnUrls, ToPublic
 from tunnel_client.identity.url_lists import (
-    bearer,
+    challenges,
     endpoints,
     if_tagged,
     link,
+    permissions,
     refresh,
+    rule_sets,
     upload_concat,
 )
 from tunnel_client.settings.target import Target
@@ -158,11 +160,14 @@ def test_what_is_no_dictionary_stays(value: bytes) -> None:
         b'Negotiate, NTLM abc==, Bearer  realm="%s/a", Basic realm="http://localhost:3000/"',
         b'Bearer scope=a, , error_description="realm=\\"x\\"" , realm="%s/", Bearer realm="%s/"',
         b', Bearer realm="%s/",',
+        # RFC 9728 5.1 and RFC 9449 7.1 in one; what proves possession hashes nothing of it
+        b'DPoP error="invalid_token", resource_metadata="%s/a", algs="ES256 PS256"',
+        b'Bearer realm="%s/", dpop realm="http://localhost:3000/",resource_metadata = "%s/a"',
     ],
 )
-def test_two_parameters_of_bearer_are_translated(template: bytes) -> None:
+def test_two_parameters_of_bearer_are_translated_and_one_of_dpop(template: bytes) -> None:
     count = template.count(b"%s")
-    assert bearer(template % ((OWN,) * count), TO) == template % ((PUBLIC,) * count)
+    assert challenges(template % ((OWN,) * count), TO) == template % ((PUBLIC,) * count)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +185,75 @@ def test_two_parameters_of_bearer_are_translated(template: bytes) -> None:
         b'Bearer error="realm=\\"http://localhost:3000/\\""',
         b'Bearer realm="http://localhost:3000/" scope="a"',
         b'Bearer realm="http://other.example/"',
+        b'DPoP realm="http://localhost:3000/"',
+        b'Digest resource_metadata="http://localhost:3000/"',
+        b'XDPoP resource_metadata="http://localhost:3000/"',
     ],
 )
 def test_any_other_challenge_stays(value: bytes) -> None:
-    assert bearer(value, TO) == value
+    assert challenges(value, TO) == value
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        # of django-permissions-policy 4.34
+        b'autoplay=(), camera=("%s"), fullscreen=(*), payment=(self "https://pay.example" "%s")',
+        b'geolocation="%s"',
+        b'a=( self  "%s" ) , b-c=*,d=(self "%s";x);report-to="http://localhost:3000"',
+        b'a;b="http://localhost:3000",c="%s"',
+    ],
+)
+def test_origins_that_have_a_permission_are_translated(template: bytes) -> None:
+    count = template.count(b"%s")
+    assert permissions(template % ((OWN,) * count), TO) == template % ((PUBLIC,) * count)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        b"geolocation=(self), camera=()",
+        b'geolocation=(self "http://localhost:3001")',
+        b'geolocation=(self "http://localhost:3000"',
+        b'geolocation=(self"http://localhost:3000")',
+        b'geolocation=(self,"http://localhost:3000")',
+        b'geolocation=(("http://localhost:3000"))',
+        b'geolocation (self "http://localhost:3000")',
+        b'geolocation=(self "http://localhost:3000"),',
+        b'geolocation=(self "http:\\/\\/localhost:3000")',
+        b"geolocation=(self http://localhost:3000)",
+        b"geolocation 'self' http://localhost:3000",  # Feature-Policy's form
+    ],
+)
+def test_any_other_permissions_stay(value: bytes) -> None:
+    assert permissions(value, TO) == value
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        b'"%s/rules.json"',
+        b'"/a.json" , "%s/b.json";x="http://localhost:3000/", "%s/c.json"',
+    ],
+)
+def test_sets_of_speculation_rules_are_translated(template: bytes) -> None:
+    count = template.count(b"%s")
+    assert rule_sets(template % ((OWN,) * count), TO) == template % ((PUBLIC,) * count)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        b'"/cdn-cgi/speculation"',  # Cloudflare's
+        b'"http://other.example/rules.json"',
+        b'"http://localhost:3000/rules.json',
+        b'"http://localhost:3000/a.json" "http://localhost:3000/b.json"',
+        b'a="http://localhost:3000/a.json"',
+        b'("http://localhost:3000/a.json")',
+        b"http://localhost:3000/a.json",
+    ],
+)
+def test_what_is_no_list_of_strings_stays(value: bytes) -> None:
+    assert rule_sets(value, TO) == value
