@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ VITE, NEXT = "node_modules/vite/bin/vite.js", "node_modules/next/dist/bin/next"
 WEBPACK = "node_modules/webpack/bin/webpack.js"
 
 REFUSED, SCHEME = "refuses its public name", "does not believe X-Forwarded-Proto"
+REDIRECTS = "Asked by its public name the app answers 301"
 PROXIES = "refuses requests with X-Forwarded-For"
 
 
@@ -34,6 +36,7 @@ class Row:
         path: the first visitor's, where it is not the first page that shows it.
         scheme: the visitors'.
         asks: how many questions it takes; 0: a test does not care.
+        needs: other programs of this machine.
     """
 
     name: str
@@ -45,13 +48,15 @@ class Row:
     path: str = "/"
     scheme: str = "https"
     asks: int = 0
+    needs: Sequence[str] = ()
 
 
 def app(of: str | Path, *command: str) -> Any:
     """A function that makes rows of this app: further words are for its environment."""
 
     def row(name: str, says: str, hint: str = "", **more: Any) -> Row:
-        fields = {key: more.pop(key) for key in ("path", "scheme", "asks") if key in more}
+        own = ("path", "scheme", "asks", "needs")
+        fields = {key: more.pop(key) for key in own if key in more}
         env = {key.upper(): value for key, value in more.items()}
         return Row(name, of, command, says, hint, env, **fields)
 
@@ -70,6 +75,9 @@ rails = app("", "puma", "--bind", "tcp://127.0.0.1:{port}", "rails.ru")
 symfony = app("", "php", "-S", "127.0.0.1:{port}", "symfony.php")
 registry = app("", "docker-registry", "serve", "registry.yml")
 odd = app("", sys.executable, "odd.py")
+wordpress = partial(
+    app("", sys.executable, "wordpress.py"), needs=("php", "mariadbd", "wp-setup"), asks=2
+)
 
 TABLE: Sequence[Row] = (
     gradio_6("Gradio 6", "public", asks=9),
@@ -99,6 +107,7 @@ TABLE: Sequence[Row] = (
     symfony("Symfony", "local", SCHEME),
     symfony("Symfony by http", "public", scheme="http"),
     symfony("Symfony with trusted proxies", "public", trust="1"),
+    wordpress("WordPress", "local", REDIRECTS),
     better_auth("better-auth", "public"),
     better_auth("better-auth with a fixed URL", "public", pin="1"),
     app(E2E / "next-app", "node", NEXT, "dev", "--port={port}")("Next dev", "local", asks=1),

@@ -20,7 +20,7 @@ from tests.apps.running import running
 from tests.e2e import test_next
 from tests.e2e.browser import DOMAIN, Visit, foreign_https_tunnel, foreign_tunnel, in_chromium
 from tests.e2e.dev_servers import INSTALL_S, install, node_server
-from tests.e2e.raw import Way, status, through
+from tests.e2e.raw import Way, ask, status, through
 from tests.needs import needs
 from tests.patience import PATIENCE
 from tests.programs import Programs, Tunnel
@@ -58,7 +58,7 @@ def needed(row: Row) -> pytest.MarkDecorator:
     """The programs of this machine that it is started with."""
     if isinstance(row.of, Path):
         return pytest.mark.needs("node", "npm")
-    return pytest.mark.needs(*([] if row.of else row.command[:1]))
+    return pytest.mark.needs(*([] if row.of else row.command[:1]), *row.needs)
 
 
 @pytest.mark.parametrize(
@@ -151,6 +151,37 @@ async def test_a_pinned_origin_is_a_wrong_verdict_and_the_flag_is_named_once(
 
 async def post(way: Way, origin: str) -> str:
     return await status(way, "/f", {"Origin": origin}, method="POST", body="name=x")
+
+
+@pytest.mark.needs(*BY_NAME["WordPress"].needs)
+async def test_wordpress_leads_to_the_public_origin_in_all_its_fields(
+    programs: Programs, tmp_path: Path
+) -> None:
+    async with an_app(BY_NAME["WordPress"], tmp_path) as port:
+        tunnel = await foreign_tunnel(programs, port)
+        way = through(tunnel)
+        fields = await fields_of(way, "/?p=1")
+        assert fields["x-pingback"] == [f"{way.origin}/xmlrpc.php"]
+        assert fields["link"] == [
+            f'<{way.origin}/index.php?rest_route=/>; rel="https://api.w.org/"',
+            f"<{way.origin}/index.php?rest_route=/wp/v2/posts/1>;"
+            ' rel="alternate"; type="application/json"',
+            f"<{way.origin}/?p=1>; rel=shortlink",
+        ]
+        (login,) = (await fields_of(way, "/wp-admin"))["location"]
+        assert login.startswith(f"{way.origin}/wp-login.php?")
+        (canonical,) = (await fields_of(way, "/index.php"))["location"]  # redirect_canonical
+        assert canonical == f"{way.origin}/"
+
+
+async def fields_of(way: Way, target: str) -> dict[str, list[str]]:
+    """Those of the answer to a GET, by their names in lower case."""
+    head = (await ask(way, target, {})).partition(b"\r\n\r\n")[0].decode()
+    fields: dict[str, list[str]] = {}
+    for line in head.split("\r\n")[1:]:
+        name, _, value = line.partition(": ")
+        fields.setdefault(name.lower(), []).append(value)
+    return fields
 
 
 async def test_vite_in_the_place_of_gradio_is_served_within_10_s(
