@@ -53,6 +53,7 @@ from tunnel_server.tunnels.recent_names import note_path
 from tunnel_server.tunnels.succession import Succession
 from tunnel_server.visitors.draining import drain
 from tunnel_server.visitors.edge import Edge, shortage_to_come
+from tunnel_server.visitors.leaving import look_after_leaving
 from tunnel_server.visitors.serving import serve_visitor
 from tunnel_server.visitors.stopping import InProgress, Stop
 from tunnel_server.visitors.sweeping import sweep
@@ -123,6 +124,7 @@ async def _main(prepared: Prepared, stdout: LineWriter, sparing: Sparing) -> int
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as connections:
             connections.start_soon(sweep, edge)
+            connections.start_soon(look_after_leaving, edge)
             connections.start_soon(sparing.run)
             if writer is not None:
                 connections.start_soon(writer.run)

@@ -95,6 +95,11 @@ class TunnelStream:
         return receiving.state >= HELD and whole and receiving.drained
 
     @property
+    def peer_has_ended(self) -> bool:
+        """Whether the peer's half has ended, also if something of it was not taken."""
+        return self._record.receiving.state >= HELD
+
+    @property
     def reset_code(self) -> str | None:
         """The code with which the peer's half has ended badly; what came before may be there."""
         reset = self._record.receiving.reset
@@ -144,6 +149,10 @@ class TunnelStream:
     def stopped(self) -> str | None:
         """The code with which the peer stopped our half."""
         return self._record.sending.stopped
+
+    def is_of(self, session: StreamSession) -> bool:
+        """Whether this session carries it."""
+        return self._owner is session
 
     def log_by(self, logger: logging.Logger) -> SessionLog:
         """Return the log of the stream's session for a module's records."""

@@ -159,6 +159,24 @@ async def test_what_would_not_end_by_itself_ends_at_once(
         assert tunnel.client.process.returncode is None
 
 
+async def test_a_visitor_that_has_just_stopped_reading_is_cut_off_by_what_its_socket_says(
+    programs: Programs, origin: Origin, which: str
+) -> None:
+    """By the server alone: it tells a client that stops, which counts it and waits for no more."""
+    patient = ("--drain-timeout", "60")
+    server, port = await programs.server(*patient, "--log-level", "debug")
+    client = await programs.client(origin.port, port, "--subdomain", "app", *patient)
+    tunnel = Tunnel(server, client, address_of(await client.event("ready"), port))
+    async with one_that_reads_no_more(tunnel, origin, which, "&sized=1") as end:
+        of(tunnel, which).process.send_signal(signal.SIGINT)
+        await end()
+    if which == "client":
+        assert client.events[-1]["reason"] == "stopped by the user, 1 request cut off"
+        await server.says("a visitor has stopped reading: cut off")
+    else:
+        assert server.process.returncode == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_all_of_it_together_ends_at_once(
     patient_tunnel: Tunnel, origin: Origin, which: str, number: signal.Signals

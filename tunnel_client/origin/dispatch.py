@@ -24,7 +24,7 @@ from tunnel_client.origin.choosing import IdentityChooser
 from tunnel_client.origin.dial import Dialer
 from tunnel_client.origin.idle import IdleWorkers
 from tunnel_client.origin.refusals import REFUSED, Refusals
-from tunnel_client.origin.replay import Replay, ReplayConfig
+from tunnel_client.origin.replay import STOPPED_STUCK, Replay, ReplayConfig
 from tunnel_client.origin.stopping import Stopping
 from tunnel_client.origin.tap import OriginTap, PlainTap
 from tunnel_client.origin.visitor_stream import VisitorStream
@@ -228,6 +228,8 @@ class Dispatcher:
         lives = self.dialer.lives
         if tap.status in REFUSED or lives != self._refusals.settled_life:
             self._refusals.answered(replay.stream, tap.status, lives, replay.identity)
+        if tap.error == STOPPED_STUCK:
+            self.stopping.cut_off += 1
         tap.ended(tap.error)
         event = RequestEnded(
             replay.stream.id,

@@ -50,6 +50,8 @@ _LOOKED_AT: Final = CREDENTIALS | {b"te"}
 _LOOP: Final = [b"loop-detected"]
 LEADS_BACK: Final = "TARGET leads back to a tunnel-server"
 STOPPED: Final = "cut off: this client was stopped"
+# The same, by the server.
+STOPPED_STUCK: Final = "cut off: this client was stopped, and its visitor had stopped reading"
 
 
 class ReplayState(IntEnum):

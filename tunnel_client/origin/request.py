@@ -23,6 +23,7 @@ import trio
 
 from protocol.errors import HttpError, LocalProtocolError, SessionClosed, StreamReset
 from protocol.http.serialise import chunk, last_chunk
+from protocol.http.stopping import VISITOR_STUCK
 from tunnel_client.origin.connection import OriginClosed, OriginConnection
 from tunnel_client.origin.tap import OriginTap
 from tunnel_client.origin.visitor_stream import VisitorStream
@@ -33,7 +34,7 @@ SENT_AT_ONCE_BYTES: Final = 16 * 1024
 
 # The codes of a reset behind which no visitor is left; a server up to 0.2 says `no-error` when it
 # has had the answer. With any other the visitor has only ended its direction.
-GONE: Final = frozenset({"visitor-gone", "cancelled", "no-error"})
+GONE: Final = frozenset({"visitor-gone", VISITOR_STUCK, "cancelled", "no-error"})
 
 
 class SendState(IntEnum):

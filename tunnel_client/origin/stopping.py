@@ -42,7 +42,8 @@ class Stopping:
         busy: the requests under way; the dispatcher's own set.
 
     Attributes:
-        cut_off: how many the stop has ended before they were whole; see `is_cut_off`.
+        cut_off: how many were ended before they were whole; see `is_cut_off`. The dispatcher adds
+            those that the server has ended for the stop.
     """
 
     def __init__(self, busy: set[Replay]) -> None:

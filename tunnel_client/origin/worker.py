@@ -21,11 +21,12 @@ import trio
 from protocol.drivers.bonds import VisitorConnection
 from protocol.drivers.latch import Latch
 from protocol.errors import HttpError, NoHttpError, SessionClosed, StreamStopped
+from protocol.http.stopping import VISITOR_STUCK
 from tunnel_client.origin.choosing import IdentityChooser
 from tunnel_client.origin.connection import OriginClosed, OriginConnection
 from tunnel_client.origin.dial import Dialer, OriginRefused
 from tunnel_client.origin.no_http import first_bytes, why_no_http
-from tunnel_client.origin.replay import STOPPED, Replay, ReplayState
+from tunnel_client.origin.replay import STOPPED, STOPPED_STUCK, Replay, ReplayState
 
 log = logging.getLogger(__name__)
 
@@ -234,6 +235,8 @@ def why_gone(replay: Replay) -> tuple[str, str]:
     """Return with which code and words a request ends that nobody waits for any more."""
     if replay.tap.error == STOPPED:
         return "cancelled", STOPPED
+    if replay.stream.stopped == VISITOR_STUCK:
+        return "cancelled", STOPPED_STUCK
     if replay.stream.stopped is None and replay.stream.reset_code is None:
         return "cancelled", "the connection to the server was lost"
     return "cancelled", "the visitor went away"

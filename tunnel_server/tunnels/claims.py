@@ -22,6 +22,7 @@ def take_event(directory: Directory, session: Session, event: SessionEvent) -> N
     elif isinstance(event, GoingAway):
         directory.gate.leave(session)  # what it has asked for it does not want any more
         directory.release(session)
+        directory.leaving.add(session)
         if not session.core.control.server_stops:  # the newest holds, and would take that back
             session.goaway("no-error", "nothing more will be opened", 0)
     elif isinstance(event, Released):

@@ -33,6 +33,7 @@ from tunnel_server.owners.tokens import bearer_token, digest_of
 from tunnel_server.settings.config import ServerConfig
 from tunnel_server.tunnels.claim_gate import ClaimGate
 from tunnel_server.tunnels.connected import Connected
+from tunnel_server.tunnels.leaving import Leaving
 from tunnel_server.tunnels.owned_sessions import OwnedSessions
 from tunnel_server.tunnels.parking import Parking
 from tunnel_server.tunnels.registry import Carrier, Registry
@@ -109,6 +110,7 @@ class Directory:
         clients: the shares of owners and addresses in the connections that carry sessions.
         connected: the sessions that have one.
         gate: claims that wait while this server takes over from another, or gives way to it.
+        leaving: the sessions whose clients stop.
         draining: the server stops, takes nothing new, and closes a connection with its next answer.
     """
 
@@ -133,6 +135,7 @@ class Directory:
         self.clients = Share(config.max_sessions or sessions_for(open_files_max()))
         self.connected = Connected(self.clients)
         self.gate = ClaimGate()
+        self.leaving = Leaving()
         self.draining = False
         self._ownership = ownership
         self._revision = ownership.revision  # for which sessions were looked at
@@ -193,6 +196,7 @@ class Directory:
         """A session is over; nothing when that is known."""
         self.sessions.pop(session, None)
         self.gate.leave(session)
+        self.leaving.remove(session)
         self.resumes.remove(session)
         self.streams.forget(session)
         self.release(session)

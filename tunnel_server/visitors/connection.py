@@ -18,10 +18,20 @@ from typing import Final, Literal
 import trio
 
 from protocol.drivers.latch import Latch
+from protocol.drivers.peer_progress import peer_progress
+from protocol.drivers.session import Session
 from protocol.drivers.sockets import drop, is_readable, was_reset
 from protocol.drivers.upgrade_leg import CLOSE_ANSWER_S
 from protocol.errors import LocalProtocolError, TunnelError
-from protocol.http.stopping import STOP_ANSWER_S, Pace, UnderWay, Verdict, pace
+from protocol.http.stopping import (
+    STOP_ANSWER_S,
+    STUCK_S,
+    Pace,
+    UnderWay,
+    Verdict,
+    pace,
+    patience_s,
+)
 from protocol.limits import READ_BYTES
 from tunnel_server.answers.refusal import Refusal
 from tunnel_server.visitors.crowd import Place
@@ -279,9 +289,22 @@ class Connection:
     def pace(self, now: float) -> Pace:
         """See Stoppable. What is being sent is held up, while nothing else was begun."""
         deadlines = self.deadlines
-        return pace(now - deadlines.moved_at, held_up=deadlines.write < math.inf)
+        still_s, held_up = now - deadlines.moved_at, deadlines.write < math.inf
+        peer = peer_progress(self.stream) if held_up else None
+        if peer is None:
+            return pace(still_s, held_up=held_up)
+        # Behind a proxy it is that one's window, which says nothing of the visitor.
+        is_proxy = self.source.trusted or self.edge.config.proxy_protocol
+        knows = peer.is_closed and not is_proxy
+        waits_s = patience_s(peer.taken_bytes, peer.taking_s) if knows else STUCK_S
+        return pace(min(still_s, peer.quiet_s), held_up=True, patience_s=waits_s)
 
-    def stop(self, how: Verdict) -> None:
+    def holds_up(self, session: Session) -> bool:
+        """See Stoppable."""
+        stream = None if self.exchange is None else self.exchange.stream
+        return stream is not None and stream.is_of(session) and not stream.peer_has_ended
+
+    def stop(self, how: Verdict, code: str = "") -> None:
         """See Stoppable."""
         exchange = self.exchange
         if exchange is None:
@@ -291,6 +314,8 @@ class Connection:
         elif how is Verdict.REFUSE:
             exchange.fail(Refusal("draining"))
         else:
+            if code and exchange.stream is not None:
+                exchange.stream.cancel(code)
             exchange.ended_by("tunnel")
             self.abort(reset=how is Verdict.RESET or exchange.ends_by_close)
 

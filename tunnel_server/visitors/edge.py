@@ -18,7 +18,7 @@ from tunnel_server.visitors.stopping import Stoppable
 _OWN_DESCRIPTORS: Final = 64
 
 # Connections in one turn: to look at one takes 1 to 2 us, to end one 10.
-_LOOKED_AT_ONCE: Final = 256
+LOOKED_AT_ONCE: Final = 256
 _ENDED_AT_ONCE: Final = 64
 
 
@@ -96,7 +96,7 @@ class Edge:
     async def look_at_all(self, do: Callable[[Swept], object]) -> None:
         """Do something with each open connection that is still open then, a few in each turn."""
         still_open = self.connections.__contains__
-        await in_portions(tuple(self.connections), do, at_once=_LOOKED_AT_ONCE, when=still_open)
+        await in_portions(tuple(self.connections), do, at_once=LOOKED_AT_ONCE, when=still_open)
 
     async def end_all(
         self,

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 import trio
 
+from protocol.drivers.session import Session
 from protocol.http.stopping import Pace, UnderWay, Verdict, is_cut_off, is_waited_for, verdict
 
 
@@ -47,8 +48,18 @@ class Stoppable(Protocol):
     def sweep(self, now: float) -> None:
         """End what has passed its deadline."""
 
-    def stop(self, how: Verdict) -> None:
-        """End that exchange so; `Verdict.WAIT` is no end."""
+    def holds_up(self, session: Session) -> bool:
+        """Whether the client of this session has more of its answer to send.
+
+        What has reached the server still reaches the visitor, however slow that is.
+        """
+
+    def stop(self, how: Verdict, code: str = "") -> None:
+        """End that exchange so; `Verdict.WAIT` is no end.
+
+        Args:
+            code: tells the client of a cut; else it hears that the visitor is gone.
+        """
 
 
 class Stop:

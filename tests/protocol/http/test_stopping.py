@@ -10,11 +10,14 @@ import pytest
 from protocol.http import stopping
 from protocol.http.fields import BodyForm
 from protocol.http.stopping import (
+    CLOSED_S,
     ENDLESS_TYPES,
+    FILLING_S,
     STILL_S,
     STOP_ANSWER_S,
     STUCK_S,
     VERDICTS,
+    WINDOW_STEP_BYTES,
     Pace,
     UnderWay,
     Verdict,
@@ -23,6 +26,7 @@ from protocol.http.stopping import (
     is_cut_off,
     is_waited_for,
     pace,
+    patience_s,
     switched,
     verdict,
 )
@@ -56,6 +60,9 @@ def test_the_document_has_the_same_table() -> None:
     }
     for number in (STILL_S, STUCK_S, STOP_ANSWER_S):
         assert f"{number:g} s" in section
+    about = CLOSING.read_text().partition("#### A visitor that takes nothing\n")[2]
+    assert f"{WINDOW_STEP_BYTES >> 10} KiB" in about
+    assert f"{CLOSED_S:g} s at least and {STUCK_S:g} s at most" in about
     for kind in ENDLESS_TYPES:
         assert f"`{kind.decode()}`" in section
 
@@ -126,6 +133,30 @@ def test_pace_is_the_time_since_something_moved(
     still_s: float, held_up: bool, how_fast: Pace
 ) -> None:
     assert pace(still_s, held_up=held_up) is how_fast
+
+
+@pytest.mark.parametrize(
+    ("taken_bytes", "taking_s", "expected_s"),
+    [
+        (0, 3.0, STUCK_S),  # nobody knows how fast it is
+        (200_000, 0.01, CLOSED_S),
+        (1, FILLING_S, CLOSED_S),
+        (WINDOW_STEP_BYTES, FILLING_S + CLOSED_S - 0.01, CLOSED_S),
+        (WINDOW_STEP_BYTES, FILLING_S + 2.0, 2.0),
+        (10 * WINDOW_STEP_BYTES, FILLING_S + 30.0, 3.0),
+        (WINDOW_STEP_BYTES, FILLING_S + STUCK_S + 1, STUCK_S),
+    ],
+)
+def test_a_visitor_with_a_closed_window_has_the_time_that_a_step_of_it_has_taken(
+    taken_bytes: int, taking_s: float, expected_s: float
+) -> None:
+    assert patience_s(taken_bytes, taking_s) == pytest.approx(expected_s)
+
+
+def test_patience_is_for_what_is_held_up_alone() -> None:
+    assert pace(0.7, held_up=True, patience_s=0.7) is Pace.STUCK
+    assert pace(0.69, held_up=True, patience_s=0.7) is Pace.MOVING
+    assert pace(STUCK_S, held_up=False, patience_s=0.7) is Pace.STILL
 
 
 def test_an_upgrade_is_reset_after_a_moment_and_all_else_ends_when_it_is_due() -> None:

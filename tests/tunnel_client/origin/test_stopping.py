@@ -11,13 +11,13 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from protocol.drivers.stream import TunnelStream
 from protocol.errors import StreamReset
 from protocol.http.fields import BodyForm
-from protocol.http.stopping import STILL_S, STOP_ANSWER_S, STUCK_S
+from protocol.http.stopping import STILL_S, STOP_ANSWER_S, STUCK_S, VISITOR_STUCK
 from protocol.http.websocket import close_frame
 from tests.origin_fakes import App, MemoryTunnel, RawOrigin, a_shared_app, broken, failure
 from tests.switched_apps import CLOSE, HELLO, MASKED, a_websocket, unmasked
 from tests.tunnel_client.origin.test_any_upgrade import an_upgrade
 from tunnel_client.origin.dispatch import SWEEP_EVERY_S
-from tunnel_client.origin.replay import STOPPED, Replay
+from tunnel_client.origin.replay import STOPPED, STOPPED_STUCK, Replay
 from tunnel_client.origin.stopping import ENDED_AT_ONCE, LOOK_EVERY_S
 
 PATIENCE_S = 8.0
@@ -231,6 +231,37 @@ async def test_a_visitor_that_has_stopped_reading_holds_up_nothing(
         Stopped(tunnel, nursery)
         await tunnel.dispatcher.wait_quiet()
         assert (await broken(stream))[1] == "cancelled"
+
+
+async def test_what_the_server_ends_for_a_visitor_that_has_stopped_reading_is_cut_off(
+    nursery: trio.Nursery, mock_clock: MockClock
+) -> None:
+    async with a_shared_app() as (tunnel, origin):
+        stream, app = await asked(tunnel, origin, said=SIZED + b"first")
+        gone, gone_app = await asked(tunnel, origin, said=SIZED + b"first")
+        stopped = Stopped(tunnel, nursery)
+        await later(mock_clock, LOOK_EVERY_S)
+        stream.cancel(VISITOR_STUCK)
+        gone.cancel("visitor-gone")
+        assert await app.is_reset()
+        assert await gone_app.is_reset()
+        await tunnel.dispatcher.wait_quiet()
+        assert stopped.stopping.cut_off == 1
+        assert {(told[0], told[3]) for told in tunnel.told.requests()} == {
+            (200, STOPPED_STUCK),
+            (200, "the visitor went away"),
+        }
+
+
+async def test_what_the_client_has_cut_off_itself_is_counted_once(
+    nursery: trio.Nursery, mock_clock: MockClock
+) -> None:
+    async with a_shared_app() as (tunnel, origin):
+        stream, _ = await asked(tunnel, origin, said=EVENTS)
+        stopped = Stopped(tunnel, nursery)
+        stream.cancel(VISITOR_STUCK)  # they cross
+        await tunnel.dispatcher.wait_quiet()
+        assert stopped.stopping.cut_off == 1
 
 
 async def send_until_reset(app: App, data: bytes) -> None:

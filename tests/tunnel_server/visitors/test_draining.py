@@ -9,6 +9,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from protocol.drivers.portions import LOOKED_AT_ONCE
+from protocol.drivers.session import Session
 from protocol.drivers.stream import TunnelStream
 from protocol.http.stopping import Pace, Verdict
 from protocol.http.websocket import accept_for, close_frame
@@ -342,7 +343,10 @@ class Many:
     def pace(self, now: float) -> Pace:
         raise AssertionError("nothing is under way")
 
-    def stop(self, how: Verdict) -> None:
+    def holds_up(self, session: Session) -> bool:
+        return False
+
+    def stop(self, how: Verdict, code: str = "") -> None:
         raise AssertionError("nothing is under way")
 
     def stop_when_idle(self) -> None:

@@ -5,21 +5,32 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Awaitable, Callable
+from ipaddress import ip_network
+from typing import Any
 
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from protocol.drivers.peer_progress import PeerProgress
 from protocol.drivers.sockets import socket_below
 from protocol.drivers.stream import TunnelStream
 from protocol.errors import SessionClosed, StreamReset, StreamStopped
-from protocol.http.stopping import STILL_S, STOP_ANSWER_S, STUCK_S
+from protocol.http.stopping import (
+    CLOSED_S,
+    FILLING_S,
+    STILL_S,
+    STOP_ANSWER_S,
+    STUCK_S,
+    WINDOW_STEP_BYTES,
+)
 from protocol.http.websocket import close_frame
 from protocol.mux.messages import Head
 from tests.clocks import elapsed_s
 from tests.edge_fakes import FakeClient, Visitor, World, get, head, open_world, tunnel_error
 from tests.tunnel_server.visitors import test_any_upgrade as any_upgrade
 from tests.upgrade_peers import MASK, frame, masked, switched
+from tunnel_server.visitors import connection as connection_module
 from tunnel_server.visitors.connection import SETTLE_S, STOP_SETTLE_S
 from tunnel_server.visitors.draining import IDLE_CHECK_EVERY_S, drain
 from tunnel_server.visitors.lingering import LINGER_S, STOP_LINGER_S
@@ -236,6 +247,94 @@ async def test_a_visitor_that_has_stopped_reading_holds_up_nothing(
         stopped = Stopped(world)
         assert await stopped.took_s() < SOON_S
         assert stopped.stop.cut_off == 1
+
+
+# --- visitors that read slowly, or no more -------------------------------------------------------
+
+QUICK = PeerProgress(0.0, is_closed=True, taken_bytes=10 << 20, taking_s=1.0)
+# 3 s for each step of its window.
+SLOW = QUICK._replace(taking_s=FILLING_S + 3 * (10 << 20) / WINDOW_STEP_BYTES)
+
+
+class Kernel:
+    """The system, which says how a visitor takes what waits for it; quiet since it took some."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, said: PeerProgress | None) -> None:
+        self.said = said
+        self.since = elapsed_s()
+        monkeypatch.setattr(connection_module, "peer_progress", self._progress)
+
+    def _progress(self, _: trio.abc.Stream) -> PeerProgress | None:
+        return self.said and self.said._replace(quiet_s=elapsed_s() - self.since)
+
+
+async def begin_large(world: World, **visit: Any) -> FakeClient:
+    """A large answer with a length, of which its visitor takes nothing."""
+    client = await world.client(Answer(head(200, body=1 << 30), *[bytes(1 << 20)] * 9))
+    await world.visit(lockstep=True, **visit).send(get())
+    await wait_all_tasks_blocked()
+    return client
+
+
+@pytest.mark.parametrize(
+    ("said", "after_s"),
+    [
+        (QUICK, CLOSED_S),
+        (SLOW, 3.0),
+        (QUICK._replace(is_closed=False), STUCK_S),
+        (None, STUCK_S),
+    ],
+    ids=["quick", "slow", "on a bad line", "unknown"],
+)
+async def test_a_visitor_that_has_just_stopped_reading_is_known_by_its_window(
+    autojump_clock: MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+    said: PeerProgress | None,
+    after_s: float,
+) -> None:
+    async with open_world(drain_timeout_s=600.0) as world:
+        await begin_large(world)
+        Kernel(monkeypatch, said)
+        stopped = Stopped(world)
+        assert await stopped.took_s() == pytest.approx(after_s, abs=SOON_S)
+        assert stopped.stop.cut_off == 1
+
+
+async def test_a_visitor_is_not_cut_off_while_it_takes_something(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_world(drain_timeout_s=600.0) as world:
+        await begin_large(world)
+        kernel = Kernel(monkeypatch, QUICK)
+        stopped = Stopped(world)
+        for _ in range(20):  # no write moves for all that time
+            await trio.sleep(CLOSED_S - SOON_S)
+            kernel.since = elapsed_s()
+        assert not stopped.over.is_set()
+        await stopped.over.wait()
+        assert elapsed_s() - kernel.since == pytest.approx(CLOSED_S, abs=SOON_S)
+
+
+async def test_the_window_of_a_proxy_says_nothing_of_its_visitor(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trusted = (ip_network("127.0.0.1"),)
+    async with open_world(drain_timeout_s=600.0, trusted_proxies=trusted) as world:
+        await begin_large(world, address="127.0.0.1")
+        Kernel(monkeypatch, QUICK)
+        stopped = Stopped(world)
+        assert await stopped.took_s() == pytest.approx(STUCK_S, abs=SOON_S)
+
+
+async def test_what_nobody_holds_up_is_not_asked_for(
+    world: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visitor, _ = await begun(world, Answer(head(200, body=10), b"first", pause_s=3.0))
+    Kernel(monkeypatch, QUICK)
+    stopped = Stopped(world)
+    await trio.sleep(3 * CLOSED_S)
+    assert not stopped.over.is_set()
+    await visitor.end()
 
 
 # --- WebSockets ----------------------------------------------------------------------------------
