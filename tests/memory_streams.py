@@ -43,6 +43,7 @@ class MemoryStream:
         self.reset_code: str | None = None
         self.detached = False
         self.unsent_bytes = 0
+        self.waits_for_visitor = False
         self.request_progress: tuple[int, int | None] = 0, None
         self.answer_progress: tuple[int, int | None] = 0, None
         self.trailers: Fields = ((b"X-Checksum", b"1"),)

@@ -124,6 +124,14 @@ class TunnelStream:
         return self._record.sending.queue.unsent_bytes
 
     @property
+    def waits_for_visitor(self) -> bool:
+        """Whether our half waits for its visitor alone, and the server says when that has stopped.
+
+        No credit is left, and the server ends what such a visitor holds up (client only).
+        """
+        return self._owner.core.ends_stuck and self._record.sending.queue.blocked
+
+    @property
     def request_progress(self) -> tuple[int, int | None]:
         """The bytes of the request's body that have passed, and its length; None: it has none."""
         request = self._record.sending if self._owner.core.is_server else self._record.receiving

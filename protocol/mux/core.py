@@ -38,6 +38,7 @@ from protocol.mux.outgoing import Outgoing
 from protocol.mux.sending import Parts
 from protocol.mux.streams import (
     ENDED,
+    ENDS_STUCK,
     SERVES_UPGRADES,
     SWITCHING_PROTOCOLS,
     TRANSITIONS,
@@ -74,7 +75,7 @@ class Core:
         now: the time.
         lender: of the memory that it may hold; None: no other session needs it.
         version: of the wire, which the WebSocket's handshake has settled for the whole session.
-        features: of the client's hello.
+        features: of the peer's hello or welcome.
 
     Raises:
         LocalProtocolError: a client that gives more first credit than is set aside for it.
@@ -97,6 +98,7 @@ class Core:
         self.is_server = is_server
         self.version = version
         self.serves_upgrades = version > 1 and SERVES_UPGRADES in features
+        self.ends_stuck = ENDS_STUCK in features
         self.max_streams = max_streams
         self.body_credit = body_credit
         self.control = Control(heartbeat, is_server=is_server, version=version)

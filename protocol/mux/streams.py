@@ -107,6 +107,10 @@ FIRST_STATES: Final = {WEBSOCKET: HalfState.HELD, UPGRADE: HalfState.ASKING}
 SERVES_UPGRADES: Final = "upgrade"
 """The feature of a hello with which a client says that it serves streams of kind UPGRADE."""
 
+ENDS_STUCK: Final = "ends-stuck"
+"""The feature of a welcome with which a server says that it ends, for a client that stops, what
+visitors hold up that read no more."""
+
 
 def item_of(head: Head) -> Item:
     """Whether a head is informational; 101 is final, since data follows it."""

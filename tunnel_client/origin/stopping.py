@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import trio
 
 from protocol.drivers.portions import in_portions
-from protocol.http.stopping import Verdict, is_cut_off, is_waited_for, pace, verdict
+from protocol.http.stopping import Pace, Verdict, is_cut_off, is_waited_for, pace, verdict
 from tunnel_client.origin.replay import Replay
 
 LOOK_EVERY_S: Final = 0.05  # while the client stops; a person does not notice it
@@ -105,7 +105,10 @@ class Stopping:
         if under_way is None or self._stopped_at is None:
             return Verdict.WAIT
         seen = self._seen[replay] = self._look_at(replay, now)
-        how_fast = pace(now - seen.at, held_up=replay.stream.unsent_bytes > 0)
+        if replay.stream.waits_for_visitor:
+            how_fast = Pace.MOVING  # for all that this side knows
+        else:
+            how_fast = pace(now - seen.at, held_up=replay.stream.unsent_bytes > 0)
         return verdict(under_way, how_fast, now - self._stopped_at)
 
     def _is_to_end(self, replay: Replay) -> bool:

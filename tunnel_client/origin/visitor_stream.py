@@ -62,6 +62,13 @@ class VisitorStream(UpgradeStream, Protocol):
         """Of the answer, what has not left: its visitor, or the line, has not taken it."""
 
     @property
+    def waits_for_visitor(self) -> bool:
+        """Whether nothing but its visitor holds it up, and its end is told where that has stopped.
+
+        A visitor on a bad line may take nothing for seconds, and this side cannot tell.
+        """
+
+    @property
     def request_progress(self) -> tuple[int, int | None]:
         """The bytes of the request's body that have come, and its length; None: it has none."""
 

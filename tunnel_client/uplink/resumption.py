@@ -68,6 +68,7 @@ class ResumableSession:
                 heartbeat=heartbeat,
                 now=trio.current_time(),
                 version=transport.version,
+                features=welcome.features,
             ),
             transport,
             session_id=welcome.session,

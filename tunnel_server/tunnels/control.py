@@ -30,6 +30,7 @@ from protocol.mux.handshake import (
 )
 from protocol.mux.map_bodies import pack_map
 from protocol.mux.messages import Goaway, Hello, Refused, Resume, Welcome
+from protocol.mux.streams import ENDS_STUCK
 from protocol.mux.wire import FrameType, frame
 from tunnel_server.answers.refusal import Refusal
 from tunnel_server.observing.strangers import by_stranger
@@ -185,7 +186,7 @@ class ControlEndpoint:
         directory.connected.add(session, login.owner, login.source)
         caller.begins()
         try:
-            welcome = Welcome((), agent, session_id, secret, *beat, hold_s)
+            welcome = Welcome((ENDS_STUCK,), agent, session_id, secret, *beat, hold_s)
             await transport.send(welcome_message(welcome))
         except BaseException:
             directory.connected.remove(session)

@@ -233,6 +233,26 @@ async def test_a_visitor_that_has_stopped_reading_holds_up_nothing(
         assert (await broken(stream))[1] == "cancelled"
 
 
+@pytest.mark.parametrize("sized", [True, False])
+async def test_what_waits_for_its_visitor_alone_is_left_to_a_server_that_knows(
+    nursery: trio.Nursery, mock_clock: MockClock, sized: bool
+) -> None:
+    size = 4 << 20
+    large = SIZED.replace(b"10\r", b"%d\r" % size)
+    async with a_shared_app() as (tunnel, origin):
+        tunnel.client.core.ends_stuck = True
+        _, app = await asked(tunnel, origin, said=large if sized else PAGE)
+        body = bytes(size) if sized else b"%x\r\n%b\r\n" % (size, bytes(size))
+        nursery.start_soon(send_until_reset, app, body)
+        await wait_all_tasks_blocked(0.05)
+        stopped = Stopped(tunnel, nursery)
+        await later(mock_clock, STUCK_S + 1)
+        assert tunnel.dispatcher.busy_count == 1
+        await later(mock_clock, PATIENCE_S - STUCK_S)
+        await tunnel.dispatcher.wait_quiet()
+        assert stopped.stopping.cut_off == 1
+
+
 async def test_what_the_server_ends_for_a_visitor_that_has_stopped_reading_is_cut_off(
     nursery: trio.Nursery, mock_clock: MockClock
 ) -> None:

@@ -10,6 +10,7 @@ from trio.testing import wait_all_tasks_blocked
 from protocol.mux.handshake import hello_message, read_answer_to_hello
 from protocol.mux.map_bodies import pack_map
 from protocol.mux.messages import Claim, Hello, Welcome
+from protocol.mux.streams import ENDS_STUCK
 from protocol.mux.wire import FrameType, frame, split_message
 from tests.edge_fakes import Visitor, World, get
 
@@ -62,7 +63,7 @@ async def test_welcome_announces_the_heartbeat(world: World) -> None:
 
 async def test_unknown_features_of_a_hello_are_ignored(world: World) -> None:
     _, welcome = await welcomed(world, ("compression", "later"))
-    assert welcome.features == ()
+    assert welcome.features == (ENDS_STUCK,)
     await wait_all_tasks_blocked()
     assert len(world.directory.sessions) == 1
 
