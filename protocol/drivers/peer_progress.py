@@ -8,6 +8,7 @@ them apart: bytes are on their way and acknowledged, or the peer has closed its 
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 import sys
@@ -21,6 +22,7 @@ from protocol.drivers.sockets import socket_below
 # read: unacked (in segments), last_data_sent and last_ack_recv (ms ago), bytes_acked, notsent_bytes
 # and busy_time (us).
 _TCP_INFO: Final = struct.Struct("=24xI16xI8xI60xQ16xI20xQ")
+_LIMITLESS: Final = struct.pack("=I", 0xFFFF_FFFF)
 _MS_PER_S: Final = 1e3
 _US_PER_S: Final = 1e6
 
@@ -59,3 +61,16 @@ def peer_progress(stream: trio.abc.Stream) -> PeerProgress | None:
         return None
     quiet_s = (heard_ms if unacked else sent_ms) / _MS_PER_S
     return PeerProgress(quiet_s, not unacked, taken_bytes, max(0.0, busy_us / _US_PER_S - quiet_s))
+
+
+def fill_send_buffer(stream: trio.abc.Stream) -> None:
+    """Let the system take all that is written from now on, as far as its buffer goes.
+
+    trio has it take little (TCP_NOTSENT_LOWAT), so that what is urgent does not wait behind bulk.
+    At a stop that is of no use, and what the system has taken leaves without us. Where that cannot
+    be said nothing changes.
+    """
+    below, option = socket_below(stream), getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    if below is not None and option is not None and below.socket.fileno() >= 0:
+        with contextlib.suppress(OSError):  # no TCP
+            below.setsockopt(socket.IPPROTO_TCP, option, _LIMITLESS)

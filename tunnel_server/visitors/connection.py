@@ -18,14 +18,13 @@ from typing import Final, Literal
 import trio
 
 from protocol.drivers.latch import Latch
-from protocol.drivers.peer_progress import peer_progress
+from protocol.drivers.peer_progress import fill_send_buffer, peer_progress
 from protocol.drivers.session import Session
 from protocol.drivers.sockets import drop, is_readable, was_reset
 from protocol.drivers.upgrade_leg import CLOSE_ANSWER_S
 from protocol.errors import LocalProtocolError, TunnelError
 from protocol.http.stopping import (
     STOP_ANSWER_S,
-    STUCK_S,
     Pace,
     UnderWay,
     Verdict,
@@ -295,14 +294,20 @@ class Connection:
             return pace(still_s, held_up=held_up)
         # Behind a proxy it is that one's window, which says nothing of the visitor.
         is_proxy = self.source.trusted or self.edge.config.proxy_protocol
-        knows = peer.is_closed and not is_proxy
-        waits_s = patience_s(peer.taken_bytes, peer.taking_s) if knows else STUCK_S
-        return pace(min(still_s, peer.quiet_s), held_up=True, patience_s=waits_s)
+        if is_proxy or not peer.is_closed:
+            return pace(min(still_s, peer.quiet_s), held_up=True)
+        waits_s = patience_s(peer.taken_bytes, peer.taking_s)
+        return pace(peer.quiet_s, held_up=True, patience_s=waits_s)
 
     def holds_up(self, session: Session) -> bool:
         """See Stoppable."""
         stream = None if self.exchange is None else self.exchange.stream
         return stream is not None and stream.is_of(session) and not stream.peer_has_ended
+
+    def hurry(self) -> None:
+        """See Stoppable."""
+        if self.under_way is not None:
+            fill_send_buffer(self.stream)
 
     def stop(self, how: Verdict, code: str = "") -> None:
         """See Stoppable."""

@@ -60,6 +60,7 @@ async def drain(
         session.goaway("shutting-down", why, round(deadline_s))
 
     await _with_sessions(directory, tell, _TOLD_AT_ONCE)
+    await edge.look_at_all(lambda connection: connection.hurry())
     with trio.move_on_after(deadline_s):
         await _wait_until_idle(edge, arriving, stop)
     await edge.end_all(partial(_end_with_close, stop))

@@ -33,6 +33,7 @@ async def _help(edge: Edge, session: Session) -> None:
 
     def find(connection: Swept) -> None:
         if _is_under_way(connection, session):
+            connection.hurry()
             left.append(connection)
 
     await edge.look_at_all(find)

@@ -54,6 +54,9 @@ class Stoppable(Protocol):
         What has reached the server still reaches the visitor, however slow that is.
         """
 
+    def hurry(self) -> None:
+        """Something waits for the end of its exchange: keep little of that here."""
+
     def stop(self, how: Verdict, code: str = "") -> None:
         """End that exchange so; `Verdict.WAIT` is no end.
 

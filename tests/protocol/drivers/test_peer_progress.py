@@ -12,7 +12,7 @@ import trio
 import trio.testing
 
 from protocol.drivers import peer_progress as module
-from protocol.drivers.peer_progress import PeerProgress, peer_progress
+from protocol.drivers.peer_progress import PeerProgress, fill_send_buffer, peer_progress
 from protocol.drivers.tcp import TcpStream
 from tests.programs import EVENT_S
 from tests.protocol.drivers.test_sockets import connected, connected_over_tls
@@ -57,6 +57,31 @@ async def test_a_peer_that_reads_no_more_closes_its_window_and_is_quiet(tls: boo
     for stream in (theirs, ours):
         await trio.aclose_forcefully(stream)
     assert peer_progress(ours) is None
+
+
+async def test_what_is_written_may_fill_the_send_buffer_of_the_system() -> None:
+    theirs, ours = await connected()
+    async with theirs, ours:
+        sent: list[int] = []
+
+        async def send() -> None:
+            while True:
+                await ours.send_all(BLOCK[: 1 << 14])
+                sent.append(1 << 14)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send)
+            await closed_for(ours, 0.3)
+            before = sum(sent)
+            fill_send_buffer(ours)
+            with trio.fail_after(EVENT_S):
+                while True:
+                    if sum(sent) >= before + (1 << 17):
+                        break
+                    await trio.sleep(POLL_S)
+            nursery.cancel_scope.cancel()
+    fill_send_buffer(ours)  # which is closed
+    fill_send_buffer(trio.testing.memory_stream_pair()[0])
 
 
 async def test_a_peer_that_has_taken_all_is_not_spoken_of() -> None:

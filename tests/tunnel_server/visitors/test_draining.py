@@ -343,6 +343,9 @@ class Many:
     def pace(self, now: float) -> Pace:
         raise AssertionError("nothing is under way")
 
+    def hurry(self) -> None:
+        pass
+
     def holds_up(self, session: Session) -> bool:
         return False
 
