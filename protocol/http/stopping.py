@@ -31,6 +31,9 @@ STUCK_S: Final = 5.0
 # A visitor that was quick and has closed its window: one that reads is away for less, even while
 # its machine does something else.
 CLOSED_S: Final = 0.5
+# At a stop the system takes what its buffer still holds. While that goes on no window is looked at:
+# of a visitor that is slow it may take the whole rest.
+TAKEN_S: Final = 0.2
 # What is on its way fills a window first, and the last of that leaves 0.2 s later (RFC 9293
 # 3.8.6.2.1), however quick the visitor is: those do not count.
 FILLING_S: Final = 0.25

@@ -25,6 +25,7 @@ from protocol.drivers.upgrade_leg import CLOSE_ANSWER_S
 from protocol.errors import LocalProtocolError, TunnelError
 from protocol.http.stopping import (
     STOP_ANSWER_S,
+    TAKEN_S,
     Pace,
     UnderWay,
     Verdict,
@@ -294,7 +295,7 @@ class Connection:
             return pace(still_s, held_up=held_up)
         # Behind a proxy it is that one's window, which says nothing of the visitor.
         is_proxy = self.source.trusted or self.edge.config.proxy_protocol
-        if is_proxy or not peer.is_closed:
+        if is_proxy or not peer.is_closed or still_s < TAKEN_S:
             return pace(min(still_s, peer.quiet_s), held_up=True)
         waits_s = patience_s(peer.taken_bytes, peer.taking_s)
         return pace(peer.quiet_s, held_up=True, patience_s=waits_s)

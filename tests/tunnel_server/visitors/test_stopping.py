@@ -22,6 +22,7 @@ from protocol.http.stopping import (
     STILL_S,
     STOP_ANSWER_S,
     STUCK_S,
+    TAKEN_S,
     WINDOW_STEP_BYTES,
 )
 from protocol.http.websocket import close_frame
@@ -31,7 +32,7 @@ from tests.edge_fakes import FakeClient, Visitor, World, get, head, open_world, 
 from tests.tunnel_server.visitors import test_any_upgrade as any_upgrade
 from tests.upgrade_peers import MASK, frame, masked, switched
 from tunnel_server.visitors import connection as connection_module
-from tunnel_server.visitors.connection import SETTLE_S, STOP_SETTLE_S
+from tunnel_server.visitors.connection import SETTLE_S, STOP_SETTLE_S, Connection
 from tunnel_server.visitors.draining import IDLE_CHECK_EVERY_S, drain
 from tunnel_server.visitors.lingering import LINGER_S, STOP_LINGER_S
 from tunnel_server.visitors.stopping import InProgress, Stop
@@ -313,6 +314,24 @@ async def test_a_visitor_is_not_cut_off_while_it_takes_something(
         assert not stopped.over.is_set()
         await stopped.over.wait()
         assert elapsed_s() - kernel.since == pytest.approx(CLOSED_S, abs=SOON_S)
+
+
+@pytest.mark.parametrize("moves", [True, False])
+async def test_while_the_system_takes_what_is_written_no_window_is_looked_at(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, moves: bool
+) -> None:
+    async with open_world(drain_timeout_s=600.0) as world:
+        await begin_large(world)
+        kernel = Kernel(monkeypatch, QUICK)
+        kernel.since -= 10.0
+        [connection] = [each for each in world.edge.connections if each.under_way]
+        assert isinstance(connection, Connection)
+        stopped = Stopped(world)
+        for _ in range(10):
+            await trio.sleep(TAKEN_S / 2)
+            connection.deadlines.moved_at += TAKEN_S / 2 if moves else 0.0
+        assert stopped.over.is_set() is not moves
+        await stopped.over.wait()
 
 
 async def test_the_window_of_a_proxy_says_nothing_of_its_visitor(
