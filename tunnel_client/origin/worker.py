@@ -117,8 +117,7 @@ class Worker:
                 await self._assigned.wait()
                 replay, self._next = self._next, None
         finally:
-            with trio.move_on_after(CLOSE_S, shield=True):
-                await self._close()
+            await self._close()
 
     def _may_keep(self, replay: Replay) -> bool:
         """Whether the connection may serve what comes next: anybody, or whom it is bound to.

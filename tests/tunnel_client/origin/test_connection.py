@@ -33,6 +33,15 @@ async def test_bytes_cross_both_ways_and_the_apps_end_is_an_end() -> None:
     await origin.end()
 
 
+async def test_a_plain_connection_is_closed_without_a_wait_or_a_scope() -> None:
+    origin = await listen()
+    connection, app = await connected(origin)
+    with trio.testing.assert_no_checkpoints():
+        await connection.aclose(1)
+    assert await app.rest() == b""
+    await origin.end()
+
+
 async def test_a_reset_is_no_end() -> None:
     origin = await listen()
     connection, app = await connected(origin)
