@@ -154,6 +154,9 @@ async def listen_unix(folder: Path) -> RawOrigin:
 class PatientDialer(Dialer):
     """Takes its time, so that what the visitor sends is there before the request leaves."""
 
+    def open_at_once(self) -> OriginStream | None:
+        return None
+
     async def open(self) -> OriginStream:
         await trio.testing.wait_all_tasks_blocked()
         return await super().open()

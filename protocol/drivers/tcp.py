@@ -26,6 +26,12 @@ _READ_BYTES: Final = 64 * 1024
 
 _LINGER_NONE: Final = struct.pack("ii", 1, 0)
 
+SocketAddress = tuple[str, int] | str  # of an IP literal, or the path of a unix socket
+_INTERNET: Final = frozenset({socket.AF_INET, socket.AF_INET6})
+
+# The option that trio sets, and as it does: more that is unsent would only wait in the kernel.
+_UNSENT_BYTES: Final = 16 * 1024
+
 
 async def connect_tcp(host: str, port: int) -> trio.SocketStream:
     """Connect to a host, as trio.open_tcp_stream does.
@@ -47,6 +53,32 @@ async def connect_tcp(host: str, port: int) -> trio.SocketStream:
     return trio.SocketStream(connecting)
 
 
+def connect_at_once(family: int, address: SocketAddress) -> TcpStream:
+    """Connect to a program on this machine, without a wait.
+
+    That by loopback Linux does within the call, and that to a unix socket every system; connect(2)
+    says so when it is asked once more. What is not finished then is given up.
+
+    Raises:
+        BlockingIOError: it takes a wait: the program is slow to accept, or this is no Linux.
+        OSError: any other reason.
+    """
+    connecting = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        connecting.setblocking(False)
+        try:
+            connecting.connect(address)
+        except BlockingIOError:
+            connecting.connect(address)
+        if family in _INTERNET:
+            connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
+    except BaseException:
+        connecting.close()
+        raise
+    return TcpStream(connecting)
+
+
 def _family_of(host: str) -> socket.AddressFamily | None:
     """The family of an address; None: it is a name, or has a zone."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -61,12 +93,15 @@ class TcpStream(trio.abc.HalfCloseableStream):
     """A TCP or unix socket.
 
     Args:
-        stream: the owner of the socket until now; it must not be used any more.
+        connected: the socket, which does not block; or its owner until now, which must not be
+            used any more.
     """
 
-    def __init__(self, stream: trio.SocketStream) -> None:
-        self._socket = socket.socket(fileno=stream.socket.detach())
-        self._socket.setblocking(False)
+    def __init__(self, connected: socket.socket | trio.SocketStream) -> None:
+        if isinstance(connected, trio.SocketStream):
+            connected = socket.socket(fileno=connected.socket.detach())
+            connected.setblocking(False)
+        self._socket = connected
         self._more_expected = False
 
     def __repr__(self) -> str:

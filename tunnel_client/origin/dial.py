@@ -18,6 +18,7 @@ from protocol.drivers.sockets import keep_alive
 from protocol.drivers.tcp import TcpStream, connect_tcp
 from protocol.errors import TunnelError
 from protocol.program.text import printable
+from tunnel_client.origin.near import NearApp
 from tunnel_client.origin.tls_transport import TlsTransport
 from tunnel_client.settings.addresses import Address
 from tunnel_client.settings.target import Target
@@ -90,6 +91,7 @@ class Dialer:
     def __init__(self, target: Target, *, insecure: bool = False, ca: Path | None = None) -> None:
         self.target = target
         self.lives = 0
+        self._near = NearApp(target)
         self._told_of_ports = False
         self._context: ssl.SSLContext | None = None
         if target.scheme == "https":
@@ -101,6 +103,10 @@ class Dialer:
 
     def __repr__(self) -> str:
         return f"<Dialer {self.target}>"
+
+    def open_at_once(self) -> OriginStream | None:
+        """A new connection without a wait; None: only `open` has one, or says why there is none."""
+        return self._near.connect()
 
     async def open(self) -> OriginStream:
         """A new connection, TLS done. Cancelling leaves nothing open.

@@ -55,6 +55,10 @@ class PatientDialer(Dialer):
         state = f"down, {len(self._waits)} wait" if self._is_down else "up"
         return f"<PatientDialer {self.target} {state}>"
 
+    def open_at_once(self) -> OriginStream | None:
+        """See Dialer; an app that was away is found to be back by `open` alone."""
+        return None if self._is_down else super().open_at_once()
+
     async def open(self) -> OriginStream:
         """See Dialer; OriginDown comes only after the wait.
 

@@ -24,7 +24,7 @@ from protocol.errors import HttpError, NoHttpError, SessionClosed, StreamStopped
 from protocol.http.stopping import VISITOR_STUCK
 from tunnel_client.origin.choosing import IdentityChooser
 from tunnel_client.origin.connection import OriginClosed, OriginConnection
-from tunnel_client.origin.dial import Dialer, OriginRefused
+from tunnel_client.origin.dial import Dialer, OriginRefused, OriginStream
 from tunnel_client.origin.no_http import first_bytes, why_no_http
 from tunnel_client.origin.replay import STOPPED, STOPPED_STUCK, Replay, ReplayState
 
@@ -200,12 +200,19 @@ class Worker:
     async def _connect(self, replay: Replay) -> OriginConnection:
         """Raises OriginRefused, and OriginClosed if the visitor is gone."""
         self._owner.asks(replay)
+        await trio.lowlevel.checkpoint()  # a visitor that goes in the same moment comes in time
+        stream = None if replay.aborted else self._owner.dialer.open_at_once()
+        if stream is None:
+            stream = await self._dial(replay)
+        self._owner.connected(replay)
+        return OriginConnection(stream)
+
+    async def _dial(self, replay: Replay) -> OriginStream:
+        """Likewise, where it takes a wait."""
         with trio.CancelScope() as replay.dialling:
             if replay.aborted:
                 replay.dialling.cancel()
-            connection = OriginConnection(await self._owner.dialer.open())
-            self._owner.connected(replay)
-            return connection
+            return await self._owner.dialer.open()
         raise OriginClosed
 
     async def _why_no_http(self, error: NoHttpError) -> str:

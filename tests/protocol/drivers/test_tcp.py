@@ -11,7 +11,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from protocol.drivers.tcp import TcpStream, connect_tcp
+from protocol.drivers.tcp import TcpStream, connect_at_once, connect_tcp
 from tests.needs import lacks
 
 
@@ -77,6 +77,37 @@ async def test_what_is_no_address_is_a_name(host: str, monkeypatch: pytest.Monke
     monkeypatch.setattr(trio, "open_tcp_stream", by_name)
     await connect_tcp(host, 80)
     assert asked == [host]
+
+
+async def test_by_loopback_a_connection_is_made_at_once_with_the_options_of_trios() -> None:
+    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with listener:
+        address = listener.socket.getsockname()
+        with trio.testing.assert_no_checkpoints():
+            ours = connect_at_once(socket.AF_INET, address)
+        async with ours, await listener.accept() as peer, await connect_tcp(*address) as trios:
+            for option in (socket.TCP_NODELAY, socket.TCP_NOTSENT_LOWAT):
+                value = trios.getsockopt(socket.IPPROTO_TCP, option)
+                assert ours.socket.getsockopt(socket.IPPROTO_TCP, option) == value
+            await peer.send_all(b"to us")
+            assert await ours.receive_some() == b"to us"
+
+
+async def test_where_nobody_listens_that_is_known_at_once() -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        with pytest.raises(ConnectionRefusedError):
+            connect_at_once(socket.AF_INET, bound.getsockname())
+
+
+@pytest.mark.parametrize("unix", [False, True])
+async def test_what_takes_a_wait_is_given_up(unix: bool, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX if unix else socket.AF_INET) as full:
+        full.bind(str(tmp_path / "app.sock") if unix else ("127.0.0.1", 0))
+        full.listen(0)  # takes one that nobody has accepted
+        async with connect_at_once(full.family, full.getsockname()):
+            with pytest.raises(BlockingIOError):
+                connect_at_once(full.family, full.getsockname())
 
 
 async def test_bytes_cross_both_ways(pair: Pair) -> None:

@@ -12,6 +12,7 @@ import trio.testing
 
 from protocol.drivers.sockets import is_readable
 from protocol.drivers.stream import TunnelStream
+from protocol.drivers.tcp import SocketAddress, TcpStream
 from protocol.http.fields import BodyForm
 from protocol.limits import START_WINDOW_BYTES
 from tests.origin_fakes import (
@@ -28,7 +29,7 @@ from tests.origin_fakes import (
     listen,
     whole,
 )
-from tunnel_client.origin import dial
+from tunnel_client.origin import dial, near
 from tunnel_client.origin.dial import Dialer, OriginStream
 from tunnel_client.origin.idle import CLOSING_MAX
 from tunnel_client.origin.replay import Replay, ReplayEvent
@@ -366,11 +367,17 @@ async def test_an_app_that_is_not_there_is_origin_refused_and_says_where() -> No
 async def test_a_machine_without_ports_has_a_code_of_its_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    error = OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
+
     async def without_ports(host: str, port: int) -> trio.SocketStream:
-        raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
+        raise error
+
+    def without_ports_at_once(family: int, address: SocketAddress) -> TcpStream:
+        raise error
 
     async with a_shared_app() as (tunnel, _):
         monkeypatch.setattr(dial, "connect_tcp", without_ports)
+        monkeypatch.setattr(near, "connect_at_once", without_ports_at_once)
         code, message = await failure(tunnel.open(b"POST"))
         assert code == "no-ports"
         assert "this machine has no port left" in message
