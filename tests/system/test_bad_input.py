@@ -12,7 +12,7 @@ from tests.programs import Address, Programs, Tunnel
 from tests.system.origin import Origin
 from tests.system.peer import READ_BYTES
 from tests.system.visitor import SMALL_S, Visitor, fetch, visit
-from tunnel_client.origin.replay import LEADS_BACK
+from tunnel_client.origin.relay import LEADS_BACK
 
 HOST = b"Host: app.localhost\r\n"
 CONTROL = b"GET /_tunnel/control HTTP/1.1\r\nHost: localhost\r\n"

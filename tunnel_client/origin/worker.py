@@ -26,7 +26,9 @@ from tunnel_client.origin.choosing import IdentityChooser
 from tunnel_client.origin.connection import OriginClosed, OriginConnection
 from tunnel_client.origin.dial import Dialer, OriginRefused, OriginStream
 from tunnel_client.origin.no_http import first_bytes, why_no_http
-from tunnel_client.origin.replay import STOPPED, STOPPED_STUCK, Replay, ReplayState
+from tunnel_client.origin.relay import relay
+from tunnel_client.origin.replay import STOPPED, STOPPED_STUCK, Replay
+from tunnel_client.origin.replay_states import ReplayState
 
 log = logging.getLogger(__name__)
 
@@ -182,7 +184,7 @@ class Worker:
                 connection = self._connection = await self._connect(replay)
             replay.bound = replay.bound or self.bound_to is not None
             try:
-                return await replay.run(connection, head)
+                return await relay(replay, connection, head)
             except OriginClosed:
                 if not (reused and replay.is_silent and replay.is_repeatable):
                     raise

@@ -18,7 +18,7 @@ from tests.origin_fakes import (
     failure,
     whole,
 )
-from tunnel_client.origin.replay import LEADS_BACK
+from tunnel_client.origin.relay import LEADS_BACK
 
 MIB = 1024 * 1024
 

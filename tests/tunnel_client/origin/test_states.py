@@ -9,13 +9,10 @@ import trio
 from tests.memory_streams import MemoryStream, an_open
 from tests.state_tables import walk
 from tunnel_client.identity.rewriting import Identity
-from tunnel_client.origin import (
-    replay as replays,
-    request as requests,
-    upgrade_states as upgrades,
-)
+from tunnel_client.origin import replay_states, request as requests, upgrade_states as upgrades
 from tunnel_client.origin.connection import OriginConnection
-from tunnel_client.origin.replay import Replay, ReplayConfig, ReplayEvent, ReplayState
+from tunnel_client.origin.replay import Replay, ReplayConfig
+from tunnel_client.origin.replay_states import ReplayEvent, ReplayState
 from tunnel_client.origin.request import Request, SendEvent, SendState
 from tunnel_client.origin.tap import PlainTap
 from tunnel_client.origin.upgrade import OriginUpgrade
@@ -61,9 +58,9 @@ async def test_a_replay_moves_as_its_table_says(nursery: trio.Nursery) -> None:
     ) -> tuple[Callable[[ReplayEvent], object], Callable[[], ReplayState]]:
         replay = Replay(MemoryStream(an_open("http", b"GET", None)), config, PlainTap(0))
         replay.state = state
-        return replay._happened, lambda: replay.state
+        return replay.happened, lambda: replay.state
 
-    walk(replays.TRANSITIONS, A_REPLAY, begin, ReplayState, ReplayEvent)
+    walk(replay_states.TRANSITIONS, A_REPLAY, begin, ReplayState, ReplayEvent)
 
 
 async def test_an_aborted_replay_has_no_deadline_and_keeps_its_first_reason(

@@ -32,7 +32,8 @@ from tests.origin_fakes import (
 from tunnel_client.origin import dial, near
 from tunnel_client.origin.dial import Dialer, OriginStream
 from tunnel_client.origin.idle import CLOSING_MAX
-from tunnel_client.origin.replay import Replay, ReplayEvent
+from tunnel_client.origin.replay import Replay
+from tunnel_client.origin.replay_states import ReplayEvent
 from tunnel_client.origin.waiting import LONGEST_PAUSE_S, PatientDialer
 from tunnel_client.origin.worker import APP_CLOSES_S
 from tunnel_client.settings.target import Target
@@ -577,9 +578,7 @@ async def test_a_state_that_may_not_be_is_our_fault_and_not_the_apps(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with a_shared_app() as (tunnel, _):
-        monkeypatch.setattr(
-            Replay, "head", lambda self, **_: self._happened(ReplayEvent.FINAL_HEAD)
-        )
+        monkeypatch.setattr(Replay, "head", lambda self, **_: self.happened(ReplayEvent.FINAL_HEAD))
         code, _ = await failure(tunnel.open())
         assert code == "internal"
         assert "FINAL_HEAD of a replay that is ASKED" in caplog.text
