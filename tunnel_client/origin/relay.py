@@ -17,7 +17,8 @@ from tunnel_client.origin.answer import relay_body, relay_heads
 from tunnel_client.origin.connection import OriginClosed, OriginConnection
 from tunnel_client.origin.replay import STALLED_S, Replay
 from tunnel_client.origin.replay_states import ReplayEvent, ReplayState
-from tunnel_client.origin.request import GONE, Request, SendState
+from tunnel_client.origin.request import GONE, Request
+from tunnel_client.origin.request_states import SendState
 from tunnel_client.origin.upgrade import OriginUpgrade
 
 # What a tunnel-server behind this client says, of a request that has been through too many.

@@ -4,19 +4,12 @@ The head leaves together with what has come of the body; only a body that is not
 by a second task, since the two directions of a connection do not wait for one another: an answer
 that ends does not end its request (RFC 9112 9.3). When the request is cut off, the app sees that as
 it would have without the tunnel: its end in the middle.
-
-    state      SEND     STOP     CUT
-    UNDER_WAY  SENT     STOPPED  CUT_OFF
-    SENT       -        -        -
-    STOPPED    STOPPED  STOPPED  STOPPED
-    CUT_OFF    -        -        -
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from enum import IntEnum
 from typing import Final, Protocol
 
 import trio
@@ -25,6 +18,7 @@ from protocol.errors import HttpError, LocalProtocolError, SessionClosed, Stream
 from protocol.http.serialise import chunk, last_chunk
 from protocol.http.stopping import VISITOR_STUCK
 from tunnel_client.origin.connection import OriginClosed, OriginConnection
+from tunnel_client.origin.request_states import SENDING, SendEvent, SendState
 from tunnel_client.origin.tap import OriginTap
 from tunnel_client.origin.visitor_stream import VisitorStream
 
@@ -36,39 +30,10 @@ SENT_AT_ONCE_BYTES: Final = 16 * 1024
 # has had the answer. With any other the visitor has only ended its direction.
 GONE: Final = frozenset({"visitor-gone", VISITOR_STUCK, "cancelled", "no-error"})
 
-
-class SendState(IntEnum):
-    """The state of a request on its way; every one but the first is its end."""
-
-    UNDER_WAY = 1
-    SENT = 2  # whole
-    STOPPED = 3  # the app takes no more of it
-    CUT_OFF = 4  # the visitor sends no more of it
-
-
-class SendEvent(IntEnum):
-    """An event that ends a request."""
-
-    SEND = 1  # its last piece has left
-    STOP = 2  # a write has failed, or the app has ended its connection
-    CUT = 3  # it ended in the middle, or the visitor is gone
-
-
 # Each request asks for these, and a global costs a third of an enum's member.
 _UNDER_WAY: Final = SendState.UNDER_WAY
 _SENT: Final = SendState.SENT
 _STOPPED: Final = SendState.STOPPED
-
-SENDING: Final = {
-    (_UNDER_WAY, SendEvent.SEND): _SENT,
-    (_UNDER_WAY, SendEvent.STOP): _STOPPED,
-    (_UNDER_WAY, SendEvent.CUT): SendState.CUT_OFF,
-    # It was stopped while a write was under way, which then ends in some way.
-    (_STOPPED, SendEvent.SEND): _STOPPED,
-    (_STOPPED, SendEvent.STOP): _STOPPED,
-    (_STOPPED, SendEvent.CUT): _STOPPED,
-}
-"""The whole table. A pair that is not in it is a fault of ours: LocalProtocolError, no change."""
 
 
 class RequestProgress(Protocol):

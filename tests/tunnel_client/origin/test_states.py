@@ -9,11 +9,12 @@ import trio
 from tests.memory_streams import MemoryStream, an_open
 from tests.state_tables import walk
 from tunnel_client.identity.rewriting import Identity
-from tunnel_client.origin import replay_states, request as requests, upgrade_states as upgrades
+from tunnel_client.origin import replay_states, request_states, upgrade_states as upgrades
 from tunnel_client.origin.connection import OriginConnection
 from tunnel_client.origin.replay import Replay, ReplayConfig
 from tunnel_client.origin.replay_states import ReplayEvent, ReplayState
-from tunnel_client.origin.request import Request, SendEvent, SendState
+from tunnel_client.origin.request import Request
+from tunnel_client.origin.request_states import SendEvent, SendState
 from tunnel_client.origin.tap import PlainTap
 from tunnel_client.origin.upgrade import OriginUpgrade
 from tunnel_client.origin.upgrade_states import RelayEvent, RelayState
@@ -98,7 +99,7 @@ async def test_a_request_moves_as_its_table_says_and_tells_its_end_once(
 
         return request._happened, state_now
 
-    walk(requests.SENDING, A_REQUEST, begin, SendState, SendEvent)
+    walk(request_states.SENDING, A_REQUEST, begin, SendState, SendEvent)
 
 
 async def test_a_websocket_moves_as_its_table_says() -> None:
