@@ -4,7 +4,7 @@ Time and facts go in, decisions come out; there is no protocol here, and no I/O.
 
 * A request that may not be sent again goes on a new connection, for an app may close an idle one
   in the moment in which the request meets it: uWSGI does so milliseconds after an answer, without
-  having said so. A new one costs 0.5 ms, and a lost POST cannot be mended.
+  having said so. A new one costs 0.3 ms, and a lost POST cannot be mended.
 * An app may serve one connection at a time, and what is idle here then holds up everybody, the
   developer's own curl too. So little is kept, and briefly. One that is passed over is closed.
   Where a request on a new connection finds no answer, all are closed. If that helps, the app is
