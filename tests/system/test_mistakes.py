@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ssl
 from functools import partial
 from pathlib import Path
 
@@ -73,6 +75,27 @@ async def test_a_target_that_is_no_web_app_is_served_with_a_warning(
     said = f"http://localhost:{target} is no web app: this is an SSH server"
     assert warning["message"] == said
     assert [event["event"] for event in client.events][:1] == ["ready"]
+
+
+async def test_an_app_that_speaks_tls_is_told_with_what_to_type(
+    programs: Programs, nursery: trio.Nursery, ca: trustme.CA
+) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    ca.issue_cert("localhost").configure_cert(context)
+
+    async def app(stream: trio.SSLStream[trio.SocketStream]) -> None:
+        with contextlib.suppress(trio.BrokenResourceError):
+            await stream.receive_some()
+        await trio.aclose_forcefully(stream)
+
+    [listener] = await nursery.start(
+        partial(trio.serve_ssl_over_tcp, app, 0, context, host="127.0.0.1")
+    )
+    target = listener.transport_listener.socket.getsockname()[1]
+    _, port = await programs.server()
+    client = await programs.client(target, port)
+    warning = await client.event("warning", code="origin-protocol-error")
+    assert warning["message"].endswith(f": tunnel-client http https://localhost:{target}")
 
 
 async def test_https_to_an_app_of_http_is_told_at_the_start(

@@ -202,6 +202,11 @@ class Dispatcher:
         self._idle.connected(replay, self.dialer.lives)
 
     @property
+    def has_answered(self) -> bool:
+        """See WorkerPool."""
+        return self._refusals.settled_life == self.dialer.lives
+
+    @property
     def says_close(self) -> bool:
         """See WorkerPool."""
         return self._idle.says_close

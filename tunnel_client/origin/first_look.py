@@ -18,7 +18,14 @@ from protocol.program.observing import Sink
 from tunnel_client.observing.events import ClientEvent, TunnelReady, Warned
 from tunnel_client.origin.connection import OriginClosed, OriginConnection
 from tunnel_client.origin.dial import OriginDown, OriginRefused, OriginStream
-from tunnel_client.origin.no_http import first_bytes, what_speaks, why_no_http
+from tunnel_client.origin.no_http import (
+    first_bytes,
+    is_alert,
+    refuses_plain,
+    shared_by_tls,
+    what_speaks,
+    why_no_http,
+)
 from tunnel_client.settings.target import Target
 
 # Most apps answer at once. A dev server that compiles its first page takes longer, and is told of
@@ -65,6 +72,12 @@ class FirstLook:
         """The look is over: the app has answered, or nobody listens there."""
         self._over.set()
         self._asked.set()
+
+    def saw(self, status: int, body: bytes) -> None:
+        """Tell of an answer, if it is the first, that says that the app speaks TLS."""
+        if not self._over.is_set() and refuses_plain(status, body):
+            self._sink.tell(_speaks_tls(self._target))
+        self.answered()
 
     def failed(self, problem: Problem, data: bytes = b"") -> None:
         """Tell of it, if it is the first: see `warning_of`."""
@@ -142,12 +155,20 @@ def warning_of(target: Target, problem: Problem, data: bytes = b"") -> Warned | 
         said = f"{target} takes connections, and has said nothing for {SILENT_S:g} s: it is busy,"
         return Warned("origin-silent", f"{said} or no web app")
     if isinstance(problem, NoHttpError):
+        if is_alert(data):
+            return _speaks_tls(target)
         service = what_speaks(data)
         why = f"this is {service}" if service else why_no_http(problem, target, data)
         return Warned("origin-protocol-error", f"{target} is no web app: {why}")
     if isinstance(problem, OriginClosed):
-        said = f"{target} closed the connection without an answer; is it a web app?"
+        hint = shared_by_tls(target, " If it speaks TLS: ")
+        said = f"{target} closed the connection without an answer; is it a web app?{hint}"
         return Warned("origin-protocol-error", said)
     if isinstance(problem, OriginRefused):
         return Warned(problem.code, str(problem))
     return None  # the first visitor's request tells of that
+
+
+def _speaks_tls(target: Target) -> Warned:
+    said = f"{target} speaks TLS, and was asked without it"
+    return Warned("origin-protocol-error", f"{said}{shared_by_tls(target, '; share it by: ')}")

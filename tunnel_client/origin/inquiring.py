@@ -155,8 +155,9 @@ class Inquirer:
     async def _ask_all(self, inquiry: Inquiry, asker: Asker, scope: trio.CancelScope) -> None:
         began_rest = False
         while inquiry.question is not None:
-            inquiry.answered(await asker.ask(inquiry.question, inquiry.origins.public))
-            self._first_look.answered()
+            answer = await asker.ask(inquiry.question, inquiry.origins.public)
+            inquiry.answered(answer)
+            self._first_look.saw(answer.status, answer.body)
             if inquiry.is_answered and not began_rest:
                 began_rest = True
                 scope.deadline = trio.current_time() + REST_S

@@ -25,7 +25,7 @@ from protocol.http.stopping import VISITOR_STUCK
 from tunnel_client.origin.choosing import IdentityChooser
 from tunnel_client.origin.connection import OriginClosed, OriginConnection
 from tunnel_client.origin.dial import Dialer, OriginRefused, OriginStream
-from tunnel_client.origin.no_http import first_bytes, why_no_http
+from tunnel_client.origin.no_http import first_bytes, shared_by_tls, why_no_http
 from tunnel_client.origin.relay import relay
 from tunnel_client.origin.replay import STOPPED, STOPPED_STUCK, Replay
 from tunnel_client.origin.replay_states import ReplayState
@@ -51,6 +51,10 @@ class WorkerPool(Protocol):
 
     def connected(self, replay: Replay) -> None:
         """It is made."""
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether the app has answered a request, and not with 400, since it was last started."""
 
     @property
     def says_close(self) -> bool:
@@ -235,8 +239,12 @@ class Worker:
             return why_gone(replay)
         if tap.status is not None:
             return "truncated", f"{target} closed the connection in the middle of its answer"
-        where = "without an answer" if replay.is_silent else "in the middle of its answer's head"
-        return "origin-protocol-error", f"{target} closed the connection {where}"
+        if not replay.is_silent:
+            where = "in the middle of its answer's head"
+            return "origin-protocol-error", f"{target} closed the connection {where}"
+        # So do Node, HAProxy and others that were asked without TLS.
+        hint = "" if self._owner.has_answered else shared_by_tls(target, ". If it speaks TLS: ")
+        return "origin-protocol-error", f"{target} closed the connection without an answer{hint}"
 
 
 def why_gone(replay: Replay) -> tuple[str, str]:

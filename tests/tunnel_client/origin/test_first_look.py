@@ -24,6 +24,8 @@ from tunnel_client.origin.waiting import PatientDialer
 from tunnel_client.settings.target import Target
 
 TARGET = Target.parse("3000")
+SPEAKS_TLS = "http://localhost:3000 speaks TLS, and was asked without it"
+BY_TLS = "tunnel-client http https://localhost:3000"
 NO_HTTP = NoHttpError("bad-request", "what came is no answer in HTTP/1.0 or HTTP/1.1")
 
 
@@ -64,9 +66,10 @@ def test_what_speaks_something_else_is_called_by_its_name(greeting: bytes, servi
     [
         (OriginRefused("no way"), b"", "origin-refused", "no way"),
         (OriginCertificateRefused("not trusted"), b"", "origin-untrusted", "not trusted"),
-        (NO_HTTP, b"\x15\x03\x01", "origin-protocol-error", "share https://localhost:3000"),
+        (NO_HTTP, b"\x15\x03\x01", "origin-protocol-error", f"{SPEAKS_TLS}; share it by: {BY_TLS}"),
         (NO_HTTP, b"\x1b[2J", "origin-protocol-error", '"\\x1b[2J"'),
         (OriginClosed(), b"", "origin-protocol-error", "closed the connection without an answer"),
+        (OriginClosed(), b"", "origin-protocol-error", f"? If it speaks TLS: {BY_TLS}"),
         (trio.TooSlowError(), b"", "origin-silent", "has said nothing for 2 s: it is busy, or no"),
     ],
 )
@@ -75,6 +78,41 @@ def test_each_problem_has_its_words(problem: Problem, data: bytes, code: str, sa
     assert warning is not None
     assert warning.code == code
     assert said in warning.message
+
+
+WANT_TLS = (
+    b"<center>The plain HTTP request was sent to HTTPS port</center>",
+    b"Client sent an HTTP request to an HTTPS server.\n",
+    b"Reason: You're speaking plain HTTP to an SSL-enabled server port.<br />",
+    b"Bad Request\r\nThis combination of host and port requires TLS.\r\n",
+    b"This is an https:// address, and the request came without TLS.\n",
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "is_told"),
+    [
+        *((400, body, True) for body in WANT_TLS),
+        (200, WANT_TLS[0], False),
+        (400, b"no Host", False),
+    ],
+)
+def test_an_answer_that_wants_tls_is_told_with_what_to_type(
+    status: int, body: bytes, is_told: bool
+) -> None:
+    sink = Sink()
+    look = FirstLook(TARGET, sink)
+    look.saw(status, body)
+    look.saw(400, WANT_TLS[0])  # of what comes after the first answer nothing is told
+    said = Warned("origin-protocol-error", f"{SPEAKS_TLS}; share it by: {BY_TLS}")
+    assert sink.told == ([said] if is_told else [])
+
+
+@pytest.mark.parametrize("target", ["https://localhost:3000", "unix:/app.sock"])
+def test_what_speaks_tls_already_or_cannot_is_not_told_to(target: str) -> None:
+    warning = warning_of(Target.parse(target), OriginClosed())
+    assert warning is not None
+    assert warning.message.endswith("; is it a web app?")
 
 
 def test_bad_http_is_http_and_told_by_the_first_visitors_request() -> None:

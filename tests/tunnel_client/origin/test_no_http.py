@@ -107,11 +107,30 @@ def test_the_longest_fits_into_the_text_of_a_reset() -> None:
 @pytest.mark.parametrize(
     ("target", "hint"),
     [
-        ("3000", ": share https://localhost:3000"),
-        ("http://[::1]:8443", ": share https://[::1]:8443"),
+        ("3000", ": tunnel-client http https://localhost:3000"),
+        ("http://[::1]:8443", ": tunnel-client http https://[::1]:8443"),
         ("unix:/app.sock", ""),
     ],
 )
 def test_an_alert_of_tls_says_how_to_share_such_an_app(target: str, hint: str) -> None:
     said = why_no_http(ERROR, Target.parse(target), b"\x15\x03\x01\x00\x02\x02\x46")
-    assert said == f"it seems to speak TLS{hint}"
+    assert said == f"it speaks TLS{hint}"
+
+
+async def test_an_app_that_closes_before_its_first_answer_may_speak_tls() -> None:
+    async with a_shared_app() as (tunnel, origin):
+        hint = f". If it speaks TLS: tunnel-client http https://{origin.target.authority}"
+        closed = f"{origin.target} closed the connection without an answer"
+        for answered, said in ((False, closed + hint), (True, closed)):
+            if answered:
+                tunnel.open()
+                app = await origin.accept()
+                await an_asked_app(tunnel, app, [b"HTTP/1.1 204 x\r\nConnection: close\r\n\r\n"])
+                await app.close()
+                await tunnel.all_over()
+            stream = tunnel.open()
+            app = await origin.accept()
+            await app.request()
+            await app.close()
+            assert await failure(stream) == ("origin-protocol-error", said)
+            await tunnel.all_over()
