@@ -15,6 +15,7 @@ import os
 import signal
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
@@ -44,6 +45,7 @@ from tunnel_server.owners.authenticator import Authenticator
 from tunnel_server.owners.places import open_authenticator, open_names
 from tunnel_server.owners.store import Store, StoreUnusableError
 from tunnel_server.owners.store_writer import StoreWriter
+from tunnel_server.settings.certificate import certificate_warning
 from tunnel_server.settings.config import ServerConfig
 from tunnel_server.settings.rows import PROGRAM
 from tunnel_server.tunnels.assembly import build_directory
@@ -106,6 +108,10 @@ def _ready(
         if config.replace:
             raise ConfigError("--replace", "has nothing to do where LISTEN_FDS passes the sockets")
     tls = config.tls_context()
+    if tls is not None:
+        now = time.time()  # noqa: TID251  # that of the wall: a certificate's dates are
+        if (refused := certificate_warning(config, tls, now)) is not None:
+            log.warning("%s", refused)
     if config.tls_key is not None and (warning := warning_of(config.tls_key)):
         log.warning("%s", warning)
     authenticator, store = open_authenticator(config), open_names(config)

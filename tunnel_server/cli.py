@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -198,9 +199,14 @@ def _checked(asked: Asked) -> Gathered:
     gathered = _gathered(asked)
     with named_as_given(gathered.resolved):
         config = load(gathered.resolved, os.environ, os.getpid())
-        config.tls_context()
+        tls = config.tls_context()
         open_authenticator(config)
         check_names(config)
+    if tls is not None:
+        from tunnel_server.settings.certificate import certificate_warning
+
+        now = time.time()  # noqa: TID251  # that of the wall: a certificate's dates are
+        showing.warn(PROGRAM, filter(None, [certificate_warning(config, tls, now)]))
     if (shortage := shortage_to_come(config, open_files_max(raised=True))) is not None:
         showing.warn(PROGRAM, [shortage])
     return gathered

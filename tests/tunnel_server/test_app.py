@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trustme
 from trio.testing import wait_all_tasks_blocked
 
 from protocol.errors import ConfigError
@@ -59,6 +60,27 @@ def test_a_signal_stops_it_with_0(
     out = capfd.readouterr().out
     assert out.startswith('{"event": "listening", "time": "20')
     assert out.count("\n") == 1
+
+
+def test_a_certificate_for_another_domain_is_told_and_served(
+    config: ServerConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    leaf = trustme.CA().issue_cert("elsewhere.test")
+    leaf.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    leaf.private_key_pem.write_to_path(tmp_path / "key.pem")
+
+    def say(self: Output, event: ServerEvent) -> None:
+        if isinstance(event, ServerListening):
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(Output, "tell", say)
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    assert run(replace(config, tls_cert=cert, tls_key=key)) == 0
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if "cert.pem" in line]
+    assert "covers elsewhere.test and not localhost (the service" in line
 
 
 def test_a_second_signal_stops_it_at_once(

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import trustme
 
 from protocol.errors import ConfigError
 from protocol.program.process import version
@@ -840,6 +841,18 @@ def test_config_check_warns_of_more_connections_than_the_descriptors_allow(
     assert said.err.startswith("tunnel-server: warning: --max-connections 1,000 and ")
     assert "1,080 file descriptors are needed" in said.err
     printed(capsys, "config", "check", "--max-connections", "999", "--max-sessions", "16")
+
+
+@pytest.mark.usefixtures("app")
+def test_config_check_warns_of_a_certificate_for_another_domain(
+    capsys: pytest.CaptureFixture[str], home_file: Path
+) -> None:
+    leaf = trustme.CA().issue_cert("elsewhere.test")
+    write_file(home_file, "tls_cert = 'cert.pem'\ntls_key = 'key.pem'\ndomain = 'here.test'")
+    leaf.cert_chain_pems[0].write_to_path(home_file / "cert.pem")
+    leaf.private_key_pem.write_to_path(home_file / "key.pem")
+    assert main(["config", "check"]) == 0
+    assert "cert.pem covers elsewhere.test and not here.test (the " in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("app")
