@@ -23,6 +23,7 @@ from tunnel_client.observing.events import (
     TunnelRefused,
     Warned,
 )
+from tunnel_client.observing.outage import Outage
 
 # Of a path in a line for people: about two rows of a terminal. JSON has the rest.
 SHOWN_PATH_CHARS = 160
@@ -69,7 +70,7 @@ class PlainLines:
         self._target = target
         self._url = ""
         self._public: set[str] = set()  # the origins that the app is asked by
-        self._why = ""  # there is no connection, as was said last
+        self._outage = Outage()
 
     def __repr__(self) -> str:
         return f"<PlainLines {self._target} url={self._url!r}>"
@@ -79,10 +80,11 @@ class PlainLines:
         if isinstance(event, RequestOpened):
             return ""
         if isinstance(event, TunnelReady) and event.url != self._url:
-            self._url, self._why = event.url, ""
+            self._url = event.url
+            self._outage.over()
             lines = self._banner(event)
         else:
-            clock, said = time.strftime("%H:%M:%S", time.localtime(at)), self._said(event)
+            clock, said = time.strftime("%H:%M:%S", time.localtime(at)), self._said(at, event)
             lines = [f"{clock} {said}"] if said else []
         if dropped:
             lines.insert(0, f"         ({dropped} requests are not shown: the terminal was slow)")
@@ -122,7 +124,7 @@ class PlainLines:
         waits = f"; requests wait for it, {event.wait_s:g} s each" if event.wait_s else ""
         return f"{event.why}{waits}"
 
-    def _said(self, event: ClientEvent) -> str:
+    def _said(self, at: float, event: ClientEvent) -> str:
         match event:
             case RequestOpened():
                 return ""
@@ -131,14 +133,13 @@ class PlainLines:
             case IdentityChosen():
                 return self._identity(event)
             case TunnelReady():
-                self._why = ""
+                self._outage.over()
                 return f"connected again: {event.url}{f' ({event.note})' if event.note else ''}"
             case Reconnecting():
-                why = "still so" if event.reason == self._why else event.reason
-                self._why = event.reason
-                return _reconnecting(event, why)
+                why = self._outage.says(at, event)
+                return "" if why is None else _reconnecting(event, why)
             case SessionResumed():
-                self._why = ""
+                self._outage.over()
                 return f"resumed after {duration(event.away_s)}; nothing was lost"
             case OriginWentDown() | OriginCameUp():
                 return self._origin(event)
