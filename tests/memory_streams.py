@@ -42,6 +42,7 @@ class MemoryStream:
         self.stopped: str | None = None
         self.reset_code: str | None = None
         self.detached = False
+        self.server_stops = False
         self.unsent_bytes = 0
         self.waits_for_visitor = False
         self.request_progress: tuple[int, int | None] = 0, None

@@ -154,6 +154,11 @@ class TunnelStream:
         return self._owner.closed_reason is not None
 
     @property
+    def server_stops(self) -> bool:
+        """Whether the server has said that it stops; until then it serves what is under way."""
+        return self._owner.core.control.server_stops
+
+    @property
     def stopped(self) -> str | None:
         """The code with which the peer stopped our half."""
         return self._record.sending.stopped

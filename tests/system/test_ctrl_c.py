@@ -157,6 +157,8 @@ async def test_what_would_not_end_by_itself_ends_at_once(
         assert await of(tunnel, which).exit_code() == 0
     if which == "server":
         assert tunnel.client.process.returncode is None
+        told = [event for event in tunnel.client.events if event["event"] == "request"]
+        assert {event["error"] for event in told} <= {None, "the server is stopping"}
 
 
 async def test_a_visitor_that_has_just_stopped_reading_is_cut_off_by_what_its_socket_says(

@@ -48,7 +48,7 @@ from tunnel_client.origin.upgrade_states import (
     RelayEvent,
     RelayState,
 )
-from tunnel_client.origin.visitor_stream import VisitorStream
+from tunnel_client.origin.visitor_stream import VisitorStream, why_left
 
 GOING_AWAY: Final = 1001  # RFC 6455 7.4.1
 CLOSE_S: Final = 1.0  # for the close_notify of TLS
@@ -156,7 +156,7 @@ class OriginUpgrade:
     def _on_stopped(self) -> None:
         """Called in the session's reader: the visitor is gone, or the session."""
         if self._stream.stopped is not None:
-            self._abort("the visitor went away")
+            self._abort(why_left(self._stream))
             return
         before = self._happened(RelayEvent.LOSS)
         if self._state is RelayState.LOST:

@@ -54,6 +54,10 @@ class VisitorStream(UpgradeStream, Protocol):
         """Whether nothing can come or go just now, so that no time is counted."""
 
     @property
+    def server_stops(self) -> bool:
+        """Whether the server that it came by has said that it stops."""
+
+    @property
     def trailers(self) -> Fields:
         """Of the request, once it has ended."""
 
@@ -104,3 +108,8 @@ class VisitorStream(UpgradeStream, Protocol):
 
     def cancel(self, code: str) -> None:
         """Give up both: what has not left of the answer is dropped, and its end is visible."""
+
+
+def why_left(stream: VisitorStream) -> str:
+    """Say why nobody waits for the answer: what a server's stop cuts off has its visitor still."""
+    return "the server is stopping" if stream.server_stops else "the visitor went away"

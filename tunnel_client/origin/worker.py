@@ -29,6 +29,7 @@ from tunnel_client.origin.no_http import first_bytes, shared_by_tls, why_no_http
 from tunnel_client.origin.relay import relay
 from tunnel_client.origin.replay import STOPPED, STOPPED_STUCK, Replay
 from tunnel_client.origin.replay_states import ReplayState
+from tunnel_client.origin.visitor_stream import why_left
 
 log = logging.getLogger(__name__)
 
@@ -255,4 +256,4 @@ def why_gone(replay: Replay) -> tuple[str, str]:
         return "cancelled", STOPPED_STUCK
     if replay.stream.stopped is None and replay.stream.reset_code is None:
         return "cancelled", "the connection to the server was lost"
-    return "cancelled", "the visitor went away"
+    return "cancelled", why_left(replay.stream)

@@ -331,6 +331,18 @@ async def test_a_visitor_who_leaves_while_the_answer_is_awaited_resets_the_app()
         assert tunnel.told.requests() == [(None, 0, 0, "the visitor went away", 0)]
 
 
+async def test_what_a_stopping_server_ends_is_not_told_as_a_visitor_who_left() -> None:
+    async with a_shared_app() as (tunnel, origin):
+        stream = tunnel.open()
+        app = await origin.accept()
+        await app.request()
+        tunnel.server.goaway("shutting-down", "the server stops", 8)
+        stream.cancel("visitor-gone")
+        assert await app.is_reset()
+        await tunnel.all_over()
+        assert tunnel.told.requests() == [(None, 0, 0, "the server is stopping", 0)]
+
+
 async def test_a_visitor_who_leaves_in_the_middle_of_an_upload_resets_the_app() -> None:
     async with a_shared_app() as (tunnel, origin):
         stream = tunnel.open(b"POST", body="chunked")

@@ -184,6 +184,15 @@ async def test_a_visitor_who_resets_resets_the_app_and_adds_no_frame(in_a_frame:
         assert tunnel.told.requests()[0][3] == "the visitor went away"
 
 
+async def test_one_that_a_stopping_server_resets_is_told_as_such() -> None:
+    async with a_websocket() as (tunnel, stream, app):
+        tunnel.server.goaway("shutting-down", "the server stops", 8)
+        stream.cancel("visitor-gone")
+        assert await app.is_reset()
+        await tunnel.all_over()
+        assert tunnel.told.requests()[0][3] == "the server is stopping"
+
+
 async def test_a_visitor_who_leaves_while_the_app_takes_nothing_resets_the_app() -> None:
     async with a_websocket() as (tunnel, stream, app):
         with trio.move_on_after(0.2):
