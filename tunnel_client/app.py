@@ -118,7 +118,8 @@ async def serve(config: ClientConfig, report: Report, signals: AsyncIterator[int
         await _say_goodbye(dispatcher)
         tasks.cancel_scope.cancel()
     if exit_code == EXIT_STOPPED:
-        report.tell(ProgramStopped(_why_stopped(dispatcher.stopping.cut_off)))
+        cut_off = dispatcher.stopping.cut_off
+        report.tell(ProgramStopped(_why_stopped(cut_off), cut_off))
     return exit_code
 
 

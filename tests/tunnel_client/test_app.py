@@ -99,7 +99,7 @@ async def test_a_signal_finishes_what_is_in_flight_and_tells_stopped_once_at_the
     await program.over.wait()
     assert program.exit_code == 0
     assert program.kinds() == ["ready", "stopping", "request", "stopped"]
-    assert program.told.events[-1][1] == ("stopped by the user",)
+    assert program.told.events[-1][1] == ("stopped by the user", 0)
     await server.ended.wait()
     assert await app.rest() == b""  # the idle connection is closed, and not reset
 
@@ -145,7 +145,7 @@ async def test_what_is_not_done_by_the_deadline_is_cut_off_and_the_exit_is_0(
     assert program.exit_code == 0
     assert program.kinds() == ["ready", "stopping", "request", "stopped"]
     assert program.told.requests()[0][3] == "cut off: this client was stopped"
-    assert program.told.events[-1][1] == ("stopped by the user, 1 request cut off",)
+    assert program.told.events[-1][1] == ("stopped by the user, 1 request cut off", 1)
 
 
 async def test_a_websocket_gets_its_1001_at_once(
@@ -179,7 +179,7 @@ async def test_a_websocket_gets_its_1001_at_once(
     await program.over.wait()
     assert program.kinds() == ["ready", "request", "request", "stopped"]
     assert program.told.requests()[1][3] is None
-    assert program.told.events[-1][1] == ("stopped by the user",)
+    assert program.told.events[-1][1] == ("stopped by the user", 0)
 
 
 async def test_a_second_signal_drops_everything_at_once(

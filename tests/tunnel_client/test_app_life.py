@@ -206,7 +206,7 @@ async def test_it_gives_up_says_why_and_ends_with_4(
     assert elapsed_s() == 60
     assert life.exit_code == 4
     why = "gave up after 60 s without a connection to http://tunnel.test: nobody is there"
-    assert life.events("stopped") == [(why,)]
+    assert life.events("stopped") == [(why, 0)]
     assert life.told.events[-1][0] == "stopped"
 
 

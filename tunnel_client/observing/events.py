@@ -198,9 +198,11 @@ class ProgramStopped(NamedTuple):
 
     Fields:
         reason: for people.
+        cut_off: how many requests a signal has ended before they were whole (docs/closing.md).
     """
 
     reason: str
+    cut_off: int = 0
 
 
 ClientEvent = (

@@ -41,6 +41,8 @@ _LOOKED_AT: Final = CREDENTIALS | {b"te"}
 STOPPED: Final = "cut off: this client was stopped"
 # The same, by the server.
 STOPPED_STUCK: Final = "cut off: this client was stopped, and its visitor had stopped reading"
+REFUSED: Final = "this client was stopped"  # its visitor has a whole answer, which is no cut
+BY_STOP: Final = frozenset({STOPPED, REFUSED})
 
 # Each request asks for these, and a global costs a third of an enum's member.
 _ASKED: Final = ReplayState.ASKED
@@ -170,7 +172,7 @@ class Replay:
         if verdict is Verdict.CLOSE and self.upgrade is not None:
             self.upgrade.stop()
             return
-        self.tap.error = self.tap.error or STOPPED
+        self.tap.error = self.tap.error or (REFUSED if verdict is Verdict.REFUSE else STOPPED)
         code = "draining" if verdict is Verdict.REFUSE else "cancelled"
         # What is cut at the deadline without a connection never gets there: the session is lost.
         if verdict is Verdict.REFUSE or not self.stream.detached:
@@ -227,7 +229,7 @@ class Replay:
 
     def fail(self, code: str, why: str) -> None:
         """Reset what is left of the answer, after what was queued of it, and of the connection."""
-        stopped = self.tap.error == STOPPED  # what the visitor got of that is known
+        stopped = self.tap.error in BY_STOP  # what the visitor got of that is known
         self.tap.error = why
         if self.tap.status is None and not (stopped or {code, self.stream.reset_code} & GONE):
             self.tap.error_status = status_of_reset(code)

@@ -27,7 +27,7 @@ from tunnel_client.origin.connection import OriginClosed, OriginConnection
 from tunnel_client.origin.dial import Dialer, OriginRefused, OriginStream
 from tunnel_client.origin.no_http import first_bytes, shared_by_tls, why_no_http
 from tunnel_client.origin.relay import relay
-from tunnel_client.origin.replay import STOPPED, STOPPED_STUCK, Replay
+from tunnel_client.origin.replay import BY_STOP, STOPPED_STUCK, Replay
 from tunnel_client.origin.replay_states import ReplayState
 from tunnel_client.origin.visitor_stream import why_left
 
@@ -250,8 +250,8 @@ class Worker:
 
 def why_gone(replay: Replay) -> tuple[str, str]:
     """Return with which code and words a request ends that nobody waits for any more."""
-    if replay.tap.error == STOPPED:
-        return "cancelled", STOPPED
+    if replay.tap.error in BY_STOP:
+        return "cancelled", replay.tap.error
     if replay.stream.stopped == VISITOR_STUCK:
         return "cancelled", STOPPED_STUCK
     if replay.stream.stopped is None and replay.stream.reset_code is None:

@@ -131,7 +131,7 @@ def plain(kind: str, *fields: Any) -> str:
             event("refused", "unauthorized", "no"),
             {"event": "refused", "code": "unauthorized", "message": "no"},
         ),
-        (event("stopped", "Ctrl-C"), {"event": "stopped", "reason": "Ctrl-C"}),
+        (event("stopped", "Ctrl-C", 2), {"event": "stopped", "reason": "Ctrl-C", "cut_off": 2}),
     ],
 )
 def test_json_is_one_object_a_line_with_the_fixed_fields(

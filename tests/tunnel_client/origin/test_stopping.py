@@ -17,7 +17,7 @@ from tests.origin_fakes import App, MemoryTunnel, RawOrigin, a_shared_app, broke
 from tests.switched_apps import CLOSE, HELLO, MASKED, a_websocket, unmasked
 from tests.tunnel_client.origin.test_any_upgrade import an_upgrade
 from tunnel_client.origin.dispatch import SWEEP_EVERY_S
-from tunnel_client.origin.replay import STOPPED, STOPPED_STUCK, Replay
+from tunnel_client.origin.replay import REFUSED, STOPPED, STOPPED_STUCK, Replay
 from tunnel_client.origin.stopping import ENDED_AT_ONCE, LOOK_EVERY_S
 
 PATIENCE_S = 8.0
@@ -78,7 +78,7 @@ async def test_a_long_poll_is_refused_so_that_it_may_be_asked_again(
         assert await app.is_reset()
         await tunnel.dispatcher.wait_quiet()
         told = tunnel.told.requests()[0]
-        assert (told[0], told[3]) == (503, STOPPED)
+        assert (told[0], told[3]) == (503, REFUSED)
         assert stopped.stopping.cut_off == 0
         assert stopped.told == []
 

@@ -142,7 +142,7 @@ async def test_it_gives_up_when_it_was_told_to_and_the_exit_is_4(
     await client.over.wait()
     assert elapsed_s() == pytest.approx(20)
     assert client.exit_code == EXIT_GAVE_UP
-    [(said,)] = client.events("stopped")
+    [(said, _)] = client.events("stopped")
     assert "gave up after 20 s" in str(said)
     assert "nobody is there" in str(said)
 
@@ -201,7 +201,7 @@ async def test_a_mistake_ends_it_before_the_first_success_and_never_after(
     await client.over.wait()
     assert client.exit_code == EXIT_FAILED
     said = "http://tunnel.test answered 404, and not as a tunnel-server"
-    assert client.events("stopped") == [(f"{said} (trying again would change nothing)",)]
+    assert client.events("stopped") == [(f"{said} (trying again would change nothing)", 0)]
     client = Client(nursery, network)
     server = await network.serve(nursery)
     await settled()
