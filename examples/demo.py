@@ -56,6 +56,11 @@ NOT_OURS = (
     " for, and could lead elsewhere. Whoever is in your network can open the address, without TLS."
 )
 
+# The server's log beside the client's lines: a newcomer reads what is wrong, and not who comes and
+# goes, which the client tells. In a network the server warns of what NOT_OURS says already.
+LOGS_WARNINGS = ("--log-level", "warning")
+LOGS_ERRORS = ("--log-level", "error")
+
 STOPS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 STOP_TIMEOUT_S = 10.0  # the client and the server let requests finish for 8 s
 KILLED_S = 1.0  # what was killed is gone at once
@@ -94,7 +99,7 @@ class Place(NamedTuple):
     """
 
     address: str = "127.0.0.1"
-    server_flags: Command = ()
+    server_flags: Command = LOGS_WARNINGS
     client_flags: Command = ()
     note: str = ""
 
@@ -276,7 +281,7 @@ def in_lan(address: str, folder: Path, server: Command) -> Place:
     # The client is on the same machine: nothing of the token is seen by the network.
     return Place(
         address,
-        ("--domain", domain, *state),
+        ("--domain", domain, *LOGS_ERRORS, *state),
         ("--token-file", str(token_file), "--insecure-server"),
         NOT_OURS,
     )

@@ -92,7 +92,7 @@ async def test_everything_is_started_and_stopped_in_order(log: Path) -> None:
     assert lines[-1].endswith(" GET /x 200, 5 B, 1 ms")
     server, app, client, *ends = noted(log)
     bind = server.split()[2]
-    assert server == f"server --bind {bind} --json"
+    assert server == f"server --bind {bind} --json --log-level warning"
     assert bind.startswith("127.0.0.1:")
     assert app == "app 3000"
     assert client == f"client http http://127.0.0.1:3001 --server http://{bind} --json"
@@ -132,7 +132,7 @@ async def test_taken_port_gives_the_next_free_one_and_says_so(
         _, lines = await run_until("GET /x", "3000", programs(log))
     found = int(lines[0].removeprefix(f"port {port} is taken: tunnel-server listens on "))
     assert port < found < port + demo.PORTS_TRIED
-    assert noted(log)[0] == f"server --bind 127.0.0.1:{found} --json"
+    assert noted(log)[0] == f"server --bind 127.0.0.1:{found} --json --log-level warning"
 
 
 def test_port_is_free_only_on_both_addresses_of_this_machine(
@@ -315,7 +315,7 @@ async def test_the_clients_events_are_told_as_the_client_tells_them(log: Path) -
 def test_in_the_network_it_has_a_token_of_its_own(tmp_path: Path) -> None:
     place = demo.in_lan("192.168.1.5", tmp_path, demo.PROGRAMS.server)
     assert place.address == "192.168.1.5"
-    assert place.server_flags[:2] == ("--domain", "192-168-1-5.nip.io")
+    assert place.server_flags[:4] == ("--domain", "192-168-1-5.nip.io", "--log-level", "error")
     assert "belongs to somebody else" in place.note
     token_file = Path(place.client_flags[place.client_flags.index("--token-file") + 1])
     assert token_file.read_text().startswith("tt_")

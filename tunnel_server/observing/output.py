@@ -86,11 +86,11 @@ class Output:
                 return _stopped(event)
 
     def _draining(self, event: ServerDraining) -> str:
+        if not event.streams:
+            return ""  # it ends within a second, and the last line says so
         requests = "1 request" if event.streams == 1 else f"{event.streams} requests"
         wait_s = f"{self._config.drain_timeout_s:g}"
         said = f"waiting up to {wait_s} s for {requests}"
-        if not event.streams:
-            said = f"no request is under way, and what just arrives has {wait_s} s"
         why = "Replaced by another server" if event.replaced else "Stopping"
         oldest = "" if event.oldest is None else f"; the oldest is {_oldest(event.oldest)}"
         again = "Ctrl-C" if event.replaced else "Ctrl-C again"

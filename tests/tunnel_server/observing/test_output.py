@@ -105,7 +105,6 @@ def test_server_open_to_strangers_is_warned_of_in_the_log(caplog: pytest.LogCapt
 @pytest.mark.parametrize(
     ("streams", "words"),
     [
-        (0, "no request is under way, and what just arrives has 8 s"),
         (1, "waiting up to 8 s for 1 request"),
         (3, "waiting up to 8 s for 3 requests"),
     ],
@@ -115,6 +114,11 @@ def test_people_read_what_a_stop_waits_for_and_programs_do_not(streams: int, wor
     said = f"Stopping: {words}. Ctrl-C again ends it now.\n"
     assert told(ServerConfig(), event) == said
     assert told(ServerConfig(json=True), event) == ""
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_stop_that_waits_for_nothing_says_nothing(replaced: bool) -> None:
+    assert told(ServerConfig(), ServerDraining(0, replaced)) == ""
 
 
 @pytest.mark.parametrize(
