@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import shlex
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 
 from tests.tools import events_page
 from tests.tools.settings_page import PAGE, TABLES, with_tables
+from tunnel_client.observing.events import TunnelReady, event_of
 
 ROOT = Path(__file__).resolve().parent.parent
 CHECKLIST = ROOT / "docs" / "checklist.md"
@@ -140,6 +142,14 @@ def test_page_of_events_is_that_of_their_classes() -> None:
     assert page == events_page.with_tables(page), said
     for names in events_page.EVENTS.values():
         assert all(f"### `{name}`\n" in page for name in names.values())
+
+
+def test_the_example_of_an_event_has_all_its_fields() -> None:
+    found = re.search(r"```json\n(.+)\n```", events_page.PAGE.read_text())
+    assert found
+    example = json.loads(found[1])
+    assert list(example) == ["event", "time", *TunnelReady._fields]
+    assert isinstance(event_of(example), TunnelReady)
 
 
 def test_an_event_with_a_field_that_nobody_explains_is_found() -> None:

@@ -14,7 +14,9 @@ NameSource = Literal["chosen", "folder", "random"]
 
 
 class TunnelReady(NamedTuple):
-    """The tunnel serves.
+    """The tunnel serves, for the first time or again by a new session, as when the server restarts.
+
+    After `reconnecting` the tunnel is back with this or with `resumed`.
 
     Fields:
         url: the public one.
