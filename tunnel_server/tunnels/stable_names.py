@@ -31,5 +31,5 @@ def with_stable_name(
     holder = registry.find(named.name)
     if holder is None or holder.carrier.away or holder.instance == claim.instance:
         return named, None
-    where = registry.where(holder)
-    return claim, f"{named.name} is in use by another client of yours{where}"
+    taken = f"{named.name} is in use by another client of yours{registry.where(holder)}"
+    return claim, f"{taken}; --subdomain gives this one a name that stays"

@@ -66,7 +66,8 @@ async def test_a_second_client_gets_another_and_hears_where_the_first_one_runs()
         one.claim()
         answer = other.claim()
         assert answer.name != NAME
-        assert answer.note == f"{NAME} is in use by another client of yours at 192.0.2.7"
+        taken = f"{NAME} is in use by another client of yours at 192.0.2.7"
+        assert answer.note == f"{taken}; --subdomain gives this one a name that stays"
         assert one.world.directory.registry.carrier_of(NAME) is one.session
 
 
