@@ -113,6 +113,11 @@ class Attachment:
         else:
             self._scope.cancel()
 
+    def end_behind_last(self) -> None:
+        """Likewise, but the last message of the core that has failed goes first."""
+        self._scope.deadline = trio.current_time() + CLOSE_TIMEOUT_S
+        self.output.open()
+
     def drop(self) -> None:
         """Let go of the connection; `run` returns soon after."""
         self._scope.cancel()

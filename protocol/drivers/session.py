@@ -221,6 +221,17 @@ class Session:
         self._end(reason)
         self._attachment.end()
 
+    def refuse(self, code: str, message: str, reason: str) -> None:
+        """End it as `close` does, behind a last goaway, if that can leave in CLOSE_TIMEOUT_S.
+
+        Args:
+            code, message: of the goaway, for the peer.
+            reason: for this end.
+        """
+        self.core.fail(code, message)
+        self._end(reason)
+        self._attachment.end_behind_last()
+
     # --- running ---
 
     async def run(self) -> str:

@@ -259,7 +259,10 @@ async def test_a_token_that_is_taken_away_ends_its_session(
     auth_file.write_text("".join(line for line in lines if not line.startswith("ann ")))
     await server.says("session ended: its token is not valid any more")
     assert await client.exit_code() == 3
-    assert (await client.event("refused"))["code"] == "unauthorized"
+    refused = await client.event("refused")
+    assert refused["code"] == "unauthorized"
+    assert refused["message"].startswith("the token of this client is not valid any more; ")
+    assert all(event["event"] != "reconnecting" for event in client.events)
 
 
 # --- TLS and proxies ----------------------------------------------------------------------------

@@ -308,6 +308,8 @@ class Link:
         """
         self._goaway_answered.set()
         self._happened(LinkEvent.GOAWAY)
+        if goaway.code == "unauthorized":
+            self._refused = Refused(0, goaway.code, goaway.message)
         if self._state is LinkState.SENT_AWAY:
             self.reason, self.code = f"the server said: {goaway.message}", goaway.code
             patience_s = min(goaway.deadline_s, _LONGEST_DRAIN_S) + 2 * CLOSE_TIMEOUT_S

@@ -181,9 +181,8 @@ class Directory:
         if self._revision == self._ownership.revision:
             return
         self._revision = self._ownership.revision
-        close = partial(Session.close, reason="its token is not valid any more")
         sessions = tuple(self.sessions)
-        await in_portions(sessions, close, at_once=CLOSED_AT_ONCE, when=self._has_no_right)
+        await in_portions(sessions, _refuse, at_once=CLOSED_AT_ONCE, when=self._has_no_right)
 
     def _has_no_right(self, session: Session) -> bool:
         """Whether its token is not valid any more: the one by which it was resumed last."""
@@ -429,3 +428,8 @@ class Directory:
             return host.decode("ascii").lower().removesuffix(".") in self.config.domains
         tunnel = self.registry.find(name)
         return tunnel is not None and tunnel.chosen
+
+
+def _refuse(session: Session) -> None:
+    said = "the token of this client is not valid any more"
+    session.refuse("unauthorized", said, reason="its token is not valid any more")

@@ -502,6 +502,26 @@ async def test_protocol_error_ends_in_time_when_the_goaway_cannot_leave(
         assert trio.current_time() - started == CLOSE_TIMEOUT_S
 
 
+@pytest.mark.parametrize("stalled", [False, True])
+async def test_who_is_refused_reads_why_if_it_takes_anything_and_is_gone_in_time(
+    autojump_clock: MockClock, stalled: bool
+) -> None:
+    async with in_memory() as (ends, server, _):
+        await trio.sleep(1)
+        if stalled:
+            server.stall()
+        started = trio.current_time()
+        ends.server.session.refuse("unauthorized", "for you", reason="for us")
+        assert ends.server.session.closed_reason == "for us"
+        await ends.server.over.wait()
+        assert trio.current_time() - started == (CLOSE_TIMEOUT_S if stalled else 0)
+        if not stalled:
+            await ends.client.over.wait()
+            (goaway,) = [one.goaway for one in ends.client.events if isinstance(one, GoingAway)]
+            assert goaway == ("unauthorized", "for you", 0)
+            assert server.politely
+
+
 class OneWay(MemoryTransport):
     """An end whose sending may fail while receiving goes on."""
 

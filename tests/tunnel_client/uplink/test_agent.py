@@ -447,6 +447,24 @@ async def test_after_a_goaway_a_new_connection_is_made_at_once_while_the_old_one
     nursery.cancel_scope.cancel()
 
 
+async def test_a_token_that_is_taken_away_ends_it_at_once_with_what_to_do(
+    network: Network, nursery: trio.Nursery
+) -> None:
+    client = Client(nursery, network)
+    server = await network.serve(nursery)
+    assert server.session is not None
+    await settled()
+    server.session.refuse("unauthorized", "the token is not valid any more", "it was taken away")
+    await client.over.wait()
+    assert client.exit_code == EXIT_REFUSED
+    [(code, message)] = client.events("refused")
+    assert code == "unauthorized"
+    assert str(message).startswith("the token is not valid any more; ")
+    assert client.events("reconnecting") == []
+    assert len(network.attempts_at) == 1
+    assert server.session.closed_reason == "it was taken away"
+
+
 async def test_being_sent_away_again_and_again_makes_the_pauses_no_longer(
     network: Network, nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
