@@ -20,7 +20,7 @@ from tunnel_client.observing.events import ClientStopping, ProgramStopped
 from tunnel_client.observing.report import Report
 from tunnel_client.origin.choosing import IdentityChooser
 from tunnel_client.origin.dispatch import Dispatcher
-from tunnel_client.origin.first_look import FirstLook, SilentLook
+from tunnel_client.origin.first_look import FirstLook, SilentLook, leads_back
 from tunnel_client.origin.replay import Replay
 from tunnel_client.origin.upgrade import CLOSE_S
 from tunnel_client.origin.waiting import PatientDialer
@@ -73,7 +73,8 @@ async def serve(config: ClientConfig, report: Report, signals: AsyncIterator[int
 
     `stopped` is told once, as the last thing, if it was a signal that ended it.
     """
-    first_look = FirstLook(config.target, report)
+    loop = leads_back(config.target, config.server_url)
+    first_look = FirstLook(config.target, report, loop)
     chooser = _chooser(config, report, first_look) if config.identity == "auto" else None
     sink = chooser or SilentLook(first_look, report)
     dialer = PatientDialer(

@@ -212,6 +212,8 @@ async def test_a_tunnel_to_its_own_server_is_a_508_whose_code_is_in_the_page_alo
     _, port = await programs.server()
     client = await programs.client(port, port, "--subdomain", "app", "--identity", "public")
     await client.event("ready")
+    warning = await client.event("warning", code="loop-detected")
+    assert "is the tunnel-server itself" in warning["message"]
     answer = await fetch(Address(port, "app.localhost"))
     assert (answer.status, answer.error) == (508, None)
     assert b"loop-detected" in answer.body

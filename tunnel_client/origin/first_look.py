@@ -26,6 +26,7 @@ from tunnel_client.origin.no_http import (
     what_speaks,
     why_no_http,
 )
+from tunnel_client.settings.addresses import ServerUrl
 from tunnel_client.settings.target import Target
 
 # Most apps answer at once. A dev server that compiles its first page takes longer, and is told of
@@ -45,10 +46,12 @@ class FirstLook:
     Args:
         target: the app.
         sink: is told what is wrong.
+        known: a thing that is wrong whatever the app answers; None: nothing is.
     """
 
-    def __init__(self, target: Target, sink: Sink[Warned]) -> None:
+    def __init__(self, target: Target, sink: Sink[Warned], known: Warned | None = None) -> None:
         self._target = target
+        self._known = known
         self._sink = sink
         self._asked = trio.Event()
         self._over = trio.Event()
@@ -70,19 +73,22 @@ class FirstLook:
 
     def answered(self) -> None:
         """The look is over: the app has answered, or nobody listens there."""
+        if self._known is not None and not self._over.is_set():
+            self._sink.tell(self._known)
         self._over.set()
         self._asked.set()
 
     def saw(self, status: int, body: bytes) -> None:
         """Tell of an answer, if it is the first, that says that the app speaks TLS."""
-        if not self._over.is_set() and refuses_plain(status, body):
-            self._sink.tell(_speaks_tls(self._target))
-        self.answered()
+        self._found(_speaks_tls(self._target) if refuses_plain(status, body) else None)
 
     def failed(self, problem: Problem, data: bytes = b"") -> None:
         """Tell of it, if it is the first: see `warning_of`."""
-        if not self._over.is_set() and (warning := warning_of(self._target, problem, data)):
-            self._sink.tell(warning)
+        self._found(warning_of(self._target, problem, data))
+
+    def _found(self, warning: Warned | None) -> None:
+        if not self._over.is_set():
+            self._known = self._known or warning
         self.answered()
 
 
@@ -172,3 +178,11 @@ def warning_of(target: Target, problem: Problem, data: bytes = b"") -> Warned | 
 def _speaks_tls(target: Target) -> Warned:
     said = f"{target} speaks TLS, and was asked without it"
     return Warned("origin-protocol-error", f"{said}{shared_by_tls(target, '; share it by: ')}")
+
+
+def leads_back(target: Target, server: ServerUrl) -> Warned | None:
+    """The warning about a target that is the tunnel-server itself; None: it is not."""
+    if not target.is_at(server):
+        return None
+    said = f"{target} is the tunnel-server itself, and no app of yours"
+    return Warned("loop-detected", f"{said}: give the port that your app listens on")

@@ -13,6 +13,7 @@ from tunnel_client.settings.addresses import (
     SCHEMES,
     Address,
     Scheme,
+    ServerUrl,
     check_bare,
     dial_addresses,
     format_authority,
@@ -65,6 +66,10 @@ class Target:
     def addresses(self) -> tuple[Address, ...]:
         """The hosts and ports to try, in this order; none for a unix socket."""
         return () if self.unix_path is not None else dial_addresses(self.host, self.port)
+
+    def is_at(self, server: ServerUrl) -> bool:
+        """Whether the tunnel-server listens at one of its addresses, so that it is no app."""
+        return not {*self.addresses()}.isdisjoint(dial_addresses(server.host, server.port))
 
     def __str__(self) -> str:
         if self.unix_path is not None:

@@ -17,10 +17,12 @@ from tunnel_client.origin.first_look import (
     FirstLook,
     Problem,
     SilentLook,
+    leads_back,
     warning_of,
 )
 from tunnel_client.origin.no_http import REST_S
 from tunnel_client.origin.waiting import PatientDialer
+from tunnel_client.settings.addresses import ServerUrl
 from tunnel_client.settings.target import Target
 
 TARGET = Target.parse("3000")
@@ -137,6 +139,26 @@ async def test_an_app_that_says_nothing_for_2_s_is_told_of_once(
     look.failed(OriginClosed())
     assert [told.code for told in sink.warnings] == ["origin-silent"]
     assert "over" in repr(look)
+
+
+@pytest.mark.parametrize("end", ["answered", "failed", "saw"])
+def test_a_target_that_is_the_tunnel_server_is_told_once_whatever_it_answers(end: str) -> None:
+    server = ServerUrl.parse("http://127.0.0.1:3000")
+    loop = leads_back(TARGET, server)
+    assert loop is not None
+    said = "http://localhost:3000 is the tunnel-server itself, and no app of yours: "
+    assert loop.message.startswith(said)
+    sink = Sink()
+    look = FirstLook(TARGET, sink, loop)
+    for _ in range(2):
+        if end == "answered":
+            look.answered()
+        elif end == "failed":
+            look.failed(OriginClosed())
+        else:
+            look.saw(400, WANT_TLS[0])
+    assert sink.told == [loop]
+    assert leads_back(Target.parse("3001"), server) is None
 
 
 @pytest.mark.parametrize("fails", [True, False])

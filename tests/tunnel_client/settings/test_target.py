@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from protocol.errors import ConfigError
-from tunnel_client.settings.addresses import Address
+from tunnel_client.settings.addresses import Address, ServerUrl
 from tunnel_client.settings.target import LONGEST_UNIX_PATH_BYTES, Target
 
 BOTH = (("127.0.0.1", 3000), ("::1", 3000))
@@ -116,6 +116,26 @@ def test_what_may_hold_a_secret_is_not_quoted(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Target.parse(text)
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("target", "server", "is_at"),
+    [
+        ("8080", "http://localhost:8080", True),
+        ("8080", "http://127.0.0.1:8080", True),
+        ("127.0.0.1:8080", "http://t.localhost:8080", True),
+        ("http://[::1]:8080", "http://localhost:8080", True),
+        ("https://tunnel.example.com", "https://tunnel.example.com:443", True),
+        ("8081", "http://localhost:8080", False),
+        ("http://[::1]:8080", "http://127.0.0.1:8080", False),
+        ("443", "https://tunnel.example.com", False),
+        ("unix:/app.sock", "http://localhost:80", False),
+    ],
+)
+def test_a_target_that_is_the_server_is_known_by_its_address(
+    target: str, server: str, is_at: bool
+) -> None:
+    assert Target.parse(target).is_at(ServerUrl.parse(server)) is is_at
 
 
 def test_unix_path_may_be_as_long_as_the_system_takes() -> None:
