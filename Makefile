@@ -30,8 +30,9 @@ PYTEST := $(BIN)/python -bb -m pytest
 .PHONY: demo check test apps busy lint unit lowest pythons format bench compare conformance fuzz references line long-line lines soak watch coverage release
 
 # Shares the app on TARGET, or a small one of our own, until Ctrl-C; LAN=1: in this network, too.
+# While Python itself starts, a Ctrl-C would be a traceback: it counts from the demo's first line on.
 demo: $(RUN)
-	@$(BIN)/python examples/demo.py $(if $(LAN),--lan) $(TARGET)
+	@trap '' INT; $(BIN)/python examples/demo.py $(if $(LAN),--lan) $(TARGET)
 
 check: lint unit  ## what every commit passes, in less than 90 s
 

@@ -17,9 +17,14 @@ second one is passed on, and ends at once what they wait for; a third one kills 
 from __future__ import annotations
 
 try:
+    import os
+    import signal
+
+    if __name__ == "__main__":
+        # Nothing runs yet. A KeyboardInterrupt is lost where what is loaded here swallows it.
+        signal.signal(signal.SIGINT, lambda *_: os._exit(0))
     import errno
     import json
-    import signal
     import socket
     import subprocess
     import sys
@@ -358,6 +363,7 @@ def demonstrate(target: str | None, place: Place = Place()) -> int:  # noqa: B00
 
 
 def demonstrate_in_lan(target: str | None) -> int:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # so that the folder is deleted
     with tempfile.TemporaryDirectory() as folder:
         try:
             place = in_lan(lan_address(), Path(folder), PROGRAMS.server)

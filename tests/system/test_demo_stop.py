@@ -110,6 +110,35 @@ async def test_a_second_ctrl_c_ends_what_the_first_one_waits_for(
         await demo.says(r"stopped by the user, 1 request cut off\n")
 
 
+SWALLOWS = """
+import runpy, signal, sys
+from unittest import mock
+def load(*_):
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        pass  # as __del__ does, and the callback of a weak reference
+sys.meta_path.insert(0, mock.Mock(spec=["find_spec"], find_spec=load))
+runpy.run_path({demo!r}, run_name="__main__")
+"""
+
+
+def test_a_ctrl_c_while_it_loads_ends_it_though_an_import_swallows_it(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SWALLOWS.format(demo=str(DEMO)), "no such target"],
+        capture_output=True,
+        env=isolated(tmp_path / "home"),
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_make_starts_it_deaf_to_ctrl_c_until_its_first_line() -> None:
+    """Python's own start has a traceback for it."""
+    rule = (DEMO.parents[1] / "Makefile").read_text().partition("\ndemo: ")[2]
+    assert rule.splitlines()[1].startswith("\t@trap '' INT; ")
+
+
 @pytest.mark.parametrize("program", ["tunnel_client", "tunnel_server"])
 async def test_three_end_it_also_where_a_program_hangs(
     tmp_path: Path, origin: Origin, program: str
