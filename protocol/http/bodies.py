@@ -275,9 +275,10 @@ def _data_of_run(run: bytes) -> bytes:
     return bytes(body)
 
 
-def body_reader(
-    form: BodyForm, chunked: type[ChunkedBody] = ChunkedBody
-) -> LengthBody | ChunkedBody | UntilCloseBody:
+BodyReader = LengthBody | ChunkedBody | UntilCloseBody
+
+
+def body_reader(form: BodyForm, chunked: type[ChunkedBody] = ChunkedBody) -> BodyReader:
     """The reader for a body of this form; no body is one of 0 bytes. `chunked` reads chunks."""
     if form == "chunked":
         return chunked()

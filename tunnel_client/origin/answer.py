@@ -8,13 +8,18 @@ from typing import Final
 import trio
 
 from protocol.errors import HttpError, LocalProtocolError
-from protocol.http.bodies import body_reader
+from protocol.http.bodies import BodyReader, ChunkedBody, body_reader
 from protocol.http.connection_auth import challenges_connection
 from protocol.http.fields import values_of
 from protocol.http.forwarding import without_tunnel_error
 from protocol.http.heads import ResponseHead, end_to_end, parse_response
 from protocol.http.lenient import LenientChunkedBody, parse_lenient_response
-from protocol.http.limits import READ_CHUNKS_MOST_BYTES, READ_FIRST_BYTES
+from protocol.http.limits import (
+    READ_CHUNKS_MOST_BYTES,
+    READ_FIRST_BYTES,
+    READ_PIECE_BYTES,
+    READ_PIECES_MOST_BYTES,
+)
 from protocol.http.stopping import answered
 from protocol.limits import READ_BYTES
 from protocol.mux.messages import Head
@@ -74,29 +79,47 @@ async def relay_body(replay: Replay, connection: OriginConnection, answer: Respo
         stream.send_eof()
         return bool(data)
     reader = body_reader(answer.body, LenientChunkedBody)
-    max_bytes = READ_CHUNKS_MOST_BYTES if answer.body == "chunked" else READ_BYTES
-    if len(data) > READ_FIRST_BYTES:  # chunks of a byte, and the head was as much work
+    if len(data) > READ_FIRST_BYTES:  # the head was as much work
         await trio.lowlevel.checkpoint()
+    most_bytes = READ_PIECES_MOST_BYTES if answer.body == "chunked" else READ_BYTES
     while True:
-        body = reader.feed(data) if data else b""
+        part, data = data[:most_bytes], data[most_bytes:]
+        body = reader.feed(part) if part else b""
         if body:
             replay.tap.body_out(body)
             await stream.send_all(body)
         if reader.done:
             break
-        data = await connection.receive(max_bytes)
-        if not data:
-            try:
-                reader.eof()
-            except HttpError as error:
-                raise OriginClosed from error
-    if reader.lenient:
-        connection.lenient = True
+        most_bytes = _next_read_bytes(reader, len(part))
+        if data:  # more came with the head
+            await trio.lowlevel.checkpoint()
+        else:
+            data = await _read(connection, reader, most_bytes)
+    connection.lenient |= reader.lenient
     try:
         stream.send_eof(reader.trailers)
     except LocalProtocolError as error:
         raise HttpError("head-too-large", str(error)) from error
-    return reader.rest != b""
+    return bool(data or reader.rest)
+
+
+async def _read(connection: OriginConnection, reader: BodyReader, most_bytes: int) -> bytes:
+    """More of a body; b"": the connection's end is its end."""
+    data = await connection.receive(most_bytes)
+    if not data:
+        try:
+            reader.eof()
+        except HttpError as error:
+            raise OriginClosed from error
+    return data
+
+
+def _next_read_bytes(reader: BodyReader, last_bytes: int) -> int:
+    """The most to read next, so that it is no long turn."""
+    if not isinstance(reader, ChunkedBody):
+        return READ_BYTES
+    in_pieces = reader.pieces * READ_PIECE_BYTES > last_bytes
+    return READ_PIECES_MOST_BYTES if in_pieces else READ_CHUNKS_MOST_BYTES
 
 
 async def _next_head(replay: Replay, connection: OriginConnection) -> bytes:
