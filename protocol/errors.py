@@ -24,6 +24,7 @@
       ConnectFailed         the server could not be reached this time
       ReleaseFailed         a name that was to be given up is what it was
       VisitorGone           the visitor's connection broke
+      ReadStopped           a read over TLS ends for what is to be said first
       ReadRefused           TLS would read where a close_notify alone is to leave
       OriginClosed          the app's connection broke
       OriginRefused         the app cannot be reached

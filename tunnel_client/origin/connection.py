@@ -17,7 +17,7 @@ from protocol.errors import TunnelError
 from protocol.http.heads import HeadBuffer
 from protocol.limits import READ_BYTES
 from tunnel_client.origin.dial import OriginStream
-from tunnel_client.origin.tls_transport import ReadInterrupted
+from tunnel_client.origin.tls_transport import ReadStopped
 
 
 class OriginClosed(TunnelError):
@@ -89,7 +89,7 @@ class OriginConnection:
         """
         try:
             data = bytes(await self._stream.receive_some(max_bytes))
-        except ReadInterrupted:
+        except ReadStopped:
             await self._send_close_notify()
             return await self.receive(max_bytes)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
@@ -126,7 +126,7 @@ class OriginConnection:
         assert isinstance(self._stream, trio.SSLStream)
         try:
             await self._stream.unwrap()
-        except ReadInterrupted:
+        except ReadStopped:
             pass  # the close_notify has left
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise OriginClosed from error

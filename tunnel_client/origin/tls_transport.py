@@ -10,7 +10,7 @@ import trio
 from protocol.errors import TunnelError
 
 
-class ReadInterrupted(TunnelError):
+class ReadStopped(TunnelError):
     """TLS has nothing that came before, and was not to wait for more."""
 
 
@@ -40,7 +40,7 @@ class TlsTransport(trio.abc.Stream):
         return f"<TlsTransport {reads} {self.transport_stream!r} {self.write_failure!r}>"
 
     def interrupt(self) -> None:
-        """Have reads raise ReadInterrupted, one that waits too, until `is_interrupted` is false."""
+        """Have reads raise ReadStopped, one that waits too, until `is_interrupted` is false."""
         self.is_interrupted = True
         self._reading.cancel()
 
@@ -57,7 +57,7 @@ class TlsTransport(trio.abc.Stream):
         if not self.is_interrupted:
             with trio.CancelScope() as self._reading:
                 return await self.transport_stream.receive_some(max_bytes)
-        raise ReadInterrupted
+        raise ReadStopped
 
     async def aclose(self) -> None:
         await self.transport_stream.aclose()

@@ -124,7 +124,7 @@ class Worker:
                 await self._assigned.wait()
                 replay, self._next = self._next, None
         finally:
-            await self._close()
+            await self._close()  # noqa: ASYNC102  # under TLS `aclose` shields itself, for CLOSE_S
 
     def _may_keep(self, replay: Replay) -> bool:
         """Whether the connection may serve what comes next: anybody, or whom it is bound to.
