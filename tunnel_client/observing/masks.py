@@ -19,6 +19,7 @@ its app's own, is shown.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterable
 from typing import Final
 from urllib.parse import unquote_plus
@@ -38,6 +39,10 @@ _CAMEL_WORDS: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 _LETTERS: Final = re.compile(r"[a-z]+")
 
 _BEGINS: Final = re.compile("[?#]")
+_PAIRS: Final = re.compile("([^&#]*)([&#]?)")
+# Without decoding all of the query: each letter as it is, or percent-encoded.
+_ENCODED: Final = "".join(f"(?:{c}|%{ord(c):02x}|%{ord(c.upper()):02x})" for c in _STATE)
+_HAS_STATE: Final = re.compile(rf"(?i)(?:\A|[&;#]){_ENCODED}=")
 _PAIR_BEGINS: Final = re.compile(r"(?:\A|;)([^=;]*)=")
 
 
@@ -65,7 +70,11 @@ def is_secret(name: str, value: object, siblings: Iterable[str] = ()) -> bool:
     return is_long and is_secret_name(name, siblings)
 
 
-def masked_query(target: str, mask: Callable[[str], str] = lambda value: MASK) -> str:
+def masked_query(
+    target: str,
+    mask: Callable[[str], str] = lambda value: MASK,
+    chars_max: int = sys.maxsize,
+) -> str:
     """Return a target or a URL whose query, and fragment, have no secret value in them.
 
     All else stays as it came, names and order too. Pairs are separated by `&`; one that begins
@@ -73,20 +82,25 @@ def masked_query(target: str, mask: Callable[[str], str] = lambda value: MASK) -
 
     Args:
         mask: makes what stands in place of a value of what came, which may be percent-encoded.
+        chars_max: what is longer is cut, with three dots behind it, and costs no more than that.
     """
     begun = _BEGINS.search(target)
-    if begun is None:
-        return target
-    parts = re.split("([&#])", target[begun.end() :])
-    beside = [_STATE for part in parts if _normal(part.partition("=")[0]) == _STATE][:1]
-    shown = (_masked_pair(part, beside, mask) for part in parts)
-    return target[: begun.end()] + "".join(shown)
+    shown = target[: begun.end()] if begun else target
+    if begun and len(shown) <= chars_max:
+        query = target[begun.end() :]
+        beside = (_STATE,) if _HAS_STATE.search(query) else ()
+        for pair in _PAIRS.finditer(query):
+            if len(shown) > chars_max:
+                break
+            shown += _masked_pair(pair[1], beside, mask, chars_max) + pair[2]
+    return shown if len(shown) <= chars_max else f"{shown[:chars_max]}..."
 
 
-def _masked_pair(pair: str, siblings: list[str], mask: Callable[[str], str]) -> str:
-    for begun in _PAIR_BEGINS.finditer(pair):
-        name = unquote_plus(begun[1])
-        if is_secret_name(name, siblings):
+def _masked_pair(
+    pair: str, beside: tuple[str, ...], mask: Callable[[str], str], chars_max: int
+) -> str:
+    for begun in _PAIR_BEGINS.finditer(pair, 0, chars_max):
+        if is_secret_name(unquote_plus(begun[1]), beside):
             value = pair[begun.end() :]
             if len(unquote_plus(value)) >= SECRET_MIN_CHARS:
                 return pair[: begun.end()] + mask(value)

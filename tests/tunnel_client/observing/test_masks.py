@@ -110,7 +110,9 @@ def test_a_code_is_secret_beside_a_state(siblings: tuple[str, ...], secret: bool
         ("/?token", "/?token"),
         ("/?token=", "/?token="),
         ("/?code=abcdefgh&state=ijklmnop", f"/?code={MASK}&state=ijklmnop"),
+        ("/?code=abcdefgh&%53tat%65=1", f"/?code={MASK}&%53tat%65=1"),
         ("/?code=abcdefgh", "/?code=abcdefgh"),
+        ("/?code=abcdefgh&mystate=1", "/?code=abcdefgh&mystate=1"),
         (
             "https://a.example/b?c#access_token=abcdefgh",
             f"https://a.example/b?c#access_token={MASK}",
@@ -125,6 +127,22 @@ def test_secret_values_of_a_query_are_masked(target: str, masked: str) -> None:
 
 def test_a_mask_may_say_more_of_the_value() -> None:
     assert masked_query("/?sig=abcdefgh", lambda value: value[:1]) == "/?sig=a"
+
+
+@pytest.mark.parametrize(
+    ("target", "shown"),
+    [
+        ("/abcdefghi", "/abcdefghi"),
+        ("/abcdefghij", "/abcdefghi..."),
+        ("/abcdefghij?token=abcdefgh", "/abcdefghi..."),
+        ("/?sig=abcdefgh", f"/?sig={MASK}"),
+        ("/?sig=abcdefgh&b", f"/?sig={MASK}&..."),
+        ("/?code=abcdefgh&c=" + "d" * 100 + "&state=1", f"/?code={MASK}..."),
+        ("/?a=1234&sig=abcdefgh", "/?a=1234&s..."),
+    ],
+)
+def test_what_is_cut_is_masked_before(target: str, shown: str) -> None:
+    assert masked_query(target, chars_max=10) == shown
 
 
 @settings(max_examples=50)
@@ -146,6 +164,7 @@ def test_a_query_without_secrets_stays_as_it_is(pairs: list[tuple[str, str]]) ->
 
 @pytest.mark.parametrize("pair", ["code=1&", "state=&", ";=", "token=&", "a;token=", "%%%%"])
 def test_a_hostile_query_costs_no_more_than_its_length(pair: str) -> None:
-    """8 KiB of it, as long as a target may be, in far less than the time between two redraws."""
+    """8 KiB of it, as long as a target may be."""
     target = "/?" + pair * (8_192 // len(pair))
     assert len(masked_query(target)) <= len(target) + len(MASK)
+    assert len(masked_query(target, chars_max=160)) <= 163
