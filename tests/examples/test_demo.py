@@ -84,12 +84,12 @@ async def run_until(
 
 
 async def test_everything_is_started_and_stopped_in_order(log: Path) -> None:
-    code, lines = await run_until("GET /x", None, programs(log))
+    code, lines = await run_until("GET  /x", None, programs(log))
     assert code == 0
     assert "demo app on http://127.0.0.1:3001 (3000 is taken)" in lines
     assert "  Public URL   http://a.localhost:1" in lines
     assert "  leads to     http://127.0.0.1:3001" in lines
-    assert lines[-1].endswith(" GET /x 200, 5 B, 1 ms")
+    assert lines[-1].endswith(" 200 GET  /x  5 B  1 ms")
     server, app, client, *ends = noted(log)
     bind = server.split()[2]
     assert server == f"server --bind {bind} --json --log-level warning"
@@ -100,7 +100,7 @@ async def test_everything_is_started_and_stopped_in_order(log: Path) -> None:
 
 
 async def test_target_is_shared_instead_of_the_demo_app(log: Path) -> None:
-    _, lines = await run_until("GET /x", "https://localhost:8443", programs(log))
+    _, lines = await run_until("GET  /x", "https://localhost:8443", programs(log))
     assert "  leads to     https://localhost:8443" in lines
     assert "app" not in "".join(noted(log))
     assert noted(log)[1].startswith("client http https://localhost:8443 --server ")
@@ -129,7 +129,7 @@ async def test_taken_port_gives_the_next_free_one_and_says_so(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         monkeypatch.setattr(demo, "SERVER_PORT", port)
-        _, lines = await run_until("GET /x", "3000", programs(log))
+        _, lines = await run_until("GET  /x", "3000", programs(log))
     found = int(lines[0].removeprefix(f"port {port} is taken: tunnel-server listens on "))
     assert port < found < port + demo.PORTS_TRIED
     assert noted(log)[0] == f"server --bind 127.0.0.1:{found} --json --log-level warning"
@@ -177,7 +177,7 @@ async def test_program_that_does_not_stop_is_killed(
     monkeypatch.setattr(demo, "STOP_TIMEOUT_S", 0.05)
     stubborn = "signal.signal(signal.SIGTERM, lambda *_: None)\nwhile True: signal.pause()"
     client = stand_in(log, "client", json.dumps(READY), json.dumps(REQUEST), then=stubborn)
-    code, _ = await run_until("GET /x", None, programs(log, client=client))
+    code, _ = await run_until("GET  /x", None, programs(log, client=client))
     assert code == 0
     assert noted(log)[-2:] == ["app stopped", "server stopped"]
 
@@ -222,7 +222,7 @@ def waiting_client(log: Path, enough: int) -> tuple[str, ...]:
 
 async def test_a_second_interrupt_is_passed_on_and_what_the_client_says_is_told(log: Path) -> None:
     client = waiting_client(log, 2)
-    said = (" GET /x ", "stopping")
+    said = (" GET  /x ", "stopping")
     code, lines = await run_until(said, None, programs(log, client=client))
     assert code == 0
     stopping, stopped = (line.partition(" ")[2] for line in lines[-2:])
@@ -241,7 +241,7 @@ async def test_a_third_interrupt_kills_what_still_runs(
     monkeypatch.setattr(demo, "STOP_TIMEOUT_S", 600.0)
     client = waiting_client(log, NEVER)
     code, lines = await run_until(
-        (" GET /x ", "stopping", "stopping"), None, programs(log, client=client)
+        (" GET  /x ", "stopping", "stopping"), None, programs(log, client=client)
     )
     assert code == 0
     assert len([line for line in lines if " stopping: " in line]) == 2
@@ -285,7 +285,7 @@ sys.exit(trio.run(demo.run, "3000", demo.Programs(*{tuple(programs(log))!r})))
 """
     with subprocess.Popen([sys.executable, "-c", code], stdout=-1, stderr=-1) as process:
         assert process.stdout is not None
-        while b"GET /x" not in process.stdout.readline():
+        while b"GET  /x" not in process.stdout.readline():
             pass
         process.send_signal(stop)
         rest, error = process.communicate()
@@ -303,13 +303,13 @@ async def test_the_clients_events_are_told_as_the_client_tells_them(log: Path) -
         REQUEST | {"path": "/\x1b[2J\n", "status": None, "error": "nothing\u202e listens"},
     )
     client = stand_in(log, "client", *map(json.dumps, told))
-    _, lines = await run_until("GET /", "3000", programs(log, client=client))
+    _, lines = await run_until("GET  /", "3000", programs(log, client=client))
     assert "  Public URL   http://a.localhost:1" in lines
     *_, reconnecting, resumed, request = (line.partition(" ")[2] for line in lines)
     assert reconnecting == "it is down; trying again in 0.5 s (attempt 1), until it works"
     assert resumed == "resumed after 1.5 s; nothing was lost"
     assert request.isprintable()
-    assert request == r"GET /\x1b[2J\n no answer, 5 B, 1 ms: nothing\u202e listens"
+    assert request == r"    GET  /\x1b[2J\n  failed after 1 ms: nothing\u202e listens"
 
 
 def test_in_the_network_it_has_a_token_of_its_own(tmp_path: Path) -> None:
@@ -330,7 +330,7 @@ async def test_in_the_network_both_programs_are_told_so(log: Path) -> None:
 
     def say(line: str) -> None:
         lines.append(line)
-        if "GET /x" in line:
+        if "GET  /x" in line:
             signal.raise_signal(signal.SIGINT)
 
     assert await demo.run("3000", programs(log), say, place) == 0

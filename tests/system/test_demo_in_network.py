@@ -85,7 +85,7 @@ def test_a_phone_of_the_same_network_reaches_it(tmp_path: Path) -> None:
         ask = in_namespace(PHONE, curl, "-sS", "--noproxy", "*", *patience, found[1])
         page = subprocess.run(ask, capture_output=True, text=True, check=True).stdout
         assert "Hello from your own machine." in page
-        until(" GET / 200, ", started.stdout)
+        until(" 200 GET  /  ", started.stdout)
         started.send_signal(signal.SIGINT)
         started.communicate()
         assert started.returncode == 0

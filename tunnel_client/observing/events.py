@@ -12,6 +12,9 @@ from typing import Any, Final, Literal, NamedTuple
 NameSource = Literal["chosen", "folder", "random"]
 """Of a name: somebody chose it, it is the folder's own, or it is a fresh one."""
 
+Closer = Literal["visitor", "app", "tunnel"]
+"""Of the end of a WebSocket: from where it came first."""
+
 
 class TunnelReady(NamedTuple):
     """The tunnel serves, for the first time or again by a new session, as when the server restarts.
@@ -73,6 +76,16 @@ class RequestOpened(NamedTuple):
     visitor: str
 
 
+class WebSocketOpened(NamedTuple):
+    """An app has taken a WebSocket; told to people alone, programs have its end.
+
+    Fields:
+        path: the request's target as it came.
+    """
+
+    path: bytes
+
+
 class RequestEnded(NamedTuple):
     """A request is over.
 
@@ -87,6 +100,11 @@ class RequestEnded(NamedTuple):
         ms: from the open to the end, in milliseconds.
         error: why it failed, for people; None if it did not.
         open_streams: how many others are under way.
+        kind: `http`, `websocket` or `upgrade`.
+        messages_in: from the visitor of a WebSocket; None: it is none, or was not opened.
+        messages_out: to it, likewise.
+        closed_by: the end of a WebSocket came from there first: `visitor`, `app`, or `tunnel`.
+        close_code: of its Close (RFC 6455 7.4); None: that had none, or the end came without one.
     """
 
     id: int
@@ -98,6 +116,11 @@ class RequestEnded(NamedTuple):
     ms: float
     error: str | None
     open_streams: int
+    kind: str = "http"
+    messages_in: int | None = None
+    messages_out: int | None = None
+    closed_by: Closer | None = None
+    close_code: int | None = None
 
 
 class Reconnecting(NamedTuple):
@@ -211,6 +234,7 @@ ClientEvent = (
     TunnelReady
     | IdentityChosen
     | RequestOpened
+    | WebSocketOpened
     | RequestEnded
     | Reconnecting
     | SessionResumed
@@ -236,7 +260,8 @@ JSON_NAMES: Final = {
     ClientStopping: "stopping",
     ProgramStopped: "stopped",
 }
-"""The name of each event in JSON. That a request begins is for programs only."""
+"""The name of each event in JSON. That a request begins is for programs only, and that a WebSocket
+was opened for people."""
 
 _KINDS: Final = {name: kind for kind, name in JSON_NAMES.items()}
 

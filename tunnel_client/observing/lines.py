@@ -6,7 +6,7 @@ import time
 from typing import Final, Protocol
 
 from protocol.program.observing import JsonForm, plain_text
-from protocol.program.text import duration, printable, progress, size
+from protocol.program.text import duration, printable, progress
 from tunnel_client.observing.events import (
     JSON_NAMES,
     ClientEvent,
@@ -22,11 +22,11 @@ from tunnel_client.observing.events import (
     TunnelReady,
     TunnelRefused,
     Warned,
+    WebSocketOpened,
 )
 from tunnel_client.observing.outage import Outage
-
-# Of a path in a line for people: about two rows of a terminal. JSON has the rest.
-SHOWN_PATH_CHARS = 160
+from tunnel_client.observing.request_lines import opened_line, request_line, shown_path
+from tunnel_client.observing.styles import styled
 
 _KEPT: Final = "   (the same next time, for this folder and port)"
 
@@ -64,10 +64,12 @@ class PlainLines:
 
     Args:
         target: where the public URL leads to, as the first lines say.
+        colour: statuses and what needs a look have colours.
     """
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, *, colour: bool = False) -> None:
         self._target = target
+        self._colour = colour
         self._url = ""
         self._public: set[str] = set()  # the origins that the app is asked by
         self._outage = Outage()
@@ -77,18 +79,19 @@ class PlainLines:
 
     def text(self, at: float, event: ClientEvent, dropped: int) -> str:
         """See Lines."""
-        if isinstance(event, RequestOpened):
-            return ""
+        lines = "".join(f"{line}\n" for line in self._lines(at, event))
+        return f"{_not_shown(dropped)}\n{lines}" if dropped else lines
+
+    def _lines(self, at: float, event: ClientEvent) -> list[str]:
         if isinstance(event, TunnelReady) and event.url != self._url:
             self._url = event.url
             self._outage.over()
-            lines = self._banner(event)
-        else:
-            clock, said = time.strftime("%H:%M:%S", time.localtime(at)), self._said(at, event)
-            lines = [f"{clock} {said}"] if said else []
-        if dropped:
-            lines.insert(0, f"         ({dropped} requests are not shown: the terminal was slow)")
-        return "".join(f"{printable(line)}\n" for line in lines)
+            return [printable(line) for line in self._banner(event)]
+        said = printable(self._said(at, event))
+        if not said:
+            return []
+        clock = time.strftime("%H:%M:%S", time.localtime(at))
+        return [f"{clock} {styled(event, said) if self._colour else said}"]
 
     def _banner(self, ready: TunnelReady) -> list[str]:
         note = [f"  note         {ready.note}"] if ready.note else []
@@ -129,7 +132,9 @@ class PlainLines:
             case RequestOpened():
                 return ""
             case RequestEnded():
-                return _request(event)
+                return request_line(event)
+            case WebSocketOpened():
+                return opened_line(event)
             case IdentityChosen():
                 return self._identity(event)
             case TunnelReady():
@@ -147,6 +152,11 @@ class PlainLines:
                 return _of_program(event)
 
 
+def _not_shown(dropped: int) -> str:
+    requests = "1 request is" if dropped == 1 else f"{dropped} requests are"
+    return f"         ({requests} not shown: the terminal was slow)"
+
+
 def _of_program(event: Warned | TunnelRefused | ClientStopping | ProgramStopped) -> str:
     match event:
         case Warned():
@@ -160,18 +170,9 @@ def _of_program(event: Warned | TunnelRefused | ClientStopping | ProgramStopped)
             return event.reason if says_it else f"stopped: {event.reason}"
 
 
-def _request(event: RequestEnded) -> str:
-    sizes = size(event.bytes_out)
-    if event.bytes_in:
-        sizes = f"{size(event.bytes_in)} up, {sizes} down"
-    path = _shortened(plain_text(event.path))
-    shown = f"{plain_text(event.method)} {path} {event.status or 'no answer'}"
-    return f"{shown}, {sizes}, {event.ms:.0f} ms{f': {event.error}' if event.error else ''}"
-
-
 def _stopping(event: ClientStopping) -> str:
     requests = "1 request" if event.under_way == 1 else f"{event.under_way} requests"
-    shown = f"{plain_text(event.method)} {_shortened(plain_text(event.path))}"
+    shown = f"{plain_text(event.method)} {shown_path(event.path)}"
     far = f"{progress(event.bytes_out, event.length_out)} down"
     if event.bytes_in or event.length_in:
         far = f"{progress(event.bytes_in, event.length_in)} up, {far}"
@@ -188,7 +189,3 @@ def _reconnecting(event: Reconnecting, why: str) -> str:
     why = why.removesuffix(".")  # a refusal of the server's is whole sentences
     stop = "" if why.endswith("?") else ";"
     return f"{why}{stop} trying again {when} (attempt {event.attempt}), {left}"
-
-
-def _shortened(path: str) -> str:
-    return path if len(path) <= SHOWN_PATH_CHARS else f"{path[:SHOWN_PATH_CHARS]}..."

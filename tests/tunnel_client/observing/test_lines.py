@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import Any
 
@@ -10,12 +11,10 @@ from protocol.program.text import utc_time
 from tunnel_client.observing.events import (
     JSON_NAMES,
     ClientEvent,
+    WebSocketOpened,
 )
-from tunnel_client.observing.lines import (
-    SHOWN_PATH_CHARS,
-    JsonLines,
-    PlainLines,
-)
+from tunnel_client.observing.lines import JsonLines, PlainLines
+from tunnel_client.observing.request_lines import SHOWN_PATH_CHARS
 
 # 12:03:04 here, wherever that is.
 CLOCK = time.mktime((2026, 11, 30, 12, 3, 4, 0, 0, -1))
@@ -74,6 +73,11 @@ def plain(kind: str, *fields: Any) -> str:
                 "ms": 12.3,
                 "error": None,
                 "open_streams": 2,
+                "kind": "http",
+                "messages_in": None,
+                "messages_out": None,
+                "closed_by": None,
+                "close_code": None,
             },
         ),
         (
@@ -224,23 +228,88 @@ def test_as_whom_the_app_is_asked_is_told_where_it_is_news() -> None:
 @pytest.mark.parametrize(
     ("fields", "shown"),
     [
-        (REQUEST, "12:03:04 GET /a?b=c 200, 1.2 kB, 12 ms\n"),
+        (REQUEST, "12:03:04 200 GET  /a?b=c  1.2 kB  12 ms\n"),
         (
             (7, b"POST", b"/up", 201, 64_000_000, 15, 1200.4, None, 0),
-            "12:03:04 POST /up 201, 64.0 MB up, 15 B down, 1200 ms\n",
+            "12:03:04 201 POST /up  64.0 MB up, 15 B down  1.2 s\n",
         ),
         (
-            (7, b"GET", b"/", 502, 0, 0, 3.0, "the app refused", 0),
-            "12:03:04 GET / 502, 0 B, 3 ms: the app refused\n",
+            (7, b"DELETE", b"/", 502, 0, 0, 3.0, "the app refused", 0),
+            "12:03:04 502 DELETE /  0 B  3 ms: the app refused\n",
         ),
         (
-            (7, b"GET", b"/", None, 0, 0, 0.4, "the visitor went away", 0),
-            "12:03:04 GET / no answer, 0 B, 0 ms: the visitor went away\n",
+            (7, b"GET", b"/", None, 0, 0, 2100.4, "the visitor went away", 0),
+            "12:03:04     GET  /  failed after 2.1 s: the visitor went away\n",
+        ),
+        (
+            (7, b"GET", b"/", None, 0, 0, 999.4, None, 0),
+            "12:03:04     GET  /  failed after 999 ms\n",
+        ),
+        (
+            (7, b"GET", b"/?token=abcdefgh", 200, 0, 7, 999.5, None, 0),
+            "12:03:04 200 GET  /?token=•••  7 B  1.0 s\n",
+        ),
+        (
+            (7, b"GET", b"/tcp", 101, 12, 34, 5.0, None, 0, "upgrade"),
+            "12:03:04 101 GET  /tcp  12 B up, 34 B down  5 ms\n",
         ),
     ],
 )
 def test_request_is_one_line(fields: tuple[Any, ...], shown: str) -> None:
     assert plain("request", *fields) == shown
+
+
+@pytest.mark.parametrize(
+    ("error", "end", "shown"),
+    [
+        (None, (12, 48, "visitor", 1001), "closed 1001 by the visitor, 12 up, 48 down, 88 s"),
+        (None, (0, 1, "app", None), "closed by the app without a Close, 0 up, 1 down, 88 s"),
+        (
+            "it stops",
+            (1, 0, "tunnel", 1001),
+            "closed 1001 by the tunnel, 1 up, 0 down, 88 s: it stops",
+        ),
+        (None, (None, None, None, None), "closed, 0 up, 0 down, 88 s"),
+    ],
+)
+def test_a_websocket_is_one_line_when_it_closes(
+    error: str | None, end: tuple[Any, ...], shown: str
+) -> None:
+    fields = (7, b"GET", b"/?token=abcdefgh", 101, 90, 91, 88_000.0, error, 0, "websocket", *end)
+    assert plain("request", *fields) == f"12:03:04 101 WS   /?token=•••  {shown}\n"
+
+
+def test_a_websocket_is_one_line_when_it_opens_and_none_for_programs() -> None:
+    opened = WebSocketOpened(b"/?token=abcdefgh")
+    lines = PlainLines("3000")
+    assert lines.text(CLOCK, opened, 0) == "12:03:04 101 WS   /?token=•••  opened\n"
+    assert JsonLines().text(CLOCK, opened, 0) == ""
+
+
+def test_a_websocket_that_was_refused_is_a_request_as_others_are() -> None:
+    fields = (7, b"GET", b"/ws", 403, 0, 5, 1.0, None, 0, "websocket")
+    assert plain("request", *fields) == "12:03:04 403 GET  /ws  5 B  1 ms\n"
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        (event("request", *REQUEST), "{green}200{off} GET"),
+        (event("request", 7, b"GET", b"/", 302, 0, 0, 1.0, None, 0), "{cyan}302{off} GET"),
+        (event("request", 7, b"GET", b"/", 404, 0, 0, 1.0, None, 0), "{yellow}404{off} GET"),
+        (event("request", 7, b"GET", b"/", 500, 0, 0, 1.0, None, 0), "{red}500{off} GET"),
+        (event("request", 7, b"GET", b"/", 999, 0, 0, 1.0, None, 0), "999 GET"),
+        (event("request", 7, b"GET", b"/", None, 0, 0, 1.0, None, 0), "{red}    GET"),
+        (WebSocketOpened(b"/"), "{cyan}101{off} WS"),
+        (event("warning", "x", "why"), "{yellow}warning: why{off}"),
+        (event("stopped", "why"), "stopped: why"),
+    ],
+)
+def test_in_colour_a_status_has_that_of_its_class(told: ClientEvent, shown: str) -> None:
+    colours = {"red": "\x1b[31m", "yellow": "\x1b[33m", "green": "\x1b[32m", "cyan": "\x1b[36m"}
+    said = PlainLines("3000", colour=True).text(CLOCK, told, 0)
+    assert said.startswith("12:03:04 " + shown.format(off="\x1b[0m", **colours))
+    assert re.sub("\x1b\\[[0-9]+m", "", said) == PlainLines("3000").text(CLOCK, told, 0)
 
 
 def test_that_a_request_begins_is_for_programs_alone() -> None:
@@ -325,7 +394,7 @@ def test_that_the_app_is_down_and_back_is_told_to_people() -> None:
 def test_requests_that_were_not_told_are_counted_in_a_line_before() -> None:
     first, second = PlainLines("x").text(CLOCK, event("request", *REQUEST), 17).splitlines()
     assert "(17 requests are not shown" in first
-    assert second.startswith("12:03:04 GET")
+    assert second.startswith("12:03:04 200 GET")
 
 
 @pytest.mark.parametrize(
@@ -351,8 +420,8 @@ def test_long_path_is_shortened_for_people_alone() -> None:
     def shown(length: int) -> str:
         return plain("request", 7, b"GET", b"/" * length, 200, 0, 0, 1.0, None, 0)
 
-    assert "/ 200" in shown(SHOWN_PATH_CHARS)
-    assert "/... 200" in shown(SHOWN_PATH_CHARS + 1)
+    assert "/  0 B" in shown(SHOWN_PATH_CHARS)
+    assert "/...  0 B" in shown(SHOWN_PATH_CHARS + 1)
     assert len(shown(8000)) < 250
     long = event("request", 7, b"GET", b"/" * 8000, 200, 0, 0, 1.0, None, 0)
     assert "/" * 8000 in JsonLines().text(CLOCK, long, 0)

@@ -14,55 +14,16 @@ from tunnel_client.observing.masks import (
 )
 
 LONG = "abcdefgh"
-SECRET_NAMES = [
-    *(
-        "Authorization",
-        "PROXY-AUTHORIZATION",
-        "Cookie",
-        "set_cookie",
-        "X-Api-Key",
-        "x-amz-credential",
-    ),
-    *("token", "access_token", "csrfToken", "X-Amz-Security-Token", "client_secret", "Password"),
-    *(
-        "user[password]",
-        "passwd",
-        "X-Hub-Signature-256",
-        "apikey",
-        "api-key",
-        "api_key",
-        "OPENAI_API_KEY",
-    ),
-    *(
-        "apiKey",
-        "jwt",
-        "x-jwt",
-        "sig",
-        "auth",
-        "basic-auth",
-        "pwd",
-        "pWd",
-        "userPwd",
-        "dbPWD",
-        "pin",
-    ),
-    *("user[pin]", "card.pin", "otp", "OTP", "otp_1"),
-]
-PLAIN_NAMES = [
-    *(
-        "",
-        "path",
-        "author",
-        "auth_method",
-        "authors",
-        "pinned",
-        "design",
-        "signal",
-        "spin",
-        "option",
-    ),
-    *("pin_style", "cookies", "Accept", "code", "state", "key", "X-Amz-Date", "=", "[]", "Ünïcode"),
-]
+SECRET_NAMES = """
+    Authorization PROXY-AUTHORIZATION Cookie set_cookie X-Api-Key x-amz-credential token
+    access_token csrfToken X-Amz-Security-Token client_secret Password user[password] passwd
+    X-Hub-Signature-256 apikey api-key api_key OPENAI_API_KEY apiKey jwt x-jwt sig auth basic-auth
+    pwd pWd userPwd dbPWD pin user[pin] card.pin otp OTP otp_1
+""".split()
+PLAIN_NAMES = """
+    path author auth_method authors pinned design signal spin option pin_style cookies Accept code
+    state key X-Amz-Date [] Ünïcode
+""".split()
 
 
 @pytest.mark.parametrize("name", SECRET_NAMES)
@@ -70,7 +31,7 @@ def test_text_under_these_names_is_secret(name: str) -> None:
     assert is_secret(name, LONG)
 
 
-@pytest.mark.parametrize("name", PLAIN_NAMES)
+@pytest.mark.parametrize("name", ["", "=", *PLAIN_NAMES])
 def test_text_under_other_names_is_shown(name: str) -> None:
     assert not is_secret(name, LONG)
 
@@ -154,7 +115,7 @@ def test_any_name_and_any_query_are_taken(text: str) -> None:
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from(PLAIN_NAMES[1:11]), st.from_regex(r"[a-z%+;/]*", fullmatch=True))
+        st.tuples(st.sampled_from(PLAIN_NAMES[:10]), st.from_regex(r"[a-z%+;/]*", fullmatch=True))
     )
 )
 def test_a_query_without_secrets_stays_as_it_is(pairs: list[tuple[str, str]]) -> None:

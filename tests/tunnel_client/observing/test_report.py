@@ -115,6 +115,11 @@ async def test_event_is_written_at_once(written: Written, nursery: trio.Nursery)
         "ms": 3.5,
         "error": "why",
         "open_streams": 4,
+        "kind": "http",
+        "messages_in": None,
+        "messages_out": None,
+        "closed_by": None,
+        "close_code": None,
     }
 
 
