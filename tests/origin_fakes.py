@@ -24,6 +24,7 @@ from protocol.mux.control import Heartbeat
 from protocol.mux.core import Core
 from protocol.mux.messages import Open
 from tunnel_client.observing.events import JSON_NAMES
+from tunnel_client.observing.lines import JsonLines
 from tunnel_client.observing.report import Report
 from tunnel_client.origin.dial import Dialer, OriginStream
 from tunnel_client.origin.dispatch import Dispatcher
@@ -202,11 +203,12 @@ class Told(Report):
     """Keeps what is told."""
 
     def __init__(self) -> None:
-        super().__init__(json=True, target="", write=lambda data: None)
+        super().__init__(lines=JsonLines(), write=lambda data: None)
 
     @property
     def events(self) -> list[tuple[str, tuple[object, ...]]]:
-        return [(KINDS[type(event)], tuple(event)) for _, event in self._queue]
+        told = [event for _, event in self._queue if type(event) in KINDS]
+        return [(KINDS[type(event)], tuple(event)) for event in told]
 
     def requests(self) -> list[tuple[object, ...]]:
         """(status, bytes_in, bytes_out, error, open_streams) of each."""

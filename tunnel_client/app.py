@@ -17,6 +17,8 @@ from protocol.program.logs import LEVELS, set_up_logging
 from protocol.program.process import EXIT_STOPPED, collect_rarely, version
 from tunnel_client.identity.rewriting import Identity
 from tunnel_client.observing.events import ClientStopping, ProgramStopped
+from tunnel_client.observing.footer import Footer, FooterNumbers
+from tunnel_client.observing.output import ClientOutput, output_for
 from tunnel_client.observing.report import Report
 from tunnel_client.origin.choosing import IdentityChooser
 from tunnel_client.origin.dispatch import Dispatcher
@@ -39,10 +41,11 @@ _GOODBYE_S: Final = CLOSE_ANSWER_S + CLOSE_S + 0.5
 
 def run(config: ClientConfig) -> int:
     """Serve until a signal stops it or the server refuses; returns the exit code."""
-    log_writer = set_up_logging(LEVELS[config.log_level])
+    output = output_for(config, os.environ)
+    log_writer = set_up_logging(LEVELS[config.log_level], write=output.write_log)
     collect_rarely()
-    with writing(log_writer):
-        return trio.run(_main, config)
+    with writing(log_writer), output.drawn_anew():
+        return trio.run(_main, config, output)
 
 
 def release(config: ClientConfig, name: str) -> str:
@@ -57,21 +60,47 @@ async def _release(config: ClientConfig, name: str) -> str:
     return await release_name(config, name, version())
 
 
-async def _main(config: ClientConfig) -> int:
+async def _main(config: ClientConfig, output: ClientOutput) -> int:
     trio.socket.set_custom_hostname_resolver(Lookups())
-    report = Report(json=config.json, target=str(config.target))
+    report = output.report()
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as outer:
             outer.start_soon(report.run)
-            exit_code = await serve(config, report, signals)
+            exit_code = await serve(config, report, signals, output.footer)
             outer.cancel_scope.cancel()
     return exit_code
 
 
-async def serve(config: ClientConfig, report: Report, signals: AsyncIterator[int]) -> int:
+class ProgramSight:
+    """The numbers of this program, for its footer."""
+
+    def __init__(self, agent: Agent, dispatcher: Dispatcher) -> None:
+        self._agent = agent
+        self._dispatcher = dispatcher
+
+    def __repr__(self) -> str:
+        return f"<ProgramSight of {self._agent!r} and {self._dispatcher!r}>"
+
+    def numbers(self) -> FooterNumbers:
+        """See Sight."""
+        dispatcher = self._dispatcher
+        transfers = dispatcher.transfers.oldest(trio.current_time())
+        counts = dispatcher.served, dispatcher.busy_count
+        return FooterNumbers(self._agent.round_trip_s, *counts, transfers)
+
+
+async def serve(
+    config: ClientConfig,
+    report: Report,
+    signals: AsyncIterator[int],
+    footer: Footer | None = None,
+) -> int:
     """Serve until a signal stops it or the server refuses; returns the exit code.
 
     `stopped` is told once, as the last thing, if it was a signal that ended it.
+
+    Args:
+        footer: is to show how this program is; None: there is none.
     """
     loop = leads_back(config.target, config.server_url)
     first_look = FirstLook(config.target, report, loop)
@@ -104,6 +133,8 @@ async def serve(config: ClientConfig, report: Report, signals: AsyncIterator[int
             instance=os.urandom(16),
             random=random.SystemRandom().random,
         )
+        if footer is not None:
+            footer.sight = ProgramSight(agent, dispatcher)
         tasks.start_soon(dispatcher.sweep)
         tasks.start_soon(first_look.watch)
         tasks.start_soon(sink.run, dialer.open_now)

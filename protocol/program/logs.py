@@ -18,6 +18,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections.abc import Callable
 from typing import Final
 
 from protocol import FRAMES
@@ -78,14 +79,17 @@ class TerminalFormatter(OneLineFormatter):
 class _StderrHandler(logging.Handler):
     """Writes a line for each record.
 
+    Args:
+        write: what the writer writes with.
+
     Attributes:
         writer: takes the lines while it runs.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, write: Callable[[bytes], None]) -> None:
         super().__init__()
         self.setFormatter(TerminalFormatter() if _is_terminal() else OneLineFormatter())
-        self.writer = LineWriter(write_to_stderr, self._said_of_dropped)
+        self.writer = LineWriter(write, self._said_of_dropped)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Hand the line to the writer, or write it at once where that does not run."""
@@ -107,7 +111,11 @@ def _is_terminal() -> bool:
     return sys.stderr is not None and sys.stderr.isatty()
 
 
-def set_up_logging(level: int = logging.INFO, only: logging.Filter | None = None) -> LineWriter:
+def set_up_logging(
+    level: int = logging.INFO,
+    only: logging.Filter | None = None,
+    write: Callable[[bytes], None] = write_to_stderr,
+) -> LineWriter:
     """Sends all records to stderr: ours from `level` on, of libraries those from WARNING on alone.
 
     Called again it replaces its own handler and leaves those of others (a test's) alone.
@@ -115,6 +123,7 @@ def set_up_logging(level: int = logging.INFO, only: logging.Filter | None = None
     Args:
         level: the lowest that is told, of ours.
         only: what else a record must pass.
+        write: takes whole lines, in the writer's thread, as `line_writer.LineWriter` has it.
 
     Returns: the writer of the log, for `line_writer.writing`.
     """
@@ -122,7 +131,7 @@ def set_up_logging(level: int = logging.INFO, only: logging.Filter | None = None
     for handler in root.handlers[:]:
         if isinstance(handler, _StderrHandler):
             root.removeHandler(handler)
-    handler = _StderrHandler()
+    handler = _StderrHandler(write)
     if only is not None:
         handler.addFilter(only)
     root.addHandler(handler)

@@ -24,6 +24,7 @@ from tests.system.origin import Origin
 from tests.system.visitor import visit
 from tunnel_client.app import serve as serve_client
 from tunnel_client.observing.events import ClientEvent, IdentityChosen, TunnelReady
+from tunnel_client.observing.lines import JsonLines
 from tunnel_client.observing.report import Report
 from tunnel_client.settings.addresses import ServerUrl
 from tunnel_client.settings.config import ClientConfig
@@ -90,7 +91,7 @@ class Heard(Report):
     """
 
     def __init__(self, origin: str) -> None:
-        super().__init__(json=True, target="", write=lambda data: None)
+        super().__init__(lines=JsonLines(), write=lambda data: None)
         self.ready, self.chosen = trio.Event(), trio.Event()
         self._origin = origin
 

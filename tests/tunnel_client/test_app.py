@@ -234,7 +234,7 @@ def test_a_signal_while_it_connects_for_the_first_time_is_a_stop(
     monkeypatch.setattr(link_module, "open_stream", network.open_stream)
     monkeypatch.setattr(app_module, "Report", lambda **_: told)
     writer = LineWriter(lambda _: None, lambda _: b"")
-    monkeypatch.setattr(app_module, "set_up_logging", lambda _: writer)
+    monkeypatch.setattr(app_module, "set_up_logging", lambda level, write: writer)
     assert app_module.run(a_config()) == 0
     assert network.attempts_at
     assert [type(resolver) for resolver in resolvers] == [Lookups]

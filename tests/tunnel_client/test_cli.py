@@ -307,6 +307,7 @@ def test_help_names_every_flag_of_the_design(capsys: pytest.CaptureFixture[str])
     named = {word for word in out.split() if word.startswith("--")}
     assert named == {
         *("--server", "--server-ca", "--subdomain", "--token", "--token-file", "--json"),
+        *("--plain", "--qr"),
         *("--origin-timeout", "--origin-insecure", "--origin-ca", "--drain-timeout", "--help"),
         *("--identity", "--host-header", "--request-header", "--request-header-remove"),
         *("--response-header", "--response-header-remove"),

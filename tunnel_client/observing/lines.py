@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from protocol.program.observing import JsonForm, plain_text
@@ -65,11 +66,19 @@ class PlainLines:
     Args:
         target: where the public URL leads to, as the first lines say.
         colour: statuses and what needs a look have colours.
+        qr: makes the lines that show a public URL as a QR code; None: it is not shown as one.
     """
 
-    def __init__(self, target: str, *, colour: bool = False) -> None:
+    def __init__(
+        self,
+        target: str,
+        *,
+        colour: bool = False,
+        qr: Callable[[str], list[str]] | None = None,
+    ) -> None:
         self._target = target
         self._colour = colour
+        self._qr = qr
         self._url = ""
         self._public: set[str] = set()  # the origins that the app is asked by
         self._outage = Outage()
@@ -86,7 +95,8 @@ class PlainLines:
         if isinstance(event, TunnelReady) and event.url != self._url:
             self._url = event.url
             self._outage.over()
-            return [printable(line) for line in self._banner(event)]
+            code = [] if self._qr is None else self._qr(event.url)
+            return [*(printable(line) for line in self._banner(event)), *code, *[""][: len(code)]]
         said = printable(self._said(at, event))
         if not said:
             return []
@@ -124,8 +134,7 @@ class PlainLines:
     def _origin(self, event: OriginWentDown | OriginCameUp) -> str:
         if isinstance(event, OriginCameUp):
             return f"{self._target} is back"
-        waits = f"; requests wait for it, {event.wait_s:g} s each" if event.wait_s else ""
-        return f"{event.why}{waits}"
+        return waits_for_app(event)
 
     def _said(self, at: float, event: ClientEvent) -> str:
         match event:
@@ -150,6 +159,18 @@ class PlainLines:
                 return self._origin(event)
             case _:
                 return _of_program(event)
+
+
+def waits_for_app(event: OriginWentDown) -> str:
+    """The app's absence, and what requests do meanwhile."""
+    waits = f"; requests wait for it, {event.wait_s:g} s each" if event.wait_s else ""
+    return f"{event.why}{waits}"
+
+
+def as_clause(reason: str) -> str:
+    """A reason, which may be whole sentences of the server's, with what parts it from the next."""
+    reason = reason.removesuffix(".")
+    return reason if reason.endswith("?") else f"{reason};"
 
 
 def _not_shown(dropped: int) -> str:
@@ -186,6 +207,4 @@ def _reconnecting(event: Reconnecting, why: str) -> str:
     left = "until it works"
     if event.give_up_in_s is not None:
         left = f"for {duration(event.give_up_in_s)} more"
-    why = why.removesuffix(".")  # a refusal of the server's is whole sentences
-    stop = "" if why.endswith("?") else ";"
-    return f"{why}{stop} trying again {when} (attempt {event.attempt}), {left}"
+    return f"{as_clause(why)} trying again {when} (attempt {event.attempt}), {left}"

@@ -27,6 +27,7 @@ from tunnel_client.origin.refusals import REFUSED, Refusals
 from tunnel_client.origin.replay import STOPPED_STUCK, Replay, ReplayConfig
 from tunnel_client.origin.stopping import Stopping
 from tunnel_client.origin.tap import OriginTap, PlainTap
+from tunnel_client.origin.transfers import Transfers
 from tunnel_client.origin.visitor_stream import VisitorStream
 from tunnel_client.origin.worker import Worker, why_gone
 
@@ -57,7 +58,9 @@ class Dispatcher:
         chooser: has the identity of each request; None: it is `identity`.
 
     Attributes:
+        served: how many requests it was given.
         stopping: ends what is under way, when the client stops.
+        transfers: knows what is under way for long.
     """
 
     def __init__(
@@ -83,7 +86,9 @@ class Dispatcher:
         self._idle = IdleWorkers(tasks)
         self._bound = BoundWorkers()
         self._busy: set[Replay] = set()
+        self.served = 0
         self.stopping = Stopping(self._busy)
+        self.transfers = Transfers(self._busy)
         self._uploads: dict[VisitorConnection, Replay] = {}  # under way, with a body
         self._quiet: trio.Event | None = None
         self._told_of_login = False
@@ -101,6 +106,7 @@ class Dispatcher:
         further = None if self._tap_for is None else self._tap_for(stream)
         replay = Replay(stream, self._config, PlainTap(trio.current_time(), further))
         self._busy.add(replay)
+        self.served += 1
         if self._tells_opened:
             opened = stream.opened
             self._sink.tell(

@@ -84,6 +84,8 @@ class ClientConfig:
         answer_edits: the same for what visitors get.
         ws_keepalive_s: when either end of an idle WebSocket is pinged; 0 for never.
         json: events as JSON on stdout instead of lines for people.
+        plain: those look on a terminal as they do in a pipe.
+        qr: print the public URL as a QR code.
         log_level: one of LOG_LEVELS.
     """
 
@@ -107,6 +109,8 @@ class ClientConfig:
     answer_edits: HeaderEdits = NO_EDITS
     ws_keepalive_s: float = 0.0
     json: bool = False
+    plain: bool = False
+    qr: bool = False
     log_level: LogLevel = "info"
 
 
@@ -158,6 +162,7 @@ def load(
     if target is None:
         raise ConfigError("TARGET", f"is missing; allowed: {FORMS}")
     app, resolved = Target.parse(target), gathered.resolved
+    _check_output(resolved)
     attributes: dict[str, Any] = read(TABLE.rows, resolved)
     if attributes["identity"] == "auto" and (
         attributes.get("host_header") or app.scheme == "https"
@@ -183,6 +188,15 @@ def load(
     # One about the key itself was said with it.
     told = [warning] if warning and has_token else []
     return Loaded(config, (*warnings, *told, *shown))
+
+
+def _check_output(resolved: Mapping[str, Given]) -> None:
+    """Refuse by flag what does nothing beside --json."""
+    json = resolved.get("json")
+    for name in ("plain", "qr"):
+        given = resolved.get(name)
+        if json and json.value and given and given.value and given.by_flag:
+            raise ConfigError(given.key, "only for people, and --json is for programs")
 
 
 def _stable_name(

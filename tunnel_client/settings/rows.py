@@ -210,6 +210,18 @@ TABLE: Final = Table(
             help="Print events as JSON, one object a line.",
             commands=(HTTP,),
         ),
+        Setting(
+            name="plain",
+            kind=Switch(),
+            help="Print on a terminal as into a pipe: no colour, no footer.",
+            commands=(HTTP,),
+        ),
+        Setting(
+            name="qr",
+            kind=Switch(),
+            help="Print the public URL as a QR code, too.",
+            commands=(HTTP,),
+        ),
         log_level(*_CONNECTING),
     ),
     {

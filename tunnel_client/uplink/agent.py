@@ -84,6 +84,12 @@ class Agent:
         names = ", ".join(wanted.name or "no name yet" for wanted in self._wanted)
         return f"<Agent {names}, {len(self._links)} links>"
 
+    @property
+    def round_trip_s(self) -> float | None:
+        """The last one measured on a connection of now; None: there is none, or it is too new."""
+        trips = [link.round_trip_s for link in self._links]
+        return min((trip for trip in trips if trip is not None), default=None)
+
     async def run(self) -> int:
         """Serve until the server refuses for good, or it gives up; returns the exit code.
 

@@ -96,6 +96,15 @@ class Link:
         """The reason why the server does not take us for good, or gives us none of the names."""
         return self._refused or self.claims.refusal
 
+    @property
+    def round_trip_s(self) -> float | None:
+        """Of the connection, as measured last; None: there is none, or it is too new."""
+        session = self.session
+        if session is None or not session.attached:
+            return None
+        trip_s = session.core.control.heartbeat.round_trip_s
+        return trip_s if trip_s < math.inf else None
+
     def lived_s(self) -> float:
         """Return how long the newest connection has lived; 0 if there was none.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -17,7 +18,8 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from tunnel_client.observing import report as module
+from tests.terminals import Terminal
+from tunnel_client.observing import report as module, screen as screen_module
 from tunnel_client.observing.events import (
     ProgramStopped,
     Reconnecting,
@@ -26,11 +28,14 @@ from tunnel_client.observing.events import (
     TunnelReady,
     TunnelRefused,
 )
+from tunnel_client.observing.footer import Footer, Shown
+from tunnel_client.observing.lines import JsonLines, PlainLines
 from tunnel_client.observing.report import (
     LONGEST_PATH_BYTES,
     LONGEST_QUEUE,
     Report,
 )
+from tunnel_client.observing.screen import Screen
 
 
 class Written:
@@ -88,7 +93,7 @@ def written() -> Iterator[Written]:
 
 
 def json_report(written: Written) -> Report:
-    return Report(json=True, target="3000", write=written.write, clock=lambda: 1.5)
+    return Report(lines=JsonLines(), write=written.write, clock=lambda: 1.5)
 
 
 def request(report: Report, number: int = 0) -> None:
@@ -146,7 +151,7 @@ async def test_lines_for_people_carry_the_time_of_the_event(
     written: Written, nursery: trio.Nursery
 ) -> None:
     times = iter([time.mktime((2026, 11, 30, 12, 0, second, 0, 0, -1)) for second in (1, 2)])
-    report = Report(json=False, target="3000", write=written.write, clock=lambda: next(times))
+    report = Report(lines=PlainLines("3000"), write=written.write, clock=lambda: next(times))
     request(report)
     request(report)
     nursery.start_soon(report.run)
@@ -349,6 +354,7 @@ import trio
 import trio.testing
 from tunnel_client.observing.events import ProgramStopped
 from tunnel_client.observing.report import Report
+from tunnel_client.observing.lines import JsonLines
 
 async def tell(report):
     async with trio.open_nursery() as nursery:
@@ -358,7 +364,7 @@ async def tell(report):
         nursery.cancel_scope.cancel()
 
 other = open(sys.argv[1], "wb")  # gets descriptor 1 where that is closed
-trio.run(tell, Report(json=True, target="x"))
+trio.run(tell, Report(lines=JsonLines()))
 print(other.fileno(), file=sys.stderr)
 """
 
@@ -376,3 +382,147 @@ def test_process_started_without_stdout_writes_into_no_other_file(tmp_path: Path
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
     assert (done.returncode, done.stderr) == (0, "1\n")
     assert other.read_bytes() == b""
+
+
+# --- with a footer ---
+
+SIZE = os.terminal_size((60, 40))
+
+
+class Live:
+    """A report with a footer, on a terminal in memory."""
+
+    def __init__(self, written: Written) -> None:
+        self.written = written
+        self.size = SIZE
+        self.footer = Footer("3000")
+        self.screen = Screen(written.write, lambda: self.size, lambda: True)
+        lines = PlainLines("3000")
+        self.report = Report(lines=lines, screen=self.screen, footer=self.footer, clock=lambda: 1.5)
+        self.report.tell(READY)
+
+    @property
+    def lines(self) -> list[str]:
+        terminal = Terminal(self.size.columns, 40)
+        terminal.show(b"".join(self.written.chunks))
+        return terminal.lines
+
+    async def until(self, said: str) -> None:
+        """Wait until it stands there."""
+        while said not in "\n".join(self.lines):
+            await self.written.news()
+
+
+READY = TunnelReady("http://a", "a", "http://s")
+FOOTER = ["-" * 59, "http://a -> 3000", "connected"]
+
+
+async def test_a_footer_stands_below_all_lines_until_the_last(written: Written) -> None:
+    live = Live(written)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(live.report.run)
+        await live.until("connected")
+        request(live.report)
+        await live.until("200 GET")
+        assert live.lines[-3:] == FOOTER
+        live.report.tell(ProgramStopped("Ctrl-C"))
+        nursery.cancel_scope.cancel()
+    assert live.lines[-1].endswith("stopped: Ctrl-C")
+    assert not set(FOOTER) & set(live.lines)
+
+
+async def test_of_many_requests_at_once_the_last_are_shown_and_the_others_counted(
+    written: Written, nursery: trio.Nursery
+) -> None:
+    live = Live(written)
+    for number in range(module.REQUESTS_SHOWN + 181):
+        path = b"/%d" % number
+        live.report.tell(RequestEnded(number, b"GET", path, 200, 0, 0, 1.0, None, 0))
+    nursery.start_soon(live.report.run)
+    await live.until("connected")
+    requests = [line for line in live.lines if " GET " in line]
+    assert len(requests) == module.REQUESTS_SHOWN
+    assert " /181 " in requests[0]
+    assert "         (181 more)" in live.lines
+
+
+async def test_as_many_as_are_shown_are_not_counted(
+    written: Written, nursery: trio.Nursery
+) -> None:
+    live = Live(written)
+    for number in range(module.REQUESTS_SHOWN):
+        request(live.report, number)
+    nursery.start_soon(live.report.run)
+    await live.until("connected")
+    assert sum(" GET " in line for line in live.lines) == module.REQUESTS_SHOWN
+    assert "more" not in "".join(live.lines)
+
+
+async def test_requests_that_the_queue_has_dropped_are_among_those_that_are_counted(
+    written: Written, nursery: trio.Nursery
+) -> None:
+    live = Live(written)
+    live.footer.inspector = "http://127.0.0.1:4040"
+    for number in range(LONGEST_QUEUE + 500):
+        request(live.report, number)
+    nursery.start_soon(live.report.run)
+    await live.until("connected")
+    assert f"         ({LONGEST_QUEUE + 480:,} more: see the inspector)" in live.lines
+
+
+async def test_while_the_width_changes_requests_wait_in_the_queue(
+    written: Written, monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery
+) -> None:
+    live = Live(written)
+    nursery.start_soon(live.report.run)
+    await live.until("connected")
+    monkeypatch.setattr(screen_module, "SETTLED_AFTER_S", 3600.0)
+    live.size = os.terminal_size((50, 40))
+    count = len(written.chunks)
+    request(live.report, 1)
+    while not live.report._unwritten:
+        await trio.lowlevel.checkpoint()
+    for number in range(LONGEST_QUEUE + 9):
+        request(live.report, number)
+    assert live.report.dropped >= 9
+    monkeypatch.setattr(screen_module, "SETTLED_AFTER_S", 0.0)
+    await live.until(" more")
+    assert len(written.chunks) >= count + 2
+
+
+async def test_the_footer_counts_down_where_nothing_is_told(
+    written: Written, monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery
+) -> None:
+    monkeypatch.setattr(module, "TICK_S", 0.01)
+    times = iter(range(1, 1000))
+    live = Live(written)
+    live.report._clock = lambda: float(next(times))
+    live.report.tell(Reconnecting(1, 500.0, "down"))
+    nursery.start_soon(live.report.run)
+    await live.until("next try in")
+    first = live.lines[-2:]
+    while live.lines[-2:] == first:
+        await written.news()
+    assert "next try in" in " ".join(live.lines[-2:])
+
+
+async def test_a_footer_without_news_is_not_written_again(
+    written: Written, monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery
+) -> None:
+    looks: list[Shown | None] = []
+    live = Live(written)
+    nursery.start_soon(live.report.run)
+    await live.until("connected")
+    monkeypatch.setattr(module, "TICK_S", 0.001)
+    monkeypatch.setattr(module, "REDRAW_EVERY_S", 0.001)
+    is_current = live.screen.is_current
+
+    def look(shown: Shown | None) -> bool:
+        looks.append(shown)
+        return is_current(shown)
+
+    monkeypatch.setattr(live.screen, "is_current", look)
+    count = len(written.chunks)
+    while len(looks) < 5:
+        await trio.lowlevel.checkpoint()
+    assert len(written.chunks) == count

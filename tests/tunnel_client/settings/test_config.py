@@ -68,6 +68,16 @@ def test_defaults_are_those_of_the_design(folder: Path) -> None:
     assert (found.server_ca, found.proxy, found.subdomain, found.origin_ca) == (None,) * 4
 
 
+@pytest.mark.parametrize("name", ["plain", "qr"])
+def test_what_is_for_people_is_refused_beside_json_by_flag_alone(folder: Path, name: str) -> None:
+    said = f"--{name}: only for people, and --json is for programs"
+    flags: dict[str, Any] = {name: True}
+    assert refusal(folder, None, json=True, **flags) == said
+    write(folder, f"{name} = true")
+    assert getattr(config(folder, json=True), name)
+    assert getattr(config(folder), name)
+
+
 @pytest.mark.parametrize(
     ("target", "given", "identity"),
     [

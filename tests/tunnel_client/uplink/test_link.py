@@ -131,6 +131,24 @@ async def test_a_link_claims_its_name_and_gives_on_what_is_opened(
     nursery.cancel_scope.cancel()
 
 
+async def test_a_link_knows_the_round_trip_of_its_connection_while_it_has_one(
+    network: Network, nursery: trio.Nursery
+) -> None:
+    client = Client(nursery)
+    trips_s = [client.link.round_trip_s]
+    server = await network.accept()
+    await server.open(nursery)
+    await server.claimed()
+    await settled()
+    session = client.link.session
+    assert session is not None
+    session.core.control.heartbeat.round_trip_s = 0.041
+    trips_s.append(client.link.round_trip_s)
+    session.core.control.heartbeat.resume()
+    assert [*trips_s, client.link.round_trip_s] == [None, 0.041, None]
+    nursery.cancel_scope.cancel()
+
+
 @pytest.mark.parametrize(("asked_s", "claimed_s"), [(1, 1), (20, 20), (1.9, 1), (86_400, 86_400)])
 async def test_keepalive_is_an_option_of_the_claim_in_whole_seconds(
     network: Network, nursery: trio.Nursery, asked_s: float, claimed_s: int
