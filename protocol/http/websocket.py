@@ -30,31 +30,44 @@ _CLOSE: Final = 0x08
 PING: Final = 0x09
 PONG: Final = 0x0A
 
-_ILLEGAL, _DATA, _CONTROL = 0, 1, 2
+_ILLEGAL, _REST, _MESSAGE, _CONTROL, _CLOSING = 0, 1, 2, 3, 4
+"""Of a frame: none that RFC 6455 has; more of a message, its beginning; ping or pong; Close."""
 
 
 def _kind(first: int) -> int:
     """Return the kind of frame by its first byte. RSV bits belong to extensions, and cross."""
     opcode = first & _OPCODE
     if opcode in (0x0, 0x1, 0x2):
-        return _DATA
-    return _CONTROL if opcode in (0x8, 0x9, 0xA) and first & _FIN else _ILLEGAL
+        return _MESSAGE if opcode else _REST
+    if opcode not in (_CLOSE, PING, PONG) or not first & _FIN:
+        return _ILLEGAL
+    return _CLOSING if opcode == _CLOSE else _CONTROL
 
 
 _KINDS: Final = bytes(_kind(first) for first in range(256))
 
-# Short frames that are whole may be stepped over: by their first byte, 1 where nothing follows from
-# them. A Close has to be noticed.
-_NO_MATTER: Final = bytes(
-    _kind(first) != _ILLEGAL and first & _OPCODE != _CLOSE for first in range(256)
-)
+# Frames are counted in the low bits, and messages that begin above them: one sum for both.
+_MESSAGES_SHIFT: Final = 32
+_FRAMES: Final = (1 << _MESSAGES_SHIFT) - 1
 
 
-def _short_frames(mask_bit: int) -> bytes:
+def _weight(first: int) -> int:
+    """Return what a short frame that is whole adds to the sum; 0: it may not be stepped over."""
+    kind = _kind(first)
+    if kind in (_ILLEGAL, _CLOSING):  # a Close has to be noticed
+        return 0
+    return 1 + (1 << _MESSAGES_SHIFT if kind == _MESSAGE else 0)
+
+
+# By their first byte. A tuple and not bytes: that is quicker to ask.
+_STEPPED_OVER: Final = tuple(map(_weight, range(256)))
+
+
+def _short_frames(mask_bit: int) -> tuple[int, ...]:
     """Return the length of a frame by its second byte; 0: it is longer, or has a wrong mask."""
     header = 6 if mask_bit else 2
     lengths = [second ^ mask_bit for second in range(256)]
-    return bytes(
+    return tuple(
         header + length if length <= CONTROL_PAYLOAD_MAX_BYTES else 0 for length in lengths
     )
 
@@ -122,23 +135,28 @@ class FrameCutter:
         held: bytes kept back: a header that is not whole, or a control frame that is not; at most
             130 bytes.
         pieces: how many frames began in what was fed last.
+        messages: how many messages have begun in all.
+        on_close: called once, when the first Close frame has passed whole, with its code; None:
+            that has none. It must not raise.
     """
 
     __slots__ = (
-        *("_header_bytes", "_left", "_mask_bit", "_no_matter", "_short_frames"),
-        *("closed", "held", "lost", "pieces"),
+        *("_header_bytes", "_left", "_mask_bit", "_short_frames", "_stepped_over"),
+        *("closed", "held", "lost", "messages", "on_close", "pieces"),
     )
 
     def __init__(self, masked: bool) -> None:
         self._mask_bit = _MASK if masked else 0
         self._short_frames = _SHORT_FRAMES[self._mask_bit]
-        self._no_matter = _NO_MATTER  # by the first byte, frames that `_end_of_frame` need not see
+        self._stepped_over = _STEPPED_OVER  # frames that `_end_of_frame` need not see
         self._header_bytes = 6 if masked else 2  # without an extended length
         self._left = 0  # payload of the frame under way that has not come yet
         self.closed = False
         self.lost = False
         self.held = b""
         self.pieces = 0
+        self.messages = 0
+        self.on_close: Callable[[int | None], None] | None = None
 
     def __repr__(self) -> str:
         masked = bool(self._mask_bit)
@@ -164,24 +182,30 @@ class FrameCutter:
             self.held = b""
         size = len(data)
         at = self._left
-        pieces = 0
-        no_matter, lengths, rest = self._no_matter, self._short_frames, size - _SHORT_MAX_BYTES
+        count = 0
+        weights, lengths, rest = self._stepped_over, self._short_frames, size - _SHORT_MAX_BYTES
         while at < size:
             # A call for each of many short frames would cost three times as much as this.
-            while at < rest and no_matter[data[at]] and (length := lengths[data[at + 1]]):
+            while at < rest and (weight := weights[data[at]]) and (length := lengths[data[at + 1]]):
                 at += length
-                pieces += 1
-            pieces += 1
+                count += weight
+            count += 1
             end = self._end_of_frame(data, at, size)
             if end < 0:
                 self.held = data[at:]
                 self._left = 0
-                self.pieces = pieces
+                self._counted(count)
                 return data[:at]
             at = end
         self._left = at - size
-        self.pieces = pieces
+        self.pieces = count
+        if count > _FRAMES:
+            self._counted(count)
         return data
+
+    def _counted(self, count: int) -> None:
+        self.pieces = count & _FRAMES
+        self.messages += count >> _MESSAGES_SHIFT
 
     def _end_of_frame(self, data: bytes, at: int, size: int) -> int:
         """Return where the frame at `at` ends, in `data` or behind it; -1 to hold it.
@@ -199,7 +223,7 @@ class FrameCutter:
         length = second & _LENGTH
         if length <= CONTROL_PAYLOAD_MAX_BYTES:
             payload = at + self._header_bytes
-        elif kind == _CONTROL:
+        elif kind >= _CONTROL:
             return self._lose(size)
         else:
             width = 2 if length == _LENGTH_IN_2 else 8
@@ -210,11 +234,23 @@ class FrameCutter:
             if length >> 63 or length <= (125 if width == 2 else 0xFFFF):
                 return self._lose(size)
         end = payload + length
-        if payload > size or (kind == _CONTROL and end > size):
+        if payload > size or (kind >= _CONTROL and end > size):
             return -1
-        if kind == _CONTROL and data[at] & _OPCODE == _CLOSE:
-            self.closed = True
+        self.messages += kind == _MESSAGE
+        if kind == _CLOSING:
+            self._close(data, at, end)
         return end
+
+    def _close(self, data: bytes, at: int, end: int) -> None:
+        is_first, self.closed = not self.closed, True
+        if is_first and self.on_close is not None:
+            code = self._payload(data, at, end)[:2]
+            self.on_close(int.from_bytes(code, "big") if len(code) == 2 else None)
+
+    def _payload(self, data: bytes, at: int, end: int) -> bytes:
+        """Of a control frame that is whole, unmasked."""
+        payload = data[at + self._header_bytes : end]
+        return _masked(payload, data[at + 2 : at + 6]) if self._mask_bit else payload
 
     def _lose(self, size: int) -> int:
         self.lost = True
@@ -222,7 +258,9 @@ class FrameCutter:
 
 
 _WITHOUT: Final = {
-    opcode: bytes(_NO_MATTER[first] and first & _OPCODE != opcode for first in range(256))
+    opcode: tuple(
+        0 if first & _OPCODE == opcode else weight for first, weight in enumerate(_STEPPED_OVER)
+    )
     for opcode in (PING, PONG)
 }
 
@@ -242,7 +280,7 @@ class WatchingCutter(FrameCutter):
 
     def __init__(self, masked: bool, opcode: int, on_frame: Callable[[bytes], bool]) -> None:
         super().__init__(masked)
-        self._no_matter = _WITHOUT[opcode]
+        self._stepped_over = _WITHOUT[opcode]
         self._opcode = opcode
         self._on_frame = on_frame
         self._taken_out: list[tuple[int, int]] = []  # where they stand in what is being fed
@@ -266,7 +304,3 @@ class WatchingCutter(FrameCutter):
         if watched and not self._on_frame(self._payload(data, at, end)):
             self._taken_out.append((at, end))
         return end
-
-    def _payload(self, data: bytes, at: int, end: int) -> bytes:
-        payload = data[at + self._header_bytes : end]
-        return _masked(payload, data[at + 2 : at + 6]) if self._mask_bit else payload

@@ -97,7 +97,7 @@ class _FrameCounter(FrameCutter):
 
     def __init__(self, masked: bool) -> None:
         super().__init__(masked)
-        self._no_matter = bytes(256)  # each of them counts
+        self._stepped_over = (0,) * 256  # each of them counts
         self.most = 0
         self._count = 0
 

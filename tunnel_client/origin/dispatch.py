@@ -18,7 +18,7 @@ from protocol.drivers.bonds import VisitorConnection
 from protocol.mux.streams import KINDS
 from protocol.program.observing import Sink
 from tunnel_client.identity.rewriting import Identity
-from tunnel_client.observing.events import RequestEnded, RequestOpened
+from tunnel_client.observing.events import RequestEnded, RequestOpened, WebSocketOpened
 from tunnel_client.origin.binding import BoundWorkers
 from tunnel_client.origin.choosing import IdentityChooser
 from tunnel_client.origin.dial import Dialer
@@ -53,7 +53,7 @@ class Dispatcher:
         sink: is told of each request.
         identity: how the app is asked; None: as itself.
         origin_timeout_s, ws_keepalive_s: see ReplayConfig.
-        tells_opened: the sink is told when a request begins, too.
+        tells_opened: the sink is told when a request begins, too; else when a WebSocket is opened.
         tap_for: is asked at the begin of each request for a tap that sees it, or None.
         chooser: has the identity of each request; None: it is `identity`.
 
@@ -66,7 +66,7 @@ class Dispatcher:
     def __init__(
         self,
         dialer: Dialer,
-        sink: Sink[RequestOpened | RequestEnded],
+        sink: Sink[RequestOpened | RequestEnded | WebSocketOpened],
         tasks: trio.Nursery,
         *,
         origin_timeout_s: float,
@@ -78,7 +78,10 @@ class Dispatcher:
     ) -> None:
         self.dialer = dialer
         identity = identity or Identity(dialer.target)
-        self._config = ReplayConfig(identity, origin_timeout_s, tasks, ws_keepalive_s, chooser)
+        on_socket = None if tells_opened else self._socket_opened
+        self._config = ReplayConfig(
+            identity, origin_timeout_s, tasks, ws_keepalive_s, chooser, on_socket
+        )
         self._refusals = Refusals(chooser)
         self._tap_for = tap_for
         self._tells_opened = tells_opened
@@ -252,10 +255,15 @@ class Dispatcher:
             round((trio.current_time() - tap.began_at) * 1000, 1),
             tap.error,
             len(self._busy),
+            opened.kind,
+            *(tap.socket or ()),
         )
         self._sink.tell(event)
         if log.isEnabledFor(logging.DEBUG):
             _log(event, replay.stream)
+
+    def _socket_opened(self, stream: VisitorStream) -> None:
+        self._sink.tell(WebSocketOpened(stream.opened.target))
 
 
 def _log(ended: RequestEnded, stream: VisitorStream) -> None:

@@ -13,6 +13,7 @@ import trio
 
 from protocol.http.fields import values_of
 from protocol.http.heads import ResponseHead
+from protocol.mux.streams import WEBSOCKET
 from tunnel_client.origin.answer import relay_body, relay_heads
 from tunnel_client.origin.connection import OriginClosed, OriginConnection
 from tunnel_client.origin.replay import STALLED_S, Replay
@@ -62,6 +63,8 @@ async def relay(replay: Replay, connection: OriginConnection, head: bytes) -> bo
 
 async def _relay_upgrade(replay: Replay, connection: OriginConnection) -> None:
     """Relay both ways behind a 101, to its end."""
+    if replay.config.on_socket is not None and replay.stream.opened.kind == WEBSOCKET:
+        replay.config.on_socket(replay.stream)
     replay.upgrade = OriginUpgrade(
         replay.stream, connection, replay.tap, ws_keepalive_s=replay.config.ws_keepalive_s
     )

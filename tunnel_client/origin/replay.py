@@ -8,6 +8,7 @@ once: `abort` closes the socket under whoever waits for it.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import trio
@@ -60,6 +61,7 @@ class ReplayConfig(NamedTuple):
         tasks: where a long body is sent.
         ws_keepalive_s: when the app is pinged on an idle WebSocket; 0 for never.
         chooser: has the identity of each request; None: it is `identity`.
+        on_socket: is told when the app has taken a WebSocket.
     """
 
     identity: Identity
@@ -67,6 +69,7 @@ class ReplayConfig(NamedTuple):
     tasks: trio.Nursery
     ws_keepalive_s: float = 0.0
     chooser: IdentityChooser | None = None
+    on_socket: Callable[[VisitorStream], None] | None = None
 
 
 class Replay:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from tunnel_client.origin.socket_tally import SocketEnd
+
 
 class OriginTap(Protocol):
     """Sees one request pass; must neither raise nor block.
@@ -48,12 +50,13 @@ class PlainTap:
         bytes_in: of the request's body, taken from the stream.
         bytes_out: of the answer's body, given to the stream.
         error: why it failed, for people.
+        socket: the end of a WebSocket, once it is there.
         page: looks at the answer's body, as long as it wants to.
     """
 
     __slots__ = (
         *("_further", "began_at", "bytes_in", "bytes_out"),
-        *("error", "error_status", "page", "status"),
+        *("error", "error_status", "page", "socket", "status"),
     )
 
     def __init__(self, began_at: float, further: OriginTap | None = None) -> None:
@@ -63,6 +66,7 @@ class PlainTap:
         self.bytes_in = 0
         self.bytes_out = 0
         self.error: str | None = None
+        self.socket: SocketEnd | None = None
         self.page: BodyLook | None = None
         self._further = further
 

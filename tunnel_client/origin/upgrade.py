@@ -38,7 +38,9 @@ from protocol.http.stopping import STOP_ANSWER_S
 from protocol.http.upgrades import WEBSOCKET as WEBSOCKET_PROTOCOL, crossing
 from protocol.mux.messages import Open
 from protocol.mux.streams import WEBSOCKET
+from tunnel_client.observing.events import Closer
 from tunnel_client.origin.connection import OriginClosed, OriginConnection
+from tunnel_client.origin.socket_tally import SocketTally
 from tunnel_client.origin.tap import PlainTap
 from tunnel_client.origin.upgrade_states import (
     HALF_CLOSED,
@@ -58,6 +60,14 @@ _OPEN: Final = RelayState.OPEN
 _STOPPING: Final = RelayState.STOPPING
 _STOPPED: Final = "the tunnel's client stops"
 _GONE: Final = "the app is gone, and the visitor went on sending"
+_ENDS_BY: Final[dict[RelayEvent, Closer]] = {
+    RelayEvent.VISITOR_END: "visitor",
+    RelayEvent.APP_END: "app",
+    RelayEvent.REFUSAL: "app",
+    RelayEvent.LOSS: "tunnel",
+    RelayEvent.STOP: "tunnel",
+}
+"""From where the end comes; of a reset, its own call says so."""
 
 
 def asked_for(opened: Open) -> bytes:
@@ -102,6 +112,7 @@ class OriginUpgrade:
             ping_after_s=ws_keepalive_s,
         )
         self._from_app = self._leg.from_peer
+        self._tally = SocketTally(self._leg.to_peer, self._from_app)
         self._writing = False  # to the visitor; true as well once that was cancelled
         self._visitor_told = False
         self._state = RelayState.OPEN
@@ -119,10 +130,15 @@ class OriginUpgrade:
             first: what the app sent behind its 101.
         """
         self._stream.on_stopped = self._on_stopped
-        with self._scope:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._relay_to_app)
-                await self._relay_from_app(first)
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._relay_to_app)
+                    await self._relay_from_app(first)
+        finally:
+            end = self._tally.settle()
+            if self._leg.framed:
+                self._tap.socket = end
         ours = self._state in OURS
         if self._leg.sending or (ours and not self._leg.at_boundary):
             self._connection.drop(reset=True)  # cut off in the middle, and so it looks
@@ -156,7 +172,8 @@ class OriginUpgrade:
     def _on_stopped(self) -> None:
         """Called in the session's reader: the visitor is gone, or the session."""
         if self._stream.stopped is not None:
-            self._abort(why_left(self._stream))
+            by: Closer = "tunnel" if self._stream.server_stops else "visitor"
+            self._abort(by, why_left(self._stream))
             return
         before = self._happened(RelayEvent.LOSS)
         if self._state is RelayState.LOST:
@@ -165,8 +182,9 @@ class OriginUpgrade:
         if before in TOLD_ALL:
             self._scope.cancel()
 
-    def _abort(self, why: str) -> None:
+    def _abort(self, by: Closer, why: str) -> None:
         """Reset what is left, at once; what the app sent before that still arrives."""
+        self._tally.ends(by, None)
         self._happened(RelayEvent.ABORT)
         self._tap.error = self._tap.error or why
         self._connection.drop(reset=True)
@@ -181,6 +199,10 @@ class OriginUpgrade:
             self._state = TRANSITIONS[before, event]
         except KeyError:
             raise LocalProtocolError(f"{event.name} of an upgrade that is {before.name}") from None
+        if (by := _ENDS_BY.get(event)) is not None:
+            # A Close of ours goes where one fits.
+            code = GOING_AWAY if by == "tunnel" and self._leg.at_boundary else None
+            self._tally.ends(by, code)
         return before
 
     @property
@@ -217,12 +239,12 @@ class OriginUpgrade:
                 return
         except OriginClosed:
             if not self._connection.dropped and self._state is not _STOPPING:
-                self._abort("the app reset the connection")
+                self._abort("app", "the app reset the connection")
         except StreamStopped:
             pass  # `_on_stopped` has seen to the end
         else:
             if self._state is RelayState.REFUSING and self._cuts_off:
-                self._abort(_GONE)
+                self._abort("app", _GONE)
                 return
             self._stream.send_eof()
             self._direction_ended(RelayEvent.APP_END)
@@ -288,12 +310,12 @@ class OriginUpgrade:
                 await self._connection.send_eof()
         except OriginClosed:
             if self._state is RelayState.APP_ENDED and self._cuts_off:
-                self._abort(_GONE)
+                self._abort("app", _GONE)
                 return
             self._happened(RelayEvent.REFUSAL)
             self._stream.stop_sending("truncated")  # its other direction may still have something
         except StreamReset:
-            self._abort("the visitor reset the connection")
+            self._abort("visitor", "the visitor reset the connection")
         except SessionClosed:
             if self._state is not _STOPPING:
                 await self._close_to_app()
@@ -305,7 +327,7 @@ class OriginUpgrade:
     async def _close_to_app(self) -> None:
         """The session is lost: a Close where one fits, and then the app's answer is awaited."""
         if not self._leg.at_boundary:
-            self._abort("the connection to the server was lost")
+            self._abort("tunnel", "the connection to the server was lost")
         else:
             with contextlib.suppress(OriginClosed):  # it has gone before
                 await self._leg.close_peer(GOING_AWAY)

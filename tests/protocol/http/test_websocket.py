@@ -325,6 +325,43 @@ def test_pieces_are_the_frames_that_began(first: int, count: int, size: int) -> 
     assert cutter.pieces == count + 1
 
 
+# --- what a report tells of it -------------------------------------------------------------------
+
+
+@given(st.data(), st.booleans())
+def test_messages_are_counted_however_the_bytes_are_cut(data: st.DataObject, masked: bool) -> None:
+    firsts = data.draw(st.lists(st.sampled_from([0x81, 0x82, 0x01, 0x02, 0x00, 0x80, 0x89, 0x8A])))
+    sizes = data.draw(st.lists(st.integers(0, 300), min_size=len(firsts), max_size=len(firsts)))
+    frames = [
+        frame(first, bytes(min(size, 125) if first & 0x08 else size), masked=masked)
+        for first, size in zip(firsts, sizes, strict=True)
+    ]
+    cutter = FrameCutter(masked)
+    whole = b"".join(frames)
+    for piece in split(whole, data.draw(st.lists(st.integers(0, len(whole))))):
+        cutter.feed(piece)
+    assert cutter.messages == sum(first & 0x0F in (1, 2) for first in firsts)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize(
+    ("payload", "code"),
+    [(b"\x03\xe8", 1000), (b"\x03\xe9why", 1001), (b"", None), (b"\x03", None)],
+)
+@pytest.mark.parametrize("watching", [False, True])
+def test_the_first_close_is_told_with_its_code(
+    watching: bool, payload: bytes, code: int | None, masked: bool
+) -> None:
+    told: list[int | None] = []
+    cutter = WatchingCutter(masked, PING, lambda ping: True) if watching else FrameCutter(masked)
+    cutter.on_close = told.append
+    hidden = bytes(byte ^ MASK[at % 4] for at, byte in enumerate(payload)) if masked else payload
+    close = frame(0x88, hidden, masked=masked)
+    for piece in each_byte(frame(0x81, b"hi", masked=masked) + close + close):
+        cutter.feed(piece)
+    assert (told, cutter.closed) == ([code], True)
+
+
 # --- a cutter that watches -----------------------------------------------------------------------
 
 
