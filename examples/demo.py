@@ -12,6 +12,9 @@ Each is a process of its own, as it would be in three terminals, and talks to th
 JSON lines of `--json`. They are in sessions of their own, so that a Ctrl-C reaches this process
 alone, and it ends them in order: first the client, which lets go of its name, last the server. A
 second one is passed on, and ends at once what they wait for; a third one kills what still runs.
+
+On a terminal it draws what the client would draw there, of what that tells; and what any of them
+logs goes through a terminal of the demo's own, so that it stands above the footer.
 """
 
 from __future__ import annotations
@@ -39,8 +42,11 @@ try:
     import trio
 
     from protocol.errors import ConfigError
-    from tunnel_client.observing.events import event_of
+    from protocol.program.line_writer import write_to_stderr
+    from tunnel_client.observing.events import ClientEvent, RequestEnded, RequestOpened, event_of
+    from tunnel_client.observing.footer import FooterNumbers
     from tunnel_client.observing.lines import PlainLines
+    from tunnel_client.observing.output import output_for
     from tunnel_client.settings.target import Target
 except KeyboardInterrupt:  # they take a tenth of a second, which is before `main`
     raise SystemExit(0) from None
@@ -162,9 +168,14 @@ class Child:
 
 
 class Children:
-    """The programs that run, and what each signal means to them."""
+    """The programs that run, and what each signal means to them.
 
-    def __init__(self) -> None:
+    Args:
+        log: the descriptor that they log to; None: their stderr is this program's.
+    """
+
+    def __init__(self, log: int | None = None) -> None:
+        self._log = log
         self._running: list[Child] = []
 
     @asynccontextmanager
@@ -173,7 +184,11 @@ class Children:
     ) -> AsyncIterator[Child]:
         """A program for the length of the block; what it says as it stops is heard."""
         process = await trio.lowlevel.open_process(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            start_new_session=True,
         )
         child = Child(name, process)
         self._running.append(child)
@@ -203,10 +218,113 @@ def say_at_once(line: str) -> None:
     print(line, flush=True)
 
 
+class Shared(NamedTuple):
+    """The part of the client's settings that says how it is told of."""
+
+    target: str
+    json: bool = False
+    plain: bool = False
+    qr: bool = False
+
+
+class ToldNumbers:
+    """The numbers of a client that are known by what it tells."""
+
+    def __init__(self) -> None:
+        self._requests = self._open = 0
+
+    def heard(self, event: ClientEvent) -> None:
+        if isinstance(event, RequestOpened):
+            self._requests += 1
+            self._open += 1
+        elif isinstance(event, RequestEnded):
+            self._open = event.open_streams
+
+    def numbers(self) -> FooterNumbers:
+        return FooterNumbers(None, self._requests, self._open)
+
+
+class Telling:
+    """Tells what the client tells: on a terminal as that would, else line by line.
+
+    Args:
+        say: takes a line where there is no footer.
+        tasks: where the report and the log's reader run; it outlives the programs.
+
+    Attributes:
+        log: the descriptor that the programs log to; None: their own.
+    """
+
+    def __init__(self, say: Say, tasks: trio.Nursery) -> None:
+        self.say = say
+        self.log: int | None = None
+        self._tasks = tasks
+        self._reader: trio.lowlevel.FdStream | None = None
+        self._write_log: Callable[[bytes], None] = write_to_stderr  # until there is a footer
+        self._drained = trio.Event()
+        draws = say is say_at_once and output_for(Shared(""), os.environ).shares_log
+        if draws and hasattr(os, "openpty"):
+            reader, self.log = os.openpty()
+            self._reader = trio.lowlevel.FdStream(reader)
+
+    async def __aenter__(self) -> None:
+        if self._reader is not None:
+            self._tasks.start_soon(self._pass_on, self._reader)
+
+    async def __aexit__(self, *error: object) -> None:
+        """The programs have ended: all that they logged is told."""
+        if self.log is not None:
+            os.close(self.log)
+            with trio.move_on_after(KILLED_S, shield=True):  # one that goes on keeps it open
+                await self._drained.wait()
+
+    def of(self, target: str) -> Callable[[str], None]:
+        """What takes the client's lines of JSON."""
+        output = output_for(Shared(target), os.environ)
+        if self.log is None or output.footer is None:
+            return self._by_line(target)
+        self._write_log = output.write_log
+        report, told = output.report(), ToldNumbers()
+        output.footer.sight = told
+        self._tasks.start_soon(report.run)
+
+        def tell(line: str) -> None:
+            event = event_of(json.loads(line))
+            if event is not None:
+                told.heard(event)
+                report.tell(event)
+
+        return tell
+
+    def _by_line(self, target: str) -> Callable[[str], None]:
+        lines = PlainLines(target)
+
+        def tell(line: str) -> None:
+            event = event_of(json.loads(line))
+            if event is not None:
+                now = datetime.now(UTC).timestamp()
+                for said in lines.text(now, event, 0).splitlines():
+                    self.say(said)
+
+        return tell
+
+    async def _pass_on(self, reader: trio.lowlevel.FdStream) -> None:
+        """Write what the programs log, whole lines at a time, until the last of them has ended."""
+        rest = b""
+        async with reader:
+            with suppress(trio.BrokenResourceError):  # so a terminal ends that nobody writes to
+                async for data in reader:
+                    lines, end, rest = (rest + data).replace(b"\r\n", b"\n").rpartition(b"\n")
+                    if end:
+                        await trio.to_thread.run_sync(self._write_log, lines + end)
+        self._drained.set()
+
+
 async def share(
-    children: Children, target: str | None, programs: Programs, say: Say, place: Place
+    children: Children, target: str | None, programs: Programs, telling: Telling, place: Place
 ) -> None:
     """Start everything, then tell of each request until cancelled. DemoError if something ends."""
+    say = telling.say
     async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
 
         async def start(name: str, *command: str) -> Child:
@@ -229,15 +347,7 @@ async def share(
             target = line.split()[3]  # demo app on URL
             nursery.start_soon(app.watch)
         arguments = ("http", target, "--server", f"http://{bind}", "--json", *place.client_flags)
-        lines = PlainLines(shown(target))
-
-        def tell(line: str) -> None:
-            event = event_of(json.loads(line))
-            if event is not None:
-                now = datetime.now(UTC).timestamp()
-                for said in lines.text(now, event, 0).splitlines():
-                    say(said)
-
+        tell = telling.of(shown(target))
         running = children.running("tunnel-client", *programs.client, *arguments, heard=tell)
         client = await stack.enter_async_context(running)
         while True:
@@ -324,10 +434,12 @@ async def run(
     with trio.open_signal_receiver(*STOPS) as signals:
         try:
             async with trio.open_nursery() as nursery:
-                sharing, children = trio.CancelScope(), Children()
+                telling = Telling(say, nursery)
+                sharing, children = trio.CancelScope(), Children(telling.log)
                 nursery.start_soon(children.obey, signals, sharing)
-                with sharing:
-                    await share(children, target, programs, say, place)
+                async with telling:
+                    with sharing:
+                        await share(children, target, programs, telling, place)
                 nursery.cancel_scope.cancel()
         except* DemoError as errors:
             reason = str(first(errors))

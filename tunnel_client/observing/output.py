@@ -57,6 +57,11 @@ class ClientOutput(NamedTuple):
     footer: Footer | None
     write_log: Callable[[bytes], None]
 
+    @property
+    def shares_log(self) -> bool:
+        """Whether the log goes above the footer."""
+        return self.screen is not None and self.write_log == self.screen.log
+
     def report(self) -> Report:
         """Return the report, to be run once."""
         return Report(lines=self.lines, screen=self.screen, footer=self.footer)
