@@ -25,7 +25,10 @@ from tunnel_client.observing.events import (
 from tunnel_client.observing.lines import as_clause, waits_for_app
 from tunnel_client.observing.request_lines import shown_path
 from tunnel_client.observing.styles import GREEN, YELLOW
+from tunnel_client.observing.widths import cut
 
+# The line has the whole reason; what happens next must stand here even on 40 columns.
+REASON_COLUMNS_MAX: Final = 100
 _WHOLE_SECONDS_TO_S: Final = 120  # what counts down is told in seconds up to there
 
 
@@ -163,7 +166,7 @@ class Footer:
         how_long = "until it works"
         if told.give_up_in_s is not None:
             how_long = f"for {_seconds(max(0, told_at + told.give_up_in_s - now))} more"
-        return f"{for_s}: {as_clause(told.reason)} {when}, {how_long}"
+        return f"{for_s}: {cut(as_clause(told.reason), REASON_COLUMNS_MAX)} {when}, {how_long}"
 
     def _facts(self, numbers: FooterNumbers) -> tuple[str, ...]:
         requests = "1 request" if numbers.requests == 1 else f"{numbers.requests:,} requests"

@@ -19,8 +19,8 @@ from tunnel_client.observing.painter import FooterLine, footer_rows
 from tunnel_client.observing.styles import CYAN, FAINT, YELLOW
 from tunnel_client.observing.widths import cut, width, wrapped
 
-# Lines of one sentence: a reason of the server's may be any text.
-_SENTENCE_LINES_MAX: Final = 3
+# Lines of one sentence: that of a state, whose reason is cut before, fits into 40 columns whole.
+_SENTENCE_LINES_MAX: Final = 6
 # That the newest request is still seen above it, and the cursor's row stands below.
 _ROWS_FOR_OTHERS: Final = 3
 _BETWEEN: Final = " | "

@@ -108,6 +108,18 @@ def test_a_reason_that_is_a_question_gets_no_other_mark() -> None:
     assert shown(made).state.startswith("offline for 0 s: is it running? next try in 3 s")
 
 
+@pytest.mark.parametrize("url", ["https://a.example", URL])
+@pytest.mark.parametrize("reason", ["x" * 500, "why " * 100, "日本 " * 100])
+def test_what_happens_next_stands_on_the_smallest_terminal_whatever_the_reason(
+    reason: str, url: str
+) -> None:
+    lost = LOST._replace(reason=reason, wait_s=119.0, give_up_in_s=119.0)
+    made = footer(READY._replace(url=url), lost, numbers=FooterNumbers(None, 10**6, 10**3))
+    said = " ".join(texts(made, columns=40, rows=12))
+    assert url in said
+    assert "next try in 119 s, for 119 s more" in said
+
+
 def test_before_the_first_connection_there_is_no_url() -> None:
     made = footer(LOST)
     assert texts(made) == [
