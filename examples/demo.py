@@ -317,6 +317,8 @@ class Telling:
                     lines, end, rest = (rest + data).replace(b"\r\n", b"\n").rpartition(b"\n")
                     if end:
                         await trio.to_thread.run_sync(self._write_log, lines + end)
+            if rest:
+                await trio.to_thread.run_sync(self._write_log, rest + b"\n")
         self._drained.set()
 
 

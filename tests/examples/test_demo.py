@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -15,6 +16,10 @@ import trio.testing
 
 from examples import demo
 from examples.demo import Place, Programs
+from tunnel_client.observing.footer import Footer
+from tunnel_client.observing.lines import PlainLines
+from tunnel_client.observing.output import ClientOutput
+from tunnel_client.observing.screen import Screen
 
 READY = {"event": "ready", "url": "http://a.localhost:1", "name": "a", "server": "x"}
 REQUEST = {
@@ -352,3 +357,30 @@ def test_without_a_network_there_is_no_address(monkeypatch: pytest.MonkeyPatch) 
 def test_bad_usage_is_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert demo.main(arguments) == 2
     assert capsys.readouterr().err == "usage: python examples/demo.py [--lan] [TARGET]\n"
+
+
+async def test_what_the_programs_log_goes_above_the_footer(
+    monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery
+) -> None:
+    written: list[bytes] = []
+    screen = Screen(written.append, lambda: os.terminal_size((80, 24)), lambda: True)
+    output = ClientOutput(PlainLines("x"), screen, Footer("x"), screen.log)
+    monkeypatch.setattr(demo, "output_for", lambda chosen, environ: output)
+    telling = demo.Telling(demo.say_at_once, nursery)
+    assert telling.log is not None
+    async with telling:
+        tell = telling.of("x")
+        tell(json.dumps(READY))
+        for number, method in enumerate(("opened", "opened", "request")):
+            tell(
+                json.dumps(
+                    {**REQUEST, "event": method, "id": number, "kind": "http", "visitor": "x"}
+                )
+            )
+        while b"2 requests, " not in b"".join(written):
+            await trio.testing.wait_all_tasks_blocked(0.01)
+        os.write(telling.log, b"a rec")
+        os.write(telling.log, b"ord\nhalf a line")
+    said = b"".join(written)
+    assert b"a record\n" in said
+    assert b"half a line\n" in said

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import pytest
 import trio
 from wsproto.events import CloseConnection
 
-from tests.programs import Address, Programs, isolated
+from tests.programs import STOP_S, Address, Programs, isolated
+from tests.system.line_to_cut import LineToCut
 from tests.system.on_terminal import OnPty, Tmux, client_command, on_pty
 from tests.system.origin import Origin
 from tests.system.test_client_life import begin_talk
@@ -100,6 +102,50 @@ def wrapped_back(rows: list[str], columns: int) -> list[str]:
         if len(row) < columns:
             lines.append("")
     return lines[:-1] if not lines[-1] else lines
+
+
+@pytest.mark.parametrize(("columns", "rows"), SIZES)
+async def test_a_session_that_is_resumed_was_offline_meanwhile(
+    programs: Programs,
+    origin: Origin,
+    tmp_path: Path,
+    nursery: trio.Nursery,
+    columns: int,
+    rows: int,
+) -> None:
+    _, port = await programs.server()
+    line = await LineToCut(port).serve(nursery)
+    url = f"http://app.localhost:{port}"
+    async with on_pty(
+        tmp_path, client_command(origin.port, line.port), columns, rows, {}
+    ) as client:
+        await client.shows("0 requests, 0 open")
+        line.cut()
+        await client.shows("offline for ")
+        await client.until(lambda shown: footer_stands_once(shown, url))
+        line.mend()
+        await client.shows("nothing was lost")
+        await client.shows("connected")
+        await client.until(lambda shown: footer_stands_once(shown, url))
+        assert await client.stop() == 0
+
+
+async def test_the_demo_looks_as_the_client_does(tmp_path: Path) -> None:
+    demo = Path(__file__).parents[2] / "examples" / "demo.py"
+    async with on_pty(tmp_path, [sys.executable, str(demo)], 200, 30, {}) as client:
+        await client.shows("0 requests, 0 open")
+        url = re.findall(r"Public URL +http://(\S+):(\d+)", "\n".join(client.screen))[0]
+        here = Address(int(url[1]), url[0])
+        assert (await fetch(here, "/")).status == 200
+        await client.shows("200 GET  /")
+        await client.until(lambda shown: footer_stands_once(shown, f"http://{url[0]}:{url[1]}"))
+        client.process.send_signal(signal.SIGINT)
+        with trio.fail_after(STOP_S):
+            await client.ended.wait()
+            assert await client.process.wait() == 0
+    said = client.terminal.lines
+    assert any("stopped by the user" in line for line in said)
+    assert "-" * 199 not in said
 
 
 async def test_an_app_that_is_down_is_said_in_the_footer(
