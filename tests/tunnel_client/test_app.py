@@ -16,6 +16,7 @@ from tests.origin_fakes import KEY, OK, SWITCHED, App, RawOrigin, Told, listen
 from tests.server_fakes import Network, Server, a_config
 from tunnel_client import app as app_module
 from tunnel_client.app import serve
+from tunnel_client.observing.footer import Footer
 from tunnel_client.origin.stopping import LOOK_EVERY_S
 from tunnel_client.settings.config import ClientConfig
 from tunnel_client.uplink import link as link_module
@@ -28,6 +29,7 @@ class Program:
 
     def __init__(self, nursery: trio.Nursery, origin: RawOrigin, drain_timeout_s: float) -> None:
         self.told = Told()
+        self.footer = Footer("3000")
         self.exit_code: int | None = None
         self.over = trio.Event()
         self._signal, self._signals = trio.open_memory_channel[int](9)
@@ -35,7 +37,7 @@ class Program:
         nursery.start_soon(self._run, config)
 
     async def _run(self, config: ClientConfig) -> None:
-        self.exit_code = await serve(config, self.told, self._signals)
+        self.exit_code = await serve(config, self.told, self._signals, self.footer)
         self.over.set()
 
     def send_signal(self) -> None:
@@ -102,6 +104,17 @@ async def test_a_signal_finishes_what_is_in_flight_and_tells_stopped_once_at_the
     assert program.told.events[-1][1] == ("stopped by the user", 0)
     await server.ended.wait()
     assert await app.rest() == b""  # the idle connection is closed, and not reset
+
+
+async def test_a_footer_sees_what_the_program_does(world: World) -> None:
+    program, server = await world.start()
+    await world.request(server)
+    sight = program.footer.sight
+    assert sight is not None
+    round_trip_s, *counts = sight.numbers()
+    assert round_trip_s is None or round_trip_s < 60
+    assert counts == [1, 1, ()]
+    assert repr(sight).startswith("<ProgramSight of <Agent ")
 
 
 async def test_a_signal_ends_the_waiting_for_an_app_that_is_not_there(world: World) -> None:
