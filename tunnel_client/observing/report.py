@@ -195,7 +195,9 @@ def _last_requests(
     taken: list[tuple[TimedEvent, int]],
 ) -> tuple[list[tuple[TimedEvent, int]], int]:
     """The part that is shown of all that was taken, and how many other requests there were."""
-    requests = [index for index, (told, _) in enumerate(taken) if _is_request(told)]
+    # That one begins has no line.
+    lines = RequestEnded | WebSocketOpened
+    requests = [index for index, (told, _) in enumerate(taken) if isinstance(told[1], lines)]
     over = frozenset(requests[:-REQUESTS_SHOWN])
     hidden = len(over) + sum(dropped for _, dropped in taken)
     kept = [(told, 0) for index, (told, _) in enumerate(taken) if index not in over]

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import segno
 
@@ -30,3 +32,9 @@ def test_the_code_is_that_of_the_url_in_both_looks() -> None:
 def test_one_that_is_too_wide_for_the_terminal_is_left_out() -> None:
     assert len(qr_lines(URL, colour=True, columns=34)) == 17
     assert qr_lines(URL, colour=True, columns=33) == ["  (no QR code: it is 33 columns wide)"]
+
+
+def test_the_library_is_loaded_for_that_alone() -> None:
+    code = "import sys, tunnel_client.app; print('segno' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -24,6 +24,7 @@ from tunnel_client.observing.events import (
     ProgramStopped,
     Reconnecting,
     RequestEnded,
+    RequestOpened,
     SessionResumed,
     TunnelReady,
     TunnelRefused,
@@ -451,6 +452,7 @@ async def test_as_many_as_are_shown_are_not_counted(
 ) -> None:
     live = Live(written)
     for number in range(module.REQUESTS_SHOWN):
+        live.report.tell(RequestOpened(number, "http", b"GET", b"/", "192.0.2.1"))
         request(live.report, number)
     nursery.start_soon(live.report.run)
     await live.until("connected")
