@@ -163,9 +163,10 @@ class TunnelStream:
         """The code with which the peer stopped our half."""
         return self._record.sending.stopped
 
-    def is_of(self, session: StreamSession) -> bool:
-        """Whether this session carries it."""
-        return self._owner is session
+    @property
+    def session(self) -> StreamSession:
+        """The session that carries it."""
+        return self._owner
 
     def log_by(self, logger: logging.Logger) -> SessionLog:
         """Return the log of the stream's session for a module's records."""

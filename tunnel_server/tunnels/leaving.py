@@ -10,7 +10,7 @@ class Leaving:
     """The sessions whose clients stop, until somebody looks after each; one task waits for them."""
 
     def __init__(self) -> None:
-        self._sessions: dict[Session, None] = {}  # in their order
+        self._sessions: dict[Session, None] = {}
         self._there = Latch()
 
     def __repr__(self) -> str:
@@ -25,10 +25,12 @@ class Leaving:
         """It has ended; nothing when it is not here."""
         self._sessions.pop(session, None)
 
-    async def next(self) -> Session:
-        """Wait for one, and take it out of here."""
+    async def wait(self) -> None:
+        """Wait until there is one."""
         while not self._sessions:
             await self._there.wait()
-        session = next(iter(self._sessions))
-        del self._sessions[session]
-        return session
+
+    def take(self) -> frozenset[Session]:
+        """Take out those that are there."""
+        taken, self._sessions = frozenset(self._sessions), {}
+        return taken

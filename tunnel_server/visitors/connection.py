@@ -19,8 +19,8 @@ import trio
 
 from protocol.drivers.latch import Latch
 from protocol.drivers.peer_progress import fill_send_buffer, peer_progress
-from protocol.drivers.session import Session
 from protocol.drivers.sockets import drop, is_readable, was_reset
+from protocol.drivers.stream import StreamSession
 from protocol.drivers.upgrade_leg import CLOSE_ANSWER_S
 from protocol.errors import LocalProtocolError, TunnelError
 from protocol.http.stopping import (
@@ -300,10 +300,11 @@ class Connection:
         waits_s = patience_s(peer.taken_bytes, peer.taking_s)
         return pace(peer.quiet_s, held_up=True, patience_s=waits_s)
 
-    def holds_up(self, session: Session) -> bool:
+    @property
+    def held_up(self) -> StreamSession | None:
         """See Stoppable."""
         stream = None if self.exchange is None else self.exchange.stream
-        return stream is not None and stream.is_of(session) and not stream.peer_has_ended
+        return None if stream is None or stream.peer_has_ended else stream.session
 
     def hurry(self) -> None:
         """See Stoppable."""

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 import trio
 
-from protocol.drivers.session import Session
+from protocol.drivers.stream import StreamSession
 from protocol.http.stopping import Pace, UnderWay, Verdict, is_cut_off, is_waited_for, verdict
 
 
@@ -48,8 +48,9 @@ class Stoppable(Protocol):
     def sweep(self, now: float) -> None:
         """End what has passed its deadline."""
 
-    def holds_up(self, session: Session) -> bool:
-        """Whether the client of this session has more of its answer to send.
+    @property
+    def held_up(self) -> StreamSession | None:
+        """The session whose client has more of that exchange's answer to send; None: nobody has.
 
         What has reached the server still reaches the visitor, however slow that is.
         """

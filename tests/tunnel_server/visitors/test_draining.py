@@ -9,7 +9,6 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from protocol.drivers.portions import LOOKED_AT_ONCE
-from protocol.drivers.session import Session
 from protocol.drivers.stream import TunnelStream
 from protocol.http.stopping import Pace, Verdict
 from protocol.http.websocket import accept_for, close_frame
@@ -346,8 +345,7 @@ class Many:
     def hurry(self) -> None:
         pass
 
-    def holds_up(self, session: Session) -> bool:
-        return False
+    held_up = None
 
     def stop(self, how: Verdict, code: str = "") -> None:
         raise AssertionError("nothing is under way")

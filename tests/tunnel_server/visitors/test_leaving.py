@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -11,6 +13,7 @@ from protocol.http.stopping import CLOSED_S, STILL_S, VISITOR_STUCK
 from tests.edge_fakes import FakeClient, World, get, head
 from tests.tunnel_server.visitors.test_stopping import EVENTS, QUICK, SLOW, Answer, Kernel
 from tunnel_server.visitors.draining import IDLE_CHECK_EVERY_S
+from tunnel_server.visitors.edge import Swept
 from tunnel_server.visitors.leaving import look_after_leaving
 
 SOON_S = 3 * IDLE_CHECK_EVERY_S
@@ -113,3 +116,23 @@ async def test_what_ends_meanwhile_is_looked_at_no_more(
     await stop(again)
     await trio.sleep(CLOSED_S + SOON_S)
     assert again.streams[0].stopped == VISITOR_STUCK
+
+
+async def test_many_clients_that_leave_cost_one_walk_over_the_visitors(
+    world: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clients = [await begin_large(world, f"app{number}") for number in range(5)]
+    Kernel(monkeypatch, QUICK)
+    walks, look_at_all = 0, world.edge.look_at_all
+
+    async def counted(do: Callable[[Swept], object]) -> None:
+        nonlocal walks
+        walks += 1
+        await look_at_all(do)
+
+    monkeypatch.setattr(world.edge, "look_at_all", counted)
+    for client in clients:
+        client.session.goaway("shutting-down", "the client stops", 8)
+    await trio.sleep(CLOSED_S + SOON_S)
+    assert [client.streams[0].stopped for client in clients] == [VISITOR_STUCK] * 5
+    assert walks <= 2  # the first to be heard, and all others
