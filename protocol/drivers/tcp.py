@@ -26,6 +26,10 @@ _READ_BYTES: Final = 64 * 1024
 
 _LINGER_NONE: Final = struct.pack("ii", 1, 0)
 
+# Between two attempts at a queue that is full: a program that serves one connection at a time, each
+# for some milliseconds, is idle for as long at most.
+FULL_QUEUE_S: Final = 0.02
+
 SocketAddress = tuple[str, int] | str  # of an IP literal, or the path of a unix socket
 _INTERNET: Final = frozenset({socket.AF_INET, socket.AF_INET6})
 
@@ -77,6 +81,21 @@ def connect_at_once(family: int, address: SocketAddress) -> TcpStream:
         connecting.close()
         raise
     return TcpStream(connecting)
+
+
+async def connect_unix(path: str) -> TcpStream:
+    """Connect to a unix socket; while its queue is full, wait for a place, as others do.
+
+    A connect that does not block fails then, and has begun nothing that one could wait for.
+
+    Raises OSError.
+    """
+    await trio.lowlevel.checkpoint()
+    while True:
+        try:
+            return connect_at_once(socket.AF_UNIX, path)
+        except BlockingIOError:
+            await trio.sleep(FULL_QUEUE_S)
 
 
 def _family_of(host: str) -> socket.AddressFamily | None:

@@ -15,6 +15,7 @@ REFUSES_FORWARDED: Final = (
 )
 TRY_LOCAL: Final = "If it works on localhost: --identity local."
 _TRUST: Final = "turn on ProxyFix, trust proxy or SECURE_PROXY_SSL_HEADER"
+SHOWN_CHARS: Final = 160  # of a path: about two rows of a terminal
 RELOAD: Final = "A page that is open already needs a reload."
 
 
@@ -71,4 +72,6 @@ def refused_post(method: bytes, path: bytes, status: int) -> str:
 
 
 def _plain(data: bytes) -> str:
-    return data.decode("ascii", "backslashreplace")
+    """Text that a visitor may have written, at a length for a person."""
+    text = data.decode("ascii", "backslashreplace")
+    return text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}..."

@@ -10,12 +10,12 @@ import ssl
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import trio
 
 from protocol.drivers.sockets import keep_alive
-from protocol.drivers.tcp import TcpStream, connect_tcp
+from protocol.drivers.tcp import TcpStream, connect_tcp, connect_unix
 from protocol.errors import TunnelError
 from protocol.program.text import printable
 from tunnel_client.origin.near import NearApp
@@ -24,6 +24,8 @@ from tunnel_client.settings.addresses import Address
 from tunnel_client.settings.target import Target
 
 log = logging.getLogger(__name__)
+
+Connected = TypeVar("Connected", TcpStream, trio.SocketStream)
 
 # Each address; a local app answers at once or not at all, one in another room a little later.
 CONNECT_TIMEOUT_S: Final = 5.0
@@ -119,7 +121,7 @@ class Dialer:
         """
         path = self.target.unix_path
         if path is not None:
-            return TcpStream(await self._try([partial(trio.open_unix_socket, path)]))
+            return await self._try([partial(connect_unix, path)])
         addresses = self.target.addresses()
         stream = await self._try([partial(connect_tcp, *address) for address in addresses])
         keep_alive(stream)
@@ -127,9 +129,7 @@ class Dialer:
             return TcpStream(stream)
         return await self._secure(stream, self._context)
 
-    async def _try(
-        self, ways: list[Callable[[], Awaitable[trio.SocketStream]]]
-    ) -> trio.SocketStream:
+    async def _try(self, ways: list[Callable[[], Awaitable[Connected]]]) -> Connected:
         """The first way that leads to the app."""
         failures: list[Exception] = []
         for way in ways:

@@ -11,10 +11,17 @@ from __future__ import annotations
 import ipaddress
 import socket
 import sys
+from typing import Final
+
+import trio
 
 from protocol.drivers.sockets import keep_alive
 from protocol.drivers.tcp import SocketAddress, TcpStream, connect_at_once
 from tunnel_client.settings.target import Target
+
+# After one that takes a wait. Its queue is full; or that is the rule, as in a sandbox with a kernel
+# of its own, where the app would see each connection begun twice.
+REST_S: Final = 1.0
 
 
 class NearApp:
@@ -22,19 +29,20 @@ class NearApp:
 
     def __init__(self, target: Target) -> None:
         self._places = _places(target)
+        self._rests_until = 0.0
 
     def __repr__(self) -> str:
         return f"<NearApp {[address for _, address in self._places]}>"
 
     def connect(self) -> TcpStream | None:
         """A connection; None: there is none without a wait, or for some reason none at all."""
+        if self._rests_until and trio.current_time() < self._rests_until:
+            return None
         for family, address in self._places:
             try:
                 stream = connect_at_once(family, address)
             except BlockingIOError:
-                # Where that is the rule, as in a sandbox with a kernel of its own, the app would
-                # see each connection begun twice. So once is enough.
-                self._places = ()
+                self._rests_until = trio.current_time() + REST_S
                 return None
             except OSError:
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,9 +10,15 @@ from typing import NamedTuple
 
 import pytest
 import trio
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import MockClock, wait_all_tasks_blocked
 
-from protocol.drivers.tcp import TcpStream, connect_at_once, connect_tcp
+from protocol.drivers.tcp import (
+    FULL_QUEUE_S,
+    TcpStream,
+    connect_at_once,
+    connect_tcp,
+    connect_unix,
+)
 from tests.needs import lacks
 
 
@@ -252,3 +259,23 @@ async def test_a_unix_socket_does_as_well(tmp_path: Path) -> None:
     async with ours, peer:
         await ours.send_all(b"x")
         assert await peer.receive_some(1) == b"x"
+
+
+async def test_a_full_queue_of_a_unix_socket_is_waited_for(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    path = str(tmp_path / "full.sock")
+    with contextlib.ExitStack() as closing:
+        listener = closing.enter_context(socket.socket(socket.AF_UNIX))
+        listener.bind(path)
+        listener.listen(1)
+        for _ in range(2):  # one more than that
+            closing.callback(connect_at_once(socket.AF_UNIX, path).close)
+        with pytest.raises(BlockingIOError):
+            connect_at_once(socket.AF_UNIX, path)
+        with trio.move_on_after(10 * FULL_QUEUE_S) as waited:
+            await connect_unix(path)
+        assert waited.cancelled_caught
+        closing.enter_context(listener.accept()[0])
+        async with await connect_unix(path) as stream:
+            await stream.send_all(b"it is connected")

@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 import trio
 import trio.testing
+from trio.testing import MockClock
 
 from protocol.drivers.tcp import SocketAddress, TcpStream
 from tests.origin_fakes import OK, a_shared_app, a_tunnel, listen, listen_unix
 from tunnel_client.origin import dial, near
 from tunnel_client.origin.dial import Dialer
-from tunnel_client.origin.near import NearApp
+from tunnel_client.origin.near import REST_S, NearApp
 from tunnel_client.settings.target import Target
 
 
@@ -68,8 +69,8 @@ async def test_of_a_bare_port_both_networks_are_tried(
     assert (host, 3000) in tried
 
 
-async def test_where_one_connection_takes_a_wait_no_other_is_begun_twice(
-    monkeypatch: pytest.MonkeyPatch,
+async def test_where_one_connection_takes_a_wait_none_is_begun_twice_for_a_second(
+    monkeypatch: pytest.MonkeyPatch, mock_clock: MockClock
 ) -> None:
     tried: list[SocketAddress] = []
 
@@ -79,8 +80,14 @@ async def test_where_one_connection_takes_a_wait_no_other_is_begun_twice(
 
     monkeypatch.setattr(near, "connect_at_once", begin)
     app = NearApp(Target.parse("3000"))
+    mock_clock.jump(5.0)
     assert app.connect() is app.connect() is None
+    mock_clock.jump(REST_S - 0.01)
+    assert app.connect() is None
     assert tried == [("127.0.0.1", 3000)]
+    mock_clock.jump(0.02)
+    assert app.connect() is None
+    assert tried == [("127.0.0.1", 3000)] * 2
 
 
 async def test_a_request_takes_this_way_and_else_the_usual_one(
