@@ -170,6 +170,8 @@ class Inquiry:
 
     def _compare(self, first: AppAnswer, page: hints.Page, *, told: bool) -> _Steps:
         path = self._path
+        # On any other page it may be a visitor's text that names an own origin.
+        is_front = self.start == b"/"
         second = yield AppQuestion(path, "public")
         if second.kind != first.kind:
             why = f"by its public name it answers {_shown(second)}"
@@ -177,10 +179,10 @@ class Inquiry:
         left, swapped, other, _ = self.origins.said(second.text)
         if other and not left:
             why = "by its public name its links have the wrong scheme"
-            return self._local(why, page.wrong_scheme(), settled=True)
+            return self._local(why, page.wrong_scheme(), settled=is_front)
         if told or other or left or not swapped:
             why = "its links do not follow the name it is asked by"
-            return self._local(why, page.pinned(), settled=True)
+            return self._local(why, page.pinned(), settled=is_front)
         for target in (path, *self._scripts(second.body, path)):
             own = yield AppQuestion(target, "local", by_page=True)
             public = yield AppQuestion(target, "public", by_page=True)

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from protocol.mux.messages import Open
-from tunnel_client.identity.inquiry import IdentityVerdict, Inquiry
+from tunnel_client.identity.inquiry import IdentityVerdict, Inquiry, InquiryFailure
 from tunnel_client.identity.own_origins import AppOrigins
 from tunnel_client.settings.target import Target
 from tunnel_client.settings.values import Mode
@@ -26,6 +27,13 @@ ORIGINS_MAX: Final = 3  # http and https of a name, and one more; the next are a
 STRANGE_MAX: Final = 1  # of these: a port that is forwarded, or the same name in another domain
 PAGES_MAX: Final = 3  # of one life of the app: a developer's log has little to say of us
 ASK_AGAIN_S: Final = 10.0  # a dev server restarts with each edit, and an app may refuse each page
+_DOUBLED_MAX: Final = 6  # times; an app that stays busy is asked every ten minutes
+_REPEATS_MAX: Final[Mapping[tuple[InquiryFailure, Mode], float]] = {
+    ("cut off", "local"): 1,
+    ("cut off", "public"): 1,
+    ("no answer", "local"): 0,  # as it would be without
+    ("no answer", "public"): math.inf,
+}
 # Long or mostly digits: a link that logs in or unsubscribes works once.
 _SEGMENT_MAX_CHARS: Final = 20
 _ORIGIN: Final = re.compile(r"https?://[\w.:\[\]-]{1,300}", re.ASCII)
@@ -43,12 +51,10 @@ class Standing:
         asked: those that were asked in this life of the app.
         asked_at: when the last inquiry began.
         settled: the app is not right by its public name, whatever other pages say.
-        is_repeated: the last inquiry had no end, and is made once more.
+        repeats: so often in a row the last inquiry had no end, and is made once more.
     """
 
-    __slots__ = (
-        *("asked", "asked_at", "due", "is_repeated", "mode", "origins", "settled", "start"),
-    )
+    __slots__ = (*("asked", "asked_at", "due", "mode", "origins", "repeats", "settled", "start"),)
 
     def __init__(self, origins: AppOrigins) -> None:
         self.origins = origins
@@ -58,7 +64,7 @@ class Standing:
         self.asked: set[bytes] = set()
         self.asked_at = -math.inf
         self.settled = False
-        self.is_repeated = False
+        self.repeats = 0
 
     def __repr__(self) -> str:
         return f"<Standing {self.origins.public} {self.mode} due={list(self.due)}>"
@@ -76,7 +82,7 @@ class Standing:
             self.due.clear()
             self.asked.clear()
             self.settled = False
-            self.is_repeated = False
+            self.repeats = 0
         if self.start not in self.due:
             self.due[self.start] = self.asked_at + ASK_AGAIN_S
 
@@ -86,7 +92,7 @@ class Standing:
         One page that is right by the public name is enough, and no other is asked then; `local`
         undoes that only where the path is the one that decided.
         """
-        self.is_repeated = False
+        self.repeats = 0
         self.settled = self.settled or verdict.settled
         if verdict.mode == "public":
             again_at = self.due.get(self.start)  # the app was away meanwhile
@@ -171,15 +177,14 @@ class Verdicts:
     def repeats(self, inquiry: Inquiry) -> bool:
         """Whether what stands is kept, and the inquiry is made once more: it has no verdict.
 
-        Once: an app may break off whenever it is asked by its public name, and that is an answer.
+        Once where it was cut off: an app may break off whenever it is asked by its public name, and
+        that is an answer. That it was busy is none, and undoes no `public`, however often.
         """
         one = self._standing_of(inquiry)
-        if one.is_repeated or inquiry.failed_by is None:
+        if inquiry.failed_by is None or one.repeats >= _REPEATS_MAX[inquiry.failed_by, one.mode]:
             return False
-        if inquiry.failed_by != "cut off" and one.mode == "local":
-            return False  # as it would be without
-        one.is_repeated = True
-        one.due[inquiry.start] = one.asked_at + ASK_AGAIN_S
+        one.due[inquiry.start] = one.asked_at + ASK_AGAIN_S * 2 ** min(one.repeats, _DOUBLED_MAX)
+        one.repeats += 1
         return True
 
     def not_reached(self, inquiry: Inquiry) -> None:

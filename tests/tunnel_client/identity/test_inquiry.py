@@ -225,6 +225,9 @@ def test_one_link_that_is_not_right_by_the_public_name_is_enough(
 ) -> None:
     verdict, _ = judge(flaps(page(OWN), second))
     assert (verdict.mode, verdict.asks, verdict.settled) == ("local", 2, True)
+    # Elsewhere it may be the text of a visitor; that the name is refused is the app's doing.
+    elsewhere, _ = judge(flaps(page(OWN), second), b"/forum")
+    assert (elsewhere.mode, elsewhere.settled) == ("local", why not in ("follow", "scheme"))
     assert why in verdict.reason
     assert verdict.hint is not None
 

@@ -14,6 +14,7 @@ from tunnel_client.identity.verdicts import (
     Verdicts,
 )
 from tunnel_client.settings.target import Target
+from tunnel_client.settings.values import Mode
 
 DEMO = "https://demo.example"
 AT_PORT = "http://demo.example:8080"
@@ -271,3 +272,31 @@ def test_no_path_is_asked_that_looks_like_a_link_for_one_use(path: bytes, is_ask
     conclude(made, 0)
     standing(made).page_found(path)
     assert (made.next(1) is not None) is is_asked
+
+
+def test_one_that_stays_busy_is_asked_after_growing_pauses_and_stays_public() -> None:
+    made = verdicts(DEMO)
+    conclude(made, 0, "public")
+    standing(made).ask_again(new_life=False)
+    pauses = []
+    for _ in range(9):
+        at = made.due_at()
+        inquiry = made.next(at)
+        assert inquiry is not None
+        inquiry.failed("its answers took too long")
+        assert made.repeats(inquiry)
+        pauses.append(made.due_at() - at)
+    assert pauses == [10, 20, 40, 80, 160, 320, 640, 640, 640]
+    assert standing(made).mode == "public"
+
+
+@pytest.mark.parametrize("mode", ["local", "public"])
+def test_one_that_breaks_off_is_asked_once_more(mode: Mode) -> None:
+    made = verdicts(DEMO)
+    conclude(made, 0, mode)
+    standing(made).ask_again(new_life=False)
+    for more in (True, False):
+        inquiry = made.next(made.due_at())
+        assert inquiry is not None
+        inquiry.failed("it gave no answer", "cut off")
+        assert made.repeats(inquiry) is more
