@@ -19,6 +19,7 @@ from protocol.http.forwarding import with_forwarding
 from protocol.http.heads import ResponseHead, parse_response
 from protocol.http.lenient import LenientChunkedBody, parse_lenient_response
 from protocol.http.serialise import request_head
+from protocol.limits import INFORMATIONAL_HEADS_MAX
 from protocol.mux.messages import Open
 from tunnel_client.identity.questions import AppAnswer, AppQuestion
 from tunnel_client.identity.rewriting import Identity
@@ -123,7 +124,8 @@ def _opened(question: AppQuestion, public: str, agent: bytes) -> Open:
 
 async def _read_head(connection: OriginConnection) -> ResponseHead:
     """The final head."""
-    while True:
+    informational = 0
+    while informational <= INFORMATIONAL_HEADS_MAX:  # a visitor gets no more of them either
         raw = connection.answers.next_head()
         if raw is None:
             data = await connection.receive()
@@ -134,6 +136,8 @@ async def _read_head(connection: OriginConnection) -> ResponseHead:
             answer = _parsed(raw)
             if answer.status >= 200:
                 return answer
+            informational += 1
+    raise HttpError("head-too-large", "too many informational heads")
 
 
 def _parsed(raw: bytes) -> ResponseHead:

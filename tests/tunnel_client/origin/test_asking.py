@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from protocol.errors import HttpError
+from protocol.limits import INFORMATIONAL_HEADS_MAX
 from tests.asked_apps import a_talking_app, page
 from tunnel_client.identity.questions import AppAnswer, AppQuestion
 from tunnel_client.identity.rewriting import Identity
@@ -121,6 +122,15 @@ async def test_a_mib_of_a_body_is_read_and_no_more(size: int) -> None:
 async def test_events_are_not_waited_for() -> None:
     raw = b"HTTP/1.1 200 x\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n"
     assert await answer_of(raw) == AppAnswer(200, b"text/event-stream")
+
+
+async def test_as_many_informational_heads_are_read_as_a_visitor_gets_and_not_one_more() -> None:
+    many = b"HTTP/1.1 103 x\r\n\r\n" * INFORMATIONAL_HEADS_MAX
+    last = b"HTTP/1.1 200 x\r\nContent-Length: 1\r\n\r\na"
+    assert (await answer_of(many + last)).body == b"a"
+    async with a_talking_app(lambda head: b"HTTP/1.1 103 x\r\n\r\n" + many + last) as app:
+        with pytest.raises(HttpError, match="too many informational heads"):
+            await an_asker(app.target).ask(FIRST, PUBLIC)
 
 
 @pytest.mark.parametrize(
