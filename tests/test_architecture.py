@@ -77,7 +77,11 @@ NOT_PLAIN = {
     *("os", "subprocess", "signal", "time", "random", "secrets", "importlib"),
 }
 # In protocol/program these alone may run tasks; the others serve the command line, too.
-PROGRAM_ON_TRIO = ("protocol.program.observing", "protocol.program.process")
+PROGRAM_ON_TRIO = (
+    "protocol.program.observing",
+    "protocol.program.process",
+    "protocol.program.stop_signals",
+)
 
 
 def imported_names(source: str, modules: set[str]) -> set[str]:

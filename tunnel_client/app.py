@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Final
@@ -15,6 +14,7 @@ from protocol.drivers.upgrade_leg import CLOSE_ANSWER_S
 from protocol.program.line_writer import writing
 from protocol.program.logs import LEVELS, set_up_logging
 from protocol.program.process import EXIT_STOPPED, collect_rarely, version
+from protocol.program.stop_signals import stop_signals
 from tunnel_client.identity.rewriting import Identity
 from tunnel_client.observing.events import ClientStopping, ProgramStopped
 from tunnel_client.observing.footer import Footer, FooterNumbers
@@ -63,7 +63,7 @@ async def _release(config: ClientConfig, name: str) -> str:
 async def _main(config: ClientConfig, output: ClientOutput) -> int:
     trio.socket.set_custom_hostname_resolver(Lookups())
     report = output.report()
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with stop_signals() as signals:
         async with trio.open_nursery() as outer:
             outer.start_soon(report.run)
             exit_code = await serve(config, report, signals, output.footer)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
 import ssl
 import time
@@ -28,6 +27,7 @@ from protocol.program.line_writer import LineWriter, writing
 from protocol.program.logs import LEVELS, set_up_logging
 from protocol.program.private_files import UnsafePathError, warning_of
 from protocol.program.process import EXIT_FAILED, EXIT_STOPPED, collect_rarely, open_files_max
+from protocol.program.stop_signals import stop_signals
 from tunnel_server.admin.commands import Commands
 from tunnel_server.admin.control_socket import ControlSocket, control_place_of
 from tunnel_server.admin.neighbours import warn_of_neighbours
@@ -127,7 +127,7 @@ async def _main(prepared: Prepared, stdout: LineWriter, sparing: Sparing) -> int
     edge = Edge(directory, port=config.bind_port)
     output = Output(config, directory.version, stdout.put)
     commands = _commands(edge, writer)
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with stop_signals() as signals:
         async with trio.open_nursery() as connections:
             connections.start_soon(sweep, edge)
             connections.start_soon(look_after_leaving, edge)

@@ -89,6 +89,18 @@ async def test_a_second_signal_stops_a_server_at_once(
             await the_rest(visitor)
 
 
+@pytest.mark.parametrize("which", ["client", "server"])
+async def test_signals_beyond_the_second_change_nothing(
+    patient_tunnel: Tunnel, origin: Origin, which: str
+) -> None:
+    program = patient_tunnel.client if which == "client" else patient_tunnel.server
+    async with half_an_answer(patient_tunnel.address, origin):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM, signal.SIGINT):
+            program.process.send_signal(number)
+        assert await program.exit_code() == 0
+    assert "Traceback" not in program.stderr
+
+
 async def test_a_visitor_in_his_tls_handshake_is_answered_by_a_server_that_stops(
     programs: Programs, tmp_path: Path
 ) -> None:
