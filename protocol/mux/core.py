@@ -42,6 +42,7 @@ from protocol.mux.streams import (
     SERVES_UPGRADES,
     SWITCHING_PROTOCOLS,
     TRANSITIONS,
+    UPGRADES,
     HalfState,
     Item,
     ReceiveHalf,
@@ -340,6 +341,14 @@ class Core:
         return not self.streams and self.sent.acked == self.sent.count
 
     @property
+    def owes(self) -> bool:
+        """Whether something is under way, or an answer has ended whole and the peer lacks its end.
+
+        What was reset, and the end of an upgrade, are worth no wait for another connection.
+        """
+        return self.sent.acked < self._outgoing.whole_at or any(map(_owed, self.streams.values()))
+
+    @property
     def bulk_due_at(self) -> float:
         """The time at which bulk may go that waits for nothing but its pace; else infinite."""
         return self.sent.in_flight.due_at
@@ -409,6 +418,14 @@ class Core:
             return f"nothing was acknowledged for {stalled_s:.0f} s"
         self.control.ping(now)
         return None
+
+
+def _owed(stream: Stream) -> bool:
+    state = stream.sending.state
+    if state < ENDED:
+        return True
+    is_whole = state is ENDED and stream.opened.kind not in UPGRADES
+    return is_whole and not stream.sending.finished
 
 
 def _next_state(stream: Stream, item: Item) -> HalfState:

@@ -23,7 +23,7 @@ from protocol.mux.codec import pack, pack_code
 from protocol.mux.memory import OWN_BYTES, Memory
 from protocol.mux.scheduler import Scheduler, Turn
 from protocol.mux.sending import Parts
-from protocol.mux.streams import ENDED, UPGRADE, HalfState, Stream
+from protocol.mux.streams import ENDED, UPGRADE, UPGRADES, HalfState, Stream
 from protocol.mux.wire import HEADER_BYTES, FrameType, frame
 
 # A stop-sending with the longest code, in four bytes a character.
@@ -39,12 +39,15 @@ class Outgoing:
 
     Attributes:
         cancelled_bytes: what cancelled streams cost that the peer has not let go yet.
+        whole_at: the count of frames with which the last half left that ended whole, but upgrades'.
     """
 
     def __init__(self, streams: dict[int, Stream], memory: Memory | None = None) -> None:
         self._memory = memory or Memory()
         self.sent = SentFrames(self._memory)
         self.cancelled_bytes = 0
+        self.whole_at = 0
+        self._has_end = False  # in the message that is being packed
         self._streams = streams
         self._scheduler: Scheduler[Stream] = Scheduler()
         self._updates: dict[int, Stream] = {}
@@ -174,6 +177,9 @@ class Outgoing:
         bulk_may_go = line.may_go(now)
         most = line.message_bytes if bulk_may_go else 0
         frames, size = self._pack_turns(parts, room, self.sent.kept_bytes + stop_bytes, most)
+        if self._has_end:
+            self._has_end = False
+            self.whole_at = self.sent.count + stops + frames
         if not frames and (bulk_may_go or not self._scheduler.anyone):
             line.idle()
         return stops + frames, stop_bytes + size
@@ -254,6 +260,8 @@ class Outgoing:
             self._scheduler.done(stream, served=served, blocked=queue.blocked)
             return
         self._scheduler.leave(stream)
+        if stream.sending.state is ENDED and stream.opened.kind not in UPGRADES:
+            self._has_end = True
         if stream.finished:
             self.forget(stream)
 

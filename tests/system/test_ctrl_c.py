@@ -162,6 +162,18 @@ async def test_what_would_not_end_by_itself_ends_at_once(
         assert {event["error"] for event in told} <= {None, "the server is stopping"}
 
 
+@pytest.mark.parametrize("kind", KINDS[:3], ids=lambda kind: kind.__name__)
+async def test_without_a_server_what_is_cut_off_holds_no_client_up(
+    patient_tunnel: Tunnel, origin: Origin, kind: Kind
+) -> None:
+    tunnel = patient_tunnel
+    async with kind(tunnel, origin, "client"):
+        await tunnel.server.kill()
+        await tunnel.client.event("reconnecting")
+        tunnel.client.process.send_signal(signal.SIGINT)
+        assert await tunnel.client.exit_code() == 0
+
+
 async def test_a_visitor_that_has_just_stopped_reading_is_cut_off_by_what_its_socket_says(
     programs: Programs, origin: Origin, which: str
 ) -> None:

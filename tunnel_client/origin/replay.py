@@ -177,8 +177,8 @@ class Replay:
             return
         self.tap.error = self.tap.error or (REFUSED if verdict is Verdict.REFUSE else STOPPED)
         code = "draining" if verdict is Verdict.REFUSE else "cancelled"
-        # What is cut at the deadline without a connection never gets there: the session is lost.
-        if verdict is Verdict.REFUSE or not self.stream.detached:
+        # Without a connection it never gets there: no stop waits for one on its account.
+        if not self.stream.detached:
             self.tap.error_status = status_of_reset(code)
         self.stream.cancel(code)
         if not self.aborted:

@@ -97,7 +97,9 @@ class Stopping:
             return _Seen(moved, replay.tap.began_at if replay.tap.status is None else now, now)
         if seen.moved != moved:
             return _Seen(moved, now, now)
-        away_s = now - seen.looked_at if replay.stream.detached else 0.0
+        # Without a connection the visitor takes nothing; what the app owes, it owes all the same.
+        is_away = replay.stream.detached and replay.tap.status is not None
+        away_s = now - seen.looked_at if is_away else 0.0
         return seen._replace(at=seen.at + away_s, looked_at=now)
 
     def _ending_of(self, replay: Replay, now: float) -> Verdict:

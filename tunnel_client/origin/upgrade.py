@@ -293,8 +293,9 @@ class OriginUpgrade:
         if self._writing or not cutter.at_boundary:
             self._stream.reset("truncated", _STOPPED)
         else:
-            await self._leg.close_stream(GOING_AWAY)
-            self._visitor_told = True
+            with contextlib.suppress(SessionClosed):  # there is nobody to tell any more
+                await self._leg.close_stream(GOING_AWAY)
+                self._visitor_told = True
         while not cutter.closed and (data := await self._connection.receive()):
             cutter.feed(data)
 

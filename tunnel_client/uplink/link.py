@@ -35,6 +35,8 @@ _LONGEST_DRAIN_S: Final = 3_600  # what a server may ask for
 _SWEEP_EVERY_S: Final = 1.0
 # A server that neither answers nor acknowledges for so long hangs, or the line does.
 _SILENT_S: Final = 1.0
+# Without a connection nothing tells when the last request has ended that is worth one.
+_LOOK_EVERY_S: Final = 0.1
 # It has a Close all the same, for which a few turns are enough; nobody waits for its answer.
 _CLOSE_LEAVES_S: Final = 0.1
 
@@ -145,7 +147,7 @@ class Link:
     async def finish(self, drain_timeout_s: float) -> None:
         """Let what is in flight end, for at most this long, then close; returns when `run` has."""
         session = self.session
-        if session is None or (session.core.is_quiet and not session.attached):
+        if session is None or not (session.attached or session.core.owes):
             self._scope.cancel()  # nothing is in flight
         elif self._state < LinkState.FINISHING:
             self._happened(LinkEvent.FINISH)
@@ -163,17 +165,21 @@ class Link:
         await self.ended.wait()
 
     async def _wait_until_done(self, session: Session) -> None:
-        """Wait until all is quiet and our goaway answered, or a silent server has all it gets."""
-        while True:
-            acked = session.core.sent.acked
-            with trio.move_on_after(_SILENT_S):
+        """Wait until all is quiet and our goaway answered, or a silent server has all it gets.
+
+        Without a connection, until no answer is or may become whole that the server lacks: what was
+        cut off is worth no new one.
+        """
+        core = session.core
+        while session.attached or core.owes:
+            acked = core.sent.acked
+            with trio.move_on_after(_SILENT_S if session.attached else _LOOK_EVERY_S):
                 # What crosses our goaway is served.
                 await self._goaway_answered.wait()
                 await session.wait_quiet()
                 return
             if self._goaway_answered.is_set():
                 continue
-            core = session.core
             hangs = session.attached and core.sent.acked == acked
             if core.is_quiet or (hangs and not core.streams):
                 return

@@ -11,7 +11,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from protocol.drivers.stream import TunnelStream
 from protocol.errors import StreamReset
 from protocol.http.fields import BodyForm
-from protocol.http.stopping import STILL_S, STOP_ANSWER_S, STUCK_S, VISITOR_STUCK
+from protocol.http.stopping import STILL_S, STOP_ANSWER_S, STUCK_S, VISITOR_STUCK, Verdict
 from protocol.http.websocket import close_frame
 from tests.origin_fakes import App, MemoryTunnel, RawOrigin, a_shared_app, broken, failure
 from tests.switched_apps import CLOSE, HELLO, MASKED, a_websocket, unmasked
@@ -96,6 +96,19 @@ async def test_a_request_that_has_just_begun_has_a_second(
         assert (waiting, oldest.stream.opened.method) == (1, b"GET")
         await later(mock_clock, 0.01 + LOOK_EVERY_S)
         assert (await failure(stream))[0] == "draining"
+
+
+async def test_without_a_connection_its_second_passes_all_the_same(
+    nursery: trio.Nursery, mock_clock: MockClock
+) -> None:
+    async with a_shared_app() as (tunnel, origin):
+        _, app = await asked(tunnel, origin)
+        tunnel.client.drop_connection()
+        Stopped(tunnel, nursery)
+        await later(mock_clock, STILL_S + LOOK_EVERY_S)
+        assert await app.is_reset()
+        await tunnel.dispatcher.wait_quiet()
+        assert tunnel.told.requests()[0][0] is None  # nobody knows what the visitor gets
 
 
 async def test_what_may_not_be_sent_again_is_waited_for_and_then_cut_off(
@@ -467,6 +480,20 @@ async def test_a_session_that_is_lost_during_the_stop_changes_nothing_for_the_ap
         await later(mock_clock, STOP_ANSWER_S)
         assert await app.rest() == b""  # and no second Close
         await tunnel.dispatcher.wait_quiet()
+
+
+async def test_a_session_that_ends_as_the_stop_begins_leaves_the_app_its_close(
+    nursery: trio.Nursery, mock_clock: MockClock
+) -> None:
+    async with a_websocket() as (tunnel, _, app):
+        (replay,) = tunnel.dispatcher.stopping._busy
+        replay.stop(Verdict.CLOSE)
+        tunnel.client.close("lost")  # before any of its tasks has its turn
+        assert unmasked(await app.exactly(8)) == (1001).to_bytes(2, "big")
+        await app.send(close_frame(1001))
+        await later(mock_clock, STOP_ANSWER_S)
+        await tunnel.dispatcher.wait_quiet()
+        assert tunnel.told.requests()[0][3] is None
 
 
 async def test_a_websocket_that_is_ended_at_once_does_not_count_as_cut_off(

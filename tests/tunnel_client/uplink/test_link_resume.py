@@ -354,3 +354,19 @@ async def test_finish_waits_for_the_end_of_an_answer_that_was_sent_and_lost(
             server = await network.accept()
             server.give_back(nursery, session, await server.resume_asked(nursery))
     assert (await stream.receive_head()).status == 204
+
+
+@pytest.mark.parametrize("began", [False, True])
+async def test_without_a_connection_finish_waits_for_nothing_that_was_cut_off(
+    network: Network, nursery: trio.Nursery, autojump_clock: MockClock, began: bool
+) -> None:
+    lost = await held(network, nursery)
+    if began:
+        await lost.at_client.send_head(Head(200, b"OK", (), "chunked"))
+        await lost.at_client.send_all(b"some")
+    before = trio.current_time()
+    async with trio.open_nursery() as finishing:
+        finishing.start_soon(lost.client.link.finish, 600)
+        await settled()
+        lost.at_client.reset("draining", "the client stops")
+    assert trio.current_time() - before < 1
