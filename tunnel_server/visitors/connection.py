@@ -44,13 +44,16 @@ from tunnel_server.visitors.tls_stream import TlsStream
 from tunnel_server.visitors.visitor import Source
 
 IDLE_TIMEOUT_S: Final = 75.0  # between requests, as nginx
+HEAD_TIMEOUT_S: Final = 30.0  # from its first byte
 WRITE_TIMEOUT_S: Final = 300.0  # without progress of an answer
 HALF_CLOSED_S: Final = 5.0  # the same, once the visitor has ended its direction
 # While the server stops. A connection that was just used is likely to be used again, and of one
 # that was just accepted the first request is on its way: closing it would lose what crosses. A
 # second is a round trip on the slowest lines, and time for a page to go on.
 SETTLE_S: Final = 1.0
-STOP_SETTLE_S: Final = 0.75  # while somebody waits for the server's end, which is to take less
+# While somebody waits for the server's end, which is to take less. A head that has begun has as
+# long: scanners leave theirs unfinished, and would hold up each stop.
+STOP_SETTLE_S: Final = 0.75
 SERVICE_RESTART: Final = 1012  # the registry of RFC 6455, 11.7
 CLOSE_S: Final = 1.0  # closing a stream waits for nothing; should it wait all the same
 
@@ -124,9 +127,10 @@ class Connection:
         if self.source.trusted and self.deadlines.place is not None:
             self.deadlines.place.move(None)
 
-    def begin_head(self) -> None:
+    def begin_head(self, now: float) -> None:
         """A part of a request's head is there."""
         self.move(PhaseEvent.HEAD)
+        self.deadlines.read = now + HEAD_TIMEOUT_S
 
     def move(self, event: PhaseEvent) -> None:
         """Go on to the next phase. Raises LocalProtocolError: the table has no such pair."""
@@ -230,12 +234,13 @@ class Connection:
             return False
         exchange = self.exchange
         serving = exchange is not None and not exchange.both_ended
-        if serving or self.phase in (Phase.HEAD, Phase.LATE, Phase.LINGERING):
+        if serving or self.phase in (Phase.LATE, Phase.LINGERING):
             return True
         # For ever, while the reading task has a whole head that it has not handed over yet.
-        idle_since = self.deadlines.read - IDLE_TIMEOUT_S
-        settle_s = STOP_SETTLE_S if self.edge.hurries else SETTLE_S
-        return trio.current_time() < idle_since + settle_s or is_readable(self.stream)
+        has_head = self.phase is Phase.HEAD
+        since = self.deadlines.read - (HEAD_TIMEOUT_S if has_head else IDLE_TIMEOUT_S)
+        settle_s = STOP_SETTLE_S if self.edge.hurries else HEAD_TIMEOUT_S if has_head else SETTLE_S
+        return trio.current_time() < since + settle_s or is_readable(self.stream)
 
     def sweep(self, now: float) -> None:
         """See Swept. One that carries a session has deadlines of its own there."""

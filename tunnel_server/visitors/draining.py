@@ -17,7 +17,7 @@ from protocol.drivers.session import Session
 from protocol.limits import CLOSE_TIMEOUT_S
 from tunnel_server.tunnels.directory import Directory
 from tunnel_server.tunnels.resumes import CLOSED_AT_ONCE
-from tunnel_server.visitors.connection import SERVICE_RESTART
+from tunnel_server.visitors.connection import SERVICE_RESTART, STOP_SETTLE_S
 from tunnel_server.visitors.edge import Edge, Swept
 from tunnel_server.visitors.stopping import Stop
 
@@ -46,10 +46,12 @@ async def drain(
     Args:
         edge: the server, which accepts no more.
         arriving: how many connections were accepted and are not among the edge's yet: they are
-            still in their TLS handshake.
+            still in their TLS handshake. Where nobody takes the server's place they have
+            STOP_SETTLE_S.
         stop: decides, and counts; None: nobody takes the server's place, and nobody asks.
     """
     stop = stop or Stop()
+    began_at = trio.current_time()
     why = REPLACED if stop.replaced else STOPS
     edge.hurries = not stop.replaced
     directory = edge.directory
@@ -59,10 +61,14 @@ async def drain(
     def tell(session: Session) -> None:
         session.goaway("shutting-down", why, round(deadline_s))
 
+    def to_come() -> int:
+        is_over = edge.hurries and trio.current_time() >= began_at + STOP_SETTLE_S
+        return 0 if is_over else arriving()
+
     await _with_sessions(directory, tell, _TOLD_AT_ONCE)
     await edge.look_at_all(lambda connection: connection.hurry())
     with trio.move_on_after(deadline_s):
-        await _wait_until_idle(edge, arriving, stop)
+        await _wait_until_idle(edge, to_come, stop)
     await edge.end_all(partial(_end_with_close, stop))
     with trio.move_on_after(WEBSOCKET_CLOSE_S):
         await _wait_until_idle(edge, _nothing, Stop(replaced=True))

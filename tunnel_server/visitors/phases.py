@@ -2,7 +2,7 @@
 
     phase      HEAD      BEGIN     EXPIRE    LEAVE     LINGER      CONTROL
     IDLE       HEAD      IDLE      EXPIRED   LEAVING   LINGERING   CONTROL
-    HEAD       -         IDLE      LATE      -         LINGERING   CONTROL
+    HEAD       -         IDLE      LATE      LEAVING   LINGERING   CONTROL
     EXPIRED    LATE      EXPIRED   EXPIRED   LEAVING   LINGERING   CONTROL
     LATE       LATE      EXPIRED   LATE      -         LINGERING   CONTROL
     LEAVING    LEAVING   LEAVING   LEAVING   LEAVING   LEAVING     CONTROL
@@ -26,7 +26,7 @@ class Phase(IntEnum):
     HEAD = 2  # a part of a request's head is there
     EXPIRED = 3  # the visitor let a deadline pass
     LATE = 4  # the same, within a head: it is told so
-    LEAVING = 5  # the server stops, and nothing was under way
+    LEAVING = 5  # the server stops, and nothing was under way but half a head
     LINGERING = 6  # our direction has ended, and what still comes is dropped
     CONTROL = 7  # it carries a session, and is no visitor's
 
@@ -53,6 +53,7 @@ PHASES: Final = {
     (_P.IDLE, _E.CONTROL): _P.CONTROL,
     (_P.HEAD, _E.BEGIN): _P.IDLE,
     (_P.HEAD, _E.EXPIRE): _P.LATE,
+    (_P.HEAD, _E.LEAVE): _P.LEAVING,
     (_P.HEAD, _E.LINGER): _P.LINGERING,
     (_P.HEAD, _E.CONTROL): _P.CONTROL,
     (_P.EXPIRED, _E.HEAD): _P.LATE,

@@ -34,7 +34,6 @@ from tunnel_server.visitors.read_ahead import READ_AHEAD_MAX_BYTES, ReadAhead
 from tunnel_server.visitors.same_connection import SameConnection
 from tunnel_server.visitors.tap import Tap, log as tap_log
 
-HEAD_TIMEOUT_S: Final = 30.0  # from its first byte
 BODY_TIMEOUT_S: Final = 300.0  # without a byte of a body that the visitor is to send
 # Parsed, a head may take thrice its size. So one that has more than this, as few have, is parsed
 # once more after it has waited, and of its fields is kept afterwards what an answer asks for.
@@ -127,8 +126,7 @@ class RequestReader:
             if not buffer.started:
                 connection.rest(trio.current_time())
             elif connection.phase is not Phase.HEAD:
-                connection.begin_head()
-                connection.deadlines.read = trio.current_time() + HEAD_TIMEOUT_S
+                connection.begin_head(trio.current_time())
             data = await connection.receive(READ_AHEAD_MAX_BYTES)  # what is behind the head is held
             if not data:
                 return None

@@ -175,7 +175,7 @@ async def idle(nursery: trio.Nursery, stream: trio.abc.Stream | None = None) -> 
 async def test_busy_is_what_serves_or_has_begun_a_request(nursery: trio.Nursery) -> None:
     connection = await idle(nursery)
     seen = [connection.busy]
-    connection.begin_head()
+    connection.begin_head(trio.current_time())
     seen.append(connection.busy)
     connection.hand_over(Exchange(parse_request(get())))
     seen += [connection.phase is Phase.HEAD, connection.busy]

@@ -197,15 +197,16 @@ async def test_an_idle_connection_ends_with_fin_and_what_crosses_it_is_not_reset
         await visitor.end()
 
 
+@pytest.mark.parametrize(("replaced", "late_s"), [(True, 5), (False, STOP_SETTLE_S - 0.1)])
 async def test_connections_in_their_tls_handshake_are_waited_for(
-    world: World, autojump_clock: MockClock
+    world: World, autojump_clock: MockClock, replaced: bool, late_s: float
 ) -> None:
     """They are not among the edge's yet."""
     await world.client(hello)
     arriving = 1
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(drain, world.edge, lambda: arriving)
-        await trio.sleep(5)
+        nursery.start_soon(drain, world.edge, lambda: arriving, Stop(replaced=replaced))
+        await trio.sleep(late_s)
         visitor = world.visit()
         await visitor.send(get())
         await wait_all_tasks_blocked()
@@ -215,11 +216,12 @@ async def test_connections_in_their_tls_handshake_are_waited_for(
     assert elapsed_s() < 6
 
 
+@pytest.mark.parametrize(("replaced", "took_s"), [(True, 8), (False, STOP_SETTLE_S)])
 async def test_a_handshake_without_end_does_not_hold_up_a_stop_for_ever(
-    world: World, autojump_clock: MockClock
+    world: World, autojump_clock: MockClock, replaced: bool, took_s: float
 ) -> None:
-    await drain(world.edge, lambda: 1)
-    assert elapsed_s() == pytest.approx(8, abs=0.1)
+    await drain(world.edge, lambda: 1, Stop(replaced=replaced))
+    assert elapsed_s() == pytest.approx(took_s, abs=0.1)
 
 
 async def test_health_is_alive_and_ready_is_not_while_the_server_stops(
@@ -250,17 +252,31 @@ async def test_idle_sessions_do_not_hold_up_a_stop(world: World, autojump_clock:
     assert not world.directory.sessions
 
 
-async def test_a_head_that_has_begun_is_waited_for(world: World, autojump_clock: MockClock) -> None:
+@pytest.mark.parametrize(("replaced", "late_s"), [(True, 3), (False, STOP_SETTLE_S - 0.1)])
+async def test_a_head_that_has_begun_is_waited_for(
+    world: World, autojump_clock: MockClock, replaced: bool, late_s: float
+) -> None:
     await world.client(hello)
     visitor = world.visit()
     await visitor.send(get()[:10])
     await wait_all_tasks_blocked()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(drain, world.edge)
-        await trio.sleep(3)
+        nursery.start_soon(drain, world.edge, lambda: 0, Stop(replaced=replaced))
+        await trio.sleep(late_s)
         await visitor.send(get()[10:])
         assert await visitor.rest() == HELLO_AND_CLOSE
         await visitor.end()
+
+
+async def test_half_a_head_holds_a_stop_up_no_longer_than_a_new_connection(
+    world: World, autojump_clock: MockClock
+) -> None:
+    visitor = world.visit()
+    await visitor.send(get()[:10])
+    await wait_all_tasks_blocked()
+    await drain(world.edge)
+    assert elapsed_s() == pytest.approx(STOP_SETTLE_S, abs=0.1)
+    assert await visitor.rest() == b""
 
 
 async def test_a_pipelined_request_is_served_while_the_server_stops(
