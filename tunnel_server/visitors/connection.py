@@ -247,7 +247,7 @@ class Connection:
         if self.is_control:
             return
         deadlines = self.deadlines
-        deadlines.sweep(now, stand_still=self._waits_for_client)
+        deadlines.sweep(now, stand_still=self.waits_for_client)
         if now > deadlines.write or (not self._receiving and was_reset(self.stream)):
             if self.exchange is not None:
                 self.exchange.ended_by("visitor")
@@ -265,8 +265,8 @@ class Connection:
             exchange.upgrade.sweep(now)
 
     @property
-    def _waits_for_client(self) -> bool:
-        """Whether the tunnel's client is away: deadlines stand still until it is back."""
+    def waits_for_client(self) -> bool:
+        """See Stoppable. Deadlines stand still until it is back."""
         exchange = self.exchange
         return exchange is not None and exchange.stream is not None and exchange.stream.detached
 

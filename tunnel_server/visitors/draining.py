@@ -55,6 +55,7 @@ async def drain(
     why = REPLACED if stop.replaced else STOPS
     edge.hurries = not stop.replaced
     directory = edge.directory
+    await edge.look_at_all(stop.lose)
     await directory.drain()
     deadline_s = edge.config.drain_timeout_s
 

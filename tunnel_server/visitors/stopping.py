@@ -12,7 +12,15 @@ from typing import NamedTuple, Protocol
 import trio
 
 from protocol.drivers.stream import StreamSession
-from protocol.http.stopping import Pace, UnderWay, Verdict, is_cut_off, is_waited_for, verdict
+from protocol.http.stopping import (
+    VERDICTS,
+    Pace,
+    UnderWay,
+    Verdict,
+    is_cut_off,
+    is_waited_for,
+    verdict,
+)
 
 
 class InProgress(NamedTuple):
@@ -37,6 +45,10 @@ class Stoppable(Protocol):
     @property
     def under_way(self) -> UnderWay | None:
         """The kind of its exchange with an app; None: it has none, or that is being ended."""
+
+    @property
+    def waits_for_client(self) -> bool:
+        """Whether the tunnel's client is away."""
 
     @property
     def progress(self) -> InProgress | None:
@@ -118,6 +130,19 @@ class Stop:
         if under_way is not None:
             how = self._ending_of(connection, under_way)
             self.cut_off += is_cut_off(under_way, how)
+            connection.stop(how)
+
+    def lose(self, connection: Stoppable) -> None:
+        """End an exchange whose client is away: its session will not be given back here.
+
+        What may not be sent again is told so when the session ends.
+        """
+        under_way = connection.under_way
+        if under_way is None or not connection.waits_for_client:
+            return
+        how = VERDICTS[under_way, Pace.STUCK]
+        self.cut_off += is_cut_off(under_way, Verdict.CUT if how is Verdict.WAIT else how)
+        if how is not Verdict.WAIT:
             connection.stop(how)
 
     def cut(self, connection: Stoppable) -> None:

@@ -351,6 +351,7 @@ class Many:
         return len(self.looks) < self._busy_looks
 
     under_way = progress = None
+    waits_for_client = False
 
     def sweep(self, now: float) -> None:
         raise AssertionError("a stop is no sweep")

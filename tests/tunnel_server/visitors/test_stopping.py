@@ -137,6 +137,32 @@ async def test_a_request_that_has_just_begun_has_a_second(
     assert (oldest.name, oldest.method) == ("app", b"GET")
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_a_poll_whose_client_is_away_may_be_asked_again(
+    world: World, autojump_clock: MockClock, replaced: bool
+) -> None:
+    visitor, client = await begun(world, Answer(None))
+    client.server.detached_at = trio.current_time()
+    stopped = Stopped(world, replaced=replaced)
+    assert tunnel_error(await visitor.rest()) == (503, "draining")
+    await visitor.end()
+    await stopped.over.wait()
+    assert stopped.stop.cut_off == 0
+
+
+@pytest.mark.parametrize("said", [head(200, b"OK", body=10), PAGE, EVENTS])
+async def test_an_answer_whose_client_is_away_counts_as_cut_off(
+    world: World, autojump_clock: MockClock, said: Head
+) -> None:
+    visitor, client = await begun(world, Answer(said, b"abc", ends=False))
+    client.server.detached_at = trio.current_time()
+    stopped = Stopped(world)
+    assert not (await visitor.rest()).endswith(b"0\r\n\r\n")
+    await visitor.end()
+    await stopped.over.wait()
+    assert stopped.stop.cut_off == 1
+
+
 async def test_what_may_not_be_sent_again_is_waited_for_and_then_cut_off(
     world: World, autojump_clock: MockClock
 ) -> None:
