@@ -16,8 +16,8 @@ from urllib.parse import urljoin, urlsplit
 from tunnel_client.settings.addresses import DEFAULT_PORTS, Scheme, format_authority, format_host
 from tunnel_client.settings.target import Target
 
-# 0.0.0.0: what an app that listens on every address may write of itself.
-THIS_MACHINE: Final = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # noqa: S104  # only looked for
+# 0.0.0.0 and ::, what an app that listens on every address may write of itself.
+THIS_MACHINE: Final = ("localhost", "127.0.0.1", "::1", "0.0.0.0", "::")  # noqa: S104  # only looked for
 # Looked for behind the host: a page may name it 50,000 times, and few of these are no URL. Python's
 # look-behind wants one length for each.
 _SCHEME_BEFORE: Final = b"(?:%b)" % b"|".join(

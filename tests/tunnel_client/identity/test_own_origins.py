@@ -18,6 +18,7 @@ def said(text: bytes, target: str = "3000") -> OriginsSaid:
         ("3000", b"http://localhost:3000", 1),
         ("3000", b"https://localhost:3000/ ws://127.0.0.1:3000/x wss://[::1]:3000", 3),
         ("3000", b"http://0.0.0.0:3000", 1),
+        ("3000", b"http://[::]:3000/", 1),
         ("3000", b"HTTP://LOCALHOST:3000", 1),
         ("3000", rb"http:\/\/localhost:3000 http:\u002F\u002flocalhost:3000", 2),
         ("3000", b"http://localhost:30001 http://localhost http://localhost:8080", 0),
