@@ -125,12 +125,19 @@ class MemoryStream:
 @asynccontextmanager
 async def a_dispatcher(
     tap_for: Callable[[VisitorStream], OriginTap | None] | None = None,
+    *,
+    ws_keepalive_s: float = 0.0,
 ) -> AsyncIterator[tuple[Dispatcher, RawOrigin, Told]]:
     origin = await listen()
     told = Told()
     async with trio.open_nursery() as tasks:
         dispatcher = Dispatcher(
-            Dialer(origin.target), told, tasks, origin_timeout_s=600, tap_for=tap_for
+            Dialer(origin.target),
+            told,
+            tasks,
+            origin_timeout_s=600,
+            ws_keepalive_s=ws_keepalive_s,
+            tap_for=tap_for,
         )
         yield dispatcher, origin, told
         tasks.cancel_scope.cancel()

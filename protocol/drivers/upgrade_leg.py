@@ -63,6 +63,8 @@ class UpgradeLeg:
         masked: whether frames to the peer are masked, as those to an app are.
         ping_after_s: how long nothing must have gone to the peer before a ping does, in seconds;
             0: none ever does.
+        on_own: is told of each ping and Close of ours before it goes, and whether that is to the
+            peer. It must neither raise nor block.
 
     Attributes:
         framed: see there.
@@ -72,7 +74,7 @@ class UpgradeLeg:
     """
 
     __slots__ = (
-        *("_keepalive", "_masked", "_send", "_sending", "_stream", "_stopped"),
+        *("_keepalive", "_masked", "_on_own", "_send", "_sending", "_stream", "_stopped"),
         *("framed", "from_peer", "to_peer"),
     )
 
@@ -84,7 +86,9 @@ class UpgradeLeg:
         framed: bool,
         masked: bool,
         ping_after_s: float,
+        on_own: Callable[[bytes, bool], None] | None = None,
     ) -> None:
+        self._on_own = on_own
         self._stream = stream
         self._send = send
         self._masked = masked
@@ -134,6 +138,7 @@ class UpgradeLeg:
                 await self._write(self.to_peer.held)
                 return True
             elif ping := self._due_ping():
+                self._tell(ping, to_peer=True)
                 await self._write(ping)
             else:
                 await stream.wait_readable()
@@ -150,7 +155,9 @@ class UpgradeLeg:
         Only where the leg is `at_boundary`, and by the task of `pump`.
         """
         if not self.to_peer.closed:
-            await self._write(close_frame(code, mask=os.urandom(4) if self._masked else None))
+            frame = close_frame(code, mask=os.urandom(4) if self._masked else None)
+            self._tell(frame, to_peer=True)
+            await self._write(frame)
 
     async def close_stream(self, code: int) -> None:
         """Send the tunnel's other end a Close of ours where none has passed; raises as the stream.
@@ -159,7 +166,9 @@ class UpgradeLeg:
         """
         if not self.from_peer.closed:
             mask = None if self._masked else os.urandom(4)
-            await self._stream.send_all(close_frame(code, mask=mask))
+            frame = close_frame(code, mask=mask)
+            self._tell(frame, to_peer=False)
+            await self._stream.send_all(frame)
 
     async def await_close(self) -> None:
         """Drop what the stream brings until a Close has passed, or its end; raises as the stream.
@@ -177,6 +186,10 @@ class UpgradeLeg:
     def end_pings(self) -> None:
         """Ping no more: one of the directions has ended, so no pong can come or go."""
         self._keepalive = None
+
+    def _tell(self, frame: bytes, *, to_peer: bool) -> None:
+        if self._on_own is not None:
+            self._on_own(frame, to_peer)
 
     async def _write(self, frames: bytes) -> None:
         if frames:

@@ -10,7 +10,7 @@ import trio
 from protocol.errors import HttpError, LocalProtocolError
 from protocol.http.bodies import BodyReader, ChunkedBody, body_reader
 from protocol.http.connection_auth import challenges_connection
-from protocol.http.fields import values_of
+from protocol.http.fields import Fields, values_of
 from protocol.http.forwarding import without_tunnel_error
 from protocol.http.heads import ResponseHead, end_to_end, parse_response
 from protocol.http.lenient import LenientChunkedBody, parse_lenient_response
@@ -96,11 +96,17 @@ async def relay_body(replay: Replay, connection: OriginConnection, answer: Respo
         else:
             data = await _read(connection, reader, most_bytes)
     connection.lenient |= reader.lenient
+    _end_answer(replay, reader.trailers)
+    return bool(data or reader.rest)
+
+
+def _end_answer(replay: Replay, trailers: Fields) -> None:
+    if trailers:
+        replay.tap.answer_trailers(trailers)
     try:
-        stream.send_eof(reader.trailers)
+        replay.stream.send_eof(trailers)
     except LocalProtocolError as error:
         raise HttpError("head-too-large", str(error)) from error
-    return bool(data or reader.rest)
 
 
 async def _read(connection: OriginConnection, reader: BodyReader, most_bytes: int) -> bytes:

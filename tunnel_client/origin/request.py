@@ -152,6 +152,8 @@ class Request:
             whole = not self._left
         elif body == "chunked":
             whole = stream.receive_ended
+            if whole and stream.trailers:
+                self._progress.tap.request_trailers(stream.trailers)
             data = chunk(data) + (last_chunk(stream.trailers) if whole else b"")
         self._progress.start_timeout()
         at_once = len(data) <= SENT_AT_ONCE_BYTES
@@ -173,6 +175,7 @@ class Request:
                 await self._connection.send(first)
             if not whole:
                 await self._relay()
+            self._progress.tap.request_sent()
             self._progress.start_timeout()
             self._happened(SendEvent.SEND)
         except OriginClosed:
@@ -199,6 +202,8 @@ class Request:
                 self._left -= len(data)
             await self._write(chunk(data) if chunked else data)
         if chunked:
+            if stream.trailers:
+                self._progress.tap.request_trailers(stream.trailers)
             await self._write(last_chunk(stream.trailers))
 
     async def _write(self, data: bytes) -> None:

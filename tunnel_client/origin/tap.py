@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from protocol.http.fields import Fields
 from tunnel_client.origin.socket_tally import SocketEnd
 
 
@@ -13,8 +14,17 @@ class OriginTap(Protocol):
     What it is given may be kept: bytes do not change.
     """
 
+    def connecting(self) -> None:
+        """A connection to the app is about to be made; not called where an idle one serves."""
+
+    def connected(self) -> None:
+        """It is made; an app that was not there has come up."""
+
     def asked(self, head: bytes) -> None:
         """The request's head as the app gets it; once more when it goes again elsewhere."""
+
+    def request_sent(self) -> None:
+        """The request has left whole; not called where all of it went at once with its head."""
 
     def body_in(self, data: bytes) -> None:
         """A piece of the request's body, or what the visitor sent after a 101."""
@@ -24,6 +34,19 @@ class OriginTap(Protocol):
 
     def body_out(self, data: bytes) -> None:
         """A piece of the answer's body, or what the app sent after a 101."""
+
+    def request_trailers(self, fields: Fields) -> None:
+        """The trailers of the request, where it has some; the app gets them."""
+
+    def answer_trailers(self, fields: Fields) -> None:
+        """The trailers of the answer, where it has some."""
+
+    def own_frame(self, frame: bytes, to_app: bool) -> None:
+        """A frame of the tunnel's own goes to the app, or to the visitor: a ping or a Close.
+
+        Data that `body_in` and `body_out` have shown stands around it, since a part of that may
+        still be held.
+        """
 
     def ended(self, error: str | None) -> None:
         """The last call: nothing is under way any more. `error` says why it failed, for people."""
@@ -74,10 +97,25 @@ class PlainTap:
         said = f"{self.bytes_in} bytes in, {self.bytes_out} bytes out"
         return f"<PlainTap {self.status or 'no status'}, {said}, error={self.error!r}>"
 
+    def connecting(self) -> None:
+        """See OriginTap."""
+        if self._further is not None:
+            self._further.connecting()
+
+    def connected(self) -> None:
+        """See OriginTap."""
+        if self._further is not None:
+            self._further.connected()
+
     def asked(self, head: bytes) -> None:
         """See OriginTap."""
         if self._further is not None:
             self._further.asked(head)
+
+    def request_sent(self) -> None:
+        """See OriginTap."""
+        if self._further is not None:
+            self._further.request_sent()
 
     def body_in(self, data: bytes) -> None:
         """See OriginTap."""
@@ -97,6 +135,21 @@ class PlainTap:
             self.page = None
         if self._further is not None:
             self._further.body_out(data)
+
+    def request_trailers(self, fields: Fields) -> None:
+        """See OriginTap."""
+        if self._further is not None:
+            self._further.request_trailers(fields)
+
+    def answer_trailers(self, fields: Fields) -> None:
+        """See OriginTap."""
+        if self._further is not None:
+            self._further.answer_trailers(fields)
+
+    def own_frame(self, frame: bytes, to_app: bool) -> None:
+        """See OriginTap."""
+        if self._further is not None:
+            self._further.own_frame(frame, to_app)
 
     def ended(self, error: str | None) -> None:
         """See OriginTap."""

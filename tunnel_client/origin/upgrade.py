@@ -110,6 +110,7 @@ class OriginUpgrade:
             framed=stream.opened.kind == WEBSOCKET,
             masked=True,
             ping_after_s=ws_keepalive_s,
+            on_own=tap.own_frame,
         )
         self._from_app = self._leg.from_peer
         self._tally = SocketTally(self._leg.to_peer, self._from_app)

@@ -207,10 +207,12 @@ class Worker:
     async def _connect(self, replay: Replay) -> OriginConnection:
         """Raises OriginRefused, and OriginClosed if the visitor is gone."""
         self._owner.asks(replay)
+        replay.tap.connecting()
         await trio.lowlevel.checkpoint()  # a visitor that goes in the same moment comes in time
         stream = None if replay.aborted else self._owner.dialer.open_at_once()
         if stream is None:
             stream = await self._dial(replay)
+        replay.tap.connected()
         self._owner.connected(replay)
         return OriginConnection(stream)
 

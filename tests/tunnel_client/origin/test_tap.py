@@ -1,17 +1,42 @@
 from __future__ import annotations
 
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from protocol.http.fields import Fields
+from protocol.http.stopping import Verdict
 from tests.memory_streams import MemoryStream, a_dispatcher, an_open
 from tests.origin_fakes import KEY, SWITCHED
 from tests.switched_apps import HELLO, MASKED
 from tunnel_client.origin.tap import OriginTap, PlainTap
 from tunnel_client.origin.visitor_stream import VisitorStream
 
+GOING_AWAY = bytes([0x88, 2]) + (1001).to_bytes(2, "big")
+
 
 class Kept:
     """A tap that keeps all it is shown."""
 
     def __init__(self) -> None:
-        self.seen: list[tuple[str, bytes | str | None]] = []
+        self.seen: list[tuple[str, object]] = []
+
+    def connecting(self) -> None:
+        self.seen.append(("connecting", None))
+
+    def connected(self) -> None:
+        self.seen.append(("connected", None))
+
+    def request_sent(self) -> None:
+        self.seen.append(("request_sent", None))
+
+    def request_trailers(self, fields: Fields) -> None:
+        self.seen.append(("request_trailers", fields))
+
+    def answer_trailers(self, fields: Fields) -> None:
+        self.seen.append(("answer_trailers", fields))
+
+    def own_frame(self, frame: bytes, to_app: bool) -> None:
+        self.seen.append(("own_to_app" if to_app else "own_to_visitor", frame))
 
     def asked(self, head: bytes) -> None:
         self.seen.append(("asked", head))
@@ -29,29 +54,35 @@ class Kept:
         self.seen.append(("ended", error))
 
 
-def test_the_plain_tap_counts_and_hands_on() -> None:
-    kept = Kept()
-    tap = PlainTap(0.0, kept)
+def tell_all(tap: OriginTap) -> None:
+    tap.connecting()
+    tap.connected()
     tap.asked(b"GET")
     tap.body_in(b"ab")
+    tap.request_trailers(())
+    tap.request_sent()
     tap.head(b"200")
     tap.body_out(b"cde")
     tap.body_out(b"f")
+    tap.answer_trailers(())
+    tap.own_frame(b"", True)
     tap.ended("why")
+
+
+def test_the_plain_tap_counts_and_hands_on() -> None:
+    kept = Kept()
+    tap = PlainTap(0.0, kept)
+    tell_all(tap)
     assert (tap.bytes_in, tap.bytes_out) == (2, 4)
     assert [name for name, _ in kept.seen] == [
-        *("asked", "body_in", "head", "body_out", "body_out", "ended")
+        *("connecting", "connected", "asked", "body_in", "request_trailers", "request_sent"),
+        *("head", "body_out", "body_out", "answer_trailers", "own_to_app", "ended"),
     ]
 
 
 def test_the_plain_tap_needs_no_other() -> None:
-    tap: OriginTap = (plain := PlainTap(0.0))
-    tap.asked(b"GET")
-    tap.body_in(b"ab")
-    tap.head(b"200")
-    tap.body_out(b"cde")
-    tap.ended(None)
-    assert (plain.bytes_in, plain.bytes_out, plain.status, plain.error) == (2, 3, None, None)
+    tell_all(plain := PlainTap(0.0))
+    assert (plain.bytes_in, plain.bytes_out, plain.status, plain.error) == (2, 4, None, None)
 
 
 async def test_a_tap_sees_a_request_pass_as_the_app_gets_and_gives_it() -> None:
@@ -66,7 +97,13 @@ async def test_a_tap_sees_a_request_pass_as_the_app_gets_and_gives_it() -> None:
         await app.send(hints + final + b"yes")
         await dispatcher.wait_quiet()
     assert kept.seen == [
-        *[("asked", request[:-6]), ("body_in", b"ab"), ("body_in", b"cdef")],
+        *[("connecting", None), ("connected", None)],
+        *[
+            ("asked", request[:-6]),
+            ("body_in", b"ab"),
+            ("body_in", b"cdef"),
+            ("request_sent", None),
+        ],
         *[("head", hints), ("head", final), ("body_out", b"yes"), ("ended", None)],
     ]
 
@@ -87,6 +124,32 @@ async def test_a_tap_sees_the_frames_of_a_websocket() -> None:
     pieces = [(name, data) for name, data in kept.seen if name.startswith("body")]
     assert sorted(pieces) == [("body_in", MASKED), ("body_out", HELLO)]
     assert kept.seen[-1] == ("ended", None)
+
+
+async def test_a_tap_sees_the_pings_and_closes_of_the_tunnel(mock_clock: MockClock) -> None:
+    kept = Kept()
+    shared = a_dispatcher(tap_for=lambda stream: kept, ws_keepalive_s=30.0)
+    async with shared as (dispatcher, origin, _):
+        opened = an_open("websocket", b"GET", None, (b"Sec-WebSocket-Key", KEY))
+        stream = MemoryStream(opened, ended=False)
+        dispatcher.serve(stream)
+        app = await origin.accept()
+        await app.request()
+        await app.send(SWITCHED)
+        await wait_all_tasks_blocked()
+        mock_clock.jump(31)
+        [replay] = dispatcher._busy
+        replay.sweep(trio.current_time())
+        ping = await app.exactly(22)
+        replay.stop(Verdict.CLOSE)
+        close = await app.exactly(8)
+        await app.send(GOING_AWAY)
+        stream.bring(close, end=True)
+        await app.close()
+        await dispatcher.wait_quiet()
+    own = [(name, frame) for name, frame in kept.seen if name.startswith("own")]
+    assert own[0] == ("own_to_app", ping)
+    assert sorted(own[1:]) == [("own_to_app", close), ("own_to_visitor", GOING_AWAY)]
 
 
 async def test_a_request_may_be_passed_over() -> None:
