@@ -1,0 +1,241 @@
+"""One request and its answer, as the store's task has sorted what its tap noted.
+
+Heads stay bytes, and what can be read out of the notes is read when somebody asks: ten thousand of
+these are kept, and few are ever looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final, Literal, NamedTuple, cast
+
+import msgpack
+
+from protocol.http.fields import Fields
+from protocol.mux.messages import Open
+from protocol.mux.streams import HTTP
+from tunnel_client.inspector.capture.body import Body
+from tunnel_client.inspector.capture.frames import Frames
+from tunnel_client.inspector.capture.tap import Kind, Note
+
+State = Literal["visitor", "tunnel", "app", "open", "over"]
+"""It waits for the visitor (to send its body, or to read), the tunnel (an upload before it,
+or a session that is detached), the app (to be there, or to answer); or it is an upgrade that is
+open; or it is over."""
+
+Side = Literal["visitor", "app", "tunnel"]
+
+
+class Half(NamedTuple):
+    """A request or an answer.
+
+    Fields:
+        head: as the app got it, or as the app wrote it; None: there was none.
+        body: None: not a byte of one has come.
+        trailers: behind it.
+    """
+
+    head: bytes | None
+    body: Body | None
+    trailers: Fields
+
+
+class Marks(NamedTuple):
+    """The times at which something happened, in seconds after the exchange began; None: it has not.
+
+    Fields:
+        connecting, connected: the making of a connection to the app, with the wait for an app that
+            is not there; None: an idle one was used again, or it has not come so far.
+        head_sent: the head goes to the app.
+        body_sent: the last piece of the request has gone there.
+        answer_head: the final head of the answer came.
+        first_byte, last_byte: of the answer's body, as far as that is kept.
+        ended: nothing is under way any more.
+        reused: it went by a connection that had served before.
+        retried: that one was closed under it, and it went once more by another.
+    """
+
+    connecting: float | None
+    connected: float | None
+    head_sent: float | None
+    body_sent: float | None
+    answer_head: float | None
+    first_byte: float | None
+    last_byte: float | None
+    ended: float | None
+    reused: bool
+    retried: bool
+
+
+class KeptExchange:
+    """A request and its answer; the store's task alone changes it.
+
+    Args:
+        number: its place in the order of this run, from 1 on.
+        packed: the wire's head of the request, by msgpack.
+        began_at: by the clock of the taps.
+        began: in seconds since the epoch.
+        replay_of: the number of the exchange whose request it repeats.
+
+    Attributes:
+        id, began_at, began, replay_of: see there.
+        seq: the store's count at its last change.
+        bodies: of the request and of the answer; behind a 101 of another protocol than WebSocket,
+            what came from either side.
+        frames: of a WebSocket after its 101.
+        state: what it waits for.
+        taken_bytes: the memory that counts for it, outside of the ring and without its frames.
+        counted_bytes: what was counted last.
+    """
+
+    __slots__ = (
+        *("_notes", "_packed", "began", "began_at", "bodies", "counted_bytes", "frames"),
+        *("id", "replay_of", "seq", "state", "taken_bytes"),
+    )
+
+    def __init__(
+        self, number: int, packed: bytes, began_at: float, began: float, replay_of: int | None
+    ) -> None:
+        self.id = number
+        self.seq = 0
+        self.began_at = began_at
+        self.began = began
+        self.replay_of = replay_of
+        self.bodies: tuple[Body | None, Body | None] = NO_BODIES
+        self.frames: Frames | None = None
+        self.state: State = "tunnel"
+        self.taken_bytes = self.counted_bytes = 0
+        self._notes: Sequence[Note] = []
+        self._packed = packed
+
+    def __repr__(self) -> str:
+        return f"<KeptExchange {self.id} {self.state} {self.status or 'no answer'} seq={self.seq}>"
+
+    @property
+    def opened(self) -> Open:
+        """The request as the visitor made it."""
+        return Open(*msgpack.unpackb(self._packed, use_list=False))
+
+    @property
+    def request(self) -> Half:
+        """The request as the app got it."""
+        return Half(self._last_bytes(Kind.ASKED), self.bodies[0], self._trailers(Kind.TRAILERS_IN))
+
+    @property
+    def answer(self) -> Half:
+        """The app's answer as it wrote it, without its informational heads."""
+        trailers = self._trailers(Kind.TRAILERS_OUT)
+        return Half(self._final_head(), self.bodies[1], trailers)
+
+    @property
+    def informational(self) -> list[bytes]:
+        """The informational heads as the app wrote them; at most 256 KiB of heads are kept."""
+        heads = [cast("bytes", said) for _, said in self._said(Kind.HEAD)]
+        return heads[:-1] if self._final_head() is not None else heads
+
+    @property
+    def status(self) -> int | None:
+        """The status of the final head; None: none has come."""
+        head = self._final_head()
+        return None if head is None else status_of(head)
+
+    @property
+    def error(self) -> str | None:
+        """Say why it failed, for people; None: it did not, so far."""
+        said = next((said for _, said in self._said(Kind.ENDED)), None)
+        return said if isinstance(said, str) else None
+
+    @property
+    def ended_by(self) -> Side | None:
+        """The side that sent the first Close of a WebSocket; None: nobody has."""
+        return None if self.frames is None else self.frames.closed_by
+
+    @property
+    def marks(self) -> Marks:
+        """The times of it."""
+        at = {Kind(kind): self._after(when) for kind, when, _ in self.notes}
+        request, answer = self.bodies
+        asked = [when for when, _ in self._said(Kind.ASKED)]
+        made = [when for when, _ in self._said(Kind.CONNECTED)]
+        sent = self._after(request.last_at) if request is not None else at.get(Kind.ASKED)
+        has_bytes = answer is not None and answer.kept_bytes > 0
+        return Marks(
+            connecting=at.get(Kind.CONNECTING),
+            connected=at.get(Kind.CONNECTED),
+            head_sent=at.get(Kind.ASKED),
+            body_sent=at.get(Kind.SENT, sent),
+            answer_head=None if self._final_head() is None else at.get(Kind.HEAD),
+            first_byte=self._after(answer.first_at) if answer and has_bytes else None,
+            last_byte=self._after(answer.last_at) if answer and has_bytes else None,
+            ended=at.get(Kind.ENDED),
+            reused=bool(asked) and not (made and made[0] <= asked[0]),
+            retried=len(asked) > 1,
+        )
+
+    @property
+    def kind(self) -> str:
+        """The kind of its stream."""
+        return self.opened.kind
+
+    @property
+    def is_upgraded(self) -> bool:
+        """Whether the final head is a 101."""
+        return self.status == SWITCHING
+
+    @property
+    def notes(self) -> Iterator[tuple[int, float, Note]]:
+        """All that was noted but bodies, in order."""
+        notes = iter(self._notes)
+        return cast("Iterator[tuple[int, float, Note]]", zip(notes, notes, notes, strict=True))
+
+    # --- what the store's task does ---
+
+    def note(self, notes: list[Note]) -> None:
+        """Add notes, none of them of a body."""
+        self._notes = [*self._notes, *notes]
+
+    def freeze(self) -> None:
+        """It is over. Tuples of plain values are nothing that the collector of cycles looks at."""
+        self._notes = tuple(self._notes)
+        for body in self.bodies:
+            if body is not None:
+                body.freeze()
+
+    def count(self) -> int:
+        """Count what it takes, outside of the ring; returns how much more that is than before."""
+        before = self.counted_bytes
+        frames = self.frames
+        self.counted_bytes = self.taken_bytes + (frames.taken_bytes if frames is not None else 0)
+        return self.counted_bytes - before
+
+    def _said(self, kind: Kind) -> list[tuple[float, Note]]:
+        return [(when, said) for noted, when, said in self.notes if noted == kind]
+
+    def _last_bytes(self, kind: Kind) -> bytes | None:
+        found = self._said(kind)
+        return cast("bytes", found[-1][1]) if found else None
+
+    def _trailers(self, kind: Kind) -> Fields:
+        found = self._said(kind)
+        return cast("Fields", found[-1][1]) if found else ()
+
+    def _final_head(self) -> bytes | None:
+        head = self._last_bytes(Kind.HEAD)
+        if head is None:
+            return None
+        status = status_of(head)
+        # A 101 is the last one where it was asked for; else it is as informational as others.
+        upgraded = status == SWITCHING and self.opened.kind != HTTP
+        return head if status >= 200 or upgraded else None
+
+    def _after(self, when: float) -> float:
+        return when - self.began_at
+
+
+SWITCHING: Final = 101
+NO_BODIES: Final = (None, None)
+
+
+def status_of(head: bytes) -> int:
+    """Return the status in an answer's head that was taken as one."""
+    return int(head[9:12])

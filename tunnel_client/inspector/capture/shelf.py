@@ -1,0 +1,94 @@
+"""The exchanges that are kept: by number, by their last change, and how much memory they take."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from itertools import islice
+
+from tunnel_client.inspector.capture.exchange import KeptExchange
+
+
+class Shelf:
+    """Exchanges, the oldest of which give way.
+
+    Args:
+        most: how many.
+        most_bytes: how much memory they may take outside of the ring.
+
+    Attributes:
+        seq: grows with each change.
+        taken_bytes: what they take.
+        dropped: how many have given way.
+    """
+
+    __slots__ = (
+        *("_by_number", "_by_seq", "_most", "_most_bytes", "_over"),
+        *("dropped", "seq", "taken_bytes"),
+    )
+
+    def __init__(self, most: int, most_bytes: int) -> None:
+        self._most = most
+        self._most_bytes = most_bytes
+        self._by_number: dict[int, KeptExchange] = {}
+        self._by_seq: OrderedDict[int, KeptExchange] = OrderedDict()
+        self._over: OrderedDict[int, KeptExchange] = OrderedDict()
+        self.seq = 0
+        self.taken_bytes = 0
+        self.dropped = 0
+
+    def __repr__(self) -> str:
+        return f"<Shelf {len(self)} exchanges, {self.taken_bytes} bytes, seq={self.seq}>"
+
+    def __len__(self) -> int:
+        return len(self._by_number)
+
+    @property
+    def first(self) -> int:
+        """The lowest number that is kept; 0: none is."""
+        return next(iter(self._by_number), 0)
+
+    def get(self, number: int) -> KeptExchange | None:
+        """Return the exchange of this number; None: it is not kept."""
+        return self._by_number.get(number)
+
+    def changed_since(self, seq: int, limit: int) -> list[KeptExchange]:
+        """Return those that have changed since, the oldest change first."""
+        found: list[KeptExchange] = []
+        for exchange in reversed(self._by_seq.values()):
+            if exchange.seq <= seq:
+                break
+            found.append(exchange)
+        found.reverse()
+        return found[:limit]
+
+    def newest(self, limit: int) -> list[KeptExchange]:
+        """Return those with the highest numbers, the highest first."""
+        return list(islice(reversed(self._by_number.values()), limit))
+
+    def change(self, exchange: KeptExchange) -> None:
+        """Put it there, or note that it has changed; what is too much then gives way."""
+        if exchange.seq:
+            del self._by_seq[exchange.seq]
+        else:
+            self._by_number[exchange.id] = exchange
+        self.seq += 1
+        exchange.seq = self.seq
+        self._by_seq[self.seq] = exchange
+        self.taken_bytes += exchange.count()
+        if exchange.state == "over":
+            self._over[exchange.id] = exchange
+        while self._over and (len(self) > self._most or self.taken_bytes > self._most_bytes):
+            self._drop(self._over.popitem(last=False)[1])
+            self.dropped += 1
+
+    def clear(self) -> None:
+        """Drop all that are over."""
+        for exchange in self._over.values():
+            self._drop(exchange)
+        self._over.clear()
+        self.seq += 1
+
+    def _drop(self, exchange: KeptExchange) -> None:
+        del self._by_number[exchange.id]
+        del self._by_seq[exchange.seq]
+        self.taken_bytes -= exchange.counted_bytes

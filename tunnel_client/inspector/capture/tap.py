@@ -1,0 +1,231 @@
+"""The data path's part of capture: a tap appends to a list and adds to one counter.
+
+All else is the store's task's, later. A piece of SMALL_BYTES or more is copied into the ring; a
+smaller one is kept as it is until the task joins it with others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Final
+
+from protocol.http.fields import Fields
+from protocol.mux.streams import WEBSOCKET
+from tunnel_client.inspector.capture.ring import SEGMENT_BYTES, Kept, Ring
+from tunnel_client.origin.visitor_stream import VisitorStream
+
+# Below this a copy costs more than a reference, and nobody's heap is torn.
+SMALL_BYTES: Final = 4096
+BODY_MAX_BYTES: Final = SEGMENT_BYTES  # kept of each body
+# Of each thing that is kept: the object, and its places in lists.
+THING_BYTES: Final = 96
+# An app may send informational heads without end, and each tap keeps its heads until its end.
+HEADS_MAX_BYTES: Final = 256 * 1024
+
+
+class Kind(IntEnum):
+    """The kind of a note."""
+
+    CONNECTING = 1
+    CONNECTED = 2
+    ASKED = 3
+    SENT = 4
+    HEAD = 5
+    TRAILERS_IN = 6
+    TRAILERS_OUT = 7
+    OWN_TO_APP = 8
+    OWN_TO_VISITOR = 9
+    ENDED = 10
+    # Bodies, and what follows a 101; below these a piece was dropped, and the note has its size.
+    BODY_IN = 20
+    BODY_OUT = 21
+    GAP_IN = 22
+    GAP_OUT = 23
+
+
+# Plain numbers stand in notes: what holds nothing else is nothing that the collector of cycles
+# looks at, and a global costs a third of an enum's member.
+_ASKED: Final[int] = Kind.ASKED.value
+_HEAD: Final[int] = Kind.HEAD.value
+_ENDED: Final[int] = Kind.ENDED.value
+_BODY_IN: Final[int] = Kind.BODY_IN.value
+_BODY_OUT: Final[int] = Kind.BODY_OUT.value
+_GAP: Final[int] = Kind.GAP_IN.value - Kind.BODY_IN.value
+
+Note = float | bytes | Kept | int | str | Fields | None
+"""Three stand for each note: its kind, when it was made, and what it says."""
+
+
+class Intake:
+    """The part that all taps of a store share.
+
+    Args:
+        ring: takes the large pieces.
+        waiting_max_bytes: how much may wait for the store's task; what is beyond is dropped.
+        clock: in seconds; it need not be trio's.
+
+    Attributes:
+        waiting_bytes: what waits, with THING_BYTES each. Taps add, the task subtracts.
+        opened: the taps that are new since the task looked.
+        numbered: how many there were.
+    """
+
+    __slots__ = ("clock", "numbered", "opened", "ring", "waiting_bytes", "waiting_max_bytes")
+
+    def __init__(self, ring: Ring, waiting_max_bytes: int, clock: Callable[[], float]) -> None:
+        self.ring = ring
+        self.waiting_max_bytes = waiting_max_bytes
+        self.clock = clock
+        self.waiting_bytes = 0
+        self.numbered = 0
+        self.opened: list[CaptureTap] = []
+
+    def __repr__(self) -> str:
+        return f"<Intake {self.waiting_bytes} of {self.waiting_max_bytes} bytes wait>"
+
+
+class CaptureTap:
+    """See OriginTap.
+
+    Args:
+        room_bytes: how much of each body is kept; 0: nothing of frames either.
+
+    Attributes:
+        number: of the exchange.
+        began_at: by the intake's clock.
+        notes: flat, three for each; the task takes them away.
+        bytes_in, bytes_out: of the bodies, or behind a 101, kept or not.
+    """
+
+    __slots__ = (
+        *("_heads_left", "_intake", "_room_in", "_room_out"),
+        *("began_at", "bytes_in", "bytes_out", "is_over", "notes", "number", "stream"),
+    )
+
+    def __init__(self, intake: Intake, stream: VisitorStream, room_bytes: float) -> None:
+        self._intake = intake
+        self.stream = stream
+        intake.numbered += 1
+        self.number = intake.numbered
+        intake.opened.append(self)
+        self.began_at = intake.clock()
+        self.notes: list[Note] = []
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.is_over = False
+        self._room_in = self._room_out = room_bytes
+        self._heads_left = HEADS_MAX_BYTES
+
+    def __repr__(self) -> str:
+        state = "over" if self.is_over else "under way"
+        return f"<CaptureTap {self.number} {state}, {len(self.notes) // 3} notes>"
+
+    def connecting(self) -> None:
+        """See OriginTap."""
+        self._note(Kind.CONNECTING, None)
+
+    def connected(self) -> None:
+        """See OriginTap."""
+        self._note(Kind.CONNECTED, None)
+
+    def asked(self, head: bytes) -> None:
+        """See OriginTap."""
+        intake = self._intake
+        self.notes += (_ASKED, intake.clock(), head)
+        intake.waiting_bytes += len(head) + THING_BYTES
+
+    def request_sent(self) -> None:
+        """See OriginTap."""
+        self._note(Kind.SENT, None)
+
+    def head(self, raw: bytes) -> None:
+        """See OriginTap."""
+        intake = self._intake
+        size = len(raw) + THING_BYTES
+        self._heads_left -= size
+        if self._heads_left < 0 and raw.startswith(b"1", 9):
+            return
+        self.notes += (_HEAD, intake.clock(), raw)
+        intake.waiting_bytes += size
+        if raw.startswith(b"101", 9) and self._room_in and self.stream.opened.kind == WEBSOCKET:
+            self._room_in = self._room_out = math.inf  # the ring bounds what is kept of frames
+
+    def body_in(self, data: bytes) -> None:
+        """See OriginTap."""
+        size = len(data)
+        self.bytes_in += size
+        if self._room_in > 0:
+            self._room_in -= size
+            self._keep(_BODY_IN, data, size)
+
+    def body_out(self, data: bytes) -> None:
+        """See OriginTap."""
+        size = len(data)
+        self.bytes_out += size
+        if self._room_out > 0:
+            self._room_out -= size
+            self._keep(_BODY_OUT, data, size)
+
+    def request_trailers(self, fields: Fields) -> None:
+        """See OriginTap."""
+        self._note(Kind.TRAILERS_IN, fields)
+
+    def answer_trailers(self, fields: Fields) -> None:
+        """See OriginTap."""
+        self._note(Kind.TRAILERS_OUT, fields)
+
+    def own_frame(self, frame: bytes, to_app: bool) -> None:
+        """See OriginTap."""
+        if self._room_in:
+            self._note(Kind.OWN_TO_APP if to_app else Kind.OWN_TO_VISITOR, frame)
+
+    def ended(self, error: str | None) -> None:
+        """See OriginTap."""
+        intake = self._intake
+        self.notes += (_ENDED, intake.clock(), error)
+        intake.waiting_bytes += THING_BYTES
+        self.is_over = True
+
+    def stop_keeping(self) -> None:
+        """Keep no more of bodies and frames."""
+        self._room_in = self._room_out = 0
+
+    def _keep(self, kind: int, data: bytes, size: int) -> None:
+        intake = self._intake
+        if intake.waiting_bytes > intake.waiting_max_bytes:
+            self._drop(kind, size)
+        elif size < SMALL_BYTES:
+            self.notes += (kind, intake.clock(), data)
+            intake.waiting_bytes += size + THING_BYTES
+        elif size <= intake.ring.segment_bytes:
+            self.notes += (kind, intake.clock(), intake.ring.keep(data))
+            intake.waiting_bytes += THING_BYTES
+        else:  # what a stream had gathered
+            step = intake.ring.segment_bytes
+            for at in range(0, size, step):
+                piece = data[at : at + step]
+                self._keep(kind, piece, len(piece))
+
+    def _drop(self, kind: int, size: int) -> None:
+        """Note that a piece is missing; many in a row are one note."""
+        notes, gap = self.notes, kind + _GAP
+        if notes and notes[-3] == gap:
+            told = notes[-1]
+            assert isinstance(told, int)
+            notes[-1] = told + size
+        else:
+            notes += (gap, self._intake.clock(), size)
+            self._intake.waiting_bytes += THING_BYTES
+
+    def _note(self, kind: Kind, said: bytes | Fields | None) -> None:
+        intake = self._intake
+        self.notes += (kind.value, intake.clock(), said)
+        intake.waiting_bytes += THING_BYTES + (len(said) if isinstance(said, bytes) else 0)
+
+
+def waiting_bytes(notes: list[Note]) -> int:
+    """Return what notes count for while they wait."""
+    sizes = (len(said) for said in notes[2::3] if isinstance(said, bytes))
+    return len(notes) // 3 * THING_BYTES + sum(sizes)
