@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
 from tunnel_client.inspector.capture.ring import Kept, Ring
-from tunnel_client.inspector.capture.tap import BODY_MAX_BYTES, THING_BYTES
+from tunnel_client.inspector.capture.tap import BODY_MAX_BYTES, THING_BYTES, Kind, Note
 
 NOT_CAPTURED: Final = "not captured"
 NO_LONGER_KEPT: Final = "no longer kept"
@@ -43,6 +43,15 @@ class Body:
 
     def __repr__(self) -> str:
         return f"<Body {self.kept_bytes} of {self.size_bytes} bytes, {self.why_not or 'whole'}>"
+
+    @classmethod
+    def whole(cls, ring: Ring, pieces: Sequence[bytes | Kept], at: Sequence[float]) -> Body:
+        """Return one that has ended, of pieces as they came, and of the times at which they did."""
+        body = cls(ring)
+        body._pieces = pieces
+        body.size_bytes = body.kept_bytes = sum(map(size_of, pieces))
+        body.first_at, body.last_at = at[0], at[-1]
+        return body
 
     def add(self, pieces: Sequence[bytes | Kept], at: float) -> int:
         """Add what has come of it; returns the bytes that this takes outside of the ring.
@@ -133,3 +142,28 @@ class Body:
         self._pieces.append(piece)
         self.kept_bytes += size
         return THING_BYTES
+
+
+Bodies = tuple[Body | None, Body | None]
+"""Of a request and its answer."""
+
+NO_BODIES: Final = (None, None)
+
+
+def size_of(piece: bytes | Kept) -> int:
+    """Return how many bytes a piece has."""
+    return len(piece) if isinstance(piece, bytes) else piece[1]
+
+
+def bodies_of(notes: Sequence[Note], ring: Ring) -> Bodies:
+    """Return the bodies that stand in the notes of an exchange that is over."""
+    request, answer = (_body_of(notes, kind, ring) for kind in (Kind.BODY_IN, Kind.BODY_OUT))
+    return request, answer
+
+
+def _body_of(notes: Sequence[Note], kind: Kind, ring: Ring) -> Body | None:
+    places = [at for at in range(0, len(notes), 3) if notes[at] == kind]
+    if not places:
+        return None
+    pieces = [cast("bytes | Kept", notes[at + 2]) for at in places]
+    return Body.whole(ring, pieces, [cast("float", notes[at + 1]) for at in places])

@@ -14,9 +14,14 @@ import msgpack
 from protocol.http.fields import Fields
 from protocol.mux.messages import Open
 from protocol.mux.streams import HTTP
-from tunnel_client.inspector.capture.body import Body
+from tunnel_client.inspector.capture.body import NO_BODIES, Bodies, Body, bodies_of
 from tunnel_client.inspector.capture.frames import Frames
-from tunnel_client.inspector.capture.tap import Kind, Note
+from tunnel_client.inspector.capture.ring import Ring
+from tunnel_client.inspector.capture.tap import THING_BYTES, CaptureTap, Kind, Note
+
+# What an exchange takes beside its heads and pieces: the object, its places and its times.
+EXCHANGE_BYTES: Final = 960
+SWITCHING: Final = 101
 
 State = Literal["visitor", "tunnel", "app", "open", "over"]
 """It waits for the visitor (to send its body, or to read), the tunnel (an upload before it,
@@ -71,42 +76,39 @@ class KeptExchange:
     """A request and its answer; the store's task alone changes it.
 
     Args:
-        number: its place in the order of this run, from 1 on.
-        packed: the wire's head of the request, by msgpack.
-        began_at: by the clock of the taps.
+        ring: has the large pieces of its bodies.
+        tap: what is noted of it.
         began: in seconds since the epoch.
-        replay_of: the number of the exchange whose request it repeats.
 
     Attributes:
-        id, began_at, began, replay_of: see there.
+        id: its place in the order of this run, from 1 on.
+        began_at: by the clock of the taps.
+        began: see there.
+        replay_of: the number of the exchange whose request it repeats.
         seq: the store's count at its last change.
-        bodies: of the request and of the answer; behind a 101 of another protocol than WebSocket,
-            what came from either side.
         frames: of a WebSocket after its 101.
         state: what it waits for.
-        taken_bytes: the memory that counts for it, outside of the ring and without its frames.
-        counted_bytes: what was counted last.
+        taken_bytes: the memory that counts for it, outside of the ring.
     """
 
     __slots__ = (
-        *("_notes", "_packed", "began", "began_at", "bodies", "counted_bytes", "frames"),
-        *("id", "replay_of", "seq", "state", "taken_bytes"),
+        *("_bodies", "_notes", "_packed", "_ring", "began", "began_at"),
+        *("frames", "id", "replay_of", "seq", "state", "taken_bytes"),
     )
 
-    def __init__(
-        self, number: int, packed: bytes, began_at: float, began: float, replay_of: int | None
-    ) -> None:
-        self.id = number
+    def __init__(self, ring: Ring, tap: CaptureTap, began: float) -> None:
+        self.id = tap.number
         self.seq = 0
-        self.began_at = began_at
+        self.began_at = tap.began_at
         self.began = began
-        self.replay_of = replay_of
-        self.bodies: tuple[Body | None, Body | None] = NO_BODIES
+        self.replay_of = tap.replay_of
         self.frames: Frames | None = None
         self.state: State = "tunnel"
-        self.taken_bytes = self.counted_bytes = 0
-        self._notes: Sequence[Note] = []
-        self._packed = packed
+        self.taken_bytes = EXCHANGE_BYTES + len(tap.packed)
+        self._notes: Sequence[Note] = ()
+        self._bodies: Bodies | None = None  # they stand in the notes
+        self._packed = tap.packed
+        self._ring = ring
 
     def __repr__(self) -> str:
         return f"<KeptExchange {self.id} {self.state} {self.status or 'no answer'} seq={self.seq}>"
@@ -115,6 +117,14 @@ class KeptExchange:
     def opened(self) -> Open:
         """The request as the visitor made it."""
         return Open(*msgpack.unpackb(self._packed, use_list=False))
+
+    @property
+    def bodies(self) -> Bodies:
+        """The bodies of request and answer; None for one of which no byte has come.
+
+        Behind a 101 of another protocol than WebSocket they are what came from either side.
+        """
+        return bodies_of(self._notes, self._ring) if self._bodies is None else self._bodies
 
     @property
     def request(self) -> Half:
@@ -186,7 +196,9 @@ class KeptExchange:
     def notes(self) -> Iterator[tuple[int, float, Note]]:
         """All that was noted but bodies, in order."""
         notes = iter(self._notes)
-        return cast("Iterator[tuple[int, float, Note]]", zip(notes, notes, notes, strict=True))
+        every = zip(notes, notes, notes, strict=True)
+        noted = cast("Iterator[tuple[int, float, Note]]", every)
+        return (note for note in noted if note[0] < Kind.BODY_IN)
 
     # --- what the store's task does ---
 
@@ -194,19 +206,35 @@ class KeptExchange:
         """Add notes, none of them of a body."""
         self._notes = [*self._notes, *notes]
 
+    def adopt(self, notes: list[Note]) -> None:
+        """It is over, and these are all its notes, bodies and all; they stay as they are.
+
+        Most are over when the task first looks, and few are ever looked at.
+        """
+        self._notes = tuple(notes)
+        self.state = "over"
+
+    def keep_bodies(self) -> Bodies:
+        """Return the bodies, the same objects from now on."""
+        self._bodies = self.bodies
+        return self._bodies
+
+    def body(self, side: int) -> Body:
+        """Return the body of the request, 0, or of the answer, 1; an empty one is made."""
+        bodies = list(self._bodies or NO_BODIES)
+        body = bodies[side]
+        if body is None:
+            body = bodies[side] = Body(self._ring)
+            self.taken_bytes += THING_BYTES
+        self._bodies = bodies[0], bodies[1]
+        return body
+
     def freeze(self) -> None:
         """It is over. Tuples of plain values are nothing that the collector of cycles looks at."""
         self._notes = tuple(self._notes)
-        for body in self.bodies:
+        for body in self._bodies or NO_BODIES:
             if body is not None:
                 body.freeze()
-
-    def count(self) -> int:
-        """Count what it takes, outside of the ring; returns how much more that is than before."""
-        before = self.counted_bytes
-        frames = self.frames
-        self.counted_bytes = self.taken_bytes + (frames.taken_bytes if frames is not None else 0)
-        return self.counted_bytes - before
 
     def _said(self, kind: Kind) -> list[tuple[float, Note]]:
         return [(when, said) for noted, when, said in self.notes if noted == kind]
@@ -230,10 +258,6 @@ class KeptExchange:
 
     def _after(self, when: float) -> float:
         return when - self.began_at
-
-
-SWITCHING: Final = 101
-NO_BODIES: Final = (None, None)
 
 
 def status_of(head: bytes) -> int:

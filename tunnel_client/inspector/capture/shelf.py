@@ -65,8 +65,12 @@ class Shelf:
         """Return those with the highest numbers, the highest first."""
         return list(islice(reversed(self._by_number.values()), limit))
 
-    def change(self, exchange: KeptExchange) -> None:
-        """Put it there, or note that it has changed; what is too much then gives way."""
+    def change(self, exchange: KeptExchange, more_bytes: int) -> None:
+        """Put it there, or note that it has changed; what is too much then gives way.
+
+        Args:
+            more_bytes: what it takes beyond what it took.
+        """
         if exchange.seq:
             del self._by_seq[exchange.seq]
         else:
@@ -74,7 +78,7 @@ class Shelf:
         self.seq += 1
         exchange.seq = self.seq
         self._by_seq[self.seq] = exchange
-        self.taken_bytes += exchange.count()
+        self.taken_bytes += more_bytes
         if exchange.state == "over":
             self._over[exchange.id] = exchange
         while self._over and (len(self) > self._most or self.taken_bytes > self._most_bytes):
@@ -91,4 +95,4 @@ class Shelf:
     def _drop(self, exchange: KeptExchange) -> None:
         del self._by_number[exchange.id]
         del self._by_seq[exchange.seq]
-        self.taken_bytes -= exchange.counted_bytes
+        self.taken_bytes -= exchange.taken_bytes

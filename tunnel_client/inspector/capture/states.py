@@ -8,9 +8,9 @@ from tunnel_client.inspector.capture.tap import CaptureTap, Kind
 
 def state_of(exchange: KeptExchange, tap: CaptureTap) -> State:
     """Return what an exchange waits for just now, by its notes and its visitor's stream."""
-    if tap.is_over and not tap.notes:
-        return "over"
     stream = tap.stream
+    if stream is None:
+        return "app" if tap.notes else "over"
     if stream.detached:
         return "tunnel"
     status = exchange.status

@@ -14,14 +14,13 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Final, NamedTuple
 
-import msgpack
 import trio
 
 from tunnel_client.inspector.capture.exchange import KeptExchange
 from tunnel_client.inspector.capture.pacing import WorkPace
 from tunnel_client.inspector.capture.ring import Ring
 from tunnel_client.inspector.capture.shelf import Shelf
-from tunnel_client.inspector.capture.sorting import EXCHANGE_BYTES, Sorter
+from tunnel_client.inspector.capture.sorting import Sorter
 from tunnel_client.inspector.capture.states import state_of
 from tunnel_client.inspector.capture.tap import BODY_MAX_BYTES, CaptureTap, Intake, waiting_bytes
 from tunnel_client.origin.visitor_stream import VisitorStream
@@ -184,7 +183,7 @@ class CaptureStore:
         before = shelf.seq
         opened, intake.opened = intake.opened, []
         for tap in opened:
-            self._open[tap.number] = self._begin(tap), tap
+            self._begin(tap)
             if pace.is_due:
                 await pace.rest()
         for exchange, tap in [found for found in self._open.values() if found[1].notes]:
@@ -198,20 +197,19 @@ class CaptureStore:
         if shelf.seq != before:
             self._tell()
 
-    def _begin(self, tap: CaptureTap) -> KeptExchange:
-        """Make the exchange of a tap; its state is told once its notes are sorted."""
+    def _begin(self, tap: CaptureTap) -> None:
+        """Make the exchange of a tap. One that is over is done with; others are to be sorted."""
         began = self._now() - (self._intake.clock() - tap.began_at)
-        packed: bytes = msgpack.packb(tap.stream.opened)
-        replay_of = getattr(tap.stream, "replay_of", None)
-        exchange = KeptExchange(tap.number, packed, tap.began_at, began, replay_of)
-        exchange.taken_bytes = EXCHANGE_BYTES + len(packed)
-        if not tap.notes:
-            self._shelf.change(exchange)
-        return exchange
+        exchange = KeptExchange(self._ring, tap, began)
+        if waited := self._sorter.adopt(exchange, tap):
+            self._intake.waiting_bytes -= waited
+        else:
+            self._open[tap.number] = exchange, tap
+        self._shelf.change(exchange, exchange.taken_bytes)
 
     async def _sort_one(self, exchange: KeptExchange, tap: CaptureTap, pace: WorkPace) -> None:
         notes, tap.notes = tap.notes, []
-        done = 0
+        done, before = 0, exchange.taken_bytes
         try:
             for sorted_bytes in self._sorter.sort(exchange, tap, notes):
                 done += sorted_bytes
@@ -226,7 +224,7 @@ class CaptureStore:
             if exchange.state == "over":
                 exchange.freeze()
                 del self._open[tap.number]
-            self._shelf.change(exchange)
+            self._shelf.change(exchange, exchange.taken_bytes - before)
 
     def _look(self) -> None:
         """See whether some of those in which nothing was noted wait for somebody else now.
@@ -238,14 +236,14 @@ class CaptureStore:
             state = state_of(exchange, tap)
             if state != exchange.state and not tap.notes:
                 exchange.state = state
-                self._shelf.change(exchange)
+                self._shelf.change(exchange, 0)
 
     def _pin(self, exchange: KeptExchange) -> None:
         count = self._kept_open.get(exchange.id, 0)
         self._kept_open[exchange.id] = count + 1
         if count or len(self._kept_open) > KEPT_OPEN_MAX:
             return
-        for body in exchange.bodies:
+        for body in exchange.keep_bodies():
             room = self._memory_bytes * HEADS_SHARE - self._shelf.taken_bytes
             if body is not None and body.kept_bytes <= room:
                 self._shelf.taken_bytes += body.pin()

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Final
 
+import msgpack
+
 from protocol.http.fields import Fields
 from protocol.mux.streams import WEBSOCKET
 from tunnel_client.inspector.capture.ring import SEGMENT_BYTES, Kept, Ring
@@ -70,9 +72,12 @@ class Intake:
         waiting_bytes: what waits, with THING_BYTES each. Taps add, the task subtracts.
         opened: the taps that are new since the task looked.
         numbered: how many there were.
+        pack: one packer for all; making one takes as long as its work.
     """
 
-    __slots__ = ("clock", "numbered", "opened", "ring", "waiting_bytes", "waiting_max_bytes")
+    __slots__ = (
+        *("clock", "numbered", "opened", "pack", "ring", "waiting_bytes", "waiting_max_bytes"),
+    )
 
     def __init__(self, ring: Ring, waiting_max_bytes: int, clock: Callable[[], float]) -> None:
         self.ring = ring
@@ -80,6 +85,7 @@ class Intake:
         self.clock = clock
         self.waiting_bytes = 0
         self.numbered = 0
+        self.pack: Callable[[object], bytes] = msgpack.Packer().pack
         self.opened: list[CaptureTap] = []
 
     def __repr__(self) -> str:
@@ -97,16 +103,23 @@ class CaptureTap:
         began_at: by the intake's clock.
         notes: flat, three for each; the task takes them away.
         bytes_in, bytes_out: of the bodies, or behind a 101, kept or not.
+        has_frames: it is a WebSocket, after its 101.
+        packed: the wire's head of the request, by msgpack, which frees the objects that it was.
+        replay_of: the number of the exchange that is repeated.
+        stream: None once it is over.
     """
 
     __slots__ = (
         *("_heads_left", "_intake", "_room_in", "_room_out"),
-        *("began_at", "bytes_in", "bytes_out", "is_over", "notes", "number", "stream"),
+        *("began_at", "bytes_in", "bytes_out", "has_frames", "is_over", "notes"),
+        *("number", "packed", "replay_of", "stream"),
     )
 
     def __init__(self, intake: Intake, stream: VisitorStream, room_bytes: float) -> None:
         self._intake = intake
-        self.stream = stream
+        self.stream: VisitorStream | None = stream
+        self.packed = intake.pack(stream.opened)
+        self.replay_of: int | None = getattr(stream, "replay_of", None)
         intake.numbered += 1
         self.number = intake.numbered
         intake.opened.append(self)
@@ -115,6 +128,7 @@ class CaptureTap:
         self.bytes_in = 0
         self.bytes_out = 0
         self.is_over = False
+        self.has_frames = False
         self._room_in = self._room_out = room_bytes
         self._heads_left = HEADS_MAX_BYTES
 
@@ -149,8 +163,8 @@ class CaptureTap:
             return
         self.notes += (_HEAD, intake.clock(), raw)
         intake.waiting_bytes += size
-        if raw.startswith(b"101", 9) and self._room_in and self.stream.opened.kind == WEBSOCKET:
-            self._room_in = self._room_out = math.inf  # the ring bounds what is kept of frames
+        if raw.startswith(b"101", 9) and self._room_in:
+            self._begin_frames()
 
     def body_in(self, data: bytes) -> None:
         """See OriginTap."""
@@ -187,6 +201,12 @@ class CaptureTap:
         self.notes += (_ENDED, intake.clock(), error)
         intake.waiting_bytes += THING_BYTES
         self.is_over = True
+        self.stream = None  # its next one may have its place in memory, which is still in a cache
+
+    def _begin_frames(self) -> None:
+        if self.stream is not None and self.stream.opened.kind == WEBSOCKET:
+            self.has_frames = True
+            self._room_in = self._room_out = math.inf  # the ring bounds what is kept of them
 
     def stop_keeping(self) -> None:
         """Keep no more of bodies and frames."""
