@@ -134,6 +134,11 @@ class Frames:
 
     # --- what the store's task does ---
 
+    def take(self, side: int, data: bytes, at: float) -> None:
+        """Walk over what a side sent; FED_AT_ONCE_BYTES at most."""
+        self._now = at
+        self._walkers[side].feed(data)
+
     def feed(self, side: int, data: bytes, at: float) -> Iterator[None]:
         """Walk over what a side sent, a portion between two items."""
         walker = self._walkers[side]

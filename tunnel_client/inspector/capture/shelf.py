@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import deque
 from itertools import islice
 
 from tunnel_client.inspector.capture.exchange import KeptExchange
@@ -30,8 +30,8 @@ class Shelf:
         self._most = most
         self._most_bytes = most_bytes
         self._by_number: dict[int, KeptExchange] = {}
-        self._by_seq: OrderedDict[int, KeptExchange] = OrderedDict()
-        self._over: OrderedDict[int, KeptExchange] = OrderedDict()
+        self._by_seq: dict[int, KeptExchange] = {}
+        self._over: deque[KeptExchange] = deque()
         self.seq = 0
         self.taken_bytes = 0
         self.dropped = 0
@@ -71,26 +71,31 @@ class Shelf:
         Args:
             more_bytes: what it takes beyond what it took.
         """
+        by_seq = self._by_seq
         if exchange.seq:
-            del self._by_seq[exchange.seq]
+            del by_seq[exchange.seq]
         else:
             self._by_number[exchange.id] = exchange
-        self.seq += 1
-        exchange.seq = self.seq
-        self._by_seq[self.seq] = exchange
+        self.seq = exchange.seq = self.seq + 1
+        by_seq[self.seq] = exchange
         self.taken_bytes += more_bytes
         if exchange.state == "over":
-            self._over[exchange.id] = exchange
-        while self._over and (len(self) > self._most or self.taken_bytes > self._most_bytes):
-            self._drop(self._over.popitem(last=False)[1])
-            self.dropped += 1
+            self._over.append(exchange)
+        if len(by_seq) > self._most or self.taken_bytes > self._most_bytes:
+            self._make_room()
 
     def clear(self) -> None:
         """Drop all that are over."""
-        for exchange in self._over.values():
+        for exchange in self._over:
             self._drop(exchange)
         self._over.clear()
         self.seq += 1
+
+    def _make_room(self) -> None:
+        over = self._over
+        while over and (len(self) > self._most or self.taken_bytes > self._most_bytes):
+            self._drop(over.popleft())
+            self.dropped += 1
 
     def _drop(self, exchange: KeptExchange) -> None:
         del self._by_number[exchange.id]

@@ -7,9 +7,9 @@ from typing import Final, cast
 
 from protocol.mux.streams import WEBSOCKET
 from tunnel_client.inspector.capture.exchange import SWITCHING, KeptExchange, status_of
-from tunnel_client.inspector.capture.frames import Frames
+from tunnel_client.inspector.capture.frames import FED_AT_ONCE_BYTES, Frames
 from tunnel_client.inspector.capture.ring import Kept, Ring
-from tunnel_client.inspector.capture.tap import THING_BYTES, CaptureTap, Kind, Note
+from tunnel_client.inspector.capture.tap import THING_BYTES, CaptureTap, Kind, Note, waiting_bytes
 
 # An exchange in more notes than these is sorted: what came in many pieces is joined.
 _WHOLE_MAX_NOTES: Final = 24 * 3
@@ -18,6 +18,9 @@ _BODY_OUT: Final[int] = Kind.BODY_OUT.value
 _BODIES: Final = (_BODY_IN, _BODY_OUT)
 _GAP_IN: Final[int] = Kind.GAP_IN.value
 _FIRST_OF_BODIES: Final[int] = Kind.BODY_IN.value
+
+_Triple = tuple[int, float, Note]
+_Piece = tuple[int, float, bytes | Kept]
 
 
 class Sorter:
@@ -65,63 +68,81 @@ class Sorter:
 
     def sort(self, exchange: KeptExchange, tap: CaptureTap, notes: list[Note]) -> Iterator[int]:
         """Sort notes, and yield the bytes that they waited with, a portion between two items."""
+        parts = iter(notes)
+        each = cast("Iterator[_Triple]", zip(parts, parts, parts, strict=True))
+        if exchange.frames is None:
+            yield self._sort_plain(exchange, each)
+        if exchange.frames is not None:
+            before = exchange.frames.taken_bytes
+            yield from self._sort_frames(exchange, exchange.frames, each)
+            exchange.taken_bytes += exchange.frames.taken_bytes - before
+            return
+        for side, size in enumerate((tap.bytes_in, tap.bytes_out)):
+            if size:
+                exchange.body(side).size_bytes = size
+
+    def _sort_plain(self, exchange: KeptExchange, each: Iterator[_Triple]) -> int:
+        """Sort notes up to the 101 of a WebSocket, if there is one; returns what waited."""
         told: list[Note] = []
-        frames_bytes = 0 if exchange.frames is None else exchange.frames.taken_bytes
-        pieces: list[tuple[int, float, bytes | Kept]] = []
+        pieces: list[_Piece] = []
         waited = 0
-        each = iter(notes)
-        for kind, when, said in zip(each, each, each, strict=True):
-            assert isinstance(kind, int)
-            assert isinstance(when, float)
-            waited += THING_BYTES
+        for kind, when, said in each:
+            waited += THING_BYTES + (len(said) if isinstance(said, bytes) else 0)
             if kind < _FIRST_OF_BODIES:
                 told += (kind, when, said)
-                if isinstance(said, bytes):
-                    waited += len(said)
-                    exchange.taken_bytes += len(said)
-                if exchange.frames is not None or kind == Kind.HEAD:
-                    yield from self._mark(exchange, kind, when, said)
-            elif exchange.frames is not None:
-                waited += len(said) if isinstance(said, bytes) else 0
-                yield waited
-                waited = 0
-                yield from self._frames(exchange.frames, kind, when, said)
+                if kind == Kind.HEAD and self._begin_frames(exchange, said):
+                    break
             elif kind <= _BODY_OUT:
-                waited += len(said) if isinstance(said, bytes) else 0
                 pieces.append((kind, when, cast("bytes | Kept", said)))
             else:
                 self.dropped_pieces += 1
                 self._add_pieces(exchange, pieces)
                 exchange.body(kind - _GAP_IN).drop()
         exchange.note(told)
-        exchange.taken_bytes += len(told) // 3 * THING_BYTES
+        exchange.taken_bytes += waiting_bytes(told)
         self._add_pieces(exchange, pieces)
-        for side, size in enumerate((tap.bytes_in, tap.bytes_out)):
-            if size and exchange.frames is None:
-                exchange.body(side).size_bytes = size
-        if exchange.frames is not None:
-            exchange.taken_bytes += exchange.frames.taken_bytes - frames_bytes
-        yield waited
+        return waited
 
-    def _mark(self, exchange: KeptExchange, kind: int, when: float, said: Note) -> Iterator[int]:
-        """Do what follows from a note that is of no body."""
-        if kind == Kind.HEAD:
-            assert isinstance(said, bytes)
-            if status_of(said) == SWITCHING and exchange.kind == WEBSOCKET:
-                exchange.frames = Frames(self._ring, said)
-        elif exchange.frames is not None:
-            if kind in (Kind.OWN_TO_APP, Kind.OWN_TO_VISITOR):
-                exchange.frames.add_own(cast("bytes", said), when)
-            elif kind == Kind.ENDED:
-                exchange.frames.end(when)
-        yield 0
+    def _begin_frames(self, exchange: KeptExchange, said: Note) -> bool:
+        assert isinstance(said, bytes)
+        if status_of(said) != SWITCHING or exchange.kind != WEBSOCKET:
+            return False
+        exchange.frames = Frames(self._ring, said)
+        return True
+
+    def _sort_frames(
+        self, exchange: KeptExchange, frames: Frames, each: Iterator[_Triple]
+    ) -> Iterator[int]:
+        told: list[Note] = []
+        waited = 0
+        for kind, when, said in each:
+            waited += THING_BYTES
+            if kind <= _BODY_OUT and isinstance(said, bytes):
+                waited += len(said)
+                if kind >= _FIRST_OF_BODIES:
+                    frames.take(kind - _BODY_IN, said, when)
+                else:
+                    told += (kind, when, said)
+                    frames.add_own(said, when)
+            elif kind >= _FIRST_OF_BODIES:
+                yield from self._frames(frames, kind, when, said)
+            else:
+                told += (kind, when, said)
+            if waited >= FED_AT_ONCE_BYTES:
+                yield waited
+                waited = 0
+        if told and told[-3] == Kind.ENDED:
+            frames.end(cast("float", told[-2]))
+        exchange.note(told)
+        exchange.taken_bytes += waiting_bytes(told)
+        yield waited
 
     def _frames(self, frames: Frames, kind: int, when: float, said: Note) -> Iterator[int]:
         if kind > _BODY_OUT:
             self.dropped_pieces += 1
             frames.skip(kind - _GAP_IN, cast("int", said), when)
             return
-        data = said if isinstance(said, bytes) else self._ring.get(cast("Kept", said))
+        data = self._ring.get(cast("Kept", said))
         if data is None:  # the task was so late that the ring has come round
             self.dropped_pieces += 1
             frames.skip(kind - _BODY_IN, cast("Kept", said)[1], when)
@@ -129,9 +150,7 @@ class Sorter:
         for _ in frames.feed(kind - _BODY_IN, data, when):
             yield 0
 
-    def _add_pieces(
-        self, exchange: KeptExchange, pieces: list[tuple[int, float, bytes | Kept]]
-    ) -> None:
+    def _add_pieces(self, exchange: KeptExchange, pieces: list[_Piece]) -> None:
         if not pieces:
             return
         for side, kind in enumerate((_BODY_IN, _BODY_OUT)):
