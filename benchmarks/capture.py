@@ -71,7 +71,7 @@ class Visitor:
     id = 1
     visitor_connection = None
     stopped = reset_code = None
-    detached = False
+    detached = server_stops = waits_for_visitor = False
     unsent_bytes = 0
     request_progress = answer_progress = (0, None)
     trailers: Fields = ()

@@ -6,7 +6,7 @@ import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -31,6 +31,9 @@ from tunnel_client.settings.values import Mode
 from tunnel_client.uplink.agent import Agent
 from tunnel_client.uplink.lookups import Lookups
 from tunnel_client.uplink.release import release_name
+
+if TYPE_CHECKING:
+    from tunnel_client.inspector.capture.store import CaptureStore
 
 # "At once" to a person, and time for a Close to come back from the other side of the world.
 LAST_WORD_S: Final = 0.2
@@ -94,6 +97,7 @@ async def serve(
     report: Report,
     signals: AsyncIterator[int],
     footer: Footer | None = None,
+    store: CaptureStore | None = None,
 ) -> int:
     """Serve until a signal stops it or the server refuses; returns the exit code.
 
@@ -101,6 +105,7 @@ async def serve(
 
     Args:
         footer: is to show how this program is; None: there is none.
+        store: keeps what passes; None: nothing is kept.
     """
     loop = leads_back(config.target, config.server_url)
     first_look = FirstLook(config.target, report, loop)
@@ -124,7 +129,10 @@ async def serve(
             ws_keepalive_s=config.ws_keepalive_s,
             chooser=chooser,
             tells_opened=config.json,
+            tap_for=None if store is None else store.tap_for,
         )
+        if store is not None:
+            tasks.start_soon(store.run)
         agent = Agent(
             config,
             sink,

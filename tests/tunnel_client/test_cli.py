@@ -80,6 +80,7 @@ def test_every_flag_reaches_the_config(home: Path) -> None:
         *("--server", "https://example.com", "--server-ca", str(ca), "--subdomain", "myapp"),
         *("--token-file", str(home / "token"), "--origin-timeout", "30", "--origin-ca", str(ca)),
         *("--drain-timeout=2", "--ws-keepalive", "20", "--give-up-after", "90", "--json"),
+        *("--inspect-memory", "64", "--no-capture-bodies"),
         "https://localhost:8443",
     )
     assert str(found.target) == "https://localhost:8443"
@@ -88,6 +89,7 @@ def test_every_flag_reaches_the_config(home: Path) -> None:
     assert (found.subdomain, found.token, found.json) == ("myapp", "tt_file", True)
     assert (found.origin_timeout_s, found.drain_timeout_s) == (30, 2)
     assert (found.ws_keepalive_s, found.give_up_after_s) == (20, 90)
+    assert (found.inspect_memory_mib, found.no_capture_bodies) == (64, True)
     assert config("https://localhost:8443", "--origin-insecure").origin_insecure
 
 
@@ -311,7 +313,8 @@ def test_help_names_every_flag_of_the_design(capsys: pytest.CaptureFixture[str])
         *("--origin-timeout", "--origin-insecure", "--origin-ca", "--drain-timeout", "--help"),
         *("--identity", "--host-header", "--request-header", "--request-header-remove"),
         *("--response-header", "--response-header-remove"),
-        *("--ws-keepalive", "--origin-wait", "--give-up-after", "--log-level"),
+        *("--ws-keepalive", "--origin-wait", "--give-up-after", "--log-level", "--inspect-memory"),
+        "--no-capture-bodies",
         *("--insecure-server", "--random"),
     }
 

@@ -37,6 +37,7 @@ from tunnel_client.settings.header_edits import NO_EDITS, HeaderEdits, parse_edi
 from tunnel_client.settings.proxy import Proxy, choose_proxy
 from tunnel_client.settings.rows import (
     DEFAULT_DRAIN_TIMEOUT_S,
+    DEFAULT_INSPECT_MEMORY_MIB,
     DEFAULT_ORIGIN_TIMEOUT_S,
     DEFAULT_ORIGIN_WAIT_S,
     TABLE,
@@ -83,6 +84,8 @@ class ClientConfig:
         request_edits: fields to set or remove in what the app gets.
         answer_edits: the same for what visitors get.
         ws_keepalive_s: when either end of an idle WebSocket is pinged; 0 for never.
+        inspect_memory_mib: what the inspector may keep, all in all.
+        no_capture_bodies: it keeps heads alone.
         json: events as JSON on stdout instead of lines for people.
         plain: those look on a terminal as they do in a pipe.
         qr: print the public URL as a QR code.
@@ -108,6 +111,8 @@ class ClientConfig:
     request_edits: HeaderEdits = NO_EDITS
     answer_edits: HeaderEdits = NO_EDITS
     ws_keepalive_s: float = 0.0
+    inspect_memory_mib: int = DEFAULT_INSPECT_MEMORY_MIB
+    no_capture_bodies: bool = False
     json: bool = False
     plain: bool = False
     qr: bool = False

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Final
 
 from protocol.options import WS_KEEPALIVE_MAX_S, WS_KEEPALIVE_MIN_S
-from protocol.program.kinds import FilePath, Seconds, Switch, Text, Texts, choice
+from protocol.program.kinds import FilePath, Seconds, Switch, Text, Texts, WholeNumber, choice
 from protocol.program.settings import Setting, Table, log_level
 from protocol.program.showing import SHOWING
 from tunnel_client.settings import tokens, values
@@ -23,6 +23,7 @@ DEFAULT_ORIGIN_TIMEOUT_S: Final = (
 )
 # Most dev servers are back within two. Longer, and a visitor better knows what it waits for.
 DEFAULT_ORIGIN_WAIT_S: Final = 3
+DEFAULT_INSPECT_MEMORY_MIB: Final = 32  # ten thousand small requests, or thirty MiB of bodies
 DEFAULT_DRAIN_TIMEOUT_S: Final = 8  # service managers kill after 10 s (Docker) or later
 
 SHORTEST_ORIGIN_TIMEOUT_S: Final = (
@@ -202,6 +203,20 @@ TABLE: Final = Table(
             help="Ping both ends of WebSockets that are idle for so long.",
             unset="off",
             fields=("ws_keepalive_s",),
+            commands=_ALL,
+        ),
+        Setting(
+            name="inspect_memory",
+            kind=WholeNumber("MIB", values.inspect_memory_mib, values.INSPECT_MEMORY_LIMITS),
+            help="What the inspector may keep of requests and answers, all in all.",
+            default=str(DEFAULT_INSPECT_MEMORY_MIB),
+            fields=("inspect_memory_mib",),
+            commands=_ALL,
+        ),
+        Setting(
+            name="no_capture_bodies",
+            kind=Switch(),
+            help="Let it keep heads alone, and of bodies and WebSockets their sizes.",
             commands=_ALL,
         ),
         Setting(

@@ -57,6 +57,21 @@ def seconds(
     return number
 
 
+INSPECT_MEMORY_MIN_MIB: Final = 4  # a body of 1 MiB, and heads beside it
+INSPECT_MEMORY_MAX_MIB: Final = 4096  # more than a developer's machine has to spare
+INSPECT_MEMORY_LIMITS: Final = (
+    f"a whole number from {INSPECT_MEMORY_MIN_MIB} to {INSPECT_MEMORY_MAX_MIB}"
+)
+
+
+def inspect_memory_mib(value: str, key: str) -> int:
+    """A number of MiB, both ends included."""
+    number = int(value) if re.fullmatch("[0-9]{1,9}", value) else -1
+    if not INSPECT_MEMORY_MIN_MIB <= number <= INSPECT_MEMORY_MAX_MIB:
+        raise ConfigError(key, f"takes {INSPECT_MEMORY_LIMITS}, not {value!r}")
+    return number
+
+
 def between(least: float, most: float, zero_is_off: bool) -> str:
     """Return what `seconds` allows, for people."""
     return (

@@ -63,6 +63,7 @@ def test_defaults_are_those_of_the_design(folder: Path) -> None:
     assert (found.origin_timeout_s, found.drain_timeout_s) == (600, 8)
     assert (found.ws_keepalive_s, found.give_up_after_s) == (0, 0)
     assert found.origin_wait_s == 3
+    assert (found.inspect_memory_mib, found.no_capture_bodies) == (32, False)
     assert found.identity == "auto"
     assert (found.origin_insecure, found.json) == (False, False)
     assert (found.server_ca, found.proxy, found.subdomain, found.origin_ca) == (None,) * 4
@@ -117,6 +118,8 @@ def test_every_flag_is_taken(folder: Path) -> None:
         response_header=("B: 3",),
         response_header_remove=("Server",),
         ws_keepalive="20",
+        inspect_memory="64",
+        no_capture_bodies=True,
         json=True,
     )
     assert found == ClientConfig(
@@ -135,6 +138,8 @@ def test_every_flag_is_taken(folder: Path) -> None:
         request_edits=HeaderEdits(((b"A", b"1"), (b"a", b"2")), frozenset({b"cookie"})),
         answer_edits=HeaderEdits(((b"B", b"3"),), frozenset({b"server"})),
         ws_keepalive_s=20,
+        inspect_memory_mib=64,
+        no_capture_bodies=True,
         json=True,
     )
 
@@ -159,6 +164,8 @@ def test_every_key_of_the_file_is_taken(folder: Path) -> None:
         response_header = ["B: 3"]
         response_header_remove = ["Server"]
         ws_keepalive = 20
+        inspect_memory = 64
+        no_capture_bodies = true
         """,
     )
     assert config(folder, target="https://localhost:8443") == ClientConfig(
@@ -177,6 +184,8 @@ def test_every_key_of_the_file_is_taken(folder: Path) -> None:
         request_edits=HeaderEdits(((b"A", b"1"), (b"a", b"2")), frozenset({b"cookie"})),
         answer_edits=HeaderEdits(((b"B", b"3"),), frozenset({b"server"})),
         ws_keepalive_s=20,
+        inspect_memory_mib=64,
+        no_capture_bodies=True,
     )
 
 
@@ -351,6 +360,9 @@ def test_proxy_of_the_environment_is_for_servers_elsewhere(folder: Path) -> None
             {"ws_keepalive": "x"},
             "--ws-keepalive: takes a number of seconds from 1 to 86400, or 0 for off",
         ),
+        ({"inspect_memory": "3"}, "--inspect-memory: takes a whole number from 4 to 4096, not '3'"),
+        ({"inspect_memory": "4097"}, "--inspect-memory: takes a whole number from 4 to 4096"),
+        ({"inspect_memory": "4.5"}, "--inspect-memory: takes a whole number from 4 to 4096"),
         ({"origin_ca": "/none", "target": "https://a"}, "--origin-ca: /none cannot be read: "),
         ({"server_ca": "/none", "server": "https://a"}, "--server-ca: /none cannot be read: "),
     ],
@@ -372,7 +384,8 @@ def test_bad_flag_is_refused_by_name_with_what_is_allowed(
         },
         {"origin_timeout": "86400", "drain_timeout": "3600", "ws_keepalive": "86400"},
         {"give_up_after": "604800", "origin_wait": "0"},
-        {"origin_wait": "600"},
+        {"origin_wait": "600", "inspect_memory": "4"},
+        {"inspect_memory": "4096"},
     ],
 )
 def test_numbers_are_taken_up_to_their_limits(folder: Path, flags: dict[str, Any]) -> None:
