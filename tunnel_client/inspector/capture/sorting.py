@@ -9,13 +9,19 @@ from protocol.mux.streams import WEBSOCKET
 from tunnel_client.inspector.capture.exchange import SWITCHING, KeptExchange, status_of
 from tunnel_client.inspector.capture.frames import FED_AT_ONCE_BYTES, Frames
 from tunnel_client.inspector.capture.ring import Kept, Ring
-from tunnel_client.inspector.capture.tap import THING_BYTES, CaptureTap, Kind, Note, waiting_bytes
+from tunnel_client.inspector.capture.tap import (
+    BODY_MAX_BYTES,
+    THING_BYTES,
+    CaptureTap,
+    Kind,
+    Note,
+    waiting_bytes,
+)
 
 # An exchange in more notes than these is sorted: what came in many pieces is joined.
 _WHOLE_MAX_NOTES: Final = 24 * 3
 _BODY_IN: Final[int] = Kind.BODY_IN.value
 _BODY_OUT: Final[int] = Kind.BODY_OUT.value
-_BODIES: Final = (_BODY_IN, _BODY_OUT)
 _GAP_IN: Final[int] = Kind.GAP_IN.value
 _FIRST_OF_BODIES: Final[int] = Kind.BODY_IN.value
 
@@ -47,20 +53,12 @@ class Sorter:
 
         Returns: 0 if it has to be sorted.
         """
-        notes = tap.notes
-        if len(notes) > _WHOLE_MAX_NOTES or not tap.is_over or tap.has_frames:
+        notes, waited = tap.notes, tap.waiting_bytes
+        # Of a body that is longer than what is kept the last piece may be, too.
+        is_short = tap.bytes_in <= BODY_MAX_BYTES and tap.bytes_out <= BODY_MAX_BYTES
+        if not (tap.is_over and tap.is_whole and is_short) or tap.has_frames:
             return 0
-        waited = len(notes) // 3 * THING_BYTES
-        size = tap.bytes_in + tap.bytes_out
-        each = iter(notes)
-        for kind, _, said in zip(each, each, each, strict=True):
-            if isinstance(said, bytes):
-                waited += len(said)
-                if kind in _BODIES:
-                    size -= len(said)
-            elif kind in _BODIES:
-                size -= cast("Kept", said)[1]
-        if size:
+        if len(notes) > _WHOLE_MAX_NOTES:
             return 0
         exchange.adopt(notes)
         exchange.taken_bytes += waited

@@ -22,7 +22,7 @@ from tunnel_client.inspector.capture.ring import Ring
 from tunnel_client.inspector.capture.shelf import Shelf
 from tunnel_client.inspector.capture.sorting import Sorter
 from tunnel_client.inspector.capture.states import state_of
-from tunnel_client.inspector.capture.tap import BODY_MAX_BYTES, CaptureTap, Intake, waiting_bytes
+from tunnel_client.inspector.capture.tap import BODY_MAX_BYTES, CaptureTap, Intake
 from tunnel_client.origin.visitor_stream import VisitorStream
 
 log = logging.getLogger(__name__)
@@ -182,8 +182,9 @@ class CaptureStore:
         pace = WorkPace()
         before = shelf.seq
         opened, intake.opened = intake.opened, []
+        epoch = self._now() - intake.clock()
         for tap in opened:
-            self._begin(tap)
+            self._begin(tap, epoch)
             if pace.is_due:
                 await pace.rest()
         for exchange, tap in [found for found in self._open.values() if found[1].notes]:
@@ -197,10 +198,9 @@ class CaptureStore:
         if shelf.seq != before:
             self._tell()
 
-    def _begin(self, tap: CaptureTap) -> None:
+    def _begin(self, tap: CaptureTap, epoch: float) -> None:
         """Make the exchange of a tap. One that is over is done with; others are to be sorted."""
-        began = self._now() - (self._intake.clock() - tap.began_at)
-        exchange = KeptExchange(self._ring, tap, began)
+        exchange = KeptExchange(self._ring, tap, epoch + tap.began_at)
         if waited := self._sorter.adopt(exchange, tap):
             self._intake.waiting_bytes -= waited
         else:
@@ -209,6 +209,7 @@ class CaptureStore:
 
     async def _sort_one(self, exchange: KeptExchange, tap: CaptureTap, pace: WorkPace) -> None:
         notes, tap.notes = tap.notes, []
+        waited, tap.waiting_bytes = tap.waiting_bytes, 0
         done, before = 0, exchange.taken_bytes
         try:
             for sorted_bytes in self._sorter.sort(exchange, tap, notes):
@@ -217,7 +218,7 @@ class CaptureStore:
                 if pace.is_due:
                     await pace.rest()
         except BaseException:
-            self._intake.waiting_bytes -= waiting_bytes(notes) - done
+            self._intake.waiting_bytes -= waited - done
             raise
         finally:
             exchange.state = state_of(exchange, tap)

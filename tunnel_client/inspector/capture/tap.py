@@ -23,7 +23,7 @@ SMALL_BYTES: Final = 4096
 BODY_MAX_BYTES: Final = SEGMENT_BYTES  # kept of each body
 # Of each thing that is kept: the object, and its places in lists.
 THING_BYTES: Final = 96
-# An app may send informational heads without end, and each tap keeps its heads until its end.
+# An app may send informational heads without end.
 HEADS_MAX_BYTES: Final = 256 * 1024
 
 
@@ -104,15 +104,17 @@ class CaptureTap:
         notes: flat, three for each; the task takes them away.
         bytes_in, bytes_out: of the bodies, or behind a 101, kept or not.
         has_frames: it is a WebSocket, after its 101.
+        is_whole: nothing of its bodies is missing so far.
         packed: the wire's head of the request, by msgpack, which frees the objects that it was.
         replay_of: the number of the exchange that is repeated.
         stream: None once it is over.
+        waiting_bytes: what its notes count for while they wait.
     """
 
     __slots__ = (
-        *("_heads_left", "_intake", "_room_in", "_room_out"),
-        *("began_at", "bytes_in", "bytes_out", "has_frames", "is_over", "notes"),
-        *("number", "packed", "replay_of", "stream"),
+        *("_intake", "_room_in", "_room_out"),
+        *("began_at", "bytes_in", "bytes_out", "has_frames", "is_over", "is_whole", "notes"),
+        *("number", "packed", "replay_of", "stream", "waiting_bytes"),
     )
 
     def __init__(self, intake: Intake, stream: VisitorStream, room_bytes: float) -> None:
@@ -129,8 +131,9 @@ class CaptureTap:
         self.bytes_out = 0
         self.is_over = False
         self.has_frames = False
+        self.is_whole = room_bytes > 0
         self._room_in = self._room_out = room_bytes
-        self._heads_left = HEADS_MAX_BYTES
+        self.waiting_bytes = 0
 
     def __repr__(self) -> str:
         state = "over" if self.is_over else "under way"
@@ -148,7 +151,9 @@ class CaptureTap:
         """See OriginTap."""
         intake = self._intake
         self.notes += (_ASKED, intake.clock(), head)
-        intake.waiting_bytes += len(head) + THING_BYTES
+        size = len(head) + THING_BYTES
+        self.waiting_bytes += size
+        intake.waiting_bytes += size
 
     def request_sent(self) -> None:
         """See OriginTap."""
@@ -158,10 +163,10 @@ class CaptureTap:
         """See OriginTap."""
         intake = self._intake
         size = len(raw) + THING_BYTES
-        self._heads_left -= size
-        if self._heads_left < 0 and raw.startswith(b"1", 9):
+        if self.waiting_bytes > HEADS_MAX_BYTES and raw.startswith(b"1", 9):
             return
         self.notes += (_HEAD, intake.clock(), raw)
+        self.waiting_bytes += size
         intake.waiting_bytes += size
         if raw.startswith(b"101", 9) and self._room_in:
             self._begin_frames()
@@ -173,6 +178,8 @@ class CaptureTap:
         if self._room_in > 0:
             self._room_in -= size
             self._keep(_BODY_IN, data, size)
+        else:
+            self.is_whole = False
 
     def body_out(self, data: bytes) -> None:
         """See OriginTap."""
@@ -181,6 +188,8 @@ class CaptureTap:
         if self._room_out > 0:
             self._room_out -= size
             self._keep(_BODY_OUT, data, size)
+        else:
+            self.is_whole = False
 
     def request_trailers(self, fields: Fields) -> None:
         """See OriginTap."""
@@ -199,6 +208,7 @@ class CaptureTap:
         """See OriginTap."""
         intake = self._intake
         self.notes += (_ENDED, intake.clock(), error)
+        self.waiting_bytes += THING_BYTES
         intake.waiting_bytes += THING_BYTES
         self.is_over = True
         self.stream = None  # its next one may have its place in memory, which is still in a cache
@@ -218,9 +228,12 @@ class CaptureTap:
             self._drop(kind, size)
         elif size < SMALL_BYTES:
             self.notes += (kind, intake.clock(), data)
-            intake.waiting_bytes += size + THING_BYTES
+            size += THING_BYTES
+            self.waiting_bytes += size
+            intake.waiting_bytes += size
         elif size <= intake.ring.segment_bytes:
             self.notes += (kind, intake.clock(), intake.ring.keep(data))
+            self.waiting_bytes += THING_BYTES
             intake.waiting_bytes += THING_BYTES
         else:  # what a stream had gathered
             step = intake.ring.segment_bytes
@@ -237,12 +250,16 @@ class CaptureTap:
             notes[-1] = told + size
         else:
             notes += (gap, self._intake.clock(), size)
+            self.waiting_bytes += THING_BYTES
             self._intake.waiting_bytes += THING_BYTES
+            self.is_whole = False
 
     def _note(self, kind: Kind, said: bytes | Fields | None) -> None:
         intake = self._intake
         self.notes += (kind.value, intake.clock(), said)
-        intake.waiting_bytes += THING_BYTES + (len(said) if isinstance(said, bytes) else 0)
+        size = THING_BYTES + (len(said) if isinstance(said, bytes) else 0)
+        self.waiting_bytes += size
+        intake.waiting_bytes += size
 
 
 def waiting_bytes(notes: list[Note]) -> int:
