@@ -15,10 +15,10 @@ from typing import Final, Literal, NamedTuple
 
 from tunnel_client.inspector.capture.inflating import Inflater, agreed
 from tunnel_client.inspector.capture.ring import Ring
-from tunnel_client.inspector.capture.walking import FrameWalker, Problem
+from tunnel_client.inspector.capture.walking import NO_MASK, FrameWalker, Problem, unmasked
 
-# Time, sizes on the wire and decoded, first byte, sender, problem, is text, bytes behind it.
-_ROW: Final = struct.Struct("<dQQBBBBI")
+# Time, sizes on the wire and decoded, first byte, sender, problem, is text, mask, bytes behind it.
+_ROW: Final = struct.Struct("<dQQBBBB4sI")
 _PLACE_BYTES: Final = 8  # of a row in the index
 
 # A turn of the task is 20 ms at most, and frames may have 2 bytes and take 4 us each.
@@ -249,10 +249,10 @@ class Frames:
         header = self._ring.get((place, _ROW.size))
         if header is None:
             return None
-        *fields, size = _ROW.unpack(header)
+        *fields, mask, size = _ROW.unpack(header)
         payload = self._ring.get((place + _ROW.size, size))
         assert payload is not None
-        return (*fields, payload)
+        return (*fields, payload if mask == NO_MASK else unmasked(payload, mask))
 
     def _add(
         self,
@@ -263,13 +263,15 @@ class Frames:
         decoded: int,
         problem: Problem,
         is_text: bool,
+        mask: bytes,
     ) -> None:
         opcode = first & _OPCODE
         if opcode in (1, 2) and side != TUNNEL:
             self.messages[side] += 1
         elif opcode == CLOSE and self.closed_by is None and not problem:
             self.closed_by = _SENDERS[side]
-        row = _ROW.pack(self._now, size, decoded, first, side, problem, is_text, len(payload))
+        shown = first, side, problem, is_text, mask
+        row = _ROW.pack(self._now, size, decoded, *shown, len(payload))
         self._places.append(self._ring.keep(row + payload)[0])
         if len(self._places) % PRUNED_EVERY == 0:
             self.prune()

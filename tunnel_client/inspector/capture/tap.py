@@ -177,7 +177,14 @@ class CaptureTap:
         self.bytes_in += size
         if self._room_in > 0:
             self._room_in -= size
-            self._keep(_BODY_IN, data, size)
+            intake = self._intake
+            if size < SMALL_BYTES and intake.waiting_bytes <= intake.waiting_max_bytes:
+                self.notes += (_BODY_IN, intake.clock(), data)
+                size += THING_BYTES
+                self.waiting_bytes += size
+                intake.waiting_bytes += size
+            else:
+                self._keep(_BODY_IN, data, size)
         else:
             self.is_whole = False
 
@@ -187,7 +194,14 @@ class CaptureTap:
         self.bytes_out += size
         if self._room_out > 0:
             self._room_out -= size
-            self._keep(_BODY_OUT, data, size)
+            intake = self._intake
+            if size < SMALL_BYTES and intake.waiting_bytes <= intake.waiting_max_bytes:
+                self.notes += (_BODY_OUT, intake.clock(), data)
+                size += THING_BYTES
+                self.waiting_bytes += size
+                intake.waiting_bytes += size
+            else:
+                self._keep(_BODY_OUT, data, size)
         else:
             self.is_whole = False
 

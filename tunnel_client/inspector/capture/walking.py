@@ -42,9 +42,12 @@ class Problem(IntEnum):
 
 _NONE: Final = Problem.NONE  # a global costs a third of an enum's member
 
-Emit = Callable[[int, int, bytes, int, Problem, bool], None]
+NO_MASK: Final = b"\0\0\0\0"
+
+Emit = Callable[[int, int, bytes, int, Problem, bool, bytes], None]
 """Given of each frame: its first byte, its payload's size on the wire, as much as is kept of it
-decoded, its decoded size, the problem, whether its message is text."""
+decoded, its decoded size, the problem, whether its message is text, and the mask that the payload
+has still: few are looked at."""
 
 
 def unmasked(data: bytes, mask: bytes) -> bytes:
@@ -128,11 +131,9 @@ class FrameWalker:
         end = payload + length
         if length > _CONTROL_MAX_BYTES or end > size:
             return 0
-        piece = data[payload:end]
-        if second & _MASK:
-            piece = unmasked(piece, data[at + 2 : payload])
+        mask = data[at + 2 : payload] if second & _MASK else NO_MASK
         self._message = first
-        self._emit(first, length, piece, length, _NONE, first == _TEXT_ALONE)
+        self._emit(first, length, data[payload:end], length, _NONE, first == _TEXT_ALONE, mask)
         return end
 
     def skip(self, size: int) -> None:
@@ -177,7 +178,7 @@ class FrameWalker:
     def _begin(self, first: int, length: int, mask: bytes) -> None:
         opcode = first & _OPCODE
         self._first = first
-        self._mask = mask if mask != b"\0\0\0\0" else b""
+        self._mask = mask if mask != NO_MASK else b""
         self._size_bytes = self.left_bytes = length
         self._decoded_bytes = 0
         self._collected = b""
@@ -228,7 +229,7 @@ class FrameWalker:
             self._add_inflated(inflater, inflater.end(room))
         is_text = not first & _CONTROL and self._message & _OPCODE == _TEXT
         shown = bytes(self._collected), self._decoded_bytes, self._problem, is_text
-        self._emit(first, self._size_bytes, *shown)
+        self._emit(first, self._size_bytes, *shown, NO_MASK)
         self._collected = b""
 
     @property
@@ -270,9 +271,9 @@ class FrameWalker:
             self._problem = problem
             is_text = not self._first & _CONTROL and self._message & _OPCODE == _TEXT
             shown = bytes(self._collected), self._decoded_bytes, problem, is_text
-            self._emit(self._first, self._size_bytes, *shown)
+            self._emit(self._first, self._size_bytes, *shown, NO_MASK)
         else:
-            self._emit(0, 0, b"", 0, problem, False)
+            self._emit(0, 0, b"", 0, problem, False, NO_MASK)
         self.left_bytes = 0
         self._collected = b""
         self.is_over = True
