@@ -3,9 +3,8 @@
     .venv/bin/python -m benchmarks.capture [--pairs N] [--before DIR]
 
 A visitor in memory, the real dispatcher, and an app at the other end of a socket pair share one
-process, so that its processor time is what a request costs. Each reading is a process of its own,
-with capture and without it in turn. `--before` names a checkout without taps, which is compared
-with capture off. A ratio is that of a pair; the table has their median.
+process, so that its processor time is what a request costs. `--before` names a checkout without
+taps, which is compared with capture off, in processes of their own.
 """
 
 from __future__ import annotations
@@ -17,11 +16,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
-from statistics import median
-from typing import Any, Final
+from statistics import median, quantiles
+from typing import Final
 
 import trio
 
@@ -35,9 +33,11 @@ from tunnel_client.origin.dispatch import Dispatcher
 from tunnel_client.settings.target import Target
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-COUNTS: Final = {"gets": 8000, "echo": 16_000, "download": 80}
-# Until the store is full: before that each new page of memory is a fault, which costs 2 us here.
-WARM_UPS: Final = {"gets": 10_000, "echo": 4000, "download": 40}
+COUNTS: Final = {"gets": 400, "echo": 800, "download": 8}  # of one block
+# Blocks until the store is full: before that each new page of memory is a fault, of 2 us here.
+WARM_UPS: Final = {"gets": 30, "echo": 10, "download": 6}
+BLOCKS_ALONE: Final = 10
+PAIRS_ALONE: Final = 7
 DOWNLOAD_BYTES: Final = 8 * 1024 * 1024
 AT_ONCE: Final = 8
 LIMITS: Final = {"gets": 1.10, "echo": 1.10, "download": 1.05}
@@ -222,80 +222,90 @@ async def load(dispatcher: Dispatcher, what: str, count: int) -> None:
                 nursery.start_soon(get, dispatcher, each, size)
 
 
-async def once(what: str, *, on: bool) -> float:
-    """Return the processor time of one request, message or download, in seconds."""
-    collect_rarely()  # as the client does
-    async with trio.open_nursery() as tasks:
-        ways: dict[str, Any] = {}
-        if on:
-            from tunnel_client.inspector.capture.store import CaptureStore
+async def paired(what: str, pairs: int) -> tuple[list[float], list[float]]:
+    """Return the processor time without capture and with it, in microseconds, of each pair.
 
-            store = CaptureStore(memory_bytes=32 * 1024 * 1024, now=time.perf_counter)
-            tasks.start_soon(store.run)
-            ways["tap_for"] = store.tap_for
-        dialer = PairDialer(what, tasks)
-        dispatcher = Dispatcher(dialer, Nobody(), tasks, origin_timeout_s=600, **ways)
-        await load(dispatcher, what, WARM_UPS[what])
-        began = time.process_time()
+    Blocks of the load go by two dispatchers of one process in turn, so that both see the same
+    machine. What the store's task does afterwards with the block counts as well.
+    """
+    collect_rarely()  # as the client does
+    from tunnel_client.inspector.capture.store import CaptureStore
+
+    store = CaptureStore(memory_bytes=32 * 1024 * 1024, now=time.perf_counter)
+    off_us: list[float] = []
+    on_us: list[float] = []
+    async with trio.open_nursery() as tasks:
+        off, on = (
+            Dispatcher(
+                *(PairDialer(what, tasks), Nobody(), tasks), origin_timeout_s=600, tap_for=tap_for
+            )
+            for tap_for in (None, store.tap_for)
+        )
+        for _ in range(WARM_UPS[what]):
+            await load(on, what, COUNTS[what])
+            await store.sort()
+        await load(off, what, COUNTS[what])
+        for number in range(2 * pairs):
+            with_capture = number % 4 in (0, 3)  # each comes first in every other pair
+            began = time.process_time()
+            await load(on if with_capture else off, what, COUNTS[what])
+            if with_capture:
+                await store.sort()
+            took_us = (time.process_time() - began) / COUNTS[what] * 1e6
+            (on_us if with_capture else off_us).append(took_us)
+        tasks.cancel_scope.cancel()
+    return off_us, on_us
+
+
+async def off_alone(what: str) -> float:
+    """Return the processor time without capture, in microseconds; it runs on trees without any."""
+    collect_rarely()
+    async with trio.open_nursery() as tasks:
+        dispatcher = Dispatcher(PairDialer(what, tasks), Nobody(), tasks, origin_timeout_s=600)
         await load(dispatcher, what, COUNTS[what])
-        if on:
-            await trio.sleep(0.25)  # what waits is sorted, and counts
+        began = time.process_time()
+        for _ in range(BLOCKS_ALONE):
+            await load(dispatcher, what, COUNTS[what])
         took_s = time.process_time() - began
         tasks.cancel_scope.cancel()
-    return took_s / COUNTS[what]
+    return took_s / COUNTS[what] / BLOCKS_ALONE * 1e6
 
 
-def reading(what: str, mode: str, tree: Path = ROOT) -> float:
-    """One reading by a process of its own, in microseconds."""
-    command = [sys.executable, __file__, "--once", what, "--mode", mode]
+def alone(what: str, tree: Path) -> float:
+    """One reading of a tree, by a process of its own."""
+    command = [sys.executable, __file__, "--alone", what]
     environ = {**os.environ, "PYTHONPATH": str(tree), "PYTHONHASHSEED": "0"}
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
     return float(done.stdout)
 
 
-def compared(what: str, pairs: int, first: Callable[[], float], second: Callable[[], float]) -> str:
-    """A row of the table: both medians, and the median and the range of the ratios."""
-    ratios, firsts, seconds = [], [], []
-    for number in range(pairs):
-        if number % 2:
-            seconds.append(second())
-            firsts.append(first())
-        else:
-            firsts.append(first())
-            seconds.append(second())
-        ratios.append(seconds[-1] / firsts[-1])
-        print(
-            f"{what}: {firsts[-1]:.1f} us, {seconds[-1]:.1f} us, {ratios[-1]:.3f}", file=sys.stderr
-        )
-    medians = f"{median(firsts):.1f} | {median(seconds):.1f} | {median(ratios):.3f}"
-    return f"| {what} | {medians} | {min(ratios):.2f} to {max(ratios):.2f} |"
-
-
-def rows(what: str, pairs: int, before: Path | None) -> Iterator[str]:
-    """Yield the rows of one measure."""
-    off, on = partial(reading, what, "off"), partial(reading, what, "on")
-    yield compared(f"{what}, capture off and on (limit {LIMITS[what]})", pairs, off, on)
-    if before is not None:
-        old = partial(reading, what, "off", before)
-        yield compared(f"{what}, without taps and off (limit {OFF_LIMIT})", pairs, old, off)
+def row(what: str, first_us: list[float], second_us: list[float], limit: float) -> str:
+    """A row of the table: both medians, and the median of the ratios with its quarters."""
+    ratios = [second / first for first, second in zip(first_us, second_us, strict=True)]
+    low, _, high = quantiles(ratios, n=4)
+    medians = f"{median(first_us):.1f} | {median(second_us):.1f} | {median(ratios):.3f}"
+    return f"| {what} | {medians} | {low:.2f} to {high:.2f} | {limit:.2f} |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--pairs", type=int, default=9)
+    parser.add_argument("--pairs", type=int, default=40)
     parser.add_argument("--before", type=Path)
     parser.add_argument("--measures", default=",".join(COUNTS))
-    parser.add_argument("--once", choices=COUNTS, help=argparse.SUPPRESS)
-    parser.add_argument("--mode", choices=["on", "off"], help=argparse.SUPPRESS)
+    parser.add_argument("--alone", choices=COUNTS, help=argparse.SUPPRESS)
     said = parser.parse_args()
-    if said.once:
-        print(trio.run(lambda: once(said.once, on=said.mode == "on")) * 1e6)
+    if said.alone:
+        print(trio.run(off_alone, said.alone))
         return
-    print("| measure | before, us | after, us | ratio | of the pairs |")
-    print("| --- | ---: | ---: | ---: | --- |")
+    print("| measure | before, us | after, us | ratio | half of the pairs | limit |")
+    print("| --- | ---: | ---: | ---: | --- | ---: |")
     for what in said.measures.split(","):
-        for row in rows(what, said.pairs, said.before):
-            print(row, flush=True)
+        off_us, on_us = trio.run(paired, what, said.pairs)
+        print(row(f"{what}: capture off, on", off_us, on_us, LIMITS[what]), flush=True)
+        if said.before is not None:
+            readings = [(alone(what, said.before), alone(what, ROOT)) for _ in range(PAIRS_ALONE)]
+            before_us, now_us = ([pair[side] for pair in readings] for side in (0, 1))
+            print(row(f"{what}: without taps, off", before_us, now_us, OFF_LIMIT), flush=True)
 
 
 if __name__ == "__main__":

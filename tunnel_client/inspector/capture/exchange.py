@@ -99,7 +99,7 @@ class KeptExchange:
     def __init__(self, ring: Ring, tap: CaptureTap, began: float) -> None:
         self.id = tap.number
         self.seq = 0
-        self.began_at = tap.began_at
+        self.began_at = tap.opened_at
         self.began = began
         self.replay_of = tap.replay_of
         self.frames: Frames | None = None

@@ -200,7 +200,7 @@ class CaptureStore:
 
     def _begin(self, tap: CaptureTap, epoch: float) -> None:
         """Make the exchange of a tap. One that is over is done with; others are to be sorted."""
-        exchange = KeptExchange(self._ring, tap, epoch + tap.began_at)
+        exchange = KeptExchange(self._ring, tap, epoch + tap.opened_at)
         if waited := self._sorter.adopt(exchange, tap):
             self._intake.waiting_bytes -= waited
         else:

@@ -12,10 +12,12 @@ from enum import IntEnum
 from typing import Final
 
 import msgpack
+import trio
 
 from protocol.http.fields import Fields
 from protocol.mux.streams import WEBSOCKET
 from tunnel_client.inspector.capture.ring import SEGMENT_BYTES, Kept, Ring
+from tunnel_client.origin.tap import PlainTap
 from tunnel_client.origin.visitor_stream import VisitorStream
 
 # Below this a copy costs more than a reference, and nobody's heap is torn.
@@ -92,17 +94,16 @@ class Intake:
         return f"<Intake {self.waiting_bytes} of {self.waiting_max_bytes} bytes wait>"
 
 
-class CaptureTap:
-    """See OriginTap.
+class CaptureTap(PlainTap):
+    """A plain tap that keeps what it sees, so that a request has one tap and not two.
 
     Args:
         room_bytes: how much of each body is kept; 0: nothing of frames either.
 
     Attributes:
         number: of the exchange.
-        began_at: by the intake's clock.
+        opened_at: by the intake's clock.
         notes: flat, three for each; the task takes them away.
-        bytes_in, bytes_out: of the bodies, or behind a 101, kept or not.
         has_frames: it is a WebSocket, after its 101.
         is_whole: nothing of its bodies is missing so far.
         packed: the wire's head of the request, by msgpack, which frees the objects that it was.
@@ -113,11 +114,12 @@ class CaptureTap:
 
     __slots__ = (
         *("_intake", "_room_in", "_room_out"),
-        *("began_at", "bytes_in", "bytes_out", "has_frames", "is_over", "is_whole", "notes"),
-        *("number", "packed", "replay_of", "stream", "waiting_bytes"),
+        *("has_frames", "is_over", "is_whole", "notes"),
+        *("number", "opened_at", "packed", "replay_of", "stream", "waiting_bytes"),
     )
 
     def __init__(self, intake: Intake, stream: VisitorStream, room_bytes: float) -> None:
+        super().__init__(trio.current_time())
         self._intake = intake
         self.stream: VisitorStream | None = stream
         self.packed = intake.pack(stream.opened)
@@ -125,10 +127,8 @@ class CaptureTap:
         intake.numbered += 1
         self.number = intake.numbered
         intake.opened.append(self)
-        self.began_at = intake.clock()
+        self.opened_at = intake.clock()
         self.notes: list[Note] = []
-        self.bytes_in = 0
-        self.bytes_out = 0
         self.is_over = False
         self.has_frames = False
         self.is_whole = room_bytes > 0
@@ -192,6 +192,8 @@ class CaptureTap:
         """See OriginTap."""
         size = len(data)
         self.bytes_out += size
+        if self.page is not None and not self.page.feed(data):
+            self.page = None
         if self._room_out > 0:
             self._room_out -= size
             intake = self._intake
