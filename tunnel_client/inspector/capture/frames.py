@@ -115,8 +115,7 @@ class Frames:
         room = ring.segment_bytes - _ROW.size
         inflaters = [Inflater(forgets=forgets) for forgets in deflate] if deflate else [None, None]
         self._walkers = [
-            FrameWalker(partial(self._add, side), inflater, room)
-            for side, inflater in enumerate(inflaters)
+            self._walker(side, inflater, room) for side, inflater in enumerate(inflaters)
         ]
 
     def __repr__(self) -> str:
@@ -158,7 +157,11 @@ class Frames:
     def add_own(self, frame: bytes, at: float) -> None:
         """Add a frame of the tunnel's own."""
         self._now = at
-        FrameWalker(partial(self._add, TUNNEL), None, self._ring.segment_bytes).feed(frame)
+        self._walker(TUNNEL, None, self._ring.segment_bytes).feed(frame)
+
+    def _walker(self, side: int, inflater: Inflater | None, room_bytes: int) -> FrameWalker:
+        emits = partial(self._add, side), partial(self._add_whole, side)
+        return FrameWalker(*emits, inflater, room_bytes)
 
     def end(self, at: float) -> None:
         """The connection has ended."""
@@ -263,17 +266,30 @@ class Frames:
         decoded: int,
         problem: Problem,
         is_text: bool,
-        mask: bytes,
     ) -> None:
         opcode = first & _OPCODE
         if opcode in (1, 2) and side != TUNNEL:
             self.messages[side] += 1
         elif opcode == CLOSE and self.closed_by is None and not problem:
             self.closed_by = _SENDERS[side]
-        shown = first, side, problem, is_text, mask
-        row = _ROW.pack(self._now, size, decoded, *shown, len(payload))
-        self._places.append(self._ring.keep(row + payload)[0])
-        if len(self._places) % PRUNED_EVERY == 0:
+        self._keep(
+            _ROW.pack(
+                *(self._now, size, decoded, first, side, problem, is_text, NO_MASK, len(payload))
+            )
+            + payload
+        )
+
+    def _add_whole(self, side: int, first: int, payload: bytes, mask: bytes) -> None:
+        size = len(payload)
+        if side != TUNNEL:
+            self.messages[side] += 1
+        is_text = first & _OPCODE == 1
+        self._keep(_ROW.pack(self._now, size, size, first, side, 0, is_text, mask, size) + payload)
+
+    def _keep(self, row: bytes) -> None:
+        places = self._places
+        places.append(self._ring.keep(row)[0])
+        if len(places) % PRUNED_EVERY == 0:
             self.prune()
 
 

@@ -44,10 +44,12 @@ _NONE: Final = Problem.NONE  # a global costs a third of an enum's member
 
 NO_MASK: Final = b"\0\0\0\0"
 
-Emit = Callable[[int, int, bytes, int, Problem, bool, bytes], None]
+Emit = Callable[[int, int, bytes, int, Problem, bool], None]
 """Given of each frame: its first byte, its payload's size on the wire, as much as is kept of it
-decoded, its decoded size, the problem, whether its message is text, and the mask that the payload
-has still: few are looked at."""
+decoded, its decoded size, the problem, whether its message is text."""
+
+EmitWhole = Callable[[int, bytes, bytes], None]
+"""Given of each: its first byte, its payload, and the mask that this has still: few are looked at."""
 
 
 def unmasked(data: bytes, mask: bytes) -> bytes:
@@ -63,6 +65,7 @@ class FrameWalker:
 
     Args:
         emit: is given each frame when it is whole.
+        emit_whole: is given it instead if it is a short message of its own, not compressed.
         inflater: of this direction; None: messages are not compressed.
         room_bytes: how much is kept of each frame, decoded.
 
@@ -72,12 +75,24 @@ class FrameWalker:
     """
 
     __slots__ = (
-        *("_collected", "_decoded_bytes", "_emit", "_first", "_held", "_inflater", "_mask"),
+        *(
+            "_collected",
+            "_decoded_bytes",
+            "_emit",
+            "_emit_whole",
+            "_first",
+            "_held",
+            "_inflater",
+            "_mask",
+        ),
         *("_message", "_problem", "_room_bytes", "_size_bytes", "is_over", "left_bytes"),
     )
 
-    def __init__(self, emit: Emit, inflater: Inflater | None, room_bytes: int) -> None:
+    def __init__(
+        self, emit: Emit, emit_whole: EmitWhole, inflater: Inflater | None, room_bytes: int
+    ) -> None:
         self._emit = emit
+        self._emit_whole = emit_whole
         self._inflater = inflater
         self._room_bytes = room_bytes
         self._held = b""  # a header that is not whole
@@ -107,34 +122,24 @@ class FrameWalker:
             at = min(self.left_bytes, size)
             self._go_on(data[:at])
         while at < size and not self.is_over:
-            if (end := self._whole_frame(data, at, size)) > 0:
-                at = end
-                continue
+            # The commonest by far is a message of its own, short, not compressed, and all there; by
+            # the long way it would take three times as long.
+            if data[at] in _WHOLE_MESSAGES and at + 1 < size:
+                second = data[at + 1]
+                payload = at + 6 if second & _MASK else at + 2
+                end = payload + (second & _LENGTH)
+                if end <= size and second & _LENGTH <= _CONTROL_MAX_BYTES:
+                    self._message = data[at]
+                    mask = data[at + 2 : payload] if second & _MASK else NO_MASK
+                    self._emit_whole(data[at], data[payload:end], mask)
+                    at = end
+                    continue
             payload = self._header(data, at, size)
             if payload < 0:
                 self._held = data[at:]
                 return
             at = min(payload + self.left_bytes, size)
             self._go_on(data[payload:at])
-
-    def _whole_frame(self, data: bytes, at: int, size: int) -> int:
-        """Take the commonest kind of frame; returns its end, or 0: it is another.
-
-        That is a message of its own, short, not compressed, and all there.
-        """
-        first = data[at]
-        if first not in _WHOLE_MESSAGES or at + 1 == size:
-            return 0
-        second = data[at + 1]
-        length = second & _LENGTH
-        payload = at + 6 if second & _MASK else at + 2
-        end = payload + length
-        if length > _CONTROL_MAX_BYTES or end > size:
-            return 0
-        mask = data[at + 2 : payload] if second & _MASK else NO_MASK
-        self._message = first
-        self._emit(first, length, data[payload:end], length, _NONE, first == _TEXT_ALONE, mask)
-        return end
 
     def skip(self, size: int) -> None:
         """Tell of bytes that are missing here."""
@@ -229,7 +234,7 @@ class FrameWalker:
             self._add_inflated(inflater, inflater.end(room))
         is_text = not first & _CONTROL and self._message & _OPCODE == _TEXT
         shown = bytes(self._collected), self._decoded_bytes, self._problem, is_text
-        self._emit(first, self._size_bytes, *shown, NO_MASK)
+        self._emit(first, self._size_bytes, *shown)
         self._collected = b""
 
     @property
@@ -271,9 +276,9 @@ class FrameWalker:
             self._problem = problem
             is_text = not self._first & _CONTROL and self._message & _OPCODE == _TEXT
             shown = bytes(self._collected), self._decoded_bytes, problem, is_text
-            self._emit(self._first, self._size_bytes, *shown, NO_MASK)
+            self._emit(self._first, self._size_bytes, *shown)
         else:
-            self._emit(0, 0, b"", 0, problem, False, NO_MASK)
+            self._emit(0, 0, b"", 0, problem, False)
         self.left_bytes = 0
         self._collected = b""
         self.is_over = True
