@@ -49,7 +49,7 @@ Emit = Callable[[int, int, bytes, int, Problem, bool], None]
 decoded, its decoded size, the problem, whether its message is text."""
 
 EmitWhole = Callable[[int, bytes, bytes], None]
-"""Given of each: its first byte, its payload, and the mask that this has still: few are looked at."""
+"""Given of each: its first byte, its payload, and the mask that this has still, as few are read."""
 
 
 def unmasked(data: bytes, mask: bytes) -> bytes:

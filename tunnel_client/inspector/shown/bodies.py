@@ -82,9 +82,18 @@ def _text_way(text: str, said: MediaType, masks: Masks) -> _Found:
     if tree.root is not None:
         return "json", tree.root, tree.is_cut, None
     # Cut off, or no JSON: it may hold secrets all the same.
-    return "text", masked_json(text, masks), False, tree.problem if said.is_json else None
+    return (
+        "text",
+        masked_json(text, masks, is_cut=True),
+        False,
+        tree.problem if said.is_json else None,
+    )
 
 
-def shown_text(text: str, masks: Masks) -> str:
-    """Return the text of a message or a frame as it is shown: its secrets are masked."""
-    return masked_json(text, masks) if looks_like_json(text) else text
+def shown_text(text: str, masks: Masks, *, is_cut: bool = False) -> str:
+    """Return the text of a message or a frame as it is shown: its secrets are masked.
+
+    Args:
+        is_cut: it is the beginning of one, as in the row of a frame.
+    """
+    return masked_json(text, masks, is_cut=is_cut) if looks_like_json(text) else text

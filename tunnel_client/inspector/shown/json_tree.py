@@ -122,11 +122,15 @@ def looks_like_json(text: str) -> bool:
     return text.lstrip("\ufeff \t\r\n")[:1] in ("{", "[")
 
 
-def masked_json(text: str, masks: Masks) -> str:
-    """Return JSON as it was written but for its secrets, be it whole, cut off or no JSON at all."""
+def masked_json(text: str, masks: Masks, *, is_cut: bool = False) -> str:
+    """Return JSON as it was written but for its secrets, be it whole, cut off or no JSON at all.
+
+    Args:
+        is_cut: more stands behind it, where any name may be: a `code` has its `state` there.
+    """
     names: list[str] = []
     name = ""
-    beside = ("state",) if _STATE.search(text) else ()
+    beside = ("state",) if is_cut or _STATE.search(text) else ()
     shown: list[str] = []
     end = 0
     for token in _TOKEN.finditer(text):

@@ -113,7 +113,9 @@ def test_a_code_beside_a_state_and_numbers() -> None:
     text = json.dumps({"code": SECRET, "state": "x", "prompt_tokens": 123456789})
     assert SECRET not in masked_json(text, masks())
     assert "123456789" in masked_json(text, masks())
-    assert SECRET in masked_json(json.dumps({"code": SECRET}), masks())
+    alone = json.dumps({"code": SECRET})
+    assert SECRET in masked_json(alone, masks())
+    assert SECRET not in masked_json(alone[:-1], masks(), is_cut=True)
 
 
 def test_a_name_or_a_value_with_escapes_is_seen() -> None:
