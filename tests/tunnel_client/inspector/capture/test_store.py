@@ -16,6 +16,7 @@ from tests.turns import short_turns
 from tunnel_client.inspector.capture import store as store_module
 from tunnel_client.inspector.capture.body import NO_LONGER_KEPT, NOT_CAPTURED, TOO_LONG
 from tunnel_client.inspector.capture.exchange import KeptExchange
+from tunnel_client.inspector.capture.sorting import Sorter
 from tunnel_client.inspector.capture.store import CaptureStore
 from tunnel_client.inspector.capture.tap import BODY_MAX_BYTES, CaptureTap
 from tunnel_client.origin.dispatch import Dispatcher
@@ -447,3 +448,26 @@ async def test_ten_thousand_cost_the_collector_little() -> None:
     began = time.thread_time()
     gc.collect()
     assert with_store_s - (time.thread_time() - began) < 0.030
+
+
+async def test_a_fault_in_sorting_ends_no_transfer(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nor does a store that is full, and drops what comes."""
+    body = bytes(range(256)) * 8000
+    store = a_store(MIB)
+    async with captured(store) as (dispatcher, origin):
+        stream = MemoryStream(an_open("http", b"GET", None))
+        dispatcher.serve(stream)
+        app = await asked_app(origin)
+        await store.sort()
+        monkeypatch.setattr(Sorter, "sort", None)
+        await app.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
+        for at in range(0, len(body), 65536):
+            await app.send(body[at : at + 65536])
+            await store.sort()
+        await dispatcher.wait_quiet()
+        await store.sort()
+    assert stream.body == body
+    assert "cannot be sorted" in caplog.text
+    assert store.counts.used_bytes <= MIB
