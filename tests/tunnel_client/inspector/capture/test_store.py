@@ -409,6 +409,7 @@ async def test_a_fault_costs_its_exchange_alone(caplog: pytest.LogCaptureFixture
     assert store._intake.waiting_bytes <= 0
 
 
+@pytest.mark.slow
 async def test_turns_are_short() -> None:
     store = a_store()
     async with trio.open_nursery() as nursery:
@@ -431,6 +432,7 @@ async def test_turns_are_short() -> None:
     assert frames.count == 50_000
 
 
+@pytest.mark.slow
 async def test_ten_thousand_cost_the_collector_little() -> None:
     """It looks at whatever may be part of a circle, while everybody waits."""
     store = a_store(64 * MIB)

@@ -103,6 +103,7 @@ def test_json_is_nested_too_deep_for_a_reader() -> None:
     assert "too deep" in (json_tree("[" * 100_000, masks()).problem or "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [0, 1])
 def test_json_is_shown_with_so_many_nodes(more: int) -> None:
     tree = json_tree(json.dumps([1] * (NODES_MAX - 1 + more)), masks())
