@@ -11,6 +11,7 @@ from tunnel_client.inspector.capture.tap import BODY_MAX_BYTES, THING_BYTES, Kin
 NOT_CAPTURED: Final = "not captured"
 NO_LONGER_KEPT: Final = "no longer kept"
 TOO_LONG: Final = "over 1 MiB"
+PIECES_MAX: Final = 2048  # as many as what comes in one tenth of a second each has in 3 minutes
 DROPPED: Final = "too much came at once"
 
 
@@ -141,7 +142,21 @@ class Body:
         assert isinstance(self._pieces, list)
         self._pieces.append(piece)
         self.kept_bytes += size
+        if len(self._pieces) > PIECES_MAX and self._pinned is None:
+            return THING_BYTES - self._join()
         return THING_BYTES
+
+    def _join(self) -> int:
+        """Make one piece of all; returns the bytes that this saves outside of the ring.
+
+        A stream that trickles for days would else have a piece for each of its bytes.
+        """
+        data, count = self.data(), len(self._pieces)
+        if len(data) < self.kept_bytes or len(data) > self._ring.segment_bytes:
+            self.drop()
+            data = b""
+        self._pieces = [self._ring.keep(data)]
+        return (count - 1) * THING_BYTES
 
 
 Bodies = tuple[Body | None, Body | None]

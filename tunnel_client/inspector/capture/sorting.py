@@ -11,6 +11,7 @@ from tunnel_client.inspector.capture.frames import FED_AT_ONCE_BYTES, Frames
 from tunnel_client.inspector.capture.ring import Kept, Ring
 from tunnel_client.inspector.capture.tap import (
     BODY_MAX_BYTES,
+    HEADS_MAX_BYTES,
     THING_BYTES,
     CaptureTap,
     Kind,
@@ -87,6 +88,8 @@ class Sorter:
         for kind, when, said in each:
             waited += THING_BYTES + (len(said) if isinstance(said, bytes) else 0)
             if kind < _FIRST_OF_BODIES:
+                if kind == Kind.HEAD and _is_too_much(exchange, said):
+                    continue
                 told += (kind, when, said)
                 if kind == Kind.HEAD and self._begin_frames(exchange, said):
                     break
@@ -120,7 +123,6 @@ class Sorter:
                 if kind >= _FIRST_OF_BODIES:
                     frames.take(kind - _BODY_IN, said, when)
                 else:
-                    told += (kind, when, said)
                     frames.add_own(said, when)
             elif kind >= _FIRST_OF_BODIES:
                 yield from self._frames(frames, kind, when, said)
@@ -158,3 +160,9 @@ class Sorter:
                 exchange.taken_bytes += body.add([piece for _, piece in mine], mine[0][0])
                 body.last_at = mine[-1][0]
         pieces.clear()
+
+
+def _is_too_much(exchange: KeptExchange, said: Note) -> bool:
+    """Whether a head is one more of those without end."""
+    assert isinstance(said, bytes)
+    return exchange.taken_bytes > HEADS_MAX_BYTES and said.startswith(b"1", 9)

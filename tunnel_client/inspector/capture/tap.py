@@ -25,7 +25,7 @@ SMALL_BYTES: Final = 4096
 BODY_MAX_BYTES: Final = SEGMENT_BYTES  # kept of each body
 # Of each thing that is kept: the object, and its places in lists.
 THING_BYTES: Final = 96
-# An app may send informational heads without end.
+# An app may send informational heads without end. So much may wait, and an exchange has as much.
 HEADS_MAX_BYTES: Final = 256 * 1024
 
 

@@ -14,7 +14,7 @@ from tests.origin_fakes import KEY, SWITCHED, App, RawOrigin
 from tests.switched_apps import HELLO, MASKED
 from tests.turns import short_turns
 from tunnel_client.inspector.capture import store as store_module
-from tunnel_client.inspector.capture.body import NO_LONGER_KEPT, NOT_CAPTURED, TOO_LONG
+from tunnel_client.inspector.capture.body import NO_LONGER_KEPT, NOT_CAPTURED, PIECES_MAX, TOO_LONG
 from tunnel_client.inspector.capture.exchange import KeptExchange
 from tunnel_client.inspector.capture.sorting import Sorter
 from tunnel_client.inspector.capture.store import CaptureStore
@@ -473,3 +473,33 @@ async def test_a_fault_in_sorting_ends_no_transfer(
     assert stream.body == body
     assert "cannot be sorted" in caplog.text
     assert store.counts.used_bytes <= MIB
+
+
+async def test_informational_heads_without_end_have_a_limit_in_all() -> None:
+    store = a_store()
+    tap = opened_tap(store)
+    for _ in range(40):
+        for _ in range(100):
+            tap.head(b"HTTP/1.1 103 Early Hints\r\nLink: " + b"x" * 1000 + b"\r\n\r\n")
+        await store.sort()
+    tap.head(OK)
+    exchange = await only(store)
+    assert len(exchange.informational) < 512
+    assert exchange.answer.head == OK
+
+
+@pytest.mark.parametrize("more", [0, 1])
+async def test_a_body_that_trickles_is_joined(more: int) -> None:
+    store = a_store()
+    tap = opened_tap(store)
+    whole = bytes(n % 251 for n in range(PIECES_MAX + more))
+    for at in range(len(whole)):
+        tap.body_out(whole[at : at + 1])
+        await store.sort()
+    exchange = await only(store)
+    body = exchange.answer.body
+    assert body is not None
+    assert body.data() == whole
+    assert len(body._pieces) == (1 if more else PIECES_MAX)
+    assert exchange.taken_bytes < (5_000 if more else 250_000)
+    assert store.counts.used_bytes < 2 * MIB
