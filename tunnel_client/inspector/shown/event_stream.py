@@ -67,7 +67,7 @@ def _event(block: list[str], masks: Masks, *, is_whole: bool) -> SentEvent:
         said.setdefault(name, []).append(value.removeprefix(" "))
     data = "\n".join(said["data"]) if "data" in said else None
     if data is not None and looks_like_json(data):
-        data = masked_json(data, masks)
+        data = masked_json(data, masks, is_cut=not is_whole)
     comment = "\n".join(said[""]) if "" in said else None
     event = said.get("event", [""])[-1]
     return SentEvent(event, _last(said, "id"), _last(said, "retry"), data, comment, is_whole)

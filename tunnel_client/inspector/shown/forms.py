@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 from urllib.parse import unquote_plus
 
+from tunnel_client.inspector.shown.json_tree import looks_like_json, masked_json
 from tunnel_client.inspector.shown.masking import Masks
 from tunnel_client.inspector.shown.media_types import media_type
 
@@ -64,9 +66,11 @@ def form(text: str, masks: Masks) -> FormPairs:
     split = [pair.partition("=") for pair in said[:PAIRS_MAX] if pair]
     found = [(unquote_plus(name), unquote_plus(value)) for name, _, value in split]
     names = [name for name, _ in found if name.lower() == "state"][:1]
+    if len(said) > PAIRS_MAX:
+        names = ["state"]  # it may stand behind the cut
     pairs: list[Pair] = []
     for name, value in found:
-        shown = masks.value(name, value, names)
+        shown = _shown(name, value, names, masks)
         pairs.append(Pair(name, shown, shown != value))
     return FormPairs(pairs, len(said) > PAIRS_MAX)
 
@@ -98,9 +102,15 @@ def _part(piece: bytes, masks: Masks) -> Part:
     text = None
     if file_name is None and len(content) <= PART_TEXT_MAX_BYTES:
         text = content.decode("utf-8", "replace")
-    shown = None if text is None else masks.value(name, text)
+    shown = None if text is None else _shown(name, text, (), masks)
     found = fields.get("content-type", "")
     return Part(name, file_name, found, len(content), shown, shown != text)
+
+
+def _shown(name: str, value: str, siblings: Iterable[str], masks: Masks) -> str:
+    """Return a value as it is shown; some webhooks send JSON in a field of a form."""
+    shown = masks.value(name, value, siblings)
+    return masked_json(shown, masks) if looks_like_json(shown) else shown
 
 
 def _fields(head: str) -> dict[str, str]:

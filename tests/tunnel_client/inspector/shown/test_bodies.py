@@ -126,6 +126,24 @@ def test_a_form_is_decoded_and_masked() -> None:
     ]
 
 
+def test_json_in_a_field_is_masked() -> None:
+    found = form(f'payload=%7B"token":"{SECRET}","n":1}}', masks())
+    [pair] = found.pairs
+    assert pair.is_masked
+    assert pair.value == f'{{"token":"{masks().mask(SECRET)}","n":1}}'
+    part = (
+        b"--b\r\nContent-Disposition: form-data; name=a\r\n\r\n"
+        + b'{"token":"%s"}' % SECRET.encode()
+    )
+    assert multipart(part, "multipart/form-data; boundary=b", masks()).parts[0].is_masked
+
+
+def test_an_event_that_is_cut_off_shows_no_code() -> None:
+    whole = f'data: {{"code": "{SECRET}"}}'
+    assert SECRET in (sent_events(whole + "\n\n", masks()).events[0].data or "")
+    assert SECRET not in (sent_events(whole, masks()).events[0].data or "")
+
+
 MULTIPART = (
     b'preamble\r\n--b d\r\nContent-Disposition: form-data; name="token"\r\n\r\n%s\r\n'
     b'--b d\r\nContent-Disposition: form-data; name="f"; filename="a;b.png"\r\n'
