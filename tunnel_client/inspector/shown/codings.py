@@ -76,15 +76,11 @@ def _undone(data: bytes, name: str, is_late: Callable[[], bool]) -> Decoded:
                 return Decoded(bytes(out[:limit]), is_cut=True)
     except ModuleNotFoundError:
         return Decoded(data, problem=f"{name} needs the extra: pip install 'trio-tunnel[inspect]'")
-    except _Faulty as error:
+    except ValueError as error:
         problem = f"no whole {name}: {error}"
     if problem is not None and not out:
         return Decoded(data, problem=problem)
     return Decoded(bytes(out), problem=problem)
-
-
-class _Faulty(Exception):
-    """It is not coded like that, or not from here on."""
 
 
 def _gzip(data: bytes) -> Iterator[bytes]:
@@ -115,9 +111,9 @@ def _inflated(inflating: zlib._Decompress, data: bytes) -> Iterator[bytes]:
                 break
             yield piece
     except zlib.error as error:
-        raise _Faulty(str(error)) from error
+        raise ValueError(str(error)) from error
     if not inflating.eof:
-        raise _Faulty("its end is missing")
+        raise ValueError("its end is missing")
 
 
 def _br(data: bytes) -> Iterator[bytes]:
@@ -129,9 +125,9 @@ def _br(data: bytes) -> Iterator[bytes]:
         while not decompressor.can_accept_more_data():
             yield decompressor.process(b"", output_buffer_limit=_STEP_BYTES)
     except brotli.error as error:
-        raise _Faulty("wrong data") from error
+        raise ValueError("wrong data") from error
     if not decompressor.is_finished():
-        raise _Faulty("its end is missing")
+        raise ValueError("its end is missing")
 
 
 def _zstd(data: bytes) -> Iterator[bytes]:
@@ -144,9 +140,10 @@ def _zstd(data: bytes) -> Iterator[bytes]:
         while piece := reader.read(_STEP_BYTES):
             yield piece
     except zstandard.ZstdError as error:
-        raise _Faulty(str(error)) from error
+        raise ValueError(str(error)) from error
 
 
+# Each yields pieces, and raises ValueError where it is not coded like that, or not from here on.
 _STEPS: Final[dict[str, Callable[[bytes], Iterator[bytes]]]] = {
     "gzip": _gzip,
     "x-gzip": _gzip,
