@@ -54,6 +54,7 @@ CLIENT_MAY_IMPORT = {
     "inspector": "origin observing settings",
     "inspector.capture": "origin",
     "inspector.shown": "observing",
+    "inspector.web": "inspector.capture inspector.shown origin observing settings",
     "doctor": "origin uplink observing settings",
 }
 # Wings of the table without a folder yet; one that gets it leaves this list, and is held.

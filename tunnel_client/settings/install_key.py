@@ -51,7 +51,7 @@ def install_key(state_folder: Path) -> InstallKey:
     try:
         if not path.exists():
             with as_owner_of(path):
-                _store(path, key)
+                store(path, key)
     except OSError as error:
         reason = f"in {state_folder} ({error.strerror or type(error).__name__})"
         reason = f"since {NO_HOME}" if state_folder == NOWHERE else reason
@@ -66,7 +66,8 @@ def install_key(state_folder: Path) -> InstallKey:
         raise ConfigError(error.key, f"{error.message}; delete it and a new one is made") from None
 
 
-def _store(path: Path, key: str) -> None:
+def store(path: Path, key: str) -> None:
+    """Write a secret that only its user may read, unless one is there; OSError if that fails."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     # The mode is given when the file is made: with a chmod afterwards there is a moment to read it.

@@ -44,14 +44,14 @@ def test_of_two_programs_that_start_at_once_the_first_wins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = []
-    store = module._store
+    store = module.store
 
     def store_second(path: Path, key: str) -> None:
-        monkeypatch.setattr(module, "_store", store)
+        monkeypatch.setattr(module, "store", store)
         keys.append(install_key(tmp_path))  # the other program, between our look and our write
         store(path, key)
 
-    monkeypatch.setattr(module, "_store", store_second)
+    monkeypatch.setattr(module, "store", store_second)
     keys.append(install_key(tmp_path))
     assert keys[0] == keys[1]
     assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
