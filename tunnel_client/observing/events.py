@@ -28,6 +28,7 @@ class TunnelReady(NamedTuple):
         identity: the setting that holds: `local`, `public`, or `auto`, of which `identity` tells.
         name_from: `chosen` (--subdomain), `folder`: the stable one; or `random`.
         note: what the server has to say of the name, such as from whom it was taken; None: nothing.
+        inspector: its address, without the token that it wants; None: it is off.
     """
 
     url: str
@@ -36,6 +37,7 @@ class TunnelReady(NamedTuple):
     identity: str = "local"
     name_from: NameSource = "chosen"
     note: str | None = None
+    inspector: str | None = None
 
 
 class IdentityChosen(NamedTuple):

@@ -46,6 +46,7 @@ def plain(kind: str, *fields: Any) -> str:
                 "identity": "auto",
                 "name_from": "random",
                 "note": "why",
+                "inspector": None,
             },
         ),
         (

@@ -187,7 +187,7 @@ async def test_a_server_that_is_not_there_is_tried_for_ever_with_longer_pauses(
     server = await network.serve(nursery)
     await settled()
     assert server.session is not None
-    ready = ("http://app.tunnel.test", "app", "http://tunnel.test", "local", "random", None)
+    ready = ("http://app.tunnel.test", "app", "http://tunnel.test", "local", "random", None, None)
     assert client.events("ready") == [ready]
     nursery.cancel_scope.cancel()
 

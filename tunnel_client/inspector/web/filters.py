@@ -1,0 +1,107 @@
+"""The filter of the list: a few questions about an exchange, all of which it has to answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from tunnel_client.inspector.capture.exchange import KeptExchange
+from tunnel_client.inspector.shown.codings import decoded
+from tunnel_client.inspector.web.heads import head_parts, text
+
+_SLOW_MAX_MS: Final = 86_400_000.0
+_TEXT_MAX_CHARS: Final = 1000
+_FAILED: Final = 400  # statuses from here on, and those without an answer
+
+
+class WrongFilter(ValueError):
+    """It cannot be understood; its text is for the person."""
+
+
+class Filter(NamedTuple):
+    """See docs/inspector-api.md; "" and None ask nothing."""
+
+    method: str = ""
+    status: str = ""
+    path: str = ""
+    text: str = ""
+    kind: str = ""
+    slow_ms: float | None = None
+    failed: bool = False
+
+    def matches(self, exchange: KeptExchange) -> bool:
+        """Whether it answers all questions but that of the text, which is `holds_text`."""
+        opened = exchange.opened
+        return (
+            (not self.method or text(opened.method) == self.method)
+            and (not self.kind or opened.kind == self.kind)
+            and (not self.path or _is_path(text(opened.target), self.path))
+            and (not self.status or _is_status(exchange.status, self.status))
+            and (self.slow_ms is None or _took_ms(exchange) >= self.slow_ms)
+            and (not self.failed or _has_failed(exchange))
+        )
+
+
+def filter_of(query: Mapping[str, str]) -> Filter:
+    """Read a filter; what else the query has is left alone. Raises WrongFilter."""
+    status = query.get("status", "")
+    if status and not (len(status) == 3 and status[0] in "12345" and _is_class(status[1:])):
+        raise WrongFilter("status takes 404 or 4xx")
+    sought = query.get("text", "")
+    if len(sought) > _TEXT_MAX_CHARS:
+        raise WrongFilter(f"text takes {_TEXT_MAX_CHARS} characters")
+    return Filter(
+        query.get("method", "").upper(),
+        status,
+        query.get("path", ""),
+        sought,
+        query.get("kind", ""),
+        _number(query["slow_ms"], "slow_ms", _SLOW_MAX_MS) if query.get("slow_ms") else None,
+        query.get("failed") in ("1", "true"),
+    )
+
+
+def holds_text(exchange: KeptExchange, sought: str) -> bool:
+    """Whether heads or kept, decoded bodies hold a text, in any case.
+
+    For a worker thread where bodies are large.
+    """
+    wanted = sought.lower().encode()
+    for half in (exchange.request, exchange.answer):
+        head = half.head or b""
+        if wanted in head.lower():
+            return True
+        data = half.body.data() if half.body is not None else b""
+        coding = head_parts(head).joined("content-encoding")
+        if data and wanted in decoded(data, coding).data.lower():
+            return True
+    return wanted in exchange.opened.target.lower()
+
+
+def _number(said: str, name: str, most: float) -> float:
+    if not said.replace(".", "", 1).isdecimal() or not 0 <= float(said) <= most:
+        raise WrongFilter(f"{name} takes a number from 0 to {most:.0f}")
+    return float(said)
+
+
+def _is_class(rest: str) -> bool:
+    return rest == "xx" or (rest.isascii() and rest.isdecimal())
+
+
+def _is_path(target: str, wanted: str) -> bool:
+    path = target.partition("?")[0]
+    return path.startswith(wanted[:-1]) if wanted.endswith("*") else path == wanted
+
+
+def _is_status(status: int | None, wanted: str) -> bool:
+    return status is not None and str(status).startswith(wanted.removesuffix("xx"))
+
+
+def _took_ms(exchange: KeptExchange) -> float:
+    ended = exchange.marks.ended
+    return -1.0 if ended is None else ended * 1000
+
+
+def _has_failed(exchange: KeptExchange) -> bool:
+    status = exchange.status
+    return exchange.error is not None or (status is not None and status >= _FAILED)
