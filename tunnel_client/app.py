@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -11,12 +13,21 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from protocol.drivers.upgrade_leg import CLOSE_ANSWER_S
+from protocol.errors import TunnelError
+from protocol.program.folders import user_state_folder
 from protocol.program.line_writer import writing
 from protocol.program.logs import LEVELS, set_up_logging
-from protocol.program.process import EXIT_STOPPED, collect_rarely, version
+from protocol.program.observing import Sink
+from protocol.program.process import (
+    EXIT_FAILED,
+    EXIT_STOPPED,
+    collect_rarely,
+    complain,
+    version,
+)
 from protocol.program.stop_signals import stop_signals
 from tunnel_client.identity.rewriting import Identity
-from tunnel_client.observing.events import ClientStopping, ProgramStopped
+from tunnel_client.observing.events import ClientEvent, ClientStopping, ProgramStopped
 from tunnel_client.observing.footer import Footer, FooterNumbers
 from tunnel_client.observing.output import ClientOutput, output_for
 from tunnel_client.observing.report import Report
@@ -27,16 +38,21 @@ from tunnel_client.origin.replay import Replay
 from tunnel_client.origin.upgrade import CLOSE_S
 from tunnel_client.origin.waiting import PatientDialer
 from tunnel_client.settings.config import ClientConfig
+from tunnel_client.settings.install_key import NOWHERE
+from tunnel_client.settings.rows import PROGRAM
 from tunnel_client.settings.values import Mode
 from tunnel_client.uplink.agent import Agent
 from tunnel_client.uplink.lookups import Lookups
 from tunnel_client.uplink.release import release_name
 
-if TYPE_CHECKING:
-    from tunnel_client.inspector.capture.store import CaptureStore
+if TYPE_CHECKING:  # a service has no inspector, and does not load it
+    from tunnel_client.inspector.web.inspector import Inspector
+    from tunnel_client.inspector.web.place import InspectorPlace
 
 # "At once" to a person, and time for a Close to come back from the other side of the world.
 LAST_WORD_S: Final = 0.2
+
+MIB: Final = 1024 * 1024
 
 # When the session is closed, apps are told by a Close, and have this long to answer it.
 _GOODBYE_S: Final = CLOSE_ANSWER_S + CLOSE_S + 0.5
@@ -44,11 +60,16 @@ _GOODBYE_S: Final = CLOSE_ANSWER_S + CLOSE_S + 0.5
 
 def run(config: ClientConfig) -> int:
     """Serve until a signal stops it or the server refuses; returns the exit code."""
-    output = output_for(config, os.environ)
+    try:
+        place = _place(config)
+    except TunnelError as error:
+        complain(PROGRAM, f"--inspect: {error}")
+        return EXIT_FAILED
+    output = output_for(config, os.environ, None if place is None else place.link)
     log_writer = set_up_logging(LEVELS[config.log_level], write=output.write_log)
     collect_rarely()
     with writing(log_writer), output.drawn_anew():
-        return trio.run(_main, config, output)
+        return trio.run(_main, config, output, place)
 
 
 def release(config: ClientConfig, name: str) -> str:
@@ -63,13 +84,29 @@ async def _release(config: ClientConfig, name: str) -> str:
     return await release_name(config, name, version())
 
 
-async def _main(config: ClientConfig, output: ClientOutput) -> int:
+def _place(config: ClientConfig) -> InspectorPlace | None:
+    """Take the inspector's place. A service, with no terminal, does not hold secrets in memory."""
+    wanted = config.inspect
+    if wanted is None:
+        wanted = sys.stdout is not None and sys.stdout.isatty()
+    if wanted is False:
+        return None
+    from tunnel_client.inspector.web.place import open_place
+
+    folder = user_state_folder() or NOWHERE
+    place = open_place(wanted, config.inspect_host, config.target, folder)
+    if place.token.warning:
+        complain(PROGRAM, f"warning: {place.token.warning}")
+    return place
+
+
+async def _main(config: ClientConfig, output: ClientOutput, place: InspectorPlace | None) -> int:
     trio.socket.set_custom_hostname_resolver(Lookups())
     report = output.report()
     with stop_signals() as signals:
         async with trio.open_nursery() as outer:
             outer.start_soon(report.run)
-            exit_code = await serve(config, report, signals, output.footer)
+            exit_code = await serve(config, report, signals, output.footer, place)
             outer.cancel_scope.cancel()
     return exit_code
 
@@ -94,10 +131,10 @@ class ProgramSight:
 
 async def serve(
     config: ClientConfig,
-    report: Report,
+    report: Sink[ClientEvent],
     signals: AsyncIterator[int],
     footer: Footer | None = None,
-    store: CaptureStore | None = None,
+    place: InspectorPlace | None = None,
 ) -> int:
     """Serve until a signal stops it or the server refuses; returns the exit code.
 
@@ -105,8 +142,10 @@ async def serve(
 
     Args:
         footer: is to show how this program is; None: there is none.
-        store: keeps what passes; None: nothing is kept.
+        place: of the inspector; None: there is none.
     """
+    inspector = None if place is None else _inspector(config, place, report)
+    report = inspector or report
     loop = leads_back(config.target, config.server_url)
     first_look = FirstLook(config.target, report, loop)
     chooser = _chooser(config, report, first_look) if config.identity == "auto" else None
@@ -129,10 +168,8 @@ async def serve(
             ws_keepalive_s=config.ws_keepalive_s,
             chooser=chooser,
             tells_opened=config.json,
-            tap_for=None if store is None else store.tap_for,
+            tap_for=None if inspector is None else inspector.tap_for,
         )
-        if store is not None:
-            tasks.start_soon(store.run)
         agent = Agent(
             config,
             sink,
@@ -145,6 +182,8 @@ async def serve(
             footer.sight = ProgramSight(agent, dispatcher)
         tasks.start_soon(dispatcher.sweep)
         tasks.start_soon(first_look.watch)
+        if inspector is not None:
+            tasks.start_soon(inspector.run)
         tasks.start_soon(sink.run, dialer.open_now)
 
         async def stop_serving() -> None:
@@ -163,7 +202,9 @@ async def serve(
     return exit_code
 
 
-def _tell_of_stop(report: Report, patience_s: float, under_way: int, oldest: Replay) -> None:
+def _tell_of_stop(
+    report: Sink[ClientEvent], patience_s: float, under_way: int, oldest: Replay
+) -> None:
     """Say what the stop waits for."""
     opened, stream = oldest.stream.opened, oldest.stream
     ms = round((trio.current_time() - oldest.tap.began_at) * 1000, 1)
@@ -176,7 +217,20 @@ def _why_stopped(cut_off: int) -> str:
     return f"stopped by the user, {requests} cut off" if cut_off else "stopped by the user"
 
 
-def _chooser(config: ClientConfig, report: Report, first_look: FirstLook) -> IdentityChooser:
+def _inspector(config: ClientConfig, place: InspectorPlace, report: Sink[ClientEvent]) -> Inspector:
+    from tunnel_client.inspector.capture.store import CaptureStore
+    from tunnel_client.inspector.web.inspector import Inspector
+    from tunnel_client.inspector.web.run_facts import ProgramFacts
+
+    clock = time.time  # noqa: TID251  # that of the wall, for people
+    memory_bytes = config.inspect_memory_mib * MIB
+    store = CaptureStore(memory_bytes=memory_bytes, bodies=not config.no_capture_bodies, now=clock)
+    return Inspector(place, store, ProgramFacts(version(), str(config.target), clock()), report)
+
+
+def _chooser(
+    config: ClientConfig, report: Sink[ClientEvent], first_look: FirstLook
+) -> IdentityChooser:
     """Return what finds out as whom the app is asked."""
     identities: dict[Mode, Identity] = {
         "local": _identity(config, "local"),

@@ -15,6 +15,7 @@ from protocol.errors import ConfigError
 from protocol.program import showing
 from protocol.program.command_line import Asked, Command, CommandLine, asked_for
 from protocol.program.folders import NO_HOME, user_config_folder, user_state_folder
+from protocol.program.kinds import OptionalText
 from protocol.program.process import EXIT_FAILED, EXIT_REFUSED, complain, say
 from tunnel_client.settings.rows import HTTP, PROGRAM, RELEASE, TABLE
 
@@ -47,6 +48,8 @@ _LINE: Final = CommandLine(
     see=f"; see {PROGRAM} http --help",
     repeats_words=False,
 )
+
+_INSPECT: Final = "inspect"
 
 _OF_PROGRAM: Final = ("-h", "--help", "--version")  # flags that stand before a command
 
@@ -96,10 +99,19 @@ def _http(asked: Asked) -> ClientConfig:
     from tunnel_client.settings.config import load
     from tunnel_client.settings.stable_name import current_folder
 
+    asked = _with_target(asked)
     gathered, target = _gathered(asked), next(iter(asked.words), None)
     config, warnings = load(target, gathered, os.environ, _state_folder(), current_folder())
     showing.warn(PROGRAM, warnings)
     return config
+
+
+def _with_target(asked: Asked) -> Asked:
+    """The same where `--inspect` stood before the TARGET and took it for its address."""
+    given = asked.flags.get(_INSPECT)
+    if asked.words or not isinstance(given, str) or given == OptionalText.alone:
+        return asked
+    return asked._replace(words=(given,), flags={**asked.flags, _INSPECT: OptionalText.alone})
 
 
 def _release(asked: Asked) -> int:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import click
 
 from protocol.errors import ConfigError
-from protocol.program.kinds import Texts, Value
+from protocol.program.kinds import OptionalText, Texts, Value
 from protocol.program.process import EXIT_STOPPED, cannot_say, version
 from protocol.program.settings import Setting, Table, nearest
 
@@ -154,7 +154,12 @@ def option_of(row: Setting) -> click.Option:
     names, shown = [row.flag, row.name], row.shown_help
     if row.is_switch:
         return click.Option(names, is_flag=True, help=shown)
-    # Never is_flag=False: click then makes the value optional, and says nothing.
+    if isinstance(row.kind, OptionalText):
+        alone = row.kind.alone
+        return click.Option(
+            names, metavar=f"[{row.kind.metavar}]", help=shown, is_flag=False, flag_value=alone
+        )
+    # Never is_flag=False for these: click then makes the value optional, and says nothing.
     several = isinstance(row.kind, Texts)
     return click.Option(names, metavar=row.kind.metavar, help=shown, multiple=several)
 

@@ -243,6 +243,28 @@ class Texts(Text):
         return list(value) if isinstance(value, tuple) else value
 
 
+class OptionalText(_Shown):
+    """A flag that may stand without a value; `true`, `false` or a text elsewhere."""
+
+    in_file = "true, false or a string"
+    alone: Final = "true"
+    """The flag without a value says the same."""
+
+    def from_variable(self, text: str, key: str) -> Value:
+        return TRUE_OR_FALSE.get(text, text)
+
+    def from_file(self, value: object, key: str) -> Value:
+        if isinstance(value, bool | str):
+            return value
+        raise self.of_another_type(value, key)
+
+    def read(self, value: Value, key: str) -> object:
+        return value if isinstance(value, bool) else super().read(value, key)
+
+    def plain(self, value: Value) -> object:
+        return True if value == self.alone else value
+
+
 def choice(*words: str, metavar: str = "") -> Text:
     """One of a few words."""
     allowed = f"{', '.join(words[:-1])} or {words[-1]}"

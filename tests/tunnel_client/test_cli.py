@@ -316,7 +316,67 @@ def test_help_names_every_flag_of_the_design(capsys: pytest.CaptureFixture[str])
         *("--ws-keepalive", "--origin-wait", "--give-up-after", "--log-level", "--inspect-memory"),
         "--no-capture-bodies",
         *("--insecure-server", "--random"),
+        *("--inspect", "--no-inspect", "--inspect-host"),
     }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (["3000"], None),
+        (["3000", "--inspect"], True),
+        (["--inspect", "3000"], True),
+        (["3000", "--inspect", "--json"], True),
+        (["3000", "--inspect", "4040"], ("127.0.0.1", 4040)),
+        (["--inspect", "4040", "3000"], ("127.0.0.1", 4040)),
+        (["3000", "--inspect=localhost:4040"], ("127.0.0.1", 4040)),
+        (["3000", "--inspect=[::1]:4040"], ("::1", 4040)),
+        (["3000", "--inspect=10.0.0.1:0"], ("10.0.0.1", 0)),
+        (["3000", "--no-inspect"], False),
+    ],
+)
+def test_where_the_inspector_is(home: Path, arguments: list[str], wanted: object) -> None:
+    config = config_from(["http", *arguments])
+    assert isinstance(config, ClientConfig)
+    assert config.inspect == wanted
+    assert config.target.port == 3000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--inspect=app.example:1"], "--inspect: takes a port, or an address and a port"),
+        (["--inspect=70000"], "--inspect: takes a port, or an address and a port"),
+        (["--inspect="], "--inspect: takes a port, or an address and a port"),
+        (["--inspect", "3000"], "--inspect: the app is there: http://localhost:3000"),
+        (["--inspect", "0.0.0.0:3000"], "--inspect: the app is there: http://localhost:3000"),
+        (["--inspect", "--no-inspect"], "--inspect: not together with --no-inspect"),
+        (["--inspect-host", "a b"], "--inspect-host: a host is a name"),
+    ],
+)
+def test_where_no_inspector_can_be(
+    home: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    assert config_from(["http", "3000", *arguments]) == 2
+    assert f"tunnel-client: {said}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("inspect = true", True),
+        ("inspect = false", False),
+        ('inspect = "127.0.0.1:4044"', ("127.0.0.1", 4044)),
+        ("no_inspect = true", False),
+    ],
+)
+def test_the_inspector_in_the_file(home: Path, line: str, wanted: object) -> None:
+    folder = home / "trio-tunnel"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "client.toml").write_text(f"{line}\n")
+    config = config_from(["http", "3000"])
+    assert isinstance(config, ClientConfig)
+    assert config.inspect == wanted
 
 
 # --- variables and config ------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from tunnel_client.cli import config_from
 @pytest.mark.parametrize(
     ("flag", "value", "hint"),
     [
-        ("--inspect", "4040", "did you mean --inspect-memory?"),
+        ("--doctor", "4040", "allowed: --server, "),
         ("--basic-auth", "user:secret", "allowed: --server, "),
     ],
 )

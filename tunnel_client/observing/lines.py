@@ -67,6 +67,7 @@ class PlainLines:
         target: where the public URL leads to, as the first lines say.
         colour: statuses and what needs a look have colours.
         qr: makes the lines that show a public URL as a QR code; None: it is not shown as one.
+        inspector: the link that opens it, with its token; it is said once. None: it is off.
     """
 
     def __init__(
@@ -75,10 +76,12 @@ class PlainLines:
         *,
         colour: bool = False,
         qr: Callable[[str], list[str]] | None = None,
+        inspector: str | None = None,
     ) -> None:
         self._target = target
         self._colour = colour
         self._qr = qr
+        self._inspector = inspector
         self._url = ""
         self._public: set[str] = set()  # the origins that the app is asked by
         self._outage = Outage()
@@ -111,10 +114,15 @@ class PlainLines:
             f"  leads to     {self._target}",
             f"  through      {ready.server}",
             *note,
+            *self._inspector_line(),
             "",
             "  Ctrl-C stops it. Requests:",
             "",
         ]
+
+    def _inspector_line(self) -> list[str]:
+        link, self._inspector = self._inspector, None
+        return [f"  inspect      {link}"] if link else []
 
     def _identity(self, event: IdentityChosen) -> str:
         """The part that is news to a person: `local` is what everybody expects."""

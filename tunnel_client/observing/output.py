@@ -81,19 +81,29 @@ class ClientOutput(NamedTuple):
             signal.signal(number, before)
 
 
-def output_for(chosen: OutputChoice, environ: Mapping[str, str]) -> ClientOutput:
-    """Return the output that was asked for, on the stdout and stderr that there are."""
+def output_for(
+    chosen: OutputChoice, environ: Mapping[str, str], inspector: str | None = None
+) -> ClientOutput:
+    """Return the output that was asked for, on the stdout and stderr that there are.
+
+    Args:
+        chosen: says what was asked for.
+        environ: that of the process.
+        inspector: the link that opens it; its token stands behind a `#`. None: there is none.
+    """
     if chosen.json:
         return ClientOutput(JsonLines(), None, None, write_to_stderr)
     on_terminal, target = is_terminal(STDOUT), str(chosen.target)
     look = PLAIN if chosen.plain else look_of(environ, is_terminal=on_terminal)
     qr = _qr(look, on_terminal) if chosen.qr else None
-    lines = PlainLines(target, colour=look.colour, qr=qr)
+    lines = PlainLines(target, colour=look.colour, qr=qr, inspector=inspector)
     if not look.footer:
         return ClientOutput(lines, None, None, write_to_stderr)
     screen = Screen()
     is_shared = is_same_terminal(STDOUT, STDERR)
-    return ClientOutput(lines, screen, Footer(target), screen.log if is_shared else write_to_stderr)
+    footer = Footer(target)
+    footer.inspector = inspector and inspector.partition("#")[0]
+    return ClientOutput(lines, screen, footer, screen.log if is_shared else write_to_stderr)
 
 
 def _qr(look: Look, on_terminal: bool) -> Callable[[str], list[str]]:

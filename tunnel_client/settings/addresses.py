@@ -137,6 +137,15 @@ def is_loopback(host: str) -> bool:
         return is_localhost(host)
 
 
+def is_address(host: str) -> bool:
+    """Whether the host is an IP literal."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def dial_addresses(host: str, port: int) -> tuple[Address, ...]:
     """The addresses to try, in this order, to reach the host.
 

@@ -31,7 +31,7 @@ from protocol.program.settings import (
     value_of,
 )
 from protocol.program.settings_file import from_file, is_there
-from tunnel_client.settings.addresses import DEFAULT_SERVER, ServerUrl
+from tunnel_client.settings.addresses import DEFAULT_SERVER, Address, ServerUrl
 from tunnel_client.settings.credentials import choose_credential
 from tunnel_client.settings.header_edits import NO_EDITS, HeaderEdits, parse_edits
 from tunnel_client.settings.proxy import Proxy, choose_proxy
@@ -86,6 +86,9 @@ class ClientConfig:
         ws_keepalive_s: when either end of an idle WebSocket is pinged; 0 for never.
         inspect_memory_mib: what the inspector may keep, all in all.
         no_capture_bodies: it keeps heads alone.
+        inspect: where the inspector is; True: at the usual address; False: nowhere; None: it is on
+            where stdout is a terminal.
+        inspect_host: a further name as which it may be asked.
         json: events as JSON on stdout instead of lines for people.
         plain: those look on a terminal as they do in a pipe.
         qr: print the public URL as a QR code.
@@ -113,6 +116,8 @@ class ClientConfig:
     ws_keepalive_s: float = 0.0
     inspect_memory_mib: int = DEFAULT_INSPECT_MEMORY_MIB
     no_capture_bodies: bool = False
+    inspect: bool | Address | None = None
+    inspect_host: str | None = None
     json: bool = False
     plain: bool = False
     qr: bool = False
@@ -185,6 +190,7 @@ def load(
         answer_edits=_edits(resolved, "response_header", forbidden="tunnel-error"),
     )
     # Last, so that a bad flag does not leave a new install key behind.
+    checked = replace(checked, inspect=_inspect(resolved, checked.inspect, app))
     shown_to_server = choose_credential(gathered, server_url, state_folder)
     shown = [HEADER_SHOWN_BY_PS] if _shows_a_secret(resolved, checked.request_edits) else []
     token, warnings, has_token = shown_to_server
@@ -244,6 +250,18 @@ def _origin_trust(resolved: Mapping[str, Given], target: Target) -> dict[str, An
         if given.by_flag:
             raise ConfigError(given.key, f"only for an https:// TARGET, and this is {target}")
     return {}
+
+
+def _inspect(
+    resolved: Mapping[str, Given], wanted: bool | Address | None, target: Target
+) -> bool | Address | None:
+    """Return where the inspector is. No tunnel may lead to it: it would be everybody's."""
+    no = resolved.get("no_inspect")
+    if no is not None and _read("no_inspect", no):
+        return False
+    if isinstance(wanted, tuple) and target.leads_to(wanted):
+        raise ConfigError(resolved["inspect"].key, f"the app is there: {target}")
+    return wanted
 
 
 def _edits(resolved: Mapping[str, Given], name: str, *, forbidden: str) -> HeaderEdits:

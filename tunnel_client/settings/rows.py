@@ -6,7 +6,16 @@ from functools import partial
 from typing import Final
 
 from protocol.options import WS_KEEPALIVE_MAX_S, WS_KEEPALIVE_MIN_S
-from protocol.program.kinds import FilePath, Seconds, Switch, Text, Texts, WholeNumber, choice
+from protocol.program.kinds import (
+    FilePath,
+    OptionalText,
+    Seconds,
+    Switch,
+    Text,
+    Texts,
+    WholeNumber,
+    choice,
+)
 from protocol.program.settings import Setting, Table, log_level
 from protocol.program.showing import SHOWING
 from tunnel_client.settings import tokens, values
@@ -220,6 +229,28 @@ TABLE: Final = Table(
             commands=_ALL,
         ),
         Setting(
+            name="inspect",
+            kind=OptionalText("ADDR", values.inspect_address),
+            help="Show what passes in a page of this machine, at this address.",
+            unset="on where stdout is a terminal, at port 4040 or the next free one",
+            group="inspect",
+            commands=_ALL,
+        ),
+        Setting(
+            name="no_inspect",
+            kind=Switch(),
+            help="Keep and show nothing.",
+            fields=(),
+            group="inspect",
+            commands=_ALL,
+        ),
+        Setting(
+            name="inspect_host",
+            kind=Text("NAME", values.host_name),
+            help="A further name of the page, as a proxy before it asks.",
+            commands=_ALL,
+        ),
+        Setting(
             name="json",
             kind=Switch(),
             help="Print events as JSON, one object a line.",
@@ -242,6 +273,7 @@ TABLE: Final = Table(
     {
         "name": "the one chooses a name, the other has one made up",
         "token": "there is one token",
+        "inspect": "the one opens the inspector, the other does not",
         "origin trust": "one verifies, the other does not",
     },
 )

@@ -17,6 +17,7 @@ from tunnel_client.settings.addresses import (
     check_bare,
     dial_addresses,
     format_authority,
+    is_loopback,
     parse_authority,
     parse_port,
     quoted,
@@ -70,6 +71,13 @@ class Target:
     def is_at(self, server: ServerUrl) -> bool:
         """Whether the tunnel-server listens at one of its addresses, so that it is no app."""
         return not {*self.addresses()}.isdisjoint(dial_addresses(server.host, server.port))
+
+    def leads_to(self, address: Address) -> bool:
+        """Whether this may be an address of this machine: the same port, and its host or all."""
+        host, port = address
+        if self.unix_path is not None or self.port != port:
+            return False
+        return self.host == host or is_loopback(self.host) or host in ("0.0.0.0", "::")  # noqa: S104  # it is compared
 
     def __str__(self) -> str:
         if self.unix_path is not None:

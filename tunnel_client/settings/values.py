@@ -16,7 +16,7 @@ from protocol.program.kinds import path_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tunnel_client.settings.addresses import ServerUrl
+    from tunnel_client.settings.addresses import Address, ServerUrl
 
 # As repr() writes a float, too: so the file's numbers come.
 _NUMBER: Final = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,2})?")
@@ -110,3 +110,34 @@ def pem_file(value: str, key: str) -> Path:
     except OSError as error:
         raise ConfigError(key, f"{path} cannot be read: {error.strerror}") from None
     return path
+
+
+def inspect_address(value: str, key: str) -> bool | Address:
+    """Return the address of the inspector: `4040`, `127.0.0.1:4040`, `[::1]:0`; True: the usual."""
+    from tunnel_client.settings.addresses import is_address, parse_authority, parse_port
+
+    if value == "true":
+        return True
+    host_text, _, port_text = value.rpartition(":")
+    try:
+        host, _ = parse_authority(host_text or LOOPBACK)
+        host = LOOPBACK if host == "localhost" else host
+        if is_address(host):
+            return host, 0 if port_text == "0" else parse_port(port_text)
+    except ValueError:
+        pass
+    said = "takes a port, or an address and a port, as 127.0.0.1:4040; nothing: 4040 or the next"
+    raise ConfigError(key, f"{said}, not {value!r}")
+
+
+def host_name(value: str, key: str) -> str:
+    """Return a host without a port, in lower case."""
+    from tunnel_client.settings.addresses import parse_host
+
+    try:
+        return parse_host(value)
+    except ValueError as error:
+        raise ConfigError(key, f"{error}, not {value!r}") from None
+
+
+LOOPBACK: Final = "127.0.0.1"

@@ -12,7 +12,7 @@ from protocol.program.command_line import (
     in_our_words,
     option_of,
 )
-from protocol.program.kinds import Switch, Text, Texts, Value
+from protocol.program.kinds import OptionalText, Switch, Text, Texts, Value
 from protocol.program.settings import Setting, Table
 from tunnel_client.settings import rows as client
 from tunnel_server.settings import rows as server
@@ -196,7 +196,10 @@ def test_every_flag_but_a_switch_needs_its_value(table: Table) -> None:
         option = option_of(row)
         parsed = click.Command("c", params=[option], callback=lambda **_: None)
         assert option.is_flag is row.is_switch
-        if not row.is_switch:
+        if isinstance(row.kind, OptionalText):
+            context = parsed.make_context("c", [row.flag])
+            assert context.params[row.name] == row.kind.alone
+        elif not row.is_switch:
             with pytest.raises(click.BadOptionUsage):
                 parsed.make_context("c", [row.flag])
         # No variable is read by click, and nothing is a default: what was not given stays unknown.

@@ -6,6 +6,7 @@ import socket
 from contextlib import suppress
 from typing import Final
 
+from protocol.errors import TunnelError
 from tunnel_client.settings.addresses import Address, format_address
 
 LOOPBACK: Final = "127.0.0.1"
@@ -14,7 +15,7 @@ USUAL_PORTS: Final = range(4040, 4060)
 _BACKLOG: Final = 64  # as many as are served at a time
 
 
-class CannotListen(Exception):
+class CannotListen(TunnelError):
     """Nothing can listen there; its text is for the person."""
 
 

@@ -1,0 +1,86 @@
+"""The inspector of the real client: where it says that it is, what it shows, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import socket
+import urllib.request
+from typing import Any
+
+import pytest
+import trio
+from trio_websocket import connect_websocket_url
+
+from tests.inspector_fakes import LivePage
+from tests.programs import EVENT_S, Programs
+from tests.system.origin import Origin
+from tests.system.visitor import fetch
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+
+def token_of(programs: Programs) -> str:
+    path = programs.folder / "home" / "state" / "trio-tunnel" / "inspector-token"
+    return path.read_text().strip()
+
+
+async def ask(url: str, token: str, method: str = "GET") -> Any:
+    request = urllib.request.Request(url, method=method)
+    request.add_header("Authorization", f"Bearer {token}")
+
+    def read() -> Any:
+        with urllib.request.urlopen(request, timeout=EVENT_S) as answer:
+            return json.loads(answer.read() or b"null")
+
+    return await trio.to_thread.run_sync(read)
+
+
+async def test_ready_says_where_it_is_and_the_next_request_is_waited_for(
+    programs: Programs, origin: Origin
+) -> None:
+    tunnel = await programs.tunnel(origin.port, "--inspect", "127.0.0.1:0")
+    [ready] = [each for each in tunnel.client.events if each["event"] == "ready"]
+    url, token = ready["inspector"], token_of(programs)
+    assert token not in json.dumps(tunnel.client.events)
+    run = await ask(f"{url}/api/run", token)
+    assert run["url"] == ready["url"]
+    found: list[Any] = []
+
+    async def wait() -> None:
+        found.append(await ask(f"{url}/api/next?path=/fields&after={run['seq']}", token))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait)
+        await fetch(tunnel.address, "/fields")
+    assert (found[0]["method"], found[0]["path"], found[0]["state"]) == ("GET", "/fields", "over")
+    assert await tunnel.client.stop() == 0
+
+
+async def test_in_a_pipe_it_is_off(programs: Programs, origin: Origin) -> None:
+    tunnel = await programs.tunnel(origin.port)
+    [ready] = [each for each in tunnel.client.events if each["event"] == "ready"]
+    assert ready["inspector"] is None
+    assert not (programs.folder / "home" / "state" / "trio-tunnel" / "inspector-token").exists()
+
+
+async def test_an_address_that_is_taken_ends_it_with_1(programs: Programs, origin: Origin) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        _, server = await programs.server()
+        client = await programs.client(origin.port, server, "--inspect", f"127.0.0.1:{port}")
+        assert await client.exit_code() == 1
+    assert f"nothing can listen at 127.0.0.1:{port}" in client.stderr
+
+
+async def test_a_stop_takes_no_longer_with_pages_open(programs: Programs, origin: Origin) -> None:
+    tunnel = await programs.tunnel(origin.port, "--inspect", "127.0.0.1:0")
+    url = next(each["inspector"] for each in tunnel.client.events if each["event"] == "ready")
+    live = f"ws{url.removeprefix('http')}/api/live"
+    async with trio.open_nursery() as nursery:
+        pages = [await connect_websocket_url(nursery, live) for _ in range(8)]
+        for page in pages:
+            await page.send_message(json.dumps({"token": token_of(programs)}))
+            await page.get_message()
+        assert await tunnel.client.stop(within_s=5) == 0
+        for page in pages:
+            assert await LivePage(page).close_code() == 1001
