@@ -191,6 +191,15 @@ def test_ready_says_of_a_stable_name_that_it_stays_and_what_the_server_notes() -
     ]
 
 
+def test_the_link_of_the_inspector_is_said_once() -> None:
+    lines = PlainLines("3000", "http://127.0.0.1:4040/#t=secret")
+    ready = event("ready", "http://a.example", "a", "https://example")
+    said = lines.text(CLOCK, ready, 0)
+    assert "  inspect      http://127.0.0.1:4040/#t=secret\n" in said
+    other = event("ready", "http://b.example", "b", "https://example")
+    assert "secret" not in lines.text(CLOCK, other, 0)
+
+
 def test_ready_again_with_the_same_url_is_one_line() -> None:
     lines = PlainLines("3000")
     first = event("ready", "http://a.example", "a", "https://example")

@@ -28,6 +28,8 @@ from tunnel_client.inspector.web.rows import Json, details_of, field_value, row_
 from tunnel_client.inspector.web.view import PARTS, InspectorView, Part, half_of
 
 ROWS_MAX: Final = 1000
+CAN: Final = ["cancel", "clear", "next", "unmask"]
+"""The actions that this server knows, so that a page offers no other."""
 _SEQ_MAX: Final = 2**53 - 1  # JavaScript's
 NEXT_S: Final = 30
 NEXT_MAX_S: Final = 300
@@ -56,6 +58,7 @@ class ExchangesApi:
                 "seq": store.seq,
                 "kept": store.counts._asdict(),
                 "connection": facts.connection,
+                "can": CAN,
             }
         )
 
