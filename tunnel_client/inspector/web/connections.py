@@ -24,7 +24,7 @@ from tunnel_client.inspector.web.door import HEAD_MAX_BYTES, MESSAGE_MAX_BYTES, 
 from tunnel_client.inspector.web.server_log import ServerLog
 
 CONNECTIONS_MAX: Final = 64  # a browser has six, and a WebSocket for each tab
-IDLE_S: Final = 60.0  # a browser closes its own after a minute or five
+IDLE_S: Final = 60.0  # a page that is read in peace asks again by the same connection
 # A page takes at most half a MiB as what its kernel holds, and one message more; what it has not
 # taken then, it never will: it is on this machine.
 SEND_BUFFER_BYTES: Final = 256 * 1024  # Linux doubles it
