@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 import pytest
 import trio
 
-from tests.e2e.inspector_pages import JSON, Tab, a_socket, in_tab, many
+from tests.e2e.dev_servers import install
+from tests.e2e.inspector_pages import JSON, Tab, a_socket, in_tab, many, violations
 from tests.inspector_fakes import MIB, TOKEN, an_inspector, got
 
 pytestmark = [pytest.mark.needs("chromium", "playwright"), pytest.mark.timeout(120)]
@@ -27,7 +29,7 @@ async def test_a_request_is_seen_and_looked_into() -> None:
         def steps(tab: Tab) -> None:
             tab.open()
             tab.has("#count", "3 requests")
-            tab.page.locator("#grid .view [role=row]").first.click()
+            tab.page.locator("#grid .pad [role=row]").first.click()
             tab.has("#title", "/users/1?token=••••")
             tab.has(".half[aria-label=Answer] .tree", "12345678901234567890")
             tab.has(".half[aria-label=Answer] .masked", "••••")
@@ -75,7 +77,7 @@ _FILTER_MS = """() => new Promise((done) => {
     text.value = "module-9990?";
     text.dispatchEvent(new Event("input", { bubbles: true }));
     requestAnimationFrame(() => requestAnimationFrame(() => done([
-        performance.now() - began, document.querySelectorAll("#grid .view [role=row]").length])));
+        performance.now() - began, document.querySelectorAll("#grid .pad [role=row]").length])));
 })"""
 
 
@@ -87,7 +89,7 @@ async def test_ten_thousand_requests() -> None:
         def steps(tab: Tab) -> None:
             tab.open()
             tab.has("#count", "10,000 requests")
-            tab.has("#grid .view [role=row]:last-child", "module-9999")
+            tab.has("#grid .pad [role=row]:last-child", "module-9999")
             assert tab.elements < 600
             assert tab.page.locator("#grid").get_attribute("aria-rowcount") == "10001"
             took_ms, rows = tab.page.evaluate(_FILTER_MS)
@@ -117,7 +119,7 @@ async def test_a_text_is_found_in_bodies() -> None:
             tab.press("/")
             tab.page.keyboard.type("needle")
             tab.has("#count", "1 of 51")
-            tab.has("#grid .view [role=row]", "/stack")
+            tab.has("#grid .pad [role=row]", "/stack")
             tab.is_hidden("#looking")
 
         assert not (await in_tab(running.port, steps)).errors
@@ -130,14 +132,14 @@ async def test_a_hundred_thousand_frames() -> None:
 
         def steps(tab: Tab) -> None:
             tab.open()
-            tab.has("#grid .view [role=row]", "/live")
+            tab.has("#grid .pad [role=row]", "/live")
             tab.press("Home", "Enter")
             tab.has(".socket .facts", "100,000 frames")
-            tab.has("#frames .view [role=row]:last-child", '{"n": 99999}')
+            tab.has("#frames .pad [role=row]:last-child", '{"n": 99999}')
             assert tab.elements < 600
             tab.page.locator("#frames").focus()
             tab.press("Home")
-            tab.has("#frames .view [aria-selected=true]", "{")
+            tab.has("#frames .pad [aria-selected=true]", "{")
             tab.has(".payload .tree", "n:")
             tab.keep("frames")
 
@@ -261,3 +263,82 @@ async def test_who_looks_further_up_is_told_how_many_are_new() -> None:
             tab.is_hidden("#new")
 
         assert not (await in_tab(running.port, steps)).errors
+
+
+@pytest.mark.needs("npm")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_axe_finds_nothing(tmp_path: Path, scheme: str) -> None:
+    await install(tmp_path / "axe", "axe")
+    axe = (tmp_path / "axe/node_modules/axe-core/axe.min.js").read_text()
+    async with an_inspector() as running:
+        many(running.store, 300)
+        a_socket(running.store, 500)
+        posted = b'{"order": 7, "password": "%s"}' % SECRET
+        got(running.store, b'{"id": [1, null]}', JSON, target=b"/orders", status=201)
+        got(running.store, b"no", JSON, posted=posted, method=b"POST", target=b"/hook", status=502)
+        await running.until_sorted()
+
+        def steps(tab: Tab) -> None:
+            tab.open()
+            tab.has("#count", "303 requests")
+            assert violations(tab, axe) == []
+            tab.press("End", "Enter")
+            tab.has("#title", "/hook")
+            tab.has(".half[aria-label=Request] .masked", "••••")
+            tab.keep(f"{scheme}-request")
+            assert violations(tab, axe) == []
+            tab.page.locator("#grid").focus()
+            tab.press("k", "k")
+            tab.has("#frames .pad [role=row]:last-child", '{"n": 499}')
+            tab.page.locator("#frames").focus()
+            tab.press("End")
+            tab.has(".payload .tree", "n: 499")
+            tab.keep(f"{scheme}-socket")
+            assert violations(tab, axe) == []
+            tab.press("?")
+            tab.has("#dialog", "Keys")
+            tab.keep(f"{scheme}-keys")
+            assert violations(tab, axe) == []
+            tab.press("Escape")
+            for width in (900, 400):
+                tab.page.set_viewport_size({"width": width, "height": 800})
+                tab.keep(f"{scheme}-{width}")
+                wide = tab.page.evaluate("document.documentElement.scrollWidth")
+                assert wide <= width
+                assert violations(tab, axe) == []
+
+        assert not (await in_tab(running.port, steps, color_scheme=scheme)).errors
+
+
+async def test_a_page_that_loses_its_client_waits_for_the_next_run() -> None:
+    is_seen, again, is_over = trio.Event(), trio.Event(), trio.Event()
+
+    def steps(tab: Tab) -> None:
+        tab.open()
+        tab.has("#grid .pad", "/of-the-first-run")
+        trio.from_thread.run_sync(is_seen.set)
+        tab.has("#lost", "The client does not answer.")
+        tab.has("#connection", "client away")
+        trio.from_thread.run(again.wait)
+        tab.has("#grid .pad .line", "New run of the client")
+        tab.has("#grid .pad", "/of-the-next-run")
+        tab.has("#grid .pad .old", "/of-the-first-run")
+        tab.is_hidden("#lost")
+        tab.has("#count", "1 request")
+        tab.keep("next-run")
+        tab.press("Home", "Enter")
+        tab.has("#halves", "a run of the client that is over")
+
+    async def look(port: int) -> None:
+        await in_tab(port, steps)
+        is_over.set()
+
+    async with trio.open_nursery() as nursery:
+        async with an_inspector() as running:
+            got(running.store, target=b"/of-the-first-run")
+            nursery.start_soon(look, running.port)
+            await is_seen.wait()
+        async with an_inspector(port=running.port) as later:
+            got(later.store, target=b"/of-the-next-run")
+            again.set()
+            await is_over.wait()

@@ -31,12 +31,11 @@ export class FramesView {
     this.#base = `${exchange.base}/frames`;
     const header = element("div", { class: "header", role: "row", "aria-rowindex": "1" });
     for (const name of NAMES) header.append(element("span", { role: "columnheader" }, name));
-    const view = element("div", { class: "view", role: "rowgroup" });
     const grid = element("div", {
       ...{ id: "frames", role: "grid", tabindex: "0", class: "grid frames" },
       ...{ "aria-label": "Frames", "aria-rowcount": "1" },
     });
-    grid.append(header, view);
+    grid.append(header, element("div", { class: "pad", role: "rowgroup" }));
     this.element = element("div", { class: "socket" }, this.#facts, grid, this.#payload);
     this.#list = new VirtualList(grid, {
       ...{ rowHeight: ROW_HEIGHT, columns: NAMES.length },
@@ -120,7 +119,7 @@ export class FramesView {
     if (this.#payload.hidden) return;
     const payload = new BodyView("frame", this.#exchange, `${this.#base}/${number}`);
     payload.update({ size: frame.decoded_size ?? frame.size, kept: frame.size, whole: true });
-    this.#payload.replaceChildren(element("h4", {}, `Frame ${number + 1}`), payload.element);
+    this.#payload.replaceChildren(element("h3", {}, `Frame ${number + 1}`), payload.element);
   }
 }
 

@@ -11,13 +11,13 @@ const AROUND = 2; // rows above and below what is seen, for a scroll of a few pi
 const HEIGHT_MAX = 8_000_000;
 
 /**
- * Args: `grid`, the element with role=grid, in which a `.view` scrolls; `rowHeight` in pixels;
- * `columns`, how many cells a row has; `draw(row, cells, at)` fills a row; `chosen(at, how)` is
+ * Args: `grid`, the element with role=grid that scrolls, with a header that stays and a `.pad` for
+ * the rows; `rowHeight` in pixels; `columns`, how many cells a row has; `draw(row, cells, at)` fills a row; `chosen(at, how)` is
  * told of a selection by "key", "click" or "open".
  */
 export class VirtualList {
   #grid;
-  #view;
+  #header;
   #pad;
   #options;
   #pool = [];
@@ -30,13 +30,12 @@ export class VirtualList {
   constructor(grid, options) {
     this.#grid = grid;
     this.#options = options;
-    this.#view = grid.querySelector(".view");
-    this.#pad = element("div", { class: "pad", role: "presentation" });
-    this.#view.append(this.#pad);
-    this.#view.addEventListener("scroll", () => this.#scrolled(), { passive: true });
-    this.#view.addEventListener("click", (event) => this.#clicked(event));
+    this.#header = grid.querySelector(".header");
+    this.#pad = grid.querySelector(".pad");
+    this.#grid.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    this.#grid.addEventListener("click", (event) => this.#clicked(event));
     this.#grid.addEventListener("keydown", (event) => this.#pressed(event));
-    new ResizeObserver(() => this.draw()).observe(this.#view);
+    new ResizeObserver(() => this.draw()).observe(this.#grid);
   }
 
   get count() {
@@ -51,7 +50,7 @@ export class VirtualList {
 
   /** Whether its last row can be seen. */
   get isAtEnd() {
-    const { scrollTop, clientHeight, scrollHeight } = this.#view;
+    const { scrollTop, clientHeight, scrollHeight } = this.#grid;
     return scrollTop + clientHeight >= scrollHeight - this.#options.rowHeight;
   }
 
@@ -78,7 +77,7 @@ export class VirtualList {
 
   /** Rows above went away or came: what is seen stays where it is. */
   shift(rows) {
-    if (!this.follows) this.#view.scrollTop += rows * this.#options.rowHeight * this.#scale;
+    if (!this.follows) this.#grid.scrollTop += rows * this.#options.rowHeight * this.#scale;
   }
 
   focus() {
@@ -89,21 +88,26 @@ export class VirtualList {
     return this.#count * this.#options.rowHeight;
   }
 
+  /** Pixels in which rows can be seen. */
+  get #room() {
+    return this.#grid.clientHeight - this.#header.offsetHeight;
+  }
+
   /** Pixels of the scroll bar for one of the list. */
   get #scale() {
-    const room = this.#view.clientHeight;
+    const room = this.#room;
     if (this.#height <= HEIGHT_MAX) return 1;
     return (HEIGHT_MAX - room) / (this.#height - room);
   }
 
   #reveal(at) {
     const { rowHeight } = this.#options;
-    const room = this.#view.clientHeight;
-    const top = this.#view.scrollTop / this.#scale;
+    const room = this.#room;
+    const top = this.#grid.scrollTop / this.#scale;
     const row = at * rowHeight;
-    if (row < top) this.#view.scrollTop = row * this.#scale;
+    if (row < top) this.#grid.scrollTop = row * this.#scale;
     else if (row + rowHeight > top + room) {
-      this.#view.scrollTop = (row + rowHeight - room) * this.#scale;
+      this.#grid.scrollTop = (row + rowHeight - room) * this.#scale;
     }
   }
 
@@ -111,11 +115,11 @@ export class VirtualList {
     this.#due = false;
     const { rowHeight, draw } = this.#options;
     this.#pad.style.height = `${Math.min(this.#height, HEIGHT_MAX)}px`;
-    if (this.follows) this.#view.scrollTop = this.#view.scrollHeight;
-    const scrolled = this.#view.scrollTop;
+    if (this.follows) this.#grid.scrollTop = this.#grid.scrollHeight;
+    const scrolled = this.#grid.scrollTop;
     const top = scrolled / this.#scale;
     const first = Math.max(0, Math.floor(top / rowHeight) - AROUND);
-    const seen = Math.ceil(this.#view.clientHeight / rowHeight) + 2 * AROUND;
+    const seen = Math.ceil(this.#room / rowHeight) + 2 * AROUND;
     const last = Math.min(this.#count, first + seen);
     this.#fit(last - first);
     this.#pool.forEach((row, place) => {
@@ -151,7 +155,7 @@ export class VirtualList {
   }
 
   #scrolled() {
-    const { scrollTop } = this.#view;
+    const { scrollTop } = this.#grid;
     if (scrollTop < this.#drawnTop) this.follows = false; // somebody goes up
     else if (this.isAtEnd) this.follows = true;
     this.#drawnTop = scrollTop;
@@ -178,12 +182,12 @@ export class VirtualList {
   /** The first key selects what is seen: the last row where the list follows its end. */
   #start(step) {
     if (step === -Infinity || step === Infinity) return step;
-    const top = Math.ceil(this.#view.scrollTop / this.#scale / this.#options.rowHeight);
+    const top = Math.ceil(this.#grid.scrollTop / this.#scale / this.#options.rowHeight);
     return this.follows ? this.#count - 1 : top;
   }
 
   #step(key) {
-    const page = Math.max(1, Math.floor(this.#view.clientHeight / this.#options.rowHeight) - 1);
+    const page = Math.max(1, Math.floor(this.#room / this.#options.rowHeight) - 1);
     const steps = {
       ...{ j: 1, ArrowDown: 1, k: -1, ArrowUp: -1, Enter: 0 },
       ...{ PageDown: page, PageUp: -page, Home: -Infinity, End: Infinity },
