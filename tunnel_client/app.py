@@ -30,7 +30,6 @@ from tunnel_client.identity.rewriting import Identity
 from tunnel_client.observing.events import ClientEvent, ClientStopping, ProgramStopped
 from tunnel_client.observing.footer import Footer, FooterNumbers
 from tunnel_client.observing.output import ClientOutput, output_for
-from tunnel_client.observing.report import Report
 from tunnel_client.origin.choosing import IdentityChooser
 from tunnel_client.origin.dispatch import Dispatcher
 from tunnel_client.origin.first_look import FirstLook, SilentLook, leads_back

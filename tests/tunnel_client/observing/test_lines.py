@@ -192,7 +192,7 @@ def test_ready_says_of_a_stable_name_that_it_stays_and_what_the_server_notes() -
 
 
 def test_the_link_of_the_inspector_is_said_once() -> None:
-    lines = PlainLines("3000", "http://127.0.0.1:4040/#t=secret")
+    lines = PlainLines("3000", inspector="http://127.0.0.1:4040/#t=secret")
     ready = event("ready", "http://a.example", "a", "https://example")
     said = lines.text(CLOCK, ready, 0)
     assert "  inspect      http://127.0.0.1:4040/#t=secret\n" in said
