@@ -22,6 +22,10 @@
       TransportClosed       the connection under a session is gone
       HandshakeRefused      the server refused the session, for good
       ConnectFailed         the server could not be reached this time
+      InspectorPlaceError   the inspector cannot listen where it should
+      ApiError              what a page or a program asks of the inspector cannot be answered
+      BodyRefused           the body of such a request is too long
+      FilterError           a filter of the inspector's list is wrong
       ReleaseFailed         a name that was to be given up is what it was
       VisitorGone           the visitor's connection broke
       ReadStopped           a read over TLS ends for what is to be said first

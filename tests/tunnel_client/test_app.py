@@ -17,6 +17,7 @@ from tests.server_fakes import Network, Server, a_config
 from tunnel_client import app as app_module
 from tunnel_client.app import serve
 from tunnel_client.observing.footer import Footer
+from tunnel_client.observing.output import ClientOutput
 from tunnel_client.origin.stopping import LOOK_EVERY_S
 from tunnel_client.settings.config import ClientConfig
 from tunnel_client.uplink import link as link_module
@@ -245,7 +246,7 @@ def test_a_signal_while_it_connects_for_the_first_time_is_a_stop(
     network.on_attempt = on_attempt
     told = Told()
     monkeypatch.setattr(link_module, "open_stream", network.open_stream)
-    monkeypatch.setattr(app_module, "Report", lambda **_: told)
+    monkeypatch.setattr(ClientOutput, "report", lambda self: told)
     writer = LineWriter(lambda _: None, lambda _: b"")
     monkeypatch.setattr(app_module, "set_up_logging", lambda level, write: writer)
     assert app_module.run(a_config()) == 0

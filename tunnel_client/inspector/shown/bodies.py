@@ -15,7 +15,7 @@ from tunnel_client.inspector.shown.texts import decoded_text, image_type, is_tex
 Way = Literal["json", "form", "multipart", "sse", "image", "text", "hex", "none"]
 
 
-class Shown(NamedTuple):
+class ShownBody(NamedTuple):
     """A body as it is shown; all of it can go to a page as JSON.
 
     Fields:
@@ -34,7 +34,7 @@ class Shown(NamedTuple):
     problem: str | None
 
 
-def shown(data: bytes, content_type: str, codings: str, masks: Masks) -> Shown:
+def shown(data: bytes, content_type: str, codings: str, masks: Masks) -> ShownBody:
     """Show a body. Never raises; takes tens of milliseconds at most, for a thread above 64 KiB.
 
     Args:
@@ -44,10 +44,10 @@ def shown(data: bytes, content_type: str, codings: str, masks: Masks) -> Shown:
     """
     plain = decoded(data, codings)
     if not plain.data:
-        return Shown("none", None, plain.is_cut, 0, plain.problem)
+        return ShownBody("none", None, plain.is_cut, 0, plain.problem)
     way, value, is_cut, problem = _way_of(plain.data, media_type(content_type), content_type, masks)
     problems = [said for said in (plain.problem, problem) if said]
-    return Shown(way, value, plain.is_cut or is_cut, masks.count, "; ".join(problems) or None)
+    return ShownBody(way, value, plain.is_cut or is_cut, masks.count, "; ".join(problems) or None)
 
 
 _Found = tuple[Way, Any, bool, str | None]

@@ -10,6 +10,7 @@ import trio
 from starlette.requests import Request
 from starlette.responses import Response
 
+from protocol.errors import TunnelError
 from tunnel_client.inspector.web.door import error_body
 from tunnel_client.inspector.web.entry import Rejection
 
@@ -27,7 +28,7 @@ IS_OVER: Final = Rejection(409, "over", "this exchange is over already")
 BODY_TOO_SLOW: Final = Rejection(408, "too-slow", "the request's body did not come in 10 s")
 
 
-class ApiError(Exception):
+class ApiError(TunnelError):
     """It says why something cannot be had."""
 
     def __init__(self, why: Rejection) -> None:

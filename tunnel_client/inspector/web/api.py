@@ -22,7 +22,7 @@ from tunnel_client.inspector.web.answers import (
     number,
     posted,
 )
-from tunnel_client.inspector.web.filters import Filter, WrongFilter, filter_of, holds_text
+from tunnel_client.inspector.web.filters import Filter, FilterError, filter_of, holds_text
 from tunnel_client.inspector.web.heads import text
 from tunnel_client.inspector.web.rows import Json, details_of, field_value, row_of, utc
 from tunnel_client.inspector.web.view import PARTS, InspectorView, Part, half_of
@@ -207,5 +207,5 @@ LARGE_BYTES: Final = 64 * 1024  # of a body; more is decoded in a thread
 def _filter(request: Request) -> Filter:
     try:
         return filter_of(request.query_params)
-    except WrongFilter as error:
+    except FilterError as error:
         raise bad(str(error)) from None

@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from tunnel_client.inspector.capture.exchange import KeptExchange
 from tunnel_client.inspector.capture.frames import FrameRow, Frames
-from tunnel_client.inspector.shown.bodies import Shown, shown, shown_text
+from tunnel_client.inspector.shown.bodies import ShownBody, shown, shown_text
 from tunnel_client.inspector.shown.codings import decoded
 from tunnel_client.inspector.shown.masking import Masks
 from tunnel_client.inspector.shown.texts import decoded_text, hex_rows, image_type
@@ -145,7 +145,7 @@ class BodiesApi:
             said["url"] = f"/page/{self._view.add_page(page)}"
         return said
 
-    async def _show(self, exchange: KeptExchange, part: Part, body: KeptBody) -> Shown:
+    async def _show(self, exchange: KeptExchange, part: Part, body: KeptBody) -> ShownBody:
         masks = self._view.masks(is_on=not self._view.is_unmasked(exchange.id, part))
         ask = partial(shown, body.data, body.media_type, body.coding, masks)
         if len(body.data) <= LARGE_BYTES:
@@ -192,7 +192,7 @@ _VALUES: Final = {
 }
 
 
-def _said(found: Shown) -> dict[str, Any]:
+def _said(found: ShownBody) -> dict[str, Any]:
     said: dict[str, Any] = {
         "form": found.form,
         "cut": found.is_cut,

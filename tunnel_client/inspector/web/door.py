@@ -10,6 +10,7 @@ import json
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Final
 
+from protocol.errors import TunnelError
 from tunnel_client.inspector.web.entry import EntryHead, EntryRules, Rejection
 
 Scope = MutableMapping[str, Any]
@@ -46,7 +47,7 @@ _FIELDS: Final[Fields] = [
 ]
 
 
-class BodyTooLarge(Exception):
+class BodyRefused(TunnelError):
     """More of a body came than is taken."""
 
 
@@ -107,7 +108,7 @@ class Door:
 
         try:
             await self._app(scope, _limited(receive), send_safely)
-        except BodyTooLarge:
+        except BodyRefused:
             if not began:
                 await _answer(scope, send, BODY_TOO_LARGE)
         except Exception:
@@ -152,7 +153,7 @@ def _limited(receive: Receive) -> Receive:
         message = await receive()
         left -= len(message.get("body", b""))
         if left < 0:
-            raise BodyTooLarge
+            raise BodyRefused
         return message
 
     return receive_limited

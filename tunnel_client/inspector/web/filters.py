@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from protocol.errors import TunnelError
 from tunnel_client.inspector.capture.exchange import KeptExchange
 from tunnel_client.inspector.shown.codings import decoded
 from tunnel_client.inspector.web.heads import head_parts, text
@@ -14,7 +15,7 @@ _TEXT_MAX_CHARS: Final = 1000
 _FAILED: Final = 400  # statuses from here on, and those without an answer
 
 
-class WrongFilter(ValueError):
+class FilterError(TunnelError):
     """It cannot be understood; its text is for the person."""
 
 
@@ -43,13 +44,13 @@ class Filter(NamedTuple):
 
 
 def filter_of(query: Mapping[str, str]) -> Filter:
-    """Read a filter; what else the query has is left alone. Raises WrongFilter."""
+    """Read a filter; what else the query has is left alone. Raises FilterError."""
     status = query.get("status", "")
     if status and not (len(status) == 3 and status[0] in "12345" and _is_class(status[1:])):
-        raise WrongFilter("status takes 404 or 4xx")
+        raise FilterError("status takes 404 or 4xx")
     sought = query.get("text", "")
     if len(sought) > _TEXT_MAX_CHARS:
-        raise WrongFilter(f"text takes {_TEXT_MAX_CHARS} characters")
+        raise FilterError(f"text takes {_TEXT_MAX_CHARS} characters")
     return Filter(
         query.get("method", "").upper(),
         status,
@@ -80,7 +81,7 @@ def holds_text(exchange: KeptExchange, sought: str) -> bool:
 
 def _number(said: str, name: str, most: float) -> float:
     if not said.replace(".", "", 1).isdecimal() or not 0 <= float(said) <= most:
-        raise WrongFilter(f"{name} takes a number from 0 to {most:.0f}")
+        raise FilterError(f"{name} takes a number from 0 to {most:.0f}")
     return float(said)
 
 

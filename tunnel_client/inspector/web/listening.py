@@ -15,7 +15,7 @@ USUAL_PORTS: Final = range(4040, 4060)
 _BACKLOG: Final = 64  # as many as are served at a time
 
 
-class CannotListen(TunnelError):
+class InspectorPlaceError(TunnelError):
     """Nothing can listen there; its text is for the person."""
 
 
@@ -25,7 +25,7 @@ def bind_usual(avoided: int | None = None) -> socket.socket:
     Args:
         avoided: that of the app, which may not listen yet.
 
-    Raises CannotListen.
+    Raises InspectorPlaceError.
     """
     for port in USUAL_PORTS:
         with suppress(OSError):
@@ -35,12 +35,14 @@ def bind_usual(avoided: int | None = None) -> socket.socket:
 
 
 def bind_exactly(address: Address) -> socket.socket:
-    """Return a socket that listens there. Raises CannotListen."""
+    """Return a socket that listens there. Raises InspectorPlaceError."""
     try:
         return _bound(address)
     except OSError as error:
         where = format_address(*address)
-        raise CannotListen(f"nothing can listen at {where}: {error.strerror or error}") from None
+        raise InspectorPlaceError(
+            f"nothing can listen at {where}: {error.strerror or error}"
+        ) from None
 
 
 def _bound(address: Address) -> socket.socket:

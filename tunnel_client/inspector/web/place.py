@@ -51,6 +51,6 @@ class InspectorPlace(NamedTuple):
 def open_place(
     wanted: Address | Literal[True], name: str | None, target: Target, state_folder: Path
 ) -> InspectorPlace:
-    """Take a place at this address, or for True at the usual one. Raises CannotListen."""
+    """Take a place at this address, or for True at the usual one. Raises InspectorPlaceError."""
     sock = bind_usual(target.port) if wanted is True else bind_exactly(wanted)
     return InspectorPlace(sock, inspector_token(state_folder), name)

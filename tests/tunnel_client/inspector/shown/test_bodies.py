@@ -6,7 +6,7 @@ import json
 import pytest
 from hypothesis import given, strategies as st
 
-from tunnel_client.inspector.shown.bodies import Shown, shown, shown_text
+from tunnel_client.inspector.shown.bodies import ShownBody, shown, shown_text
 from tunnel_client.inspector.shown.event_stream import EVENTS_MAX, SentEvent, sent_events
 from tunnel_client.inspector.shown.forms import PAIRS_MAX, form, multipart
 from tunnel_client.inspector.shown.json_tree import NESTED_MAX, NODES_MAX, json_tree
@@ -23,7 +23,7 @@ def masks() -> Masks:
     return Masks(KEY)
 
 
-def show(data: bytes, content_type: str = "", codings: str = "") -> Shown:
+def show(data: bytes, content_type: str = "", codings: str = "") -> ShownBody:
     return shown(data, content_type, codings, masks())
 
 

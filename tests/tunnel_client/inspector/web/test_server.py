@@ -17,7 +17,7 @@ from tunnel_client.inspector.web.inspector import Inspector
 from tunnel_client.inspector.web.listening import (
     LOOPBACK,
     USUAL_PORTS,
-    CannotListen,
+    InspectorPlaceError,
     bind_exactly,
     bind_usual,
 )
@@ -270,5 +270,5 @@ def test_the_usual_ports_come_first_and_then_any() -> None:
 def test_an_address_that_is_taken_is_told() -> None:
     with bind_exactly((LOOPBACK, 0)) as sock:
         port = sock.getsockname()[1]
-        with pytest.raises(CannotListen, match=f"127.0.0.1:{port}: Address already in use"):
+        with pytest.raises(InspectorPlaceError, match=f"127.0.0.1:{port}: Address already in use"):
             bind_exactly((LOOPBACK, port))
