@@ -54,7 +54,11 @@ CLIENT_MAY_IMPORT = {
     "inspector": "origin observing settings",
     "inspector.capture": "origin",
     "inspector.shown": "observing",
-    "inspector.web": "inspector.capture inspector.shown origin observing settings",
+    # `heads` reads heads as they were captured, for all who show something.
+    "inspector.exports": "inspector.capture inspector.shown inspector.web.heads",
+    "inspector.web": (
+        "inspector.capture inspector.shown inspector.exports origin observing settings"
+    ),
     "doctor": "origin uplink observing settings",
 }
 # Wings of the table without a folder yet; one that gets it leaves this list, and is held.

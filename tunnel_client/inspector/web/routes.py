@@ -13,6 +13,7 @@ from starlette.routing import Route, WebSocketRoute
 from tunnel_client.inspector.web.answers import NOT_FOUND, ApiError, answer, refuse
 from tunnel_client.inspector.web.api import ExchangesApi
 from tunnel_client.inspector.web.bodies import BodiesApi
+from tunnel_client.inspector.web.exports import ExportsApi
 from tunnel_client.inspector.web.feed import LiveFeeds
 from tunnel_client.inspector.web.view import InspectorView
 
@@ -28,6 +29,7 @@ _TYPES: Final = {
 def routes_of(view: InspectorView, feeds: LiveFeeds) -> Starlette:
     """Return the application behind the door."""
     api, bodies, pages = ExchangesApi(view), BodiesApi(view), PageFiles()
+    exports = ExportsApi(view)
     one = "/api/exchanges/{id:int}"
     routes = [
         Route("/api/run", api.run),
@@ -37,6 +39,8 @@ def routes_of(view: InspectorView, feeds: LiveFeeds) -> Starlette:
         Route(one, api.exchange),
         Route(f"{one}/unmask", api.unmask, methods=["POST"]),
         Route(f"{one}/cancel", api.cancel, methods=["POST"]),
+        Route(f"{one}/curl", exports.curl),
+        Route(f"{one}/httpx", exports.httpx),
         Route(f"{one}/page", bodies.page, methods=["POST"]),
         Route(f"{one}/frames", bodies.frames),
         Route(f"{one}/frames/{{n:int}}", bodies.frame),

@@ -21,10 +21,10 @@ export async function ask(path, { method = "GET", body, signal } = {}) {
   throw await problem(answer);
 }
 
-/** Ask for a text, such as a curl command. Raises ApiError. */
+/** Ask for a text, such as a curl command, and how many values are masked in it. Raises ApiError. */
 export async function askText(path) {
   const answer = await send(path, "GET");
-  if (answer.ok) return answer.text();
+  if (answer.ok) return { text: await answer.text(), masked: Number(answer.headers.get("x-masked")) };
   throw await problem(answer);
 }
 

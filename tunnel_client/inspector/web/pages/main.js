@@ -2,7 +2,8 @@
 // show, and the keys and buttons act on it.
 
 import { forgetToken, takeToken, token } from "./access.js";
-import { ApiError, ask, askText } from "./api.js";
+import { ApiError, ask } from "./api.js";
+import { copy } from "./copying.js";
 import { Details } from "./details.js";
 import { element, place, say } from "./elements.js";
 import { Exchanges } from "./exchanges.js";
@@ -10,10 +11,11 @@ import { ExchangeList } from "./exchange_list.js";
 import { Filter } from "./filter.js";
 import { help, listen } from "./keys.js";
 import { Live } from "./live.js";
-import { dialog, edit, replay, replayAll } from "./replaying.js";
+import { edit, replay, replayAll } from "./replaying.js";
 import { clock, count, duration, size } from "./wording.js";
 
 const NOTICE_MS = 6000;
+const OFFER_MS = 20_000; // for who goes there by keys
 
 const exchanges = new Exchanges();
 let abilities = new Set(); // what the client says it can do beside showing
@@ -24,7 +26,7 @@ const actions = [
   { name: "replay", text: "Replay", keys: ["r"], ...replays, run: () => again(replay) },
   { name: "edit", text: "Edit and replay", keys: ["e"], ...replays, run: () => again(edit) },
   { name: "curl", text: "Copy as curl", keys: ["c"], ...copies("curl") },
-  { name: "httpx", text: "Copy as Python", ...copies("httpx") },
+  { name: "httpx", text: "Copy as Python", keys: ["p"], ...copies("httpx") },
   {
     ...{ name: "cancel", text: "Cancel it", keys: ["x"], run: cancel },
     ...{ can: () => isGoing(details.row), offered: isGoing },
@@ -116,7 +118,7 @@ function isHttp(ability) {
 }
 
 function copies(form) {
-  return { can: () => can(form), offered: isHttp(form), run: () => copy(form) };
+  return { can: () => can(form), offered: isHttp(form), run: () => copied(form) };
 }
 
 function isGoing(row) {
@@ -161,23 +163,10 @@ async function again(send) {
   });
 }
 
-async function copy(form) {
+async function copied(form) {
   const row = details.row ?? list.row;
   if (!row || !isHttp(form)(row)) return;
-  await told(async () => {
-    const text = await askText(`/api/exchanges/${row.id}/${form}`);
-    try {
-      await navigator.clipboard.writeText(text);
-      notice("Copied. Secrets in it are masked.");
-    } catch {
-      // Without https, or without leave, a browser lets nobody copy but by hand.
-      const area = element("textarea", { readonly: true, rows: 12, "aria-label": "The command" }, text);
-      const closed = dialog("Copy it by hand", [area], [{ text: "Close", value: "" }]);
-      area.focus();
-      area.select();
-      await closed;
-    }
-  });
+  await told(() => copy(row, form, { notice, told }));
 }
 
 function cancel() {
@@ -196,10 +185,12 @@ async function told(action) {
 }
 
 let noticed = null;
-function notice(text) {
+/** Tell the person something, with a button where there is more to do: it stays as long. */
+function notice(text, offer = null) {
   clearTimeout(noticed);
-  say(place("notice"), text);
-  noticed = setTimeout(() => say(place("notice"), ""), NOTICE_MS);
+  place("notice").replaceChildren(...[text, offer].filter(Boolean));
+  offer?.addEventListener("click", () => place("notice").replaceChildren());
+  noticed = setTimeout(() => place("notice").replaceChildren(), offer ? OFFER_MS : NOTICE_MS);
 }
 
 async function clear() {
