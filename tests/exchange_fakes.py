@@ -12,6 +12,29 @@ from tunnel_client.inspector.capture.store import CaptureStore
 from tunnel_client.inspector.exports.snapshot import ExchangeSnapshot, snapshot_of
 
 KEY = b"k" * 16
+TICK_S = 0.001
+
+
+class TickingClock:
+    """A clock that goes on by a millisecond each time it is looked at."""
+
+    def __init__(self) -> None:
+        self.at_s = 0.0
+
+    def __call__(self) -> float:
+        self.at_s += TICK_S
+        return self.at_s
+
+    def now(self) -> float:
+        """The same in seconds since the epoch, without going on."""
+        return EPOCH + self.at_s + TICK_S
+
+
+def a_store(memory_bytes: int = 16 * MIB) -> CaptureStore:
+    clock = TickingClock()
+    return CaptureStore(memory_bytes=memory_bytes, clock=clock, now=clock.now)
+
+
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
 
 
@@ -31,7 +54,7 @@ async def kept_exchange(
     store: CaptureStore | None = None,
 ) -> KeptExchange:
     """An exchange that is over: these heads, and what came behind them."""
-    store = store or CaptureStore(memory_bytes=8 * MIB, now=lambda: EPOCH)
+    store = store or a_store()
     form: BodyForm = len(posted) if posted else None
     method, target = (asked or b"GET / HTTP/1.1").split(b" ")[:2]
     opened = an_open(kind, method, form)._replace(target=target)

@@ -22,6 +22,8 @@ from tunnel_client.inspector.capture.tap import THING_BYTES, CaptureTap, Kind, N
 # What an exchange takes beside its heads and pieces: the object, its places and its times.
 EXCHANGE_BYTES: Final = 960
 SWITCHING: Final = 101
+NO_CLAIM: Final = 0
+"""The claim of an imported request: it came by no tunnel, whose claims begin with 1."""
 
 State = Literal["visitor", "tunnel", "app", "open", "over"]
 """It waits for the visitor (to send its body, or to read), the tunnel (an upload before it,
@@ -186,6 +188,11 @@ class KeptExchange:
     def kind(self) -> str:
         """The kind of its stream."""
         return self.opened.kind
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether it passed elsewhere, and was put here from a file."""
+        return self.replay_of is None and self.opened.claim == NO_CLAIM
 
     @property
     def is_upgraded(self) -> bool:

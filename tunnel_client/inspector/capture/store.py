@@ -140,6 +140,10 @@ class CaptureStore:
         found = self._open.get(number)
         return None if found is None else found[1].stream
 
+    def clock_at(self, epoch_s: float) -> float:
+        """Return the time by the clock of the taps; seconds since the epoch may be long past."""
+        return epoch_s - self._now() + self._intake.clock()
+
     async def changed(self) -> None:
         """Wait for the next change. Cancellation: at any time."""
         await self._news.wait()

@@ -40,6 +40,10 @@ class Masks:
     def __repr__(self) -> str:
         return f"<Masks {'on' if self._is_on else 'off'}, {self.count} values>"
 
+    def beside(self) -> Masks:
+        """Return masks alike that count by themselves: for what is said twice."""
+        return Masks(self._key, is_on=self._is_on)
+
     def mask(self, value: str) -> str:
         """Return what is shown in place of a value."""
         if not self._is_on:

@@ -28,7 +28,7 @@ from tunnel_client.inspector.web.rows import Json, details_of, field_value, row_
 from tunnel_client.inspector.web.view import PARTS, InspectorView, Part, half_of
 
 ROWS_MAX: Final = 1000
-CAN: Final = ["cancel", "clear", "curl", "httpx", "next", "unmask"]
+CAN: Final = ["cancel", "clear", "curl", "har", "httpx", "next", "unmask"]
 """The actions that this server knows, so that a page offers no other."""
 _SEQ_MAX: Final = 2**53 - 1  # JavaScript's
 NEXT_S: Final = 30
@@ -64,7 +64,7 @@ class ExchangesApi:
 
     async def exchanges(self, request: Request) -> Response:
         """Rows that match, the oldest change first; without `after_seq` the newest ones."""
-        wanted, query = _filter(request), request.query_params
+        wanted, query = asked_filter(request), request.query_params
         limit = number(query, "limit", ROWS_MAX, 1, ROWS_MAX)
         store, goes_on = self._view.store, "after_seq" in query
         after = number(query, "after_seq", 0, 0, _SEQ_MAX)
@@ -120,7 +120,7 @@ class ExchangesApi:
 
     async def next(self, request: Request) -> Response:
         """Wait for an exchange that is over and matches; 204 if none is in time."""
-        wanted, query = _filter(request), request.query_params
+        wanted, query = asked_filter(request), request.query_params
         after = number(query, "after", self._view.store.seq, 0, _SEQ_MAX)
         patience_s = number(query, "timeout", NEXT_S, 0, NEXT_MAX_S)
         with trio.move_on_after(patience_s):
@@ -135,7 +135,9 @@ class ExchangesApi:
             found = [(each.seq, each) for each in store.changed_since(after, ROWS_MAX)]
             for seq, exchange in found:
                 after = seq
-                if exchange.state == "over" and await _holds(exchange, wanted):
+                if exchange.is_imported or exchange.state != "over":
+                    continue
+                if await holds(exchange, wanted):
                     return exchange
             if not store.changed_since(after, 1):
                 await store.changed()
@@ -182,7 +184,7 @@ async def _matching(
     seqs = [exchange.seq for exchange in exchanges]  # they may grow meanwhile
     pace, found = WorkPace(), []
     for seq, exchange in zip(seqs, exchanges, strict=True):
-        if await _holds(exchange, wanted):
+        if await holds(exchange, wanted):
             found.append((seq, row_of(exchange, masks())))
             if len(found) == limit:
                 break
@@ -191,7 +193,8 @@ async def _matching(
     return found
 
 
-async def _holds(exchange: KeptExchange, wanted: Filter) -> bool:
+async def holds(exchange: KeptExchange, wanted: Filter) -> bool:
+    """Whether an exchange passes a filter. Cancellation: at any time."""
     if not wanted.matches(exchange):
         return False
     if not wanted.text:
@@ -204,7 +207,8 @@ async def _holds(exchange: KeptExchange, wanted: Filter) -> bool:
 LARGE_BYTES: Final = 64 * 1024  # of a body; more is decoded in a thread
 
 
-def _filter(request: Request) -> Filter:
+def asked_filter(request: Request) -> Filter:
+    """Return the filter that a query says. Raises ApiError."""
     try:
         return filter_of(request.query_params)
     except FilterError as error:

@@ -15,6 +15,7 @@ from tunnel_client.inspector.web.api import ExchangesApi
 from tunnel_client.inspector.web.bodies import BodiesApi
 from tunnel_client.inspector.web.exports import ExportsApi
 from tunnel_client.inspector.web.feed import LiveFeeds
+from tunnel_client.inspector.web.har import HarApi
 from tunnel_client.inspector.web.view import InspectorView
 
 PAGES: Final = Path(__file__).with_name("pages")
@@ -29,13 +30,15 @@ _TYPES: Final = {
 def routes_of(view: InspectorView, feeds: LiveFeeds) -> Starlette:
     """Return the application behind the door."""
     api, bodies, pages = ExchangesApi(view), BodiesApi(view), PageFiles()
-    exports = ExportsApi(view)
+    exports, har = ExportsApi(view), HarApi(view)
     one = "/api/exchanges/{id:int}"
     routes = [
         Route("/api/run", api.run),
         Route("/api/exchanges", api.exchanges, methods=["GET"]),
         Route("/api/exchanges", api.clear, methods=["DELETE"]),
         Route("/api/next", api.next),
+        Route("/api/har", har.export, methods=["GET"]),
+        Route("/api/har/entries", har.take, methods=["POST"]),
         Route(one, api.exchange),
         Route(f"{one}/unmask", api.unmask, methods=["POST"]),
         Route(f"{one}/cancel", api.cancel, methods=["POST"]),

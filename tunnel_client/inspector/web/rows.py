@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from tunnel_client.inspector.capture.body import Body
-from tunnel_client.inspector.capture.exchange import Half, KeptExchange, Marks
+from tunnel_client.inspector.capture.exchange import NO_CLAIM, Half, KeptExchange, Marks
 from tunnel_client.inspector.shown.masking import Masks
 from tunnel_client.inspector.web.heads import content_type, head_parts, text
 
@@ -38,6 +38,7 @@ def row_of(exchange: KeptExchange, masks: Masks) -> Json:
         "visitor": opened.visitor,
         "error": exchange.error,
         "replay_of": exchange.replay_of,
+        "imported": opened.claim == NO_CLAIM and exchange.replay_of is None,
         "messages_in": frames.messages[0] if frames is not None else None,
         "messages_out": frames.messages[1] if frames is not None else None,
     }

@@ -16,16 +16,13 @@ const AWAY = "The client does not answer. Look whether it still runs in its term
 /** Ask, and return the answer's JSON; null where it has none. Raises ApiError. */
 export async function ask(path, { method = "GET", body, signal } = {}) {
   const answer = await send(path, method, body, signal);
-  if (answer.status === 204) return null;
-  if (answer.ok) return answer.json();
-  throw await problem(answer);
+  return answer.status === 204 ? null : answer.json();
 }
 
 /** Ask for a text, such as a curl command, and how many values are masked in it. Raises ApiError. */
 export async function askText(path) {
   const answer = await send(path, "GET");
-  if (answer.ok) return { text: await answer.text(), masked: Number(answer.headers.get("x-masked")) };
-  throw await problem(answer);
+  return { text: await answer.text(), masked: Number(answer.headers.get("x-masked")) };
 }
 
 /** POST JSON. Raises ApiError. */
@@ -33,7 +30,14 @@ export function tell(path, body = {}) {
   return ask(path, { method: "POST", body });
 }
 
-async function send(path, method, body, signal) {
+/** Ask, and return the answer as fetch has it. Raises ApiError. */
+export async function send(path, method, body, signal) {
+  const answer = await fetched(path, method, body, signal);
+  if (answer.ok) return answer;
+  throw await problem(answer);
+}
+
+async function fetched(path, method, body, signal) {
   const headers = { Authorization: `Bearer ${token()}` };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   const sent = body === undefined ? undefined : JSON.stringify(body);

@@ -151,5 +151,6 @@ function summaryOf(row) {
   said.push(`${size(row.bytes_in ?? 0)} asked, ${size(row.bytes_out ?? 0)} answered`);
   if (row.visitor) said.push(`by ${visible(row.visitor)}`);
   if (row.replay_of) said.push(`replay of request ${row.replay_of}`);
+  if (row.imported) said.push("imported from a file");
   return said.filter(Boolean).join(" · ");
 }

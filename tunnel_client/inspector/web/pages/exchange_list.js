@@ -126,7 +126,7 @@ function texts(row) {
   return [
     statusText(row),
     row.kind === "websocket" ? "WS" : visible(row.method),
-    `${row.replay_of ? "↻ " : ""}${visible(row.path)}`,
+    `${row.replay_of ? "↻ " : ""}${row.imported ? "⤓ " : ""}${visible(row.path)}`,
     row.kind === "websocket" ? messages(row) : shortType(row.type),
     size(row.kind === "http" ? row.bytes_out : (row.bytes_in ?? 0) + (row.bytes_out ?? 0)),
     row.state === "over" ? duration(row.ms) : waits(row.state),

@@ -8,6 +8,7 @@ import { Details } from "./details.js";
 import { element, place, say } from "./elements.js";
 import { Exchanges } from "./exchanges.js";
 import { ExchangeList } from "./exchange_list.js";
+import { choose, open as openFile, save, tellOf } from "./files.js";
 import { Filter } from "./filter.js";
 import { help, listen } from "./keys.js";
 import { Live } from "./live.js";
@@ -31,6 +32,8 @@ const actions = [
     ...{ name: "cancel", text: "Cancel it", keys: ["x"], run: cancel },
     ...{ can: () => isGoing(details.row), offered: isGoing },
   },
+  { name: "save", text: "Save what is shown as HAR", keys: ["s"], can: () => can("har"), run: saved },
+  { name: "load", text: "Open a HAR", keys: ["o"], can: () => can("har"), run: loaded },
   { name: "filter", text: "Filter", keys: ["/"], run: () => filter.focus() },
   { name: "end", text: "Go to the end, and follow it", keys: ["g"], run: () => list.goToEnd() },
   { name: "leave", text: "Close, or back to the list", keys: ["Escape"], run: leave },
@@ -81,6 +84,7 @@ async function learn() {
     abilities = new Set(able ?? []);
     say(place("target"), target ? `→ ${target}` : "");
     place("replay-all").hidden = !can("replay-all");
+    place("save").hidden = place("load").hidden = !can("har");
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     if (error.status === 401) refused();
@@ -169,6 +173,16 @@ async function copied(form) {
   await told(() => copy(row, form, { notice, told }));
 }
 
+function saved() {
+  const shown = exchanges.shown.filter(({ line, run }) => !line && run === exchanges.run).length;
+  return told(async () => notice((await save(filter.wanted, shown)) ?? ""));
+}
+
+async function loaded() {
+  const file = await choose();
+  if (file) await told(async () => tellOf(await openFile(file), notice));
+}
+
 function cancel() {
   const { id } = details.row;
   return told(() => ask(`/api/exchanges/${id}/cancel`, { method: "POST", body: {} }));
@@ -201,6 +215,8 @@ async function clear() {
 
 details.closed = closeDetails;
 place("clear").addEventListener("click", clear);
+place("save").addEventListener("click", saved);
+place("load").addEventListener("click", loaded);
 place("help").addEventListener("click", () => help(actions));
 place("clear-filter").addEventListener("click", () => place("filter").reset());
 place("replay-all").addEventListener("click", () => told(() => replayAll(exchanges.shown)));
