@@ -8,8 +8,8 @@ from protocol.http.fields import BodyForm, Fields
 from tests.inspector_fakes import EPOCH, MIB
 from tests.memory_streams import MemoryStream, an_open
 from tunnel_client.inspector.capture.exchange import KeptExchange
+from tunnel_client.inspector.capture.snapshot import ExchangeSnapshot, snapshot_of
 from tunnel_client.inspector.capture.store import CaptureStore
-from tunnel_client.inspector.exports.snapshot import ExchangeSnapshot, snapshot_of
 
 KEY = b"k" * 16
 TICK_S = 0.001

@@ -56,8 +56,10 @@ CLIENT_MAY_IMPORT = {
     "inspector.shown": "observing",
     # `heads` reads heads as they were captured, for all who show something.
     "inspector.exports": "inspector.capture inspector.shown inspector.web.heads",
+    "inspector.comparing": "inspector.capture inspector.shown inspector.web.heads",
     "inspector.web": (
-        "inspector.capture inspector.shown inspector.exports origin observing settings"
+        "inspector.capture inspector.shown inspector.exports inspector.comparing"
+        " origin observing settings"
     ),
     "doctor": "origin uplink observing settings",
 }

@@ -13,10 +13,10 @@ import trio
 from protocol.http.fields import Fields
 from tests.exchange_fakes import KEY, a_head, kept_exchange
 from tests.origin_fakes import App, RawOrigin, listen, listen_unix
+from tunnel_client.inspector.capture.snapshot import snapshot_of
 from tunnel_client.inspector.exports.copied_request import copied_request
 from tunnel_client.inspector.exports.curl import curl_command
 from tunnel_client.inspector.exports.httpx_code import httpx_code
-from tunnel_client.inspector.exports.snapshot import snapshot_of
 from tunnel_client.inspector.shown.masking import Masks
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n"

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from protocol.http.fields import Fields
 from protocol.mux.streams import HTTP
-from tunnel_client.inspector.exports.snapshot import ExchangeSnapshot, HalfSnapshot
+from tunnel_client.inspector.capture.snapshot import ExchangeSnapshot, HalfSnapshot
 from tunnel_client.inspector.shown.masked_bodies import masked_body
 from tunnel_client.inspector.shown.masking import Masks
 from tunnel_client.inspector.web.heads import text

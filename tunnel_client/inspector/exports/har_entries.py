@@ -13,8 +13,8 @@ from urllib.parse import parse_qsl, quote
 
 from protocol.mux.streams import WEBSOCKET
 from tunnel_client.inspector.capture.exchange import Marks
+from tunnel_client.inspector.capture.snapshot import ExchangeSnapshot, HalfSnapshot
 from tunnel_client.inspector.exports.har_texts import Said, said_body
-from tunnel_client.inspector.exports.snapshot import ExchangeSnapshot, HalfSnapshot
 from tunnel_client.inspector.shown.masked_bodies import FORM, MaskedBody, masked_body
 from tunnel_client.inspector.shown.masking import Masks
 from tunnel_client.inspector.shown.media_types import media_type

@@ -20,12 +20,12 @@ class HarError(TunnelError):
     """An entry says what cannot be.
 
     Attributes:
-        field: such as `request.headers[3].name`.
+        field: such as `request.headers[3].name`; "": the entry itself.
         message: what is wrong with it, for people.
     """
 
     def __init__(self, field: str, message: str) -> None:
-        super().__init__(f"{field}: {message}")
+        super().__init__(f"{field or 'entry'}: {message}")
         self.field = field
         self.message = message
 
@@ -43,7 +43,7 @@ class HarValue:
     def __init__(self, said: Any, field: str = "") -> None:
         self.field = field
         if not isinstance(said, dict):
-            raise HarError(field or "entry", f"takes an object, not {_kind(said)}")
+            raise HarError(field, f"takes an object, not {_kind(said)}")
         self._said: dict[str, Any] = said
 
     def __repr__(self) -> str:

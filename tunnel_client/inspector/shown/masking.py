@@ -44,6 +44,10 @@ class Masks:
         """Return masks alike that count by themselves: for what is said twice."""
         return Masks(self._key, is_on=self._is_on)
 
+    def off(self) -> Masks:
+        """Return masks that show all as it is, for what is not to be shown."""
+        return Masks(self._key, is_on=False)
+
     def mask(self, value: str) -> str:
         """Return what is shown in place of a value."""
         if not self._is_on:

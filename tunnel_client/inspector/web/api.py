@@ -28,7 +28,7 @@ from tunnel_client.inspector.web.rows import Json, details_of, field_value, row_
 from tunnel_client.inspector.web.view import PARTS, InspectorView, Part, half_of
 
 ROWS_MAX: Final = 1000
-CAN: Final = ["cancel", "clear", "curl", "har", "httpx", "next", "unmask"]
+CAN: Final = ["cancel", "clear", "curl", "diff", "har", "httpx", "next", "unmask"]
 """The actions that this server knows, so that a page offers no other."""
 _SEQ_MAX: Final = 2**53 - 1  # JavaScript's
 NEXT_S: Final = 30

@@ -9,10 +9,10 @@ import trio
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tunnel_client.inspector.capture.snapshot import ExchangeSnapshot, snapshot_of
 from tunnel_client.inspector.exports.copied_request import CopiedRequest, copied_request
 from tunnel_client.inspector.exports.curl import curl_command
 from tunnel_client.inspector.exports.httpx_code import httpx_code
-from tunnel_client.inspector.exports.snapshot import ExchangeSnapshot, snapshot_of
 from tunnel_client.inspector.shown.masking import Masks
 from tunnel_client.inspector.web.api import LARGE_BYTES, kept
 from tunnel_client.inspector.web.view import InspectorView

@@ -22,11 +22,11 @@ from tunnel_client.inspector.capture.exchange import KeptExchange
 from tunnel_client.inspector.capture.frames import Frames
 from tunnel_client.inspector.capture.importing import ImportedExchange, add_imported
 from tunnel_client.inspector.capture.pacing import WorkPace
+from tunnel_client.inspector.capture.snapshot import ExchangeSnapshot, snapshot_of
 from tunnel_client.inspector.exports.har_entries import har_entry
 from tunnel_client.inspector.exports.har_messages import har_message
 from tunnel_client.inspector.exports.har_reading import imported_exchange
 from tunnel_client.inspector.exports.har_values import HarError
-from tunnel_client.inspector.exports.snapshot import ExchangeSnapshot, snapshot_of
 from tunnel_client.inspector.shown.masking import Masks
 from tunnel_client.inspector.web.answers import answer, bad, posted
 from tunnel_client.inspector.web.api import LARGE_BYTES, asked_filter, holds
@@ -185,6 +185,6 @@ def _read(entries: list[Any], first: int) -> tuple[list[ImportedExchange], list[
         try:
             found.append(imported_exchange(entry))
         except HarError as error:
-            field = f"log.entries[{at}].{error.field}"
+            field = ".".join(filter(None, (f"log.entries[{at}]", error.field)))
             refused.append({"entry": at, "field": field, "message": error.message})
     return found, refused

@@ -13,6 +13,7 @@ from starlette.routing import Route, WebSocketRoute
 from tunnel_client.inspector.web.answers import NOT_FOUND, ApiError, answer, refuse
 from tunnel_client.inspector.web.api import ExchangesApi
 from tunnel_client.inspector.web.bodies import BodiesApi
+from tunnel_client.inspector.web.comparisons import ComparisonsApi
 from tunnel_client.inspector.web.exports import ExportsApi
 from tunnel_client.inspector.web.feed import LiveFeeds
 from tunnel_client.inspector.web.har import HarApi
@@ -37,6 +38,7 @@ def routes_of(view: InspectorView, feeds: LiveFeeds) -> Starlette:
         Route("/api/exchanges", api.exchanges, methods=["GET"]),
         Route("/api/exchanges", api.clear, methods=["DELETE"]),
         Route("/api/next", api.next),
+        Route("/api/diff", ComparisonsApi(view).diff),
         Route("/api/har", har.export, methods=["GET"]),
         Route("/api/har/entries", har.take, methods=["POST"]),
         Route(one, api.exchange),

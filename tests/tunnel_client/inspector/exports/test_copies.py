@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from tests.exchange_fakes import KEY, a_head, a_snapshot, kept_exchange
+from tunnel_client.inspector.capture.snapshot import ExchangeSnapshot, snapshot_of
 from tunnel_client.inspector.exports.copied_request import (
     BODY_MAX_BYTES,
     CopiedRequest,
@@ -15,7 +16,6 @@ from tunnel_client.inspector.exports.copied_request import (
 from tunnel_client.inspector.exports.curl import curl_command
 from tunnel_client.inspector.exports.httpx_code import httpx_code
 from tunnel_client.inspector.exports.sh_words import printf_format, sh_word
-from tunnel_client.inspector.exports.snapshot import ExchangeSnapshot, snapshot_of
 from tunnel_client.inspector.shown.masking import Masks
 
 APP = "http://localhost:3000"

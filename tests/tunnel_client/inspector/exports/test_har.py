@@ -17,12 +17,12 @@ from tests.inspector_fakes import EPOCH, MIB
 from tests.origin_fakes import SWITCHED
 from tunnel_client.inspector.capture.exchange import KeptExchange
 from tunnel_client.inspector.capture.importing import add_imported
+from tunnel_client.inspector.capture.snapshot import snapshot_of
 from tunnel_client.inspector.capture.store import CaptureStore
 from tunnel_client.inspector.exports.har_entries import har_entry
 from tunnel_client.inspector.exports.har_messages import har_message
 from tunnel_client.inspector.exports.har_reading import imported_exchange
 from tunnel_client.inspector.exports.har_values import HarError
-from tunnel_client.inspector.exports.snapshot import snapshot_of
 from tunnel_client.inspector.shown.masking import Masks
 
 SECRET = "sk-abcdefgh12345678"

@@ -94,7 +94,7 @@ async def test_entries_become_rows_of_their_own() -> None:
         assert said["ids"] == [2]
         assert [(each["entry"], each["field"]) for each in said["refused"]] == [
             (11, "log.entries[11].request.method"),
-            (12, "log.entries[12].entry"),
+            (12, "log.entries[12]"),
         ]
         rows = (await running.get("/api/exchanges"))["exchanges"]
         assert [row["imported"] for row in rows] == [False, True]

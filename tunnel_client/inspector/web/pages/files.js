@@ -10,6 +10,7 @@ const FILE_MAX_BYTES = 100 * 1024 * 1024;
 const PORTION_MAX_BYTES = 1_000_000; // the client takes 1 MiB, with what stands around
 const PORTION_MAX_ENTRIES = 500;
 const TOLD_MAX = 20; // of what was refused
+const TOO_LONG = "is over 1 MB without its bodies";
 
 /** Save what passes this filter; the answer's text for the person, or null. Raises ApiError. */
 export async function save(wanted, shown) {
@@ -34,9 +35,10 @@ export async function save(wanted, shown) {
 /** Let the person choose a file; null: none was chosen. */
 export function choose() {
   return new Promise((chosen) => {
-    const input = element("input", { type: "file", accept: ".har,.json,application/json" });
-    input.addEventListener("change", () => chosen(input.files[0] ?? null), { once: true });
-    input.addEventListener("cancel", () => chosen(null), { once: true });
+    const input = place("file");
+    input.value = "";
+    input.onchange = () => chosen(input.files[0] ?? null);
+    input.oncancel = () => chosen(null);
     input.click();
   });
 }
@@ -51,11 +53,11 @@ export async function open(file) {
   closed.then(() => (isStopped = true));
   const result = { taken: 0, refused: [], cut: 0 };
   try {
-    for (const { first, portion, cut } of portions(entries)) {
+    for (const { first, portion, cut } of portions(entries, result.refused)) {
       const { ids, refused } = await tell("/api/har/entries", { first, entries: portion });
       result.taken += ids.length;
       result.cut += cut;
-      result.refused.push(...refused);
+      result.refused.push(...refused.filter(({ entry }) => portion[entry - first] !== null));
       bar.value = first + portion.length;
       say(said, `${bar.value.toLocaleString("en")} of ${entries.length.toLocaleString("en")}`);
       if (isStopped) break;
@@ -98,8 +100,8 @@ function problem(message) {
   return new ApiError(0, "no-har", message);
 }
 
-/** Entries in portions that the client takes; of a longer one the bodies are left out. */
-function* portions(entries) {
+/** Entries in portions that the client takes; of a longer one the bodies are left out, or all. */
+function* portions(entries, refused) {
   let [first, portion, bytes, cut] = [0, [], 0, 0];
   for (const [at, entry] of entries.entries()) {
     const [sent, sentBytes] = fitting(entry);
@@ -107,9 +109,10 @@ function* portions(entries) {
       yield { first, portion, cut };
       [first, portion, bytes, cut] = [at, [], 0, 0];
     }
+    if (sent === null) refused.push({ field: `log.entries[${at}]`, message: TOO_LONG });
+    else cut += sent === entry ? 0 : 1;
     portion.push(sent);
     bytes += sentBytes;
-    cut += sent === entry ? 0 : 1;
   }
   if (portion.length) yield { first, portion, cut };
 }
@@ -121,7 +124,7 @@ function fitting(entry) {
   delete sent.response?.content?.text;
   delete sent._webSocketMessages;
   if (bytesOf(sent) > PORTION_MAX_BYTES) delete sent.request?.postData?.text;
-  if (bytesOf(sent) > PORTION_MAX_BYTES) return [null, 4];
+  if (bytesOf(sent) > PORTION_MAX_BYTES) return [null, 5];
   return [sent, bytesOf(sent)];
 }
 

@@ -3,6 +3,7 @@
 
 import { forgetToken, takeToken, token } from "./access.js";
 import { ApiError, ask } from "./api.js";
+import { Comparing } from "./comparing.js";
 import { copy } from "./copying.js";
 import { Details } from "./details.js";
 import { element, place, say } from "./elements.js";
@@ -29,6 +30,10 @@ const actions = [
   { name: "curl", text: "Copy as curl", keys: ["c"], ...copies("curl") },
   { name: "httpx", text: "Copy as Python", keys: ["p"], ...copies("httpx") },
   {
+    ...{ name: "diff", text: "Compare its answer", keys: ["d"], can: () => can("diff") },
+    ...{ offered: isHttp("diff"), run: compared },
+  },
+  {
     ...{ name: "cancel", text: "Cancel it", keys: ["x"], run: cancel },
     ...{ can: () => isGoing(details.row), offered: isGoing },
   },
@@ -45,6 +50,7 @@ const actions = [
 const details = new Details(actions, notice);
 const list = new ExchangeList(exchanges, chosen);
 const filter = new Filter(filtered, (error) => notice(error.message));
+const comparing = new Comparing();
 const live = new Live({ message, lost, refused });
 
 // --- what comes ---
@@ -173,6 +179,11 @@ async function copied(form) {
   await told(() => copy(row, form, { notice, told }));
 }
 
+async function compared() {
+  const row = details.row ?? list.row;
+  if (row && isHttp("diff")(row)) await told(() => comparing.choose(row, notice));
+}
+
 function saved() {
   const shown = exchanges.shown.filter(({ line, run }) => !line && run === exchanges.run).length;
   return told(async () => notice((await save(filter.wanted, shown)) ?? ""));
@@ -203,7 +214,10 @@ let noticed = null;
 function notice(text, offer = null) {
   clearTimeout(noticed);
   place("notice").replaceChildren(...[text, offer].filter(Boolean));
-  offer?.addEventListener("click", () => place("notice").replaceChildren());
+  offer?.addEventListener("click", () => {
+    place("notice").replaceChildren();
+    (details.isOpen ? details : list).focus();
+  });
   noticed = setTimeout(() => place("notice").replaceChildren(), offer ? OFFER_MS : NOTICE_MS);
 }
 
