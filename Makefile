@@ -27,7 +27,7 @@ PY_FILES := find . -name '*.py' -not -path './.*' -not -path './build/*' -not -p
 
 PYTEST := $(BIN)/python -bb -m pytest
 
-.PHONY: demo check test apps busy lint unit lowest pythons format bench compare conformance fuzz references line long-line lines soak watch coverage release
+.PHONY: demo check test apps busy lint unit lowest pythons format bench compare conformance fuzz references line long-line lines soak watch coverage release screenshots
 
 # Shares the app on TARGET, or a small one of our own, until Ctrl-C; LAN=1: in this network, too.
 # While Python itself starts, a Ctrl-C would be a traceback: it counts from the demo's first line on.
@@ -98,6 +98,9 @@ release: $(RELEASE)  ## sdist and wheel in dist/, each installed anew and asked 
 	  (cd dist/installed && bin/tunnel-server --version && bin/tunnel-client --version) || exit 1; \
 	done
 	@rm -rf dist/installed; ls -l dist
+
+screenshots: $(DEV) $(E2E)  ## the README's pictures, in docs/pictures; look at them
+	$(BIN)/python -m tests.tools.screenshots
 
 # What takes too long for every commit: Autobahn's cases 9, 12 and 13.
 conformance: $(DEV) $(E2E)

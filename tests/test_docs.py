@@ -173,3 +173,17 @@ def test_page_of_settings_is_that_of_the_rows() -> None:
     for table in TABLES:
         assert all(f"`{row.flag}" in page for row in table.rows)
         assert all(f"`{name}`" in page for row in table.rows for name in table.variables_of(row))
+
+
+# --- pictures ---
+
+
+def test_pictures_are_shown_and_small() -> None:
+    """`make screenshots` makes them; a README is read on the way, too."""
+    shown = set(re.findall(r"docs/pictures/([\w-]+\.png)", (ROOT / "README.md").read_text()))
+    pictures = {path.name: path for path in (ROOT / "docs" / "pictures").iterdir()}
+    assert shown == pictures.keys()
+    for path in pictures.values():
+        data = path.read_bytes()
+        assert data.startswith(b"\x89PNG\r\n"), path
+        assert len(data) < 150_000, path
