@@ -8,6 +8,7 @@ from tunnel_client.inspector.shown.codings import decoded
 from tunnel_client.inspector.shown.event_stream import sent_events
 from tunnel_client.inspector.shown.forms import form, multipart
 from tunnel_client.inspector.shown.json_tree import json_tree, looks_like_json, masked_json
+from tunnel_client.inspector.shown.masked_bodies import masked_body
 from tunnel_client.inspector.shown.masking import Masks
 from tunnel_client.inspector.shown.media_types import MediaType, media_type
 from tunnel_client.inspector.shown.texts import decoded_text, image_type, is_text
@@ -23,7 +24,8 @@ class ShownBody(NamedTuple):
         value: a tree, pairs, parts, events, a text, or the type of an image; None for `hex` and
             `none`, which are asked for by their rows.
         is_cut: there is more of it.
-        masked: how many values are masked in it. While it is not 0, the bytes are not for showing.
+        masked: how many values are masked in it, or would be in what is cut off. While it is not
+            0, the bytes are not for showing.
         problem: why it is not shown better, for people.
     """
 
@@ -47,7 +49,10 @@ def shown(data: bytes, content_type: str, codings: str, masks: Masks) -> ShownBo
         return ShownBody("none", None, plain.is_cut, 0, plain.problem)
     way, value, is_cut, problem = _way_of(plain.data, media_type(content_type), content_type, masks)
     problems = [said for said in (plain.problem, problem) if said]
-    return ShownBody(way, value, plain.is_cut or is_cut, masks.count, "; ".join(problems) or None)
+    masked = masks.count
+    if is_cut or way == "multipart":  # there may be secrets in what is not shown
+        masked = max(masked, masked_body(plain.data, content_type, "", masks.beside()).masked)
+    return ShownBody(way, value, plain.is_cut or is_cut, masked, "; ".join(problems) or None)
 
 
 _Found = tuple[Way, Any, bool, str | None]

@@ -71,9 +71,19 @@ class HarApi:
         if type(first) is not int or not 0 <= first < _ENTRY_MAX:
             raise bad("first takes the number of the first entry, from 0 on")
         found, refused = await trio.to_thread.run_sync(_read, entries, first)
-        ids = [add_imported(self._view.store, each) for each in found]
-        await self._until_sorted(max((each or 0 for each in ids), default=0))
+        ids = await self._keep(found)
+        await self._until_sorted(max(ids, default=0))
         return answer({"ids": ids, "refused": refused})
+
+    async def _keep(self, found: list[ImportedExchange]) -> list[int]:
+        pace, ids = WorkPace(), []
+        for each in found:
+            number = add_imported(self._view.store, each)
+            if number is not None:  # else as many are under way as are ever kept
+                ids.append(number)
+            if pace.is_due:
+                await pace.rest()
+        return ids
 
     async def _until_sorted(self, last: int) -> None:
         """Wait until they are in the list, so that the next ones do not have to be dropped."""

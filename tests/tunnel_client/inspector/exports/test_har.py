@@ -214,7 +214,7 @@ def without_coding(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 @given(exchanges())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_what_is_written_is_read_as_the_same(
     case: tuple[bytes, bytes, bytes | None, bytes],
 ) -> None:

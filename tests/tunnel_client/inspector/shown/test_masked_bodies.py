@@ -105,3 +105,31 @@ def test_as_many_values_are_masked_as_are_shown_masked(value: object) -> None:
     found = masked(data, "application/json")
     json.loads(found.data)
     assert found.masked >= shown(data, "application/json", "", Masks(KEY)).masked
+
+
+_PAD = ", ".join(["1"] * 50_001)
+_BOUNDARY = "--B\r\nContent-Disposition: form-data; "
+
+
+@pytest.mark.parametrize(
+    ("data", "media_type"),
+    [
+        (f'[{_PAD}, {{"token": "{SECRET}"}}]', "application/json"),
+        ("[" * 101 + f'{{"token": "{SECRET}"}}' + "]" * 101, "application/json"),
+        ("a=1&" * 1000 + f"password={SECRET}", "application/x-www-form-urlencoded"),
+        ("data: 1\n\n" * 10_000 + f'data: {{"token": "{SECRET}"}}\n\n', "text/event-stream"),
+        (f'{_BOUNDARY}name="f"; filename="f"\r\n\r\n{{"token": "{SECRET}"}}\r\n--B--', MULTIPART),
+        (f"{_BOUNDARY}name=password\r\n\r\n{SECRET * 4000}\r\n--B--", MULTIPART),
+        (
+            f"{_BOUNDARY}name=a\r\n\r\n1\r\n" * 1000
+            + f"{_BOUNDARY}name=pwd\r\n\r\n{SECRET}\r\n--B--",
+            MULTIPART,
+        ),
+    ],
+    ids=["nodes", "nested", "pairs", "events", "file", "long part", "parts"],
+)
+def test_a_secret_behind_what_is_shown_is_counted(data: str, media_type: str) -> None:
+    """While the count is 0 the bytes are shown to whoever asks."""
+    found = shown(data.encode(), media_type, "", Masks(KEY))
+    assert SECRET not in json.dumps(found.value)
+    assert found.masked == 1
