@@ -31,6 +31,9 @@ from tunnel_client.inspector.exports.har_messages import BINARY, TEXT
 from tunnel_client.inspector.exports.har_values import HarValue
 
 METHOD_MAX_CHARS: Final = 64
+# DevTools write the time of a message in seconds since the epoch, others in milliseconds.
+_EPOCH_S_MAX: Final = 1e11
+_EPOCH_MS_MAX: Final = 1e13
 MESSAGES_MAX: Final = 100_000
 
 _URL: Final = re.compile(r"(?i)(https?|wss?)://([^/?#]*)([^#]*)")
@@ -49,7 +52,8 @@ def imported_exchange(said: object) -> ImportedExchange:
     request, response = entry.object("request"), entry.object("response")
     opened, asked, posted = _request(request, entry.text("_resourceType", "") == "websocket")
     head, answered = _response(response, is_socket=opened.kind == WEBSOCKET)
-    error = entry.text("_error", "") or response.text("_error", "")
+    failed = ((entry, "_error"), (response, "_error"), (response, "_failureText"))
+    error = next(filter(None, (place.text(name, "") for place, name in failed)), "")
     if head is None and not error:
         error = "imported without an answer"
     return ImportedExchange(
@@ -235,6 +239,7 @@ def _messages(entry: HarValue, began: float) -> list[ImportedMessage]:
         payload = (
             said.base64("data", data) if opcode == BINARY else data.encode("utf-8", "surrogatepass")
         )
-        at_s = max(0.0, said.number("time") - began)
+        time = said.number("time", most=_EPOCH_MS_MAX)
+        at_s = max(0.0, (time / 1000 if time > _EPOCH_S_MAX else time) - began)
         found.append(ImportedMessage(at_s, kind == "send", opcode, payload))
     return found

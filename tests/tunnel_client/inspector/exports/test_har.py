@@ -381,6 +381,22 @@ async def test_what_browsers_write_beside_the_format_is_taken() -> None:
     assert marks.answer_head == pytest.approx(0.0125)
 
 
+async def test_what_playwright_writes_beside_the_format_is_taken() -> None:
+    entry = await an_entry()
+    entry["response"] |= {"status": -1, "_failureText": "net::ERR_FAILED"}
+    assert (await imported(entry)).error == "net::ERR_FAILED"
+    entry = await an_entry() | {"_resourceType": "websocket"}
+    entry["response"]["status"] = 101
+    said = {"type": "send", "opcode": 1, "data": "a"}
+    times = EPOCH + 1.5, (EPOCH + 1.5) * 1000
+    entry["_webSocketMessages"] = [said | {"time": time} for time in times]
+    exchange = await imported(entry)
+    assert exchange.frames is not None
+    first, second = exchange.frames.rows(0, 2)
+    assert first.at == pytest.approx(second.at)
+    assert first.at - exchange.began_at == pytest.approx(1.5, abs=0.1)
+
+
 async def test_many_imported_ones_stay_within_the_budget() -> None:
     store = a_store(4 * MIB)
     entry = await an_entry()
