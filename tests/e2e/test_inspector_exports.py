@@ -11,6 +11,7 @@ import pytest
 from tests.e2e.dev_servers import install
 from tests.e2e.inspector_pages import JSON, Tab, a_socket, in_tab, many, violations
 from tests.inspector_fakes import RunningInspector, an_inspector, got
+from tests.memory_streams import MemoryStream, an_open
 
 pytestmark = [pytest.mark.needs("chromium", "playwright"), pytest.mark.timeout(120)]
 
@@ -117,7 +118,7 @@ async def test_what_is_shown_is_saved_and_comes_back(tmp_path: Path) -> None:
             with tab.page.expect_file_chooser() as chooser:
                 tab.press("o")
             chooser.value.set_files(tmp_path / "saved.har")
-            tab.has("#dialog-title", "2 entries refused")
+            tab.has("#dialog-title", "Entries that were refused: 2")
             tab.has("#dialog-content", "log.entries[1].response.status takes a number, not a text")
             tab.has("#dialog-content", "log.entries[2] is over 1 MB without its bodies")
             tab.press("Escape")
@@ -163,7 +164,7 @@ async def test_a_body_that_is_too_long_is_left_out_and_no_har_is_said_to_be_none
                 "response": {"status": 200, "content": {"size": len(body), "text": body}},
             }
             load(tab, json.dumps({"log": {"entries": [entry]}}))
-            tab.has("#notice", "1 request imported. 1 body of over 1 MB were left out.")
+            tab.has("#notice", "Left out, as it is too long: what 1 of them had")
             tab.page.locator("#grid").focus()
             tab.press("End", "Enter")
             tab.has("#title", "/long")
@@ -198,6 +199,32 @@ async def test_two_answers_are_compared_by_keys_alone() -> None:
             tab.press("?")
             for said in ("Copy as curl", "Copy as Python", "Compare its answer", "Open a HAR"):
                 tab.has("#dialog", said)
+
+        assert not (await in_tab(running.port, steps)).errors
+
+
+async def test_a_replay_is_compared_with_what_it_repeats() -> None:
+    async with an_inspector() as running:
+        got(running.store, b"before", target=b"/first")
+        stream = MemoryStream(an_open("http", b"GET", None))
+        stream.replay_of = 1  # type: ignore[attr-defined]  # as that of a replay has it
+        tap = running.store.tap_for(stream)
+        assert tap is not None
+        tap.asked(b"GET /a?b HTTP/1.1\r\n\r\n")
+        tap.head(b"HTTP/1.1 200 OK\r\n\r\n")
+        tap.body_out(b"after")
+        tap.ended(None)
+        await running.until_sorted()
+
+        def steps(tab: Tab) -> None:
+            tab.open()
+            tab.has("#count", "2 requests")
+            tab.press("End", "Enter")
+            tab.has("#summary", "replay of request 1")
+            tab.page.get_by_role("button", name="Compare its answer").click()
+            tab.has("#dialog-title", "Answers of requests 1 and 2")
+            tab.has(".differences .gone", "before")
+            tab.has(".differences .come", "after")
 
         assert not (await in_tab(running.port, steps)).errors
 

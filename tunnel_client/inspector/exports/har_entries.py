@@ -128,45 +128,35 @@ def _posted(request: HalfSnapshot, masks: Masks) -> Said:
 
 
 def _response(exchange: ExchangeSnapshot, masks: Masks) -> Said:
-    answer = exchange.answer
-    failed = {} if exchange.error is None else {"_error": exchange.error}
-    if answer is None:
-        content = {"size": 0, "mimeType": "x-unknown"}
-        return _answer_said(0, "", "", [], [], content, "", UNKNOWN, UNKNOWN) | failed
+    said = dict(_NO_ANSWER) if exchange.answer is None else _answered(exchange.answer, masks)
+    return said if exchange.error is None else said | {"_error": exchange.error}
+
+
+_NO_ANSWER: Final = {
+    "status": 0,
+    "statusText": "",
+    "httpVersion": "",
+    "cookies": [],
+    "headers": [],
+    "content": {"size": 0, "mimeType": "x-unknown"},
+    "redirectURL": "",
+    "headersSize": UNKNOWN,
+    "bodySize": UNKNOWN,
+}
+
+
+def _answered(answer: HalfSnapshot, masks: Masks) -> Said:
     version, status, *reason = text(answer.line).split(" ", 2)
-    return failed | _answer_said(
-        int(status),
-        *("".join(reason), version),
-        _set_cookies(answer, masks),
-        _headers(answer.fields, masks),
-        _content(answer, masks),
-        masks.beside().query(answer.joined(b"location")),
-        _head_bytes(answer),
-        answer.size_bytes,
-    )
-
-
-def _answer_said(
-    status: int,
-    reason: str,
-    version: str,
-    cookies: list[Said],
-    headers: list[Said],
-    content: Said,
-    location: str,
-    head_bytes: int,
-    body_bytes: int,
-) -> Said:
     return {
-        "status": status,
-        "statusText": reason,
+        "status": int(status),
+        "statusText": "".join(reason),
         "httpVersion": version,
-        "cookies": cookies,
-        "headers": headers,
-        "content": content,
-        "redirectURL": location,
-        "headersSize": head_bytes,
-        "bodySize": body_bytes,
+        "cookies": _set_cookies(answer, masks),
+        "headers": _headers(answer.fields, masks),
+        "content": _content(answer, masks),
+        "redirectURL": masks.beside().query(answer.joined(b"location")),
+        "headersSize": _head_bytes(answer),
+        "bodySize": answer.size_bytes,
     }
 
 

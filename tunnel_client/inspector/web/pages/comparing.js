@@ -26,7 +26,7 @@ export class Comparing {
       return show(await ask(`/api/diff?a=${id}&b=${row.id}`));
     }
     this.#marked = row;
-    return notice(`Request ${row.id} is marked. Choose another and press d, to compare their answers.`);
+    return notice(`Request ${row.id} is marked. Choose another, and compare its answer (d) with this one.`);
   }
 }
 

@@ -71,7 +71,7 @@ export async function open(file) {
 
 /** Say what became of a file: a line, and a dialog where something in it was refused. */
 export async function tellOf({ taken, refused, cut }, notice) {
-  const without = cut ? ` ${count(cut, "body")} of over 1 MB were left out.` : "";
+  const without = cut ? ` Left out, as it is too long: what ${cut} of them had as a body.` : "";
   notice(`${count(taken, "request")} imported.${without}`);
   if (!refused.length) return;
   const lines = refused.slice(0, TOLD_MAX).map(({ field, message }) =>
@@ -79,8 +79,7 @@ export async function tellOf({ taken, refused, cut }, notice) {
   );
   const more = refused.length - lines.length;
   const list = element("ul", {}, ...lines, more > 0 ? element("li", {}, `and ${more} more`) : null);
-  const title = `${count(refused.length, "entry")} refused`.replace("entrys", "entries");
-  await dialog(title, [list], [{ text: "Close", value: "" }]);
+  await dialog(`Entries that were refused: ${refused.length}`, [list], [{ text: "Close", value: "" }]);
 }
 
 async function entriesOf(file) {
