@@ -65,19 +65,24 @@ def copied_request(exchange: ExchangeSnapshot, target: str, masks: Masks) -> Cop
     if exchange.opened.kind != HTTP:
         kind = "a WebSocket" if exchange.opened.kind == "websocket" else "no HTTP behind its head"
         return _none(base, f"Request {exchange.id} is {kind}: this cannot say its messages.")
+    return _copied(exchange.id, request, base, unix_path, masks)
+
+
+def _copied(
+    number: int, request: HalfSnapshot, base: str, unix_path: str, masks: Masks
+) -> CopiedRequest:
     method, said_target, version = (text(word) for word in request.line.split(b" ", 2))
-    body = _body(exchange.id, request, masks)
-    shown_target = masks.query(said_target)
+    body = _body(number, request, masks)
+    target = masks.query(said_target)
     fields = _fields(request, masks, drops_coding=body.is_decoded)
     notes = [*body.notes, *_notes(request)]
     if masks.count:
         notes.insert(0, f"Secrets are masked, {masks.count} of them: the app will not know these.")
     elif body.is_unseen:
         notes.insert(0, "Secrets that the body may have are not masked.")
+    is_plain = _PLAIN_TARGET.fullmatch(target) is not None
     return CopiedRequest(
-        *(base, unix_path, method, shown_target, version),
-        _PLAIN_TARGET.fullmatch(shown_target) is not None,
-        fields,
+        *(base, unix_path, method, target, version, is_plain, fields),
         *(request.is_chunked, body.data, body.file_name, notes),
     )
 
