@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,9 @@ import trio
 from protocol.http.fields import Fields
 from tests.exchange_fakes import KEY, a_head, kept_exchange
 from tests.origin_fakes import App, RawOrigin, listen, listen_unix
+from tests.programs import Programs
+from tests.system.origin import Origin
+from tests.system.visitor import fetch
 from tunnel_client.inspector.capture.snapshot import snapshot_of
 from tunnel_client.inspector.exports.copied_request import copied_request
 from tunnel_client.inspector.exports.curl import curl_command
@@ -138,3 +142,33 @@ async def test_a_copy_goes_to_a_unix_socket(form: str, tmp_path: Path) -> None:
     text = curl_command(request) if form == "curl" else httpx_code(request)
     sent = await sent_again(PROGRAMS[form], text, origin, 0)
     assert (sent.line, sent.fields) == (b"GET /a HTTP/1.1", ((b"Host", b"app"),))
+
+
+@pytest.mark.needs("curl", "sh")
+async def test_a_request_of_a_real_client_is_copied_and_compared(
+    programs: Programs, origin: Origin
+) -> None:
+    """What the app says to the copy is what it said to the visitor."""
+    tunnel = await programs.tunnel(origin.port, "--inspect", "127.0.0.1:0")
+    inspector = next(each["inspector"] for each in tunnel.client.events if each["event"] == "ready")
+    token = (programs.folder / "home/state/trio-tunnel/inspector-token").read_text().strip()
+
+    async def asked(path: str) -> bytes:
+        auth = f"Authorization: Bearer {token}"
+        command = ["curl", "--silent", "--fail", "-H", auth, f"{inspector}{path}"]
+        done = await trio.run_process(command, capture_stdout=True)
+        return bytes(done.stdout)
+
+    first = await fetch(tunnel.address, "/fields?a=%2f..")
+    seq = json.loads(await asked("/api/run"))["seq"]
+    text = await asked("/api/exchanges/1/curl")
+    again = await trio.run_process(["sh"], stdin=text, capture_stdout=True)
+    assert json.loads(again.stdout) == json.loads(first.body)
+    await fetch(tunnel.address, "/fields?a=%2f..")
+    await asked(f"/api/next?after={seq}&path=/fields")
+    found = json.loads(await asked("/api/diff?a=1&b=2"))
+    assert found["status"] is None
+    log = json.loads(await asked("/api/har"))["log"]
+    assert [entry["request"]["url"] for entry in log["entries"]] == [
+        f"http://{tunnel.address.authority}/fields?a=%2f.."
+    ] * 2
