@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,9 @@ from tests.memory_streams import MemoryStream, an_open
 pytestmark = [pytest.mark.needs("chromium", "playwright"), pytest.mark.timeout(120)]
 
 SECRET = b"sk-abcdefgh12345678"
+PNG = b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 CLIPBOARD = ["clipboard-read", "clipboard-write"]
 
 
@@ -169,6 +174,32 @@ async def test_a_body_that_is_too_long_is_left_out_and_no_har_is_said_to_be_none
             tab.press("End", "Enter")
             tab.has("#title", "/long")
             tab.has(".half[aria-label=Answer]", "not captured")
+
+        assert not (await in_tab(running.port, steps)).errors
+
+
+async def test_another_program_answers_from_what_was_saved(tmp_path: Path) -> None:
+    """Playwright reads HAR as well, and knows nothing of this one's writer."""
+    async with an_inspector() as running:
+        page = gzip.compress(
+            b"<title>saved</title><img src=/dot.png onload=\"document.title+='!'\">"
+        )
+        packed = b"Content-Type: text/html", b"Content-Encoding: gzip"
+        got(running.store, page, *packed, target=b"/page?a=%2f")
+        got(running.store, PNG, b"Content-Type: image/png", target=b"/dot.png")
+        await running.until_sorted()
+
+        def steps(tab: Tab) -> None:
+            tab.open()
+            tab.has("#count", "2 requests")
+            tab.press("s")
+            with tab.page.expect_download() as begun:
+                tab.page.get_by_role("button", name="Save, secrets masked").click()
+            begun.value.save_as(tmp_path / "saved.har")
+            other = tab.page.context.new_page()
+            other.route_from_har(tmp_path / "saved.har", not_found="abort")
+            other.goto("http://app.example/page?a=%2f")
+            tab.expect(other).to_have_title("saved!")
 
         assert not (await in_tab(running.port, steps)).errors
 
