@@ -160,7 +160,7 @@ async def test_a_request_of_a_real_client_is_copied_and_compared(
         return bytes(done.stdout)
 
     first = await fetch(tunnel.address, "/fields?a=%2f..")
-    seq = json.loads(await asked("/api/run"))["seq"]
+    seq = json.loads(await asked("/api/next?after=0"))["seq"]
     text = await asked("/api/exchanges/1/curl")
     again = await trio.run_process(["sh"], stdin=text, capture_stdout=True)
     assert json.loads(again.stdout) == json.loads(first.body)
