@@ -33,7 +33,8 @@ def footer_stands_once(shown: OnPty, url: str) -> bool:
 
 def on_screen_once(screen: list[str], columns: int, url: str) -> bool:
     whole = "".join(row.ljust(columns) for row in screen)
-    is_last = any("connected" in row for row in screen[-2:])  # or the inspector's is, if it is narrow
+    # Where it is narrow the inspector's row is the last.
+    is_last = any("connected" in row for row in screen[-2:])
     return is_last and screen.count("-" * (columns - 1)) == 1 and whole.count(url + " -> ") == 1
 
 
