@@ -174,9 +174,14 @@ def got(
 
 @asynccontextmanager
 async def an_inspector(
-    *, memory_bytes: int = 32 * MIB, ready: bool = True, name: str | None = None, port: int = 0
+    *,
+    memory_bytes: int = 32 * MIB,
+    bodies: bool = True,
+    ready: bool = True,
+    name: str | None = None,
+    port: int = 0,
 ) -> AsyncIterator[RunningInspector]:
-    store = CaptureStore(memory_bytes=memory_bytes, now=lambda: EPOCH)
+    store = CaptureStore(memory_bytes=memory_bytes, bodies=bodies, now=lambda: EPOCH)
     place = InspectorPlace(bind_exactly((LOOPBACK, port)), InspectorToken(TOKEN), name)
     events = Events()
     inspector = Inspector(place, store, ProgramFacts("1", "http://localhost:3000", EPOCH), events)

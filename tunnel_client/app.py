@@ -182,6 +182,7 @@ async def serve(
         tasks.start_soon(dispatcher.sweep)
         tasks.start_soon(first_look.watch)
         if inspector is not None:
+            inspector.ask_round_trip(lambda: agent.round_trip_s)
             tasks.start_soon(inspector.run)
         tasks.start_soon(sink.run, dialer.open_now)
 

@@ -33,6 +33,7 @@ from tunnel_client.origin.worker import Worker, why_gone
 
 log = logging.getLogger(__name__)
 
+_TOLD_OF_SOCKET: Final = 4  # the first fields of SocketEnd are the event's last
 SWEEP_EVERY_S: Final = 1.0  # so much later than its deadline a request may end
 
 # A log-in that takes one step (Negotiate with Kerberos) succeeds all the same, so a challenge alone
@@ -259,7 +260,7 @@ class Dispatcher:
             tap.error,
             len(self._busy),
             opened.kind,
-            *(tap.socket or ()),
+            *(tap.socket or ())[:_TOLD_OF_SOCKET],
         )
         self._sink.tell(event)
         if log.isEnabledFor(logging.DEBUG):

@@ -69,6 +69,8 @@ _ENDS_BY: Final[dict[RelayEvent, Closer]] = {
 }
 """From where the end comes; of a reset, its own call says so."""
 
+_ENDS: Final = (RelayEvent.VISITOR_END, RelayEvent.APP_END)
+
 
 def asked_for(opened: Open) -> bytes:
     """Return the protocols that a request for an upgrade asks for.
@@ -185,7 +187,7 @@ class OriginUpgrade:
 
     def _abort(self, by: Closer, why: str) -> None:
         """Reset what is left, at once; what the app sent before that still arrives."""
-        self._tally.ends(by, None)
+        self._tally.ends(by, "reset")
         self._happened(RelayEvent.ABORT)
         self._tap.error = self._tap.error or why
         self._connection.drop(reset=True)
@@ -202,8 +204,10 @@ class OriginUpgrade:
             raise LocalProtocolError(f"{event.name} of an upgrade that is {before.name}") from None
         if (by := _ENDS_BY.get(event)) is not None:
             # A Close of ours goes where one fits.
-            code = GOING_AWAY if by == "tunnel" and self._leg.at_boundary else None
-            self._tally.ends(by, code)
+            if by == "tunnel" and self._leg.at_boundary:
+                self._tally.ends(by, "close", GOING_AWAY)
+            else:
+                self._tally.ends(by, "end" if event in _ENDS else "reset")
         return before
 
     @property

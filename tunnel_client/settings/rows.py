@@ -225,7 +225,7 @@ TABLE: Final = Table(
         Setting(
             name="no_capture_bodies",
             kind=Switch(),
-            help="Let it keep heads alone, and of bodies and WebSockets their sizes.",
+            help="Let it keep heads alone, and of bodies and frames their sizes.",
             commands=_ALL,
         ),
         Setting(

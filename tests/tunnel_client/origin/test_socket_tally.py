@@ -75,21 +75,21 @@ async def session_is_lost_in_a_frame(tunnel: MemoryTunnel, stream: TunnelStream,
 
 
 @pytest.mark.parametrize(
-    ("end", "closed_by", "code"),
+    ("end", "closed_by", "code", "how"),
     [
-        (visitor_closes, "visitor", 1000),
-        (visitor_closes_without_a_code, "visitor", None),
-        (app_closes, "app", 1001),
-        (visitor_ends, "visitor", None),
-        (app_ends, "app", None),
-        (visitor_resets, "visitor", None),
-        (app_resets, "app", None),
-        (session_is_lost, "tunnel", 1001),
-        (session_is_lost_in_a_frame, "tunnel", None),
+        (visitor_closes, "visitor", 1000, "close"),
+        (visitor_closes_without_a_code, "visitor", None, "close"),
+        (app_closes, "app", 1001, "close"),
+        (visitor_ends, "visitor", None, "end"),
+        (app_ends, "app", None, "end"),
+        (visitor_resets, "visitor", None, "reset"),
+        (app_resets, "app", None, "reset"),
+        (session_is_lost, "tunnel", 1001, "close"),
+        (session_is_lost_in_a_frame, "tunnel", None, "reset"),
     ],
 )
-async def test_the_first_sign_of_the_end_says_by_whom(
-    end: object, closed_by: str, code: int | None
+async def test_the_first_sign_of_the_end_says_by_whom_and_how(
+    end: object, closed_by: str, code: int | None, how: str
 ) -> None:
     assert callable(end)
     async with a_websocket() as (tunnel, stream, app):
@@ -99,12 +99,14 @@ async def test_the_first_sign_of_the_end_says_by_whom(
         got = b""
         while len(got) < 2 * len(HELLO) + 2:
             got += await stream.receive_some()
+        [replay] = tunnel.dispatcher._busy
         await end(tunnel, stream, app)
         await tunnel.dispatcher.wait_quiet()
         [(_, ended)] = [told for told in tunnel.told._queue if isinstance(told[1], RequestEnded)]
     assert isinstance(ended, RequestEnded)
     messages_in = 2 if end is session_is_lost_in_a_frame else 1
     assert ended[-5:] == ("websocket", messages_in, 2, closed_by, code)
+    assert replay.tap.socket == (messages_in, 2, closed_by, code, how)
 
 
 async def test_people_are_told_when_the_app_has_taken_it() -> None:
@@ -130,6 +132,6 @@ def test_what_has_settled_hears_nothing_more() -> None:
     tally = SocketTally(to_app, from_app)
     from_app.feed(HELLO + APP_CLOSE)
     assert repr(tally) == "<SocketTally closed by app, 1001>"
-    assert tally.settle() == SocketEnd(0, 1, "app", 1001)
+    assert tally.settle() == SocketEnd(0, 1, "app", 1001, "close")
     assert to_app.on_close is None
     to_app.feed(CLOSE)

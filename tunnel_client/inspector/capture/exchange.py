@@ -159,8 +159,16 @@ class KeptExchange:
 
     @property
     def ended_by(self) -> Side | None:
-        """The side that sent the first Close of a WebSocket; None: nobody has."""
+        """The side from where the end of a WebSocket came first; None: it came from none."""
         return None if self.frames is None else self.frames.closed_by
+
+    @property
+    def sizes_bytes(self) -> tuple[int, int]:
+        """The bytes that came from the visitor and from the app, without the heads."""
+        if self.frames is not None:
+            return self.frames.sizes_bytes
+        request, answer = (0 if body is None else body.size_bytes for body in self.bodies)
+        return request, answer
 
     @property
     def marks(self) -> Marks:

@@ -16,6 +16,7 @@ from typing import Final, Literal, NamedTuple
 from tunnel_client.inspector.capture.inflating import Inflater, agreed
 from tunnel_client.inspector.capture.ring import Ring
 from tunnel_client.inspector.capture.walking import NO_MASK, FrameWalker, Problem, unmasked
+from tunnel_client.origin.socket_tally import EndedHow, SocketEnd
 
 # Time, sizes on the wire and decoded, first byte, sender, problem, is text, mask, bytes behind it.
 _ROW: Final = struct.Struct("<dQQBBBB4sI")
@@ -29,6 +30,7 @@ LOOKED_AT_ROWS: Final = 4096
 
 TEXT_CHARS: Final = 200
 _UTF8_MAX_BYTES: Final = 4  # of one character
+_CLOSE_CODE_BYTES: Final = 2
 
 _OPCODE: Final = 0x0F
 _FIN: Final = 0x80
@@ -92,27 +94,33 @@ class Frames:
     Args:
         ring: has the rows.
         head: of the 101, which says how messages are compressed.
+        keeps_payloads: what frames say is kept; else of a Close its code, and nothing else.
 
     Attributes:
         first: number of the first row that may still be kept.
         messages: begun by the visitor, and by the app.
-        closed_by: the side that sent the first Close; None: nobody has.
+        sizes_bytes: of all that came from the visitor, and from the app, frames' headers too.
+        closed_by: the side from where the end came first: a Close, or else; None: from none so far.
+        ended_how: see SocketEnd; None as long as it is open.
     """
 
     __slots__ = (
         *("_now", "_places", "_ring", "_walkers"),
-        *("closed_by", "first", "messages"),
+        *("closed_by", "ended_how", "first", "keeps_payloads", "messages", "sizes_bytes"),
     )
 
-    def __init__(self, ring: Ring, head: bytes) -> None:
+    def __init__(self, ring: Ring, head: bytes, *, keeps_payloads: bool = True) -> None:
         self._ring = ring
+        self.keeps_payloads = keeps_payloads
+        self.sizes_bytes = 0, 0
+        self.ended_how: EndedHow | None = None
         self._places = array("Q")
         self._now = 0.0
         self.first = 0
         self.messages = [0, 0]
         self.closed_by: Sender | None = None
         deflate = agreed(head)
-        room = ring.segment_bytes - _ROW.size
+        room = ring.segment_bytes - _ROW.size if keeps_payloads else _CLOSE_CODE_BYTES
         inflaters = [Inflater(forgets=forgets) for forgets in deflate] if deflate else [None, None]
         self._walkers = [
             self._walker(side, inflater, room) for side, inflater in enumerate(inflaters)
@@ -160,14 +168,19 @@ class Frames:
         self._walker(TUNNEL, None, self._ring.segment_bytes).feed(frame)
 
     def _walker(self, side: int, inflater: Inflater | None, room_bytes: int) -> FrameWalker:
-        emits = partial(self._add, side), partial(self._add_whole, side)
+        add_whole = self._add_whole if self.keeps_payloads else self._add_size
+        emits = partial(self._add, side), partial(add_whole, side)
         return FrameWalker(*emits, inflater, room_bytes)
 
-    def end(self, at: float) -> None:
-        """The connection has ended."""
+    def end(self, at: float, end: SocketEnd | None = None) -> None:
+        """The connection has ended; None: nobody knows how."""
         self._now = at
         for walker in self._walkers:
             walker.end()
+        if end is not None:  # it has seen all of it, with no gap
+            self.messages = [end.messages_in, end.messages_out]
+            self.closed_by = end.closed_by
+            self.ended_how = end.how
 
     def prune(self) -> None:
         """Forget the places of rows that are not kept any more."""
@@ -272,6 +285,8 @@ class Frames:
             self.messages[side] += 1
         elif opcode == CLOSE and self.closed_by is None and not problem:
             self.closed_by = _SENDERS[side]
+        if not self.keeps_payloads and opcode != CLOSE:
+            payload = b""
         self._keep(
             _ROW.pack(
                 *(self._now, size, decoded, first, side, problem, is_text, NO_MASK, len(payload))
@@ -285,6 +300,13 @@ class Frames:
             self.messages[side] += 1
         is_text = first & _OPCODE == 1
         self._keep(_ROW.pack(self._now, size, size, first, side, 0, is_text, mask, size) + payload)
+
+    def _add_size(self, side: int, first: int, payload: bytes, mask: bytes) -> None:
+        size = len(payload)
+        if side != TUNNEL:
+            self.messages[side] += 1
+        is_text = first & _OPCODE == 1
+        self._keep(_ROW.pack(self._now, size, size, first, side, 0, is_text, NO_MASK, 0))
 
     def _keep(self, row: bytes) -> None:
         places = self._places

@@ -82,6 +82,13 @@ class Ring:
             return b""
         return bytes(self._segments[number - self._first][offset : offset + size])
 
+    def wipe(self, kept: Kept) -> None:
+        """Overwrite what was kept, which nobody may see any more."""
+        at, size = kept
+        number, offset = divmod(at, self.segment_bytes)
+        if number >= self._first and size:
+            self._segments[number - self._first][offset : offset + size] = bytes(size)
+
     def allow(self, memory_bytes: int) -> None:
         """Change how much it may take, one segment at least; the oldest go at once."""
         self._allowed = max(1, memory_bytes // self.segment_bytes)

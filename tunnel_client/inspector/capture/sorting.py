@@ -18,6 +18,7 @@ from tunnel_client.inspector.capture.tap import (
     Note,
     waiting_bytes,
 )
+from tunnel_client.origin.socket_tally import SocketEnd
 
 # An exchange in more notes than these is sorted: what came in many pieces is joined.
 _WHOLE_MAX_NOTES: Final = 24 * 3
@@ -35,15 +36,17 @@ class Sorter:
 
     Args:
         ring: has the large pieces, and gets the rows of frames.
+        keeps_payloads: see Frames.
 
     Attributes:
         dropped_pieces: that taps dropped since too much waited.
     """
 
-    __slots__ = ("_ring", "dropped_pieces")
+    __slots__ = ("_keeps_payloads", "_ring", "dropped_pieces")
 
-    def __init__(self, ring: Ring) -> None:
+    def __init__(self, ring: Ring, *, keeps_payloads: bool = True) -> None:
         self._ring = ring
+        self._keeps_payloads = keeps_payloads
         self.dropped_pieces = 0
 
     def __repr__(self) -> str:
@@ -73,7 +76,8 @@ class Sorter:
             yield self._sort_plain(exchange, each)
         if exchange.frames is not None:
             before = exchange.frames.taken_bytes
-            yield from self._sort_frames(exchange, exchange.frames, each)
+            exchange.frames.sizes_bytes = tap.bytes_in, tap.bytes_out
+            yield from self._sort_frames(exchange, exchange.frames, each, tap.socket)
             exchange.taken_bytes += exchange.frames.taken_bytes - before
             return
         for side, size in enumerate((tap.bytes_in, tap.bytes_out)):
@@ -108,11 +112,15 @@ class Sorter:
         assert isinstance(said, bytes)
         if status_of(said) != SWITCHING or exchange.kind != WEBSOCKET:
             return False
-        exchange.frames = Frames(self._ring, said)
+        exchange.frames = Frames(self._ring, said, keeps_payloads=self._keeps_payloads)
         return True
 
     def _sort_frames(
-        self, exchange: KeptExchange, frames: Frames, each: Iterator[_Triple]
+        self,
+        exchange: KeptExchange,
+        frames: Frames,
+        each: Iterator[_Triple],
+        end: SocketEnd | None,
     ) -> Iterator[int]:
         told: list[Note] = []
         waited = 0
@@ -132,7 +140,7 @@ class Sorter:
                 yield waited
                 waited = 0
         if told and told[-3] == Kind.ENDED:
-            frames.end(cast("float", told[-2]))
+            frames.end(cast("float", told[-2]), end)
         exchange.note(told)
         exchange.taken_bytes += waiting_bytes(told)
         yield waited
@@ -147,6 +155,8 @@ class Sorter:
             self.dropped_pieces += 1
             frames.skip(kind - _BODY_IN, cast("Kept", said)[1], when)
             return
+        if not self._keeps_payloads:
+            self._ring.wipe(cast("Kept", said))
         for _ in frames.feed(kind - _BODY_IN, data, when):
             yield 0
 

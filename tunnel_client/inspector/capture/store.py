@@ -59,7 +59,7 @@ class CaptureStore:
 
     Args:
         memory_bytes: for everything that is kept.
-        bodies: bodies and frames are kept, too.
+        bodies: bodies and frames are kept, too; else their sizes, and a row of each frame.
         exchanges_max: how many are kept.
         clock: for the times of what happens, in seconds; it need not be trio's.
         now: seconds since the epoch.
@@ -81,7 +81,7 @@ class CaptureStore:
         waiting_max_bytes = int(memory_bytes * WAITING_SHARE)
         self._ring = Ring(memory_bytes - waiting_max_bytes)
         self._intake = Intake(self._ring, waiting_max_bytes, clock)
-        self._sorter = Sorter(self._ring)
+        self._sorter = Sorter(self._ring, keeps_payloads=bodies)
         self._shelf = Shelf(exchanges_max, int(memory_bytes * HEADS_SHARE))
         self._open: dict[int, tuple[KeptExchange, CaptureTap]] = {}
         self._kept_open: dict[int, int] = {}

@@ -98,7 +98,7 @@ class CaptureTap(PlainTap):
     """A plain tap that keeps what it sees, so that a request has one tap and not two.
 
     Args:
-        room_bytes: how much of each body is kept; 0: nothing of frames either.
+        room_bytes: how much of each body is kept. Frames are noted whole, to be told apart.
 
     Attributes:
         number: of the exchange.
@@ -168,7 +168,7 @@ class CaptureTap(PlainTap):
         self.notes += (_HEAD, intake.clock(), raw)
         self.waiting_bytes += size
         intake.waiting_bytes += size
-        if raw.startswith(b"101", 9) and self._room_in:
+        if raw.startswith(b"101", 9):
             self._begin_frames()
 
     def body_in(self, data: bytes) -> None:

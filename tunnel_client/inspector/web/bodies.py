@@ -129,7 +129,10 @@ class BodiesApi:
     async def frame(self, request: Request) -> Response:
         """The message that a frame belongs to, shown as a body is."""
         exchange = kept(self._view, request)
-        message = _frames(exchange).message(request.path_params["n"])
+        frames = _frames(exchange)
+        if not frames.keeps_payloads:
+            raise ApiError(NO_BODY)
+        message = frames.message(request.path_params["n"])
         if message is None:
             raise ApiError(NOT_KEPT)
         media_type = "text/plain; charset=utf-8" if message.is_text else ""

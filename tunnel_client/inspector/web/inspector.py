@@ -61,6 +61,10 @@ class Inspector:
         if isinstance(event, TunnelReady):
             self._ready.set()
 
+    def ask_round_trip(self, round_trip_s: Callable[[], float | None]) -> None:
+        """Ask this for the connection's round trip from now on; None: it is not known."""
+        self._facts.round_trip_s = round_trip_s
+
     def tap_for(self, stream: VisitorStream) -> CaptureTap | None:
         """Return what keeps a request; None: it is not kept."""
         return None if self.is_off else self.store.tap_for(stream)

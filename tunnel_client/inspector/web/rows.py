@@ -19,7 +19,7 @@ _KINDS: Final = frozenset({"http", "websocket", "upgrade"})
 
 def row_of(exchange: KeptExchange, masks: Masks) -> Json:
     """Return the row. It takes tens of microseconds."""
-    opened, marks, bodies = exchange.opened, exchange.marks, exchange.bodies
+    opened, marks, sizes_bytes = exchange.opened, exchange.marks, exchange.sizes_bytes
     answer, frames = exchange.answer.head, exchange.frames
     path = masks.query(text(opened.target))
     return {
@@ -32,8 +32,8 @@ def row_of(exchange: KeptExchange, masks: Masks) -> Json:
         "state": exchange.state,
         "began": utc(exchange.began),
         "ms": ms(marks.ended),
-        "bytes_in": _size(bodies[0]),
-        "bytes_out": _size(bodies[1]),
+        "bytes_in": sizes_bytes[0],
+        "bytes_out": sizes_bytes[1],
         "type": content_type(answer),
         "visitor": opened.visitor,
         "error": exchange.error,
@@ -57,6 +57,7 @@ def details_of(exchange: KeptExchange, masks: Masks) -> Json:
         "reused": marks.reused,
         "retried": marks.retried,
         "ended_by": exchange.ended_by,
+        "ended_how": None if exchange.frames is None else exchange.frames.ended_how,
         "signature": None,
     }
 
@@ -131,7 +132,3 @@ _TIMES: Final = (
     *("connecting", "connected", "head_sent", "body_sent"),
     *("answer_head", "first_byte", "last_byte", "ended"),
 )
-
-
-def _size(body: Body | None) -> int:
-    return 0 if body is None else body.size_bytes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from tunnel_client.observing.events import (
@@ -49,9 +50,10 @@ class RunFacts:
         url: the public one; None until the first `ready`.
         state: of the connection.
         changes: grows with each change of `url` and `state`.
+        round_trip_s: is asked for the connection's; None, or what returns it: it is not known.
     """
 
-    __slots__ = ("changes", "key", "program", "run", "state", "url")
+    __slots__ = ("changes", "key", "program", "round_trip_s", "run", "state", "url")
 
     def __init__(self, program: ProgramFacts) -> None:
         self.program = program
@@ -60,6 +62,7 @@ class RunFacts:
         self.url: str | None = None
         self.state = "connecting"
         self.changes = 0
+        self.round_trip_s: Callable[[], float | None] | None = None
 
     def __repr__(self) -> str:
         return f"<RunFacts {self.run} {self.state} {self.url}>"
@@ -77,4 +80,7 @@ class RunFacts:
     @property
     def connection(self) -> dict[str, Any]:
         """The connection, as the API says it."""
-        return {"state": self.state, "rtt_ms": None}
+        trip_s = None
+        if self.state == "connected" and self.round_trip_s is not None:
+            trip_s = self.round_trip_s()
+        return {"state": self.state, "rtt_ms": None if trip_s is None else round(trip_s * 1000, 1)}

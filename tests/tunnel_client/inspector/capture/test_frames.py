@@ -17,6 +17,7 @@ from tunnel_client.inspector.capture.inflating import (
 )
 from tunnel_client.inspector.capture.ring import Ring
 from tunnel_client.inspector.capture.walking import unmasked
+from tunnel_client.origin.socket_tally import SocketEnd
 
 MIB = 1024 * 1024
 PLAIN = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
@@ -292,6 +293,24 @@ def test_a_frame_that_was_not_finished_says_so() -> None:
     frames.end(2.0)
     [row] = frames.rows(0, 9)
     assert (row.text, row.problem) == ("abcd", "it was not finished")
+
+
+def test_an_end_that_was_seen_without_gaps_tells_what_frames_do_not() -> None:
+    frames = some_frames()
+    feed(frames, APP, frame(b"one"))
+    frames.skip(APP, 10, 1.5)
+    frames.end(2.0, SocketEnd(3, 7, "app", None, "reset"))
+    assert (frames.messages, frames.closed_by, frames.ended_how) == ([3, 7], "app", "reset")
+
+
+def test_without_payloads_compressed_frames_have_their_sizes() -> None:
+    deflater = Deflater()
+    wire = b"".join(frame(deflater.message(each), 0xC1) for each in MESSAGES)
+    frames = Frames(Ring(8 * MIB), DEFLATED, keeps_payloads=False)
+    feed(frames, APP, wire)
+    rows = frames.rows(0, len(MESSAGES))
+    assert [row.decoded_bytes for row in rows] == [len(each) for each in MESSAGES]
+    assert [(row.text, row.problem) for row in rows] == [("", None)] * len(MESSAGES)
 
 
 def test_a_bomb_ends_the_reading_of_its_side() -> None:

@@ -198,6 +198,44 @@ async def test_a_websocket_is_kept_as_frames() -> None:
     assert sorted(row.sender for row in frames.rows(0, 10)) == ["app", "visitor"]
     assert frames.messages == [1, 1]
     assert exchange.answer.body is None
+    assert exchange.sizes_bytes == (len(MASKED), len(HELLO))
+    assert (exchange.ended_by, frames.ended_how) == ("visitor", "end")
+
+
+async def test_while_a_websocket_is_open_its_bytes_are_counted() -> None:
+    store = a_store()
+    tap = opened_tap(store, an_open("websocket", b"GET", None))
+    tap.head(SWITCHED)
+    tap.body_out(HELLO)
+    exchange = await only(store)
+    assert (exchange.state, exchange.sizes_bytes) == ("open", (0, len(HELLO)))
+    tap.body_in(MASKED)
+    assert (await only(store)).sizes_bytes == (len(MASKED), len(HELLO))
+    assert (exchange.ended_by, exchange.frames and exchange.frames.ended_how) == (None, None)
+
+
+async def test_without_bodies_frames_have_rows_and_nothing_of_what_they_say() -> None:
+    store = a_store(bodies=False)
+    tap = opened_tap(store, an_open("websocket", b"GET", None))
+    tap.head(SWITCHED)
+    secret = b"a secret"
+    tap.body_out(bytes([0x81, len(secret)]) + secret)
+    tap.body_in(bytes([0x81, 0x80 | len(secret)]) + b"\0\0\0\0" + secret)
+    large = secret * 1000  # goes by the ring
+    tap.body_out(b"\x02\x7e" + len(large).to_bytes(2, "big") + large)
+    tap.body_out(b"\x89\x08" + secret)
+    tap.body_out(b"\x88\x0a\x03\xe8" + secret)
+    exchange = await only(store)
+    frames = exchange.frames
+    assert frames is not None
+    rows = frames.rows(0, 9)
+    assert [(row.sender, row.opcode, row.size_bytes, row.is_final, row.text) for row in rows] == [
+        *[("app", 1, 8, True, ""), ("visitor", 1, 8, True, ""), ("app", 2, 8000, False, "")],
+        *[("app", 9, 8, True, ""), ("app", 8, 10, True, "")],
+    ]
+    assert [row.close for row in rows] == [*[None] * 4, (1000, "")]
+    assert all(row.problem is None for row in rows)
+    assert not [segment for segment in store._ring._segments if secret in bytes(segment)]
 
 
 async def test_without_bodies_only_their_sizes_are_kept() -> None:

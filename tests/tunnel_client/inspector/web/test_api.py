@@ -12,6 +12,8 @@ from tests.inspector_fakes import RunningInspector, an_inspector, count_tasks, g
 from tests.memory_streams import an_open
 from tests.origin_fakes import SWITCHED
 from tunnel_client.inspector.web.bodies import CAPTURED_POLICY
+from tunnel_client.observing.events import Reconnecting
+from tunnel_client.origin.socket_tally import SocketEnd
 
 JSON = b"Content-Type: application/json"
 SECRET = "sk-abcdefgh12345678"
@@ -202,6 +204,43 @@ async def test_one_that_is_under_way_is_cancelled() -> None:
         tap.ended("cancelled")
         await running.until_sorted()
         assert (await running.ask("POST", "/api/exchanges/1/cancel")).status == 409
+
+
+async def test_a_websocket_says_how_much_passed_and_how_it_ended() -> None:
+    async with an_inspector() as running:
+        tap = opened_tap(running.store, an_open("websocket", b"GET", None))
+        tap.head(SWITCHED)
+        tap.body_out(b"\x81\x02ok")
+        await running.until_sorted()
+        [row] = (await running.get("/api/exchanges"))["exchanges"]
+        assert (row["state"], row["bytes_in"], row["bytes_out"]) == ("open", 0, 4)
+        tap.socket = SocketEnd(0, 1, "app", None, "reset")
+        tap.ended("the app reset the connection")
+        await running.until_sorted()
+        found = await running.get("/api/exchanges/1")
+        assert (found["ended_by"], found["ended_how"]) == ("app", "reset")
+        assert (found["bytes_out"], found["messages_out"]) == (4, 1)
+
+
+async def test_without_bodies_a_message_cannot_be_had() -> None:
+    async with an_inspector(bodies=False) as running:
+        tap = opened_tap(running.store, an_open("websocket", b"GET", None))
+        tap.head(SWITCHED)
+        tap.body_out(b"\x81\x02ok")
+        await running.until_sorted()
+        [row] = (await running.get("/api/exchanges/1/frames"))["frames"]
+        assert (row["opcode"], row["size"], row["fin"], row["text"]) == (1, 2, True, "")
+        answer = await running.ask("GET", "/api/exchanges/1/frames/0")
+        assert (answer.status, answer.json["error"]) == (404, "no-body")
+
+
+async def test_the_round_trip_is_that_of_the_connection() -> None:
+    async with an_inspector() as running:
+        assert (await running.get("/api/run"))["connection"]["rtt_ms"] is None
+        running.inspector.ask_round_trip(lambda: 0.04123)
+        assert (await running.get("/api/run"))["connection"]["rtt_ms"] == 41.2
+        running.inspector.tell(Reconnecting(1, 1.0, "lost"))
+        assert (await running.get("/api/run"))["connection"]["rtt_ms"] is None
 
 
 async def test_the_next_one_that_matches_is_waited_for() -> None:
