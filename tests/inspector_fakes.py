@@ -20,6 +20,7 @@ from tunnel_client.inspector.web.place import InspectorPlace
 from tunnel_client.inspector.web.run_facts import ProgramFacts
 from tunnel_client.inspector.web.token import InspectorToken
 from tunnel_client.observing.events import ClientEvent, TunnelReady
+from tunnel_client.origin.visitor_stream import VisitorStream
 
 MIB = 1024 * 1024
 TOKEN = "secret-token-of-the-inspector"
@@ -35,6 +36,18 @@ class Events:
 
     def tell(self, event: ClientEvent) -> None:
         self.told.append(event)
+
+
+class FakeProgram:
+    """A program that is watched, and keeps what it is asked for."""
+
+    def __init__(self) -> None:
+        self.round_trip_s: float | None = None
+        self.cancelled: list[VisitorStream] = []
+
+    def cancel(self, stream: VisitorStream) -> bool:
+        self.cancelled.append(stream)
+        return True
 
 
 class HttpAnswer(NamedTuple):
@@ -56,6 +69,8 @@ class RunningInspector:
         self.port = place.port
         self.token = place.token.text
         self.events = Events()
+        self.program = FakeProgram()
+        inspector.watch(self.program)
 
     async def ask(
         self,

@@ -35,6 +35,7 @@ from tunnel_client.origin.dispatch import Dispatcher
 from tunnel_client.origin.first_look import FirstLook, SilentLook, leads_back
 from tunnel_client.origin.replay import Replay
 from tunnel_client.origin.upgrade import CLOSE_S
+from tunnel_client.origin.visitor_stream import VisitorStream
 from tunnel_client.origin.waiting import PatientDialer
 from tunnel_client.settings.config import ClientConfig
 from tunnel_client.settings.install_key import NOWHERE
@@ -111,7 +112,7 @@ async def _main(config: ClientConfig, output: ClientOutput, place: InspectorPlac
 
 
 class ProgramSight:
-    """The numbers of this program, for its footer."""
+    """The numbers of this program, for its footer; and what its inspector asks of it."""
 
     def __init__(self, agent: Agent, dispatcher: Dispatcher) -> None:
         self._agent = agent
@@ -126,6 +127,15 @@ class ProgramSight:
         transfers = dispatcher.transfers.oldest(trio.current_time())
         counts = dispatcher.served, dispatcher.busy_count
         return FooterNumbers(self._agent.round_trip_s, *counts, transfers)
+
+    @property
+    def round_trip_s(self) -> float | None:
+        """See WatchedProgram."""
+        return self._agent.round_trip_s
+
+    def cancel(self, stream: VisitorStream) -> bool:
+        """See WatchedProgram."""
+        return self._dispatcher.cancel(stream)
 
 
 async def serve(
@@ -177,12 +187,13 @@ async def serve(
             instance=os.urandom(16),
             random=random.SystemRandom().random,
         )
+        sight = ProgramSight(agent, dispatcher)
         if footer is not None:
-            footer.sight = ProgramSight(agent, dispatcher)
+            footer.sight = sight
         tasks.start_soon(dispatcher.sweep)
         tasks.start_soon(first_look.watch)
         if inspector is not None:
-            inspector.ask_round_trip(lambda: agent.round_trip_s)
+            inspector.watch(sight)
             tasks.start_soon(inspector.run)
         tasks.start_soon(sink.run, dialer.open_now)
 

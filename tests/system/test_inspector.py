@@ -7,14 +7,17 @@ import socket
 import urllib.request
 from typing import Any
 
+import h11
 import pytest
 import trio
 from trio_websocket import connect_websocket_url
 
 from tests.inspector_fakes import LivePage
-from tests.programs import EVENT_S, Programs
+from tests.programs import EVENT_S, Programs, Tunnel
 from tests.system.origin import Origin
-from tests.system.visitor import fetch
+from tests.system.test_client_life import begin_talk
+from tests.system.test_stop import the_rest
+from tests.system.visitor import SMALL_S, fetch, visit
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -22,6 +25,20 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 def token_of(programs: Programs) -> str:
     path = programs.folder / "home" / "state" / "trio-tunnel" / "inspector-token"
     return path.read_text().strip()
+
+
+def inspector_of(tunnel: Tunnel) -> str:
+    found = next(each["inspector"] for each in tunnel.client.events if each["event"] == "ready")
+    return str(found)
+
+
+async def listed(url: str, token: str, path: str, *states: str) -> Any:
+    """The row of this path, which is awaited in one of these states."""
+    with trio.fail_after(EVENT_S):
+        while True:
+            for row in (await ask(f"{url}/api/exchanges?path={path}", token))["exchanges"]:
+                if row["state"] in states:
+                    return row
 
 
 async def ask(url: str, token: str, method: str = "GET") -> Any:
@@ -53,6 +70,35 @@ async def test_ready_says_where_it_is_and_the_next_request_is_waited_for(
         nursery.start_soon(wait)
         await fetch(tunnel.address, "/fields")
     assert (found[0]["method"], found[0]["path"], found[0]["state"]) == ("GET", "/fields", "over")
+    assert await tunnel.client.stop() == 0
+
+
+async def test_a_download_that_is_cancelled_is_cut_and_its_app_loses_the_connection(
+    programs: Programs, origin: Origin
+) -> None:
+    tunnel = await programs.tunnel(origin.port, "--inspect", "127.0.0.1:0")
+    url = inspector_of(tunnel)
+    token = token_of(programs)
+    async with visit(tunnel.address) as visitor, visit(tunnel.address) as other:
+        with trio.fail_after(SMALL_S):
+            await visitor.request(f"/endless?size={10**12}")
+            assert (await visitor.answer()).status == 200
+            await anext(visitor.body())
+        talk = await begin_talk(other)
+        for path, states in (("/endless", ("app", "visitor")), ("/ws", ("open",))):
+            found = await listed(url, token, path, *states)
+            await ask(f"{url}/api/exchanges/{found['id']}/cancel", token, "POST")
+        with pytest.raises((h11.RemoteProtocolError, trio.BrokenResourceError)):
+            await the_rest(visitor)
+        with pytest.raises((StopAsyncIteration, trio.BrokenResourceError)):
+            await talk.hear()
+        ended = [await tunnel.client.event("request") for _ in range(2)]
+    assert [event["error"] for event in ended] == ["cut off by the user"] * 2
+    with trio.fail_after(EVENT_S):
+        while origin.aborted < 2:  # noqa: ASYNC110  # the app's tasks tell of nothing
+            await trio.sleep(0.01)
+    found = await listed(url, token, "/ws", "over")
+    assert found["error"] == "cut off by the user"
     assert await tunnel.client.stop() == 0
 
 

@@ -130,6 +130,14 @@ class Dispatcher:
         else:
             self._begin(replay)
 
+    def cancel(self, stream: VisitorStream) -> bool:
+        """End a request as if its visitor had gone; False: it is over. Never blocks or raises."""
+        for replay in self._busy:
+            if replay.stream is stream:
+                replay.cancel()
+                return True
+        return False
+
     async def wait_quiet(self) -> None:
         """Wait until no request is under way."""
         while self._busy:

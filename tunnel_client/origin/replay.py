@@ -43,7 +43,8 @@ STOPPED: Final = "cut off: this client was stopped"
 # The same, by the server.
 STOPPED_STUCK: Final = "cut off: this client was stopped, and its visitor had stopped reading"
 REFUSED: Final = "this client was stopped"  # its visitor has a whole answer, which is no cut
-BY_STOP: Final = frozenset({STOPPED, REFUSED})
+CANCELLED: Final = "cut off by the user"
+BY_STOP: Final = frozenset({STOPPED, REFUSED, CANCELLED})
 
 # Each request asks for these, and a global costs a third of an enum's member.
 _ASKED: Final = ReplayState.ASKED
@@ -181,6 +182,18 @@ class Replay:
         if not self.stream.detached:
             self.tap.error_status = status_of_reset(code)
         self.stream.cancel(code)
+        if not self.aborted:
+            self.abort()
+
+    def cancel(self) -> None:
+        """End it as if its visitor had gone; that sees that it has not the whole answer."""
+        if self.upgrade is not None:
+            self.upgrade.cancel(CANCELLED)
+            return
+        self.tap.error = self.tap.error or CANCELLED
+        if not self.stream.detached:
+            self.tap.error_status = status_of_reset("cancelled")
+        self.stream.cancel("cancelled")
         if not self.aborted:
             self.abort()
 

@@ -172,6 +172,11 @@ class OriginUpgrade:
         if not self._writing:
             self._reading.cancel()
 
+    def cancel(self, why: str) -> None:
+        """Reset it both ways, at once."""
+        self._stream.cancel("cancelled")
+        self._abort("tunnel", why)
+
     def _on_stopped(self) -> None:
         """Called in the session's reader: the visitor is gone, or the session."""
         if self._stream.stopped is not None:

@@ -92,13 +92,9 @@ class ExchangesApi:
     async def cancel(self, request: Request) -> Response:
         """End one that is under way, as if its visitor had gone."""
         exchange = kept(self._view, request)
-        stream = self._view.store.stream_of(exchange.id)
-        if stream is None:
+        running, stream = self._view.facts.running, self._view.store.stream_of(exchange.id)
+        if running is None or stream is None or not running.cancel(stream):
             raise ApiError(IS_OVER)
-        stopped = stream.on_stopped
-        stream.cancel("cancelled")
-        if stopped is not None:
-            stopped()
         return Response(status_code=204)
 
     async def unmask(self, request: Request) -> Response:

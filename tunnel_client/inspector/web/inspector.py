@@ -16,7 +16,7 @@ from protocol.program.observing import Sink
 from tunnel_client.inspector.capture.store import CaptureStore
 from tunnel_client.inspector.capture.tap import CaptureTap
 from tunnel_client.inspector.web.place import InspectorPlace
-from tunnel_client.inspector.web.run_facts import ProgramFacts, RunFacts
+from tunnel_client.inspector.web.run_facts import ProgramFacts, RunFacts, WatchedProgram
 from tunnel_client.observing.events import ClientEvent, TunnelReady, Warned
 from tunnel_client.origin.visitor_stream import VisitorStream
 
@@ -61,9 +61,9 @@ class Inspector:
         if isinstance(event, TunnelReady):
             self._ready.set()
 
-    def ask_round_trip(self, round_trip_s: Callable[[], float | None]) -> None:
-        """Ask this for the connection's round trip from now on; None: it is not known."""
-        self._facts.round_trip_s = round_trip_s
+    def watch(self, running: WatchedProgram) -> None:
+        """Ask this from now on."""
+        self._facts.running = running
 
     def tap_for(self, stream: VisitorStream) -> CaptureTap | None:
         """Return what keeps a request; None: it is not kept."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from tunnel_client.observing.events import (
     ClientEvent,
@@ -15,6 +14,7 @@ from tunnel_client.observing.events import (
     TunnelReady,
     TunnelRefused,
 )
+from tunnel_client.origin.visitor_stream import VisitorStream
 
 _ID_BYTES: Final = 8
 _KEY_BYTES: Final = 32  # of the tags of masked values
@@ -41,6 +41,17 @@ class ProgramFacts(NamedTuple):
     began: float
 
 
+class WatchedProgram(Protocol):
+    """The part of the running client that the inspector asks."""
+
+    @property
+    def round_trip_s(self) -> float | None:
+        """Of the connection to the server; None: there is none, or it is too new."""
+
+    def cancel(self, stream: VisitorStream) -> bool:
+        """End a request as if its visitor had gone; False: it is over. Never blocks or raises."""
+
+
 class RunFacts:
     """See above.
 
@@ -50,10 +61,10 @@ class RunFacts:
         url: the public one; None until the first `ready`.
         state: of the connection.
         changes: grows with each change of `url` and `state`.
-        round_trip_s: is asked for the connection's; None, or what returns it: it is not known.
+        running: is asked for what changes all the time; None: nothing runs yet.
     """
 
-    __slots__ = ("changes", "key", "program", "round_trip_s", "run", "state", "url")
+    __slots__ = ("changes", "key", "program", "run", "running", "state", "url")
 
     def __init__(self, program: ProgramFacts) -> None:
         self.program = program
@@ -62,7 +73,7 @@ class RunFacts:
         self.url: str | None = None
         self.state = "connecting"
         self.changes = 0
-        self.round_trip_s: Callable[[], float | None] | None = None
+        self.running: WatchedProgram | None = None
 
     def __repr__(self) -> str:
         return f"<RunFacts {self.run} {self.state} {self.url}>"
@@ -81,6 +92,6 @@ class RunFacts:
     def connection(self) -> dict[str, Any]:
         """The connection, as the API says it."""
         trip_s = None
-        if self.state == "connected" and self.round_trip_s is not None:
-            trip_s = self.round_trip_s()
+        if self.state == "connected" and self.running is not None:
+            trip_s = self.running.round_trip_s
         return {"state": self.state, "rtt_ms": None if trip_s is None else round(trip_s * 1000, 1)}
