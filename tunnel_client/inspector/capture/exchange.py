@@ -221,12 +221,13 @@ class KeptExchange:
         """Add notes, none of them of a body."""
         self._notes = [*self._notes, *notes]
 
-    def adopt(self, notes: list[Note]) -> None:
+    def adopt(self, notes: list[Note], size_bytes: int) -> None:
         """It is over, and these are all its notes, bodies and all; they stay as they are.
 
         Most are over when the task first looks, and few are ever looked at.
         """
         self._notes = tuple(notes)
+        self.taken_bytes += size_bytes
         self.state = "over"
 
     def keep_bodies(self) -> Bodies:

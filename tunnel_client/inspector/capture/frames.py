@@ -11,15 +11,24 @@ import struct
 from array import array
 from collections.abc import Iterator
 from functools import partial
+from itertools import accumulate
 from typing import Final, Literal, NamedTuple
 
 from tunnel_client.inspector.capture.inflating import Inflater, agreed
 from tunnel_client.inspector.capture.ring import Ring
-from tunnel_client.inspector.capture.walking import NO_MASK, FrameWalker, Problem, unmasked
+from tunnel_client.inspector.capture.walking import (
+    NO_MASK,
+    SHORT_MESSAGES,
+    FrameWalker,
+    Problem,
+    short_payload,
+    unmasked,
+)
 from tunnel_client.origin.socket_tally import EndedHow, SocketEnd
 
 # Time, sizes on the wire and decoded, first byte, sender, problem, is text, mask, bytes behind it.
 _ROW: Final = struct.Struct("<dQQBBBB4sI")
+_AS_IT_CAME: Final = 0x80  # beside the sender: the whole frame stands behind it, and says the rest
 _PLACE_BYTES: Final = 8  # of a row in the index
 
 # A turn of the task is 20 ms at most, and frames may have 2 bytes and take 4 us each.
@@ -105,7 +114,7 @@ class Frames:
     """
 
     __slots__ = (
-        *("_now", "_places", "_ring", "_walkers"),
+        *("_between", "_now", "_places", "_ring", "_rows", "_walkers"),
         *("closed_by", "ended_how", "first", "keeps_payloads", "messages", "sizes_bytes"),
     )
 
@@ -115,6 +124,8 @@ class Frames:
         self.sizes_bytes = 0, 0
         self.ended_how: EndedHow | None = None
         self._places = array("Q")
+        self._rows: list[bytes] = []  # that have no place yet
+        self._between = [keeps_payloads] * 2  # a side is between two frames, which stay as they are
         self._now = 0.0
         self.first = 0
         self.messages = [0, 0]
@@ -142,9 +153,36 @@ class Frames:
     # --- what the store's task does ---
 
     def take(self, side: int, data: bytes, at: float) -> None:
-        """Walk over what a side sent; FED_AT_ONCE_BYTES at most."""
+        """Walk over what a side sent; FED_AT_ONCE_BYTES at most. `settle` has to follow."""
+        size = len(data)
+        # By far most are one short message alone. It is kept as it came, until somebody looks.
+        if size > 1 and self._between[side] and SHORT_MESSAGES[data[0]][data[1]] == size:
+            self.messages[side] += 1
+            first, sender = data[0], side | _AS_IT_CAME
+            self._rows.append(_ROW.pack(at, 0, 0, first, sender, 0, 0, NO_MASK, size) + data)
+            return
         self._now = at
-        self._walkers[side].feed(data)
+        self._feed(side, data)
+
+    def settle(self) -> None:
+        """Give the rows of late their places."""
+        rows, places, ring = self._rows, self._places, self._ring
+        if not rows:
+            return
+        self._rows = []
+        before = len(places)
+        whole = b"".join(rows)
+        if len(whole) <= ring.segment_bytes:  # one by one it takes four times as long
+            places.extend(accumulate(map(len, rows[:-1]), initial=ring.keep(whole)[0]))
+        else:
+            places.extend(ring.keep(row)[0] for row in rows)
+        if before // PRUNED_EVERY != len(places) // PRUNED_EVERY:
+            self.prune()
+
+    def _feed(self, side: int, data: bytes) -> None:
+        walker = self._walkers[side]
+        walker.feed(data)
+        self._between[side] = self.keeps_payloads and walker.is_between
 
     def feed(self, side: int, data: bytes, at: float) -> Iterator[None]:
         """Walk over what a side sent, a portion between two items."""
@@ -153,19 +191,24 @@ class Frames:
         while begin < len(data):
             self._now = at
             end = begin + max(FED_AT_ONCE_BYTES, walker.left_bytes)
-            walker.feed(data[begin:end])
+            self._feed(side, data[begin:end])
+            self.settle()
             begin = end
             yield
 
     def skip(self, side: int, size: int, at: float) -> None:
         """Tell of bytes that were dropped."""
         self._now = at
-        self._walkers[side].skip(size)
+        walker = self._walkers[side]
+        walker.skip(size)
+        self._between[side] = self.keeps_payloads and walker.is_between
+        self.settle()
 
     def add_own(self, frame: bytes, at: float) -> None:
         """Add a frame of the tunnel's own."""
         self._now = at
         self._walker(TUNNEL, None, self._ring.segment_bytes).feed(frame)
+        self.settle()
 
     def _walker(self, side: int, inflater: Inflater | None, room_bytes: int) -> FrameWalker:
         add_whole = self._add_whole if self.keeps_payloads else self._add_size
@@ -177,6 +220,7 @@ class Frames:
         self._now = at
         for walker in self._walkers:
             walker.end()
+        self.settle()
         if end is not None:  # it has seen all of it, with no gap
             self.messages = [end.messages_in, end.messages_out]
             self.closed_by = end.closed_by
@@ -265,10 +309,16 @@ class Frames:
         header = self._ring.get((place, _ROW.size))
         if header is None:
             return None
-        *fields, mask, size = _ROW.unpack(header)
+        at, wire, decoded, first, side, problem, is_text, mask, size = _ROW.unpack(header)
         payload = self._ring.get((place + _ROW.size, size))
         assert payload is not None
-        return (*fields, payload if mask == NO_MASK else unmasked(payload, mask))
+        if side & _AS_IT_CAME:
+            side ^= _AS_IT_CAME
+            mask, payload = short_payload(payload)
+            wire = decoded = len(payload)
+            is_text = first & _OPCODE == 1
+        plain = payload if mask == NO_MASK else unmasked(payload, mask)
+        return at, wire, decoded, first, side, problem, is_text, plain
 
     def _add(
         self,
@@ -287,32 +337,23 @@ class Frames:
             self.closed_by = _SENDERS[side]
         if not self.keeps_payloads and opcode != CLOSE:
             payload = b""
-        self._keep(
-            _ROW.pack(
-                *(self._now, size, decoded, first, side, problem, is_text, NO_MASK, len(payload))
-            )
-            + payload
-        )
+        fields = self._now, size, decoded, first, side, problem, is_text, NO_MASK, len(payload)
+        self._rows.append(_ROW.pack(*fields) + payload)
 
     def _add_whole(self, side: int, first: int, payload: bytes, mask: bytes) -> None:
         size = len(payload)
         if side != TUNNEL:
             self.messages[side] += 1
         is_text = first & _OPCODE == 1
-        self._keep(_ROW.pack(self._now, size, size, first, side, 0, is_text, mask, size) + payload)
+        fields = self._now, size, size, first, side, 0, is_text, mask, size
+        self._rows.append(_ROW.pack(*fields) + payload)
 
     def _add_size(self, side: int, first: int, payload: bytes, mask: bytes) -> None:
         size = len(payload)
         if side != TUNNEL:
             self.messages[side] += 1
         is_text = first & _OPCODE == 1
-        self._keep(_ROW.pack(self._now, size, size, first, side, 0, is_text, NO_MASK, 0))
-
-    def _keep(self, row: bytes) -> None:
-        places = self._places
-        places.append(self._ring.keep(row)[0])
-        if len(places) % PRUNED_EVERY == 0:
-            self.prune()
+        self._rows.append(_ROW.pack(self._now, size, size, first, side, 0, is_text, NO_MASK, 0))
 
 
 _Read = tuple[float, int, int, int, int, int, int, bytes]

@@ -66,7 +66,7 @@ class Shelf:
         return list(islice(reversed(self._by_number.values()), limit))
 
     def change(self, exchange: KeptExchange, more_bytes: int) -> None:
-        """Put it there, or note that it has changed; what is too much then gives way.
+        """Put it there, or note that it has changed; `make_room` has to follow, sooner or later.
 
         Args:
             more_bytes: what it takes beyond what it took.
@@ -81,23 +81,28 @@ class Shelf:
         self.taken_bytes += more_bytes
         if exchange.state == "over":
             self._over.append(exchange)
-        if len(by_seq) > self._most or self.taken_bytes > self._most_bytes:
-            self._make_room()
 
     def clear(self) -> None:
         """Drop all that are over."""
-        for exchange in self._over:
-            self._drop(exchange)
-        self._over.clear()
+        self._drop(len(self._over), 0)
         self.seq += 1
 
-    def _make_room(self) -> None:
-        over = self._over
-        while over and (len(self) > self._most or self.taken_bytes > self._most_bytes):
-            self._drop(over.popleft())
-            self.dropped += 1
+    def make_room(self) -> None:
+        """Let the oldest give way to what is too much."""
+        surplus = self.taken_bytes - self._most_bytes
+        count = len(self._by_number) - self._most
+        if surplus > 0 or count > 0:
+            self.dropped += self._drop(count, surplus)
 
-    def _drop(self, exchange: KeptExchange) -> None:
-        del self._by_number[exchange.id]
-        del self._by_seq[exchange.seq]
-        self.taken_bytes -= exchange.taken_bytes
+    def _drop(self, count: int, surplus_bytes: int) -> int:
+        """Drop so many of those that are over, and so much of them, at least; returns how many."""
+        over, by_number, by_seq = self._over, self._by_number, self._by_seq
+        dropped = dropped_bytes = 0
+        while over and (dropped < count or dropped_bytes < surplus_bytes):
+            exchange = over.popleft()
+            del by_number[exchange.id]
+            del by_seq[exchange.seq]
+            dropped += 1
+            dropped_bytes += exchange.taken_bytes
+        self.taken_bytes -= dropped_bytes
+        return dropped

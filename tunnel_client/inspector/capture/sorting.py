@@ -57,23 +57,23 @@ class Sorter:
 
         Returns: 0 if it has to be sorted.
         """
-        notes, waited = tap.notes, tap.waiting_bytes
+        notes = tap.notes
+        if tap.stream is not None or not tap.is_whole or tap.has_frames:
+            return 0
         # Of a body that is longer than what is kept the last piece may be, too.
-        is_short = tap.bytes_in <= BODY_MAX_BYTES and tap.bytes_out <= BODY_MAX_BYTES
-        if not (tap.is_over and tap.is_whole and is_short) or tap.has_frames:
+        if tap.bytes_in + tap.bytes_out > BODY_MAX_BYTES or len(notes) > _WHOLE_MAX_NOTES:
             return 0
-        if len(notes) > _WHOLE_MAX_NOTES:
-            return 0
-        exchange.adopt(notes)
-        exchange.taken_bytes += waited
+        waited = waiting_bytes(notes)
+        exchange.adopt(notes, waited)
         return waited
 
-    def sort(self, exchange: KeptExchange, tap: CaptureTap, notes: list[Note]) -> Iterator[int]:
-        """Sort notes, and yield the bytes that they waited with, a portion between two items."""
+    def sort(self, exchange: KeptExchange, tap: CaptureTap, notes: list[Note]) -> Iterator[None]:
+        """Sort notes, a portion between two items."""
         parts = iter(notes)
         each = cast("Iterator[_Triple]", zip(parts, parts, parts, strict=True))
         if exchange.frames is None:
-            yield self._sort_plain(exchange, each)
+            self._sort_plain(exchange, each)
+            yield
         if exchange.frames is not None:
             before = exchange.frames.taken_bytes
             exchange.frames.sizes_bytes = tap.bytes_in, tap.bytes_out
@@ -84,13 +84,11 @@ class Sorter:
             if size:
                 exchange.body(side).size_bytes = size
 
-    def _sort_plain(self, exchange: KeptExchange, each: Iterator[_Triple]) -> int:
-        """Sort notes up to the 101 of a WebSocket, if there is one; returns what waited."""
+    def _sort_plain(self, exchange: KeptExchange, each: Iterator[_Triple]) -> None:
+        """Sort notes up to the 101 of a WebSocket, if there is one."""
         told: list[Note] = []
         pieces: list[_Piece] = []
-        waited = 0
         for kind, when, said in each:
-            waited += THING_BYTES + (len(said) if isinstance(said, bytes) else 0)
             if kind < _FIRST_OF_BODIES:
                 if kind == Kind.HEAD and _is_too_much(exchange, said):
                     continue
@@ -106,7 +104,6 @@ class Sorter:
         exchange.note(told)
         exchange.taken_bytes += waiting_bytes(told)
         self._add_pieces(exchange, pieces)
-        return waited
 
     def _begin_frames(self, exchange: KeptExchange, said: Note) -> bool:
         assert isinstance(said, bytes)
@@ -121,34 +118,35 @@ class Sorter:
         frames: Frames,
         each: Iterator[_Triple],
         end: SocketEnd | None,
-    ) -> Iterator[int]:
+    ) -> Iterator[None]:
         told: list[Note] = []
-        waited = 0
+        done_bytes = 0
         for kind, when, said in each:
-            waited += THING_BYTES
-            if kind <= _BODY_OUT and isinstance(said, bytes):
-                waited += len(said)
+            if isinstance(said, bytes):
                 if kind >= _FIRST_OF_BODIES:
                     frames.take(kind - _BODY_IN, said, when)
                 else:
                     frames.add_own(said, when)
+                done_bytes += len(said) + THING_BYTES
+                if done_bytes >= FED_AT_ONCE_BYTES:
+                    frames.settle()
+                    yield
+                    done_bytes = 0
             elif kind >= _FIRST_OF_BODIES:
                 yield from self._frames(frames, kind, when, said)
             else:
                 told += (kind, when, said)
-            if waited >= FED_AT_ONCE_BYTES:
-                yield waited
-                waited = 0
         if told and told[-3] == Kind.ENDED:
             frames.end(cast("float", told[-2]), end)
+        frames.settle()
         exchange.note(told)
         exchange.taken_bytes += waiting_bytes(told)
-        yield waited
+        yield
 
-    def _frames(self, frames: Frames, kind: int, when: float, said: Note) -> Iterator[int]:
+    def _frames(self, frames: Frames, kind: int, when: float, said: Note) -> Iterator[None]:
         if kind > _BODY_OUT:
             self.dropped_pieces += 1
-            frames.skip(kind - _GAP_IN, cast("int", said), when)
+            frames.skip(kind - _GAP_IN, cast("tuple[int]", said)[0], when)
             return
         data = self._ring.get(cast("Kept", said))
         if data is None:  # the task was so late that the ring has come round
@@ -158,7 +156,7 @@ class Sorter:
         if not self._keeps_payloads:
             self._ring.wipe(cast("Kept", said))
         for _ in frames.feed(kind - _BODY_IN, data, when):
-            yield 0
+            yield
 
     def _add_pieces(self, exchange: KeptExchange, pieces: list[_Piece]) -> None:
         if not pieces:

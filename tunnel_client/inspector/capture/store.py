@@ -22,7 +22,12 @@ from tunnel_client.inspector.capture.ring import Ring
 from tunnel_client.inspector.capture.shelf import Shelf
 from tunnel_client.inspector.capture.sorting import Sorter
 from tunnel_client.inspector.capture.states import state_of
-from tunnel_client.inspector.capture.tap import BODY_MAX_BYTES, CaptureTap, Intake
+from tunnel_client.inspector.capture.tap import (
+    BODY_MAX_BYTES,
+    CaptureTap,
+    Intake,
+    waiting_bytes,
+)
 from tunnel_client.origin.visitor_stream import VisitorStream
 
 log = logging.getLogger(__name__)
@@ -190,6 +195,7 @@ class CaptureStore:
         for tap in opened:
             self._begin(tap, epoch)
             if pace.is_due:
+                shelf.make_room()
                 await pace.rest()
         for exchange, tap in [found for found in self._open.values() if found[1].notes]:
             try:
@@ -198,6 +204,7 @@ class CaptureStore:
                 log.exception("what was noted of request %d cannot be sorted", tap.number)
                 tap.stop_keeping()
         self._look()
+        shelf.make_room()
         self._ring.allow(self._memory_bytes - intake.waiting_max_bytes - shelf.taken_bytes)
         if shelf.seq != before:
             self._tell()
@@ -213,18 +220,13 @@ class CaptureStore:
 
     async def _sort_one(self, exchange: KeptExchange, tap: CaptureTap, pace: WorkPace) -> None:
         notes, tap.notes = tap.notes, []
-        waited, tap.waiting_bytes = tap.waiting_bytes, 0
-        done, before = 0, exchange.taken_bytes
+        before = exchange.taken_bytes
         try:
-            for sorted_bytes in self._sorter.sort(exchange, tap, notes):
-                done += sorted_bytes
-                self._intake.waiting_bytes -= sorted_bytes
+            for _ in self._sorter.sort(exchange, tap, notes):
                 if pace.is_due:
                     await pace.rest()
-        except BaseException:
-            self._intake.waiting_bytes -= waited - done
-            raise
         finally:
+            self._intake.waiting_bytes -= waiting_bytes(notes)
             exchange.state = state_of(exchange, tap)
             if exchange.state == "over":
                 exchange.freeze()

@@ -7,9 +7,9 @@ smaller one is kept as it is until the task joins it with others.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sized
 from enum import IntEnum
-from typing import Final
+from typing import Final, cast
 
 import msgpack
 import trio
@@ -58,8 +58,8 @@ _BODY_IN: Final[int] = Kind.BODY_IN.value
 _BODY_OUT: Final[int] = Kind.BODY_OUT.value
 _GAP: Final[int] = Kind.GAP_IN.value - Kind.BODY_IN.value
 
-Note = float | bytes | Kept | int | str | Fields | None
-"""Three stand for each note: its kind, when it was made, and what it says."""
+Note = float | bytes | Kept | tuple[int] | str | Fields | None
+"""Three stand for each note: its kind, when it was made, and what it says; a gap says its size."""
 
 
 class Intake:
@@ -71,7 +71,8 @@ class Intake:
         clock: in seconds; it need not be trio's.
 
     Attributes:
-        waiting_bytes: what waits, with THING_BYTES each. Taps add, the task subtracts.
+        waiting_bytes: what waits: of each note THING_BYTES, and the length of what it says. Taps
+            add, the task subtracts.
         opened: the taps that are new since the task looked.
         numbered: how many there were.
         pack: one packer for all; making one takes as long as its work.
@@ -109,13 +110,12 @@ class CaptureTap(PlainTap):
         packed: the wire's head of the request, by msgpack, which frees the objects that it was.
         replay_of: the number of the exchange that is repeated.
         stream: None once it is over.
-        waiting_bytes: what its notes count for while they wait.
     """
 
     __slots__ = (
-        *("_intake", "_room_in", "_room_out"),
-        *("has_frames", "is_over", "is_whole", "notes"),
-        *("number", "opened_at", "packed", "replay_of", "stream", "waiting_bytes"),
+        *("_early_bytes", "_intake", "_room_bytes"),
+        *("has_frames", "is_whole", "notes"),
+        *("number", "opened_at", "packed", "replay_of", "stream"),
     )
 
     def __init__(self, intake: Intake, stream: VisitorStream, room_bytes: float) -> None:
@@ -129,14 +129,13 @@ class CaptureTap(PlainTap):
         intake.opened.append(self)
         self.opened_at = intake.clock()
         self.notes: list[Note] = []
-        self.is_over = False
         self.has_frames = False
         self.is_whole = room_bytes > 0
-        self._room_in = self._room_out = room_bytes
-        self.waiting_bytes = 0
+        self._room_bytes = room_bytes
+        self._early_bytes = 0  # of informational heads
 
     def __repr__(self) -> str:
-        state = "over" if self.is_over else "under way"
+        state = "over" if self.stream is None else "under way"
         return f"<CaptureTap {self.number} {state}, {len(self.notes) // 3} notes>"
 
     def connecting(self) -> None:
@@ -151,9 +150,7 @@ class CaptureTap(PlainTap):
         """See OriginTap."""
         intake = self._intake
         self.notes += (_ASKED, intake.clock(), head)
-        size = len(head) + THING_BYTES
-        self.waiting_bytes += size
-        intake.waiting_bytes += size
+        intake.waiting_bytes += len(head) + THING_BYTES
 
     def request_sent(self) -> None:
         """See OriginTap."""
@@ -161,51 +158,41 @@ class CaptureTap(PlainTap):
 
     def head(self, raw: bytes) -> None:
         """See OriginTap."""
-        intake = self._intake
-        size = len(raw) + THING_BYTES
-        if self.waiting_bytes > HEADS_MAX_BYTES and raw.startswith(b"1", 9):
+        if raw.startswith(b"1", 9) and not self._is_wanted(raw):
             return
+        intake = self._intake
         self.notes += (_HEAD, intake.clock(), raw)
-        self.waiting_bytes += size
-        intake.waiting_bytes += size
-        if raw.startswith(b"101", 9):
-            self._begin_frames()
+        intake.waiting_bytes += len(raw) + THING_BYTES
 
     def body_in(self, data: bytes) -> None:
         """See OriginTap."""
         size = len(data)
-        self.bytes_in += size
-        if self._room_in > 0:
-            self._room_in -= size
+        if self.bytes_in < self._room_bytes:
             intake = self._intake
             if size < SMALL_BYTES and intake.waiting_bytes <= intake.waiting_max_bytes:
                 self.notes += (_BODY_IN, intake.clock(), data)
-                size += THING_BYTES
-                self.waiting_bytes += size
-                intake.waiting_bytes += size
+                intake.waiting_bytes += size + THING_BYTES
             else:
                 self._keep(_BODY_IN, data, size)
         else:
             self.is_whole = False
+        self.bytes_in += size
 
     def body_out(self, data: bytes) -> None:
         """See OriginTap."""
         size = len(data)
-        self.bytes_out += size
         if self.page is not None and not self.page.feed(data):
             self.page = None
-        if self._room_out > 0:
-            self._room_out -= size
+        if self.bytes_out < self._room_bytes:
             intake = self._intake
             if size < SMALL_BYTES and intake.waiting_bytes <= intake.waiting_max_bytes:
                 self.notes += (_BODY_OUT, intake.clock(), data)
-                size += THING_BYTES
-                self.waiting_bytes += size
-                intake.waiting_bytes += size
+                intake.waiting_bytes += size + THING_BYTES
             else:
                 self._keep(_BODY_OUT, data, size)
         else:
             self.is_whole = False
+        self.bytes_out += size
 
     def request_trailers(self, fields: Fields) -> None:
         """See OriginTap."""
@@ -217,26 +204,29 @@ class CaptureTap(PlainTap):
 
     def own_frame(self, frame: bytes, to_app: bool) -> None:
         """See OriginTap."""
-        if self._room_in:
+        if self._room_bytes:
             self._note(Kind.OWN_TO_APP if to_app else Kind.OWN_TO_VISITOR, frame)
 
     def ended(self, error: str | None) -> None:
         """See OriginTap."""
         intake = self._intake
         self.notes += (_ENDED, intake.clock(), error)
-        self.waiting_bytes += THING_BYTES
-        intake.waiting_bytes += THING_BYTES
-        self.is_over = True
+        intake.waiting_bytes += THING_BYTES if error is None else THING_BYTES + len(error)
         self.stream = None  # its next one may have its place in memory, which is still in a cache
 
-    def _begin_frames(self) -> None:
-        if self.stream is not None and self.stream.opened.kind == WEBSOCKET:
+    def _is_wanted(self, raw: bytes) -> bool:
+        """Whether an informational head is not one too many. Behind a 101 there may be frames."""
+        stream = self.stream
+        if raw.startswith(b"101", 9) and stream is not None and stream.opened.kind == WEBSOCKET:
             self.has_frames = True
-            self._room_in = self._room_out = math.inf  # the ring bounds what is kept of them
+            self._room_bytes = math.inf  # the ring bounds what is kept of them
+            return True
+        self._early_bytes += len(raw) + THING_BYTES
+        return self._early_bytes <= HEADS_MAX_BYTES
 
     def stop_keeping(self) -> None:
         """Keep no more of bodies and frames."""
-        self._room_in = self._room_out = 0
+        self._room_bytes = 0
 
     def _keep(self, kind: int, data: bytes, size: int) -> None:
         intake = self._intake
@@ -244,13 +234,11 @@ class CaptureTap(PlainTap):
             self._drop(kind, size)
         elif size < SMALL_BYTES:
             self.notes += (kind, intake.clock(), data)
-            size += THING_BYTES
-            self.waiting_bytes += size
-            intake.waiting_bytes += size
+            intake.waiting_bytes += size + THING_BYTES
         elif size <= intake.ring.segment_bytes:
-            self.notes += (kind, intake.clock(), intake.ring.keep(data))
-            self.waiting_bytes += THING_BYTES
-            intake.waiting_bytes += THING_BYTES
+            kept = intake.ring.keep(data)
+            self.notes += (kind, intake.clock(), kept)
+            intake.waiting_bytes += THING_BYTES + len(kept)
         else:  # what a stream had gathered
             step = intake.ring.segment_bytes
             for at in range(0, size, step):
@@ -262,23 +250,20 @@ class CaptureTap(PlainTap):
         notes, gap = self.notes, kind + _GAP
         if notes and notes[-3] == gap:
             told = notes[-1]
-            assert isinstance(told, int)
-            notes[-1] = told + size
+            assert isinstance(told, tuple)
+            notes[-1] = (cast("int", told[0]) + size,)
         else:
-            notes += (gap, self._intake.clock(), size)
-            self.waiting_bytes += THING_BYTES
-            self._intake.waiting_bytes += THING_BYTES
+            notes += (gap, self._intake.clock(), (size,))
+            self._intake.waiting_bytes += THING_BYTES + 1
             self.is_whole = False
 
     def _note(self, kind: Kind, said: bytes | Fields | None) -> None:
         intake = self._intake
         self.notes += (kind.value, intake.clock(), said)
-        size = THING_BYTES + (len(said) if isinstance(said, bytes) else 0)
-        self.waiting_bytes += size
-        intake.waiting_bytes += size
+        intake.waiting_bytes += THING_BYTES + (0 if said is None else len(said))
 
 
 def waiting_bytes(notes: list[Note]) -> int:
-    """Return what notes count for while they wait."""
-    sizes = (len(said) for said in notes[2::3] if isinstance(said, bytes))
-    return len(notes) // 3 * THING_BYTES + sum(sizes)
+    """Return what notes count for while they wait, as the taps have counted it."""
+    said = cast("Iterable[Sized]", filter(None, notes[2::3]))
+    return len(notes) // 3 * THING_BYTES + sum(map(len, said))

@@ -190,6 +190,7 @@ async def test_a_websocket_is_kept_as_frames() -> None:
         await trio.testing.wait_all_tasks_blocked()
         assert (await only(store)).state == "open"
         stream.bring(end=True)
+        assert await app.rest() == b""
         await app.close()
         await dispatcher.wait_quiet()
     exchange = await only(store)
