@@ -14,6 +14,9 @@ TOO_LONG: Final = "over 1 MiB"
 PIECES_MAX: Final = 2048  # as many as what comes in one tenth of a second each has in 3 minutes
 DROPPED: Final = "too much came at once"
 
+_IN: Final[int] = Kind.BODY_IN.value
+_OUT: Final[int] = Kind.BODY_OUT.value
+
 
 class Body:
     """A body.
@@ -174,6 +177,16 @@ def bodies_of(notes: Sequence[Note], ring: Ring) -> Bodies:
     """Return the bodies that stand in the notes of an exchange that is over."""
     request, answer = (_body_of(notes, kind, ring) for kind in (Kind.BODY_IN, Kind.BODY_OUT))
     return request, answer
+
+
+def sizes_of(notes: Sequence[Note]) -> tuple[int, int]:
+    """Return the sizes of both, without making them: each row of the list has these."""
+    sizes = {_IN: 0, _OUT: 0}
+    for at in range(0, len(notes), 3):
+        kind = notes[at]
+        if kind == _IN or kind == _OUT:
+            sizes[kind] += size_of(cast("bytes | Kept", notes[at + 2]))
+    return sizes[_IN], sizes[_OUT]
 
 
 def _body_of(notes: Sequence[Note], kind: Kind, ring: Ring) -> Body | None:

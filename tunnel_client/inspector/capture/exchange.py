@@ -9,21 +9,32 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, Literal, NamedTuple, cast
 
-import msgpack
-
 from protocol.http.fields import Fields
 from protocol.mux.messages import Open
 from protocol.mux.streams import HTTP
-from tunnel_client.inspector.capture.body import NO_BODIES, Bodies, Body, bodies_of
+from tunnel_client.inspector.capture.body import (
+    NO_BODIES,
+    Bodies,
+    Body,
+    bodies_of,
+    sizes_of,
+)
 from tunnel_client.inspector.capture.frames import Frames
 from tunnel_client.inspector.capture.ring import Ring
-from tunnel_client.inspector.capture.tap import THING_BYTES, CaptureTap, Kind, Note
+from tunnel_client.inspector.capture.tap import (
+    THING_BYTES,
+    CaptureTap,
+    Kind,
+    Note,
+    unpacked,
+)
 
 # What an exchange takes beside its heads and pieces: the object, its places and its times.
 EXCHANGE_BYTES: Final = 960
 SWITCHING: Final = 101
 NO_CLAIM: Final = 0
 """The claim of an imported request: it came by no tunnel, whose claims begin with 1."""
+_ENDED: Final[int] = Kind.ENDED.value
 
 State = Literal["visitor", "tunnel", "app", "open", "over"]
 """It waits for the visitor (to send its body, or to read), the tunnel (an upload before it,
@@ -81,6 +92,9 @@ class KeptExchange:
         ring: has the large pieces of its bodies.
         tap: what is noted of it.
         began: in seconds since the epoch.
+        whole_bytes: it is over, and all that is noted of it, bodies and all, takes so much and
+            stays as it is. Most are over when the task first looks, and few are ever looked at.
+            0: it goes on, or is to be sorted.
 
     Attributes:
         id: its place in the order of this run, from 1 on.
@@ -98,16 +112,16 @@ class KeptExchange:
         *("frames", "id", "replay_of", "seq", "state", "taken_bytes"),
     )
 
-    def __init__(self, ring: Ring, tap: CaptureTap, began: float) -> None:
+    def __init__(self, ring: Ring, tap: CaptureTap, began: float, whole_bytes: int) -> None:
         self.id = tap.number
         self.seq = 0
         self.began_at = tap.opened_at
         self.began = began
         self.replay_of = tap.replay_of
         self.frames: Frames | None = None
-        self.state: State = "tunnel"
-        self.taken_bytes = EXCHANGE_BYTES + len(tap.packed)
-        self._notes: Sequence[Note] = ()
+        self.state: State = "over" if whole_bytes else "tunnel"
+        self.taken_bytes = EXCHANGE_BYTES + len(tap.packed) + whole_bytes
+        self._notes: Sequence[Note] = tap.notes if whole_bytes else ()
         self._bodies: Bodies | None = None  # they stand in the notes
         self._packed = tap.packed
         self._ring = ring
@@ -118,7 +132,7 @@ class KeptExchange:
     @property
     def opened(self) -> Open:
         """The request as the visitor made it."""
-        return Open(*msgpack.unpackb(self._packed, use_list=False))
+        return unpacked(self._packed)
 
     @property
     def bodies(self) -> Bodies:
@@ -154,8 +168,19 @@ class KeptExchange:
     @property
     def error(self) -> str | None:
         """Say why it failed, for people; None: it did not, so far."""
-        said = next((said for _, said in self._said(Kind.ENDED)), None)
-        return said if isinstance(said, str) else None
+        end = self._end
+        return end[1] if end is not None and isinstance(end[1], str) else None
+
+    @property
+    def ended_s(self) -> float | None:
+        """The time after which nothing was under way any more; None: it goes on."""
+        end = self._end
+        return None if end is None else self._after(end[0])
+
+    @property
+    def answer_head(self) -> bytes | None:
+        """The app's final head as it wrote it."""
+        return self._final_head()
 
     @property
     def ended_by(self) -> Side | None:
@@ -167,7 +192,9 @@ class KeptExchange:
         """The bytes that came from the visitor and from the app, without the heads."""
         if self.frames is not None:
             return self.frames.sizes_bytes
-        request, answer = (0 if body is None else body.size_bytes for body in self.bodies)
+        if self._bodies is None:
+            return sizes_of(self._notes)
+        request, answer = (0 if body is None else body.size_bytes for body in self._bodies)
         return request, answer
 
     @property
@@ -221,15 +248,6 @@ class KeptExchange:
         """Add notes, none of them of a body."""
         self._notes = [*self._notes, *notes]
 
-    def adopt(self, notes: list[Note], size_bytes: int) -> None:
-        """It is over, and these are all its notes, bodies and all; they stay as they are.
-
-        Most are over when the task first looks, and few are ever looked at.
-        """
-        self._notes = tuple(notes)
-        self.taken_bytes += size_bytes
-        self.state = "over"
-
     def keep_bodies(self) -> Bodies:
         """Return the bodies, the same objects from now on."""
         self._bodies = self.bodies
@@ -255,9 +273,20 @@ class KeptExchange:
     def _said(self, kind: Kind) -> list[tuple[float, Note]]:
         return [(when, said) for noted, when, said in self.notes if noted == kind]
 
+    @property
+    def _end(self) -> tuple[float, Note] | None:
+        """When it ended, and the error; nothing is noted behind that."""
+        notes = self._notes
+        if not notes or notes[-3] != _ENDED:
+            return None
+        return cast("float", notes[-2]), notes[-1]
+
     def _last_bytes(self, kind: Kind) -> bytes | None:
-        found = self._said(kind)
-        return cast("bytes", found[-1][1]) if found else None
+        notes, wanted = self._notes, kind.value
+        for at in range(len(notes) - 3, -1, -3):
+            if notes[at] == wanted:
+                return cast("bytes", notes[at + 2])
+        return None
 
     def _trailers(self, kind: Kind) -> Fields:
         found = self._said(kind)

@@ -65,17 +65,24 @@ class Shelf:
         """Return those with the highest numbers, the highest first."""
         return list(islice(reversed(self._by_number.values()), limit))
 
+    def put(self, exchange: KeptExchange) -> None:
+        """Put a new one there; `make_room` has to follow, sooner or later."""
+        self._by_number[exchange.id] = exchange
+        self.seq = seq = self.seq + 1
+        self._by_seq[seq] = exchange
+        exchange.seq = seq
+        self.taken_bytes += exchange.taken_bytes
+        if exchange.state == "over":
+            self._over.append(exchange)
+
     def change(self, exchange: KeptExchange, more_bytes: int) -> None:
-        """Put it there, or note that it has changed; `make_room` has to follow, sooner or later.
+        """Note that it has changed; `make_room` has to follow, sooner or later.
 
         Args:
             more_bytes: what it takes beyond what it took.
         """
         by_seq = self._by_seq
-        if exchange.seq:
-            del by_seq[exchange.seq]
-        else:
-            self._by_number[exchange.id] = exchange
+        del by_seq[exchange.seq]
         self.seq = exchange.seq = self.seq + 1
         by_seq[self.seq] = exchange
         self.taken_bytes += more_bytes

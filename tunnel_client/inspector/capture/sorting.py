@@ -52,20 +52,15 @@ class Sorter:
     def __repr__(self) -> str:
         return f"<Sorter {self._ring!r}, {self.dropped_pieces} pieces dropped>"
 
-    def adopt(self, exchange: KeptExchange, tap: CaptureTap) -> int:
-        """Take an exchange that is over as it was noted; returns the bytes that waited.
-
-        Returns: 0 if it has to be sorted.
-        """
+    def whole_bytes(self, tap: CaptureTap) -> int:
+        """Return the bytes that wait of one that is over, and needs no sorting; 0: it does."""
         notes = tap.notes
-        if tap.stream is not None or not tap.is_whole or tap.has_frames:
+        if tap.stream is not None or not tap.is_whole or len(notes) > _WHOLE_MAX_NOTES:
             return 0
         # Of a body that is longer than what is kept the last piece may be, too.
-        if tap.bytes_in + tap.bytes_out > BODY_MAX_BYTES or len(notes) > _WHOLE_MAX_NOTES:
+        if tap.bytes_in + tap.bytes_out > BODY_MAX_BYTES or tap.has_frames:
             return 0
-        waited = waiting_bytes(notes)
-        exchange.adopt(notes, waited)
-        return waited
+        return waiting_bytes(notes)
 
     def sort(self, exchange: KeptExchange, tap: CaptureTap, notes: list[Note]) -> Iterator[None]:
         """Sort notes, a portion between two items."""

@@ -38,6 +38,7 @@ SORTED_EVERY_S: Final = 0.1  # a page is told as fast as a person can see
 HEADS_SHARE: Final = 6 / 8
 WAITING_SHARE: Final = 1 / 8
 KEPT_OPEN_MAX: Final = 20  # nobody looks at more at a time
+BEGUN_AT_ONCE: Final = 8  # each takes 3 us, and to look at the clock a part of one
 LOOKED_AT_ONCE: Final = 256  # exchanges under way in which nothing was noted; each takes 1 us
 
 
@@ -191,12 +192,7 @@ class CaptureStore:
         pace = WorkPace()
         before = shelf.seq
         opened, intake.opened = intake.opened, []
-        epoch = self._now() - intake.clock()
-        for tap in opened:
-            self._begin(tap, epoch)
-            if pace.is_due:
-                shelf.make_room()
-                await pace.rest()
+        await self._begin(opened, pace)
         for exchange, tap in [found for found in self._open.values() if found[1].notes]:
             try:
                 await self._sort_one(exchange, tap, pace)
@@ -209,14 +205,29 @@ class CaptureStore:
         if shelf.seq != before:
             self._tell()
 
-    def _begin(self, tap: CaptureTap, epoch: float) -> None:
-        """Make the exchange of a tap. One that is over is done with; others are to be sorted."""
-        exchange = KeptExchange(self._ring, tap, epoch + tap.opened_at)
-        if waited := self._sorter.adopt(exchange, tap):
-            self._intake.waiting_bytes -= waited
-        else:
-            self._open[tap.number] = exchange, tap
-        self._shelf.change(exchange, exchange.taken_bytes)
+    async def _begin(self, opened: list[CaptureTap], pace: WorkPace) -> None:
+        """Make the exchanges of taps. Those that are over are done with; others are to be sorted.
+
+        There is one of each request, so no more is called or looked up here than has to be.
+        """
+        intake, shelf, whole_bytes, ring = (
+            self._intake,
+            self._shelf,
+            self._sorter.whole_bytes,
+            self._ring,
+        )
+        epoch = self._now() - intake.clock()
+        for number, tap in enumerate(opened):
+            size = whole_bytes(tap)
+            exchange = KeptExchange(ring, tap, epoch + tap.opened_at, size)
+            if size:
+                intake.waiting_bytes -= size
+            else:
+                self._open[tap.number] = exchange, tap
+            shelf.put(exchange)
+            if number % BEGUN_AT_ONCE == 0 and pace.is_due:
+                shelf.make_room()
+                await pace.rest()
 
     async def _sort_one(self, exchange: KeptExchange, tap: CaptureTap, pace: WorkPace) -> None:
         notes, tap.notes = tap.notes, []

@@ -99,7 +99,7 @@ def _is_status(status: int | None, wanted: str) -> bool:
 
 
 def _took_ms(exchange: KeptExchange) -> float:
-    ended = exchange.marks.ended
+    ended = exchange.ended_s
     return -1.0 if ended is None else ended * 1000
 
 
