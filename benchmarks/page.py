@@ -30,7 +30,7 @@ from trio_websocket import open_websocket_url
 from benchmarks.peers.trio_tunnel import SCRIPTS
 from benchmarks.programs import START_S, BenchmarkError, dying_with_us, free_port, running
 
-CONNECTIONS: Final = 8
+ROOT: Final = Path(__file__).resolve().parent.parent
 NAMES: Final = ("without", "with")
 TRY_EVERY_S: Final = 0.1
 LIMIT: Final = 1.15
@@ -112,7 +112,7 @@ async def client(name: str, app: int, server: int, folder: Path, *more: str) -> 
         yield
     finally:
         process.terminate()
-        process.wait()  # noqa: ASYNC222  # behind all loads
+        process.wait()  # behind all loads
 
 
 def _read_all(descriptor: int) -> None:
@@ -140,7 +140,7 @@ async def measure(pairs: int, seconds: float, rate: int) -> list[tuple[list[floa
         folder = Path(at)
         env = {name: str(folder) for name in ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME")}
         server_argv = [str(SCRIPTS / "tunnel-server"), "--bind", "127.0.0.1:0", "--json"]
-        root = {"PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+        root = {"PYTHONPATH": str(ROOT)}
         app_argv = [sys.executable, "-m", "benchmarks.attacks.app"]
         inspector = free_port()
         async with (

@@ -181,12 +181,13 @@ def bodies_of(notes: Sequence[Note], ring: Ring) -> Bodies:
 
 def sizes_of(notes: Sequence[Note]) -> tuple[int, int]:
     """Return the sizes of both, without making them: each row of the list has these."""
-    sizes = {_IN: 0, _OUT: 0}
+    asked = answered = 0
     for at in range(0, len(notes), 3):
-        kind = notes[at]
-        if kind == _IN or kind == _OUT:
-            sizes[kind] += size_of(cast("bytes | Kept", notes[at + 2]))
-    return sizes[_IN], sizes[_OUT]
+        if notes[at] == _IN:
+            asked += size_of(cast("bytes | Kept", notes[at + 2]))
+        elif notes[at] == _OUT:
+            answered += size_of(cast("bytes | Kept", notes[at + 2]))
+    return asked, answered
 
 
 def _body_of(notes: Sequence[Note], kind: Kind, ring: Ring) -> Body | None:

@@ -264,7 +264,7 @@ class CaptureTap(PlainTap):
 
 def waiting_bytes(notes: list[Note]) -> int:
     """Return what notes count for while they wait, as the taps have counted it."""
-    said: Iterable[Sized] = filter(None, notes[2::3])  # type: ignore[assignment]  # no numbers
+    said: Iterable[Sized] = filter(None, notes[2::3])  # type: ignore[arg-type]  # no numbers
     return len(notes) // 3 * THING_BYTES + sum(map(len, said))
 
 
