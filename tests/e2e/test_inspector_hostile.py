@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -123,7 +124,7 @@ async def attacked(steps: Callable[[Any, RunningInspector, SeenApp], str]) -> No
         found = await trio.to_thread.run_sync(visit)
         assert SECRET.decode() not in found
         assert '"rows"' not in found
-        assert "inspector</title>" not in found
+        assert "Inspector</title>" not in found
         assert running.program.cancelled == []
         assert len((await running.get("/api/exchanges"))["exchanges"]) == 2
         assert TOKEN.encode() not in app.seen
@@ -170,6 +171,7 @@ async def test_the_attack_itself_works_where_nothing_forbids_it() -> None:
         found = await trio.to_thread.run_sync(visit)
         assert SECRET.decode() in found
         assert '"rows"' in found
+        assert "Inspector</title>" in found
         assert running.program.cancelled == [tap.stream]
 
 
@@ -213,7 +215,79 @@ async def test_a_captured_page_loads_and_runs_nothing(media_type: str, body: byt
                 page.wait_for_load_state("networkidle")
                 return title
 
-        assert await trio.to_thread.run_sync(visit) == "inspector"
+        assert await trio.to_thread.run_sync(visit) == "Inspector"
+        assert app.seen == b""
+        nursery.cancel_scope.cancel()
+
+
+LINKS = b"""<p><a href="javascript:window.top.document.title='owned'">script</a></p>
+<p><a href="data:text/html,<script>fetch('URL/data')</script>">data</a></p>
+<p><a href="URL/link">link</a></p><p><a href="URL/top" target=_top>top</a></p>
+<p><a href="URL/blank" target=_blank>blank</a></p>
+<p><a href="URL/ping" ping="URL/pinged">ping</a>"""
+
+
+async def test_a_link_of_a_captured_page_that_is_clicked_leads_nowhere() -> None:
+    app = SeenApp()
+    async with an_inspector() as running, trio.open_nursery() as nursery:
+        await app.serve(nursery)
+        there = f"http://127.0.0.1:{app.port}"
+        got(running.store, LINKS.replace(b"URL", there.encode()), b"Content-Type: text/html")
+        await running.until_sorted()
+        origin = f"http://127.0.0.1:{running.port}"
+
+        def visit(url: str) -> tuple[str, int]:
+            with a_browser() as browser:
+                page = browser.new_page()
+                page.set_default_timeout(STEP_MS)
+                page.goto(origin)
+                for name in ("script", "data", "link", "top", "blank", "ping"):
+                    page.evaluate(_SHOW, url)
+                    frame = page.locator("iframe").last
+                    frame.content_frame.get_by_text(name, exact=True).click()
+                    page.wait_for_load_state("networkidle")
+                title, pages = str(page.title()), len(page.context.pages)
+                page.goto(f"{there}/end")  # the app hears what does leave, after all before it
+                return title, pages
+
+        asked = await running.ask("POST", "/api/exchanges/1/page", {"part": "answer"})
+        assert await trio.to_thread.run_sync(visit, asked.json["url"]) == ("Inspector", 1)
+        lines = [line for line in app.seen.split(b"\r\n") if line.endswith(b" HTTP/1.1")]
+        assert [line for line in lines if b"favicon" not in line] == [b"GET /end HTTP/1.1"]
+        nursery.cancel_scope.cancel()
+
+
+PDF = b"""%PDF-1.4
+1 0 obj<</Type/Catalog/Pages 2 0 R/OpenAction<</S/URI/URI(URL/pdf)>>>>endobj
+2 0 obj<</Type/Pages/Kids[]/Count 0>>endobj
+trailer<</Root 1 0 R>>
+%%EOF"""
+
+
+@pytest.mark.parametrize("media_type", ["application/pdf", "application/x-unknown", "text/pdf"])
+async def test_a_captured_pdf_is_downloaded_and_not_shown(media_type: str) -> None:
+    app = SeenApp()
+    async with an_inspector() as running, trio.open_nursery() as nursery:
+        await app.serve(nursery)
+        pdf = PDF.replace(b"URL", b"http://127.0.0.1:%d" % app.port)
+        got(running.store, pdf, b"Content-Type: " + media_type.encode())
+        await running.until_sorted()
+        asked = await running.ask("POST", "/api/exchanges/1/page", {"part": "answer"})
+        found = await running.ask("GET", asked.json["url"], token=None)
+        assert found.fields["content-type"] == "application/octet-stream"
+        assert found.fields["content-disposition"] == 'attachment; filename="answer-1.bin"'
+        origin = f"http://127.0.0.1:{running.port}"
+
+        def visit() -> tuple[bytes, str]:
+            with a_browser() as browser:
+                page = browser.new_page()
+                page.set_default_timeout(STEP_MS)
+                page.goto(origin)
+                with page.expect_download() as download:
+                    page.evaluate("(url) => { location.href = url }", asked.json["url"])
+                return Path(download.value.path()).read_bytes(), download.value.suggested_filename
+
+        assert await trio.to_thread.run_sync(visit) == (pdf, "answer-1.bin")
         assert app.seen == b""
         nursery.cancel_scope.cancel()
 

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+import socket
+import struct
+from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
 import trio.testing
 
-from tests.inspector_fakes import an_inspector, count_tasks, got, opened_tap
+from tests.inspector_fakes import LivePage, an_inspector, count_tasks, got, opened_tap
 from tests.turns import short_turns
 from tunnel_client.inspector.capture.exchange import KeptExchange
 from tunnel_client.inspector.web import feed as module
@@ -135,6 +138,44 @@ async def test_eight_pages_live_at_once_and_leave_nothing() -> None:
         with trio.fail_after(1):
             while count_tasks() > before:
                 await trio.testing.wait_all_tasks_blocked(0.01)
+
+
+async def closes(page: LivePage) -> None:
+    await page.socket.aclose()
+
+
+async def ends(page: LivePage) -> None:
+    """As a browser that is killed."""
+    await trio.aclose_forcefully(page.socket._stream)
+
+
+async def resets(page: LivePage) -> None:
+    stream = page.socket._stream
+    assert isinstance(stream, trio.SocketStream)
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    await trio.aclose_forcefully(stream)
+
+
+@pytest.mark.parametrize("leave", [closes, ends, resets])
+@pytest.mark.parametrize("is_busy", [False, True])
+async def test_a_page_that_leaves_while_it_is_told_leaves_no_task_after_a_second(
+    leave: Callable[[LivePage], Awaitable[None]], is_busy: bool
+) -> None:
+    async with an_inspector() as running, trio.open_nursery() as nursery:
+        await running.get("/api/run")
+        before = count_tasks()
+        page = await running.page(nursery)
+        await page.say(show=1)
+        await page.news()
+        for _ in range(2000 if is_busy else 0):  # it is in the middle of what it has to tell
+            got(running.store, target=b"/" + b"x" * 400)
+        if is_busy:
+            await running.until_sorted()
+        await leave(page)
+        with trio.fail_after(1):
+            while count_tasks() > before:
+                await trio.testing.wait_all_tasks_blocked(0.01)
+        assert (await running.ask("GET", "/api/run")).status == 200
 
 
 async def test_bodies_of_the_exchange_that_is_shown_are_kept() -> None:

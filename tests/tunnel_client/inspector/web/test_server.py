@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.inspector_fakes import MIB, READY, TOKEN, an_inspector, got
+from tests.inspector_fakes import MIB, READY, TOKEN, an_inspector, count_tasks, got
 from tests.memory_streams import MemoryStream, an_open
 from tunnel_client.inspector.web import connections as connections_module
 from tunnel_client.inspector.web.connections import CONNECTIONS_MAX, WatchedStream
@@ -207,9 +207,14 @@ async def test_a_page_that_reads_nothing_is_dropped(monkeypatch: pytest.MonkeyPa
         for _ in range(3000):
             got(running.store, target=b"/" + b"x" * 400)
         await running.until_sorted()
+        await running.get("/api/run")
+        before = count_tasks()
         stream = await unread_page(running.port)
         assert await ended(stream)
         assert (await running.ask("GET", "/api/run")).status == 200
+        with trio.fail_after(1):
+            while count_tasks() > before:
+                await trio.testing.wait_all_tasks_blocked(0.01)
 
 
 async def unread_page(port: int) -> trio.SocketStream:
