@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import urllib.request
 from typing import Any
@@ -13,11 +14,15 @@ import trio
 from trio_websocket import connect_websocket_url
 
 from tests.inspector_fakes import LivePage
+from tests.patience import PATIENCE
 from tests.programs import EVENT_S, Programs, Tunnel
 from tests.system.origin import Origin
 from tests.system.test_client_life import begin_talk
 from tests.system.test_stop import the_rest
 from tests.system.visitor import SMALL_S, fetch, visit
+
+# Pages have 0.2 s for their last word; the rest is for a machine with other things to do.
+PAGES_S = 1.0 * PATIENCE
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -118,15 +123,58 @@ async def test_an_address_that_is_taken_ends_it_with_1(programs: Programs, origi
     assert f"nothing can listen at 127.0.0.1:{port}" in client.stderr
 
 
+async def open_page(nursery: trio.Nursery, url: str, token: str) -> LivePage:
+    page = LivePage(await connect_websocket_url(nursery, f"ws{url.removeprefix('http')}/api/live"))
+    await page.say(token=token)
+    await page.news()
+    return page
+
+
+async def unread_page(url: str, token: str) -> trio.SocketStream:
+    """A page that has said its token, and takes nothing of what it is told."""
+    host = url.removeprefix("http://")
+    stream = await trio.open_tcp_stream("127.0.0.1", int(host.rpartition(":")[2]))
+    assert isinstance(stream, trio.SocketStream)
+    key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    asked = f"GET /api/live HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\n"
+    await stream.send_all(f"{asked}Upgrade: websocket\r\n{key}\r\n".encode())
+    head = b""
+    while b"\r\n\r\n" not in head:
+        head += await stream.receive_some(1)
+    said = json.dumps({"token": token}).encode()
+    await stream.send_all(bytes([0x81, 0x80 | len(said), *bytes(4)]) + said)
+    return stream
+
+
 async def test_a_stop_takes_no_longer_with_pages_open(programs: Programs, origin: Origin) -> None:
     tunnel = await programs.tunnel(origin.port, "--inspect", "127.0.0.1:0")
-    url = next(each["inspector"] for each in tunnel.client.events if each["event"] == "ready")
-    live = f"ws{url.removeprefix('http')}/api/live"
+    url, token = inspector_of(tunnel), token_of(programs)
     async with trio.open_nursery() as nursery:
-        pages = [await connect_websocket_url(nursery, live) for _ in range(8)]
-        for page in pages:
-            await page.send_message(json.dumps({"token": token_of(programs)}))
-            await page.get_message()
+        pages = [await open_page(nursery, url, token) for _ in range(8)]
         assert await tunnel.client.stop(within_s=5) == 0
         for page in pages:
-            assert await LivePage(page).close_code() == 1001
+            assert await page.close_code() == 1001
+
+
+async def test_ctrl_c_takes_no_longer_with_pages_of_which_some_read_nothing(
+    programs: Programs, origin: Origin
+) -> None:
+    took_s = []
+    for count in (0, 4):
+        tunnel = await programs.tunnel(origin.port, "--inspect", "127.0.0.1:0")
+        url, token = inspector_of(tunnel), token_of(programs)
+        async with trio.open_nursery() as nursery:
+            pages = [await open_page(nursery, url, token) for _ in range(count)]
+            unread = [await unread_page(url, token) for _ in range(count)]
+            for number in range(50):
+                await fetch(tunnel.address, f"/?n={number}")
+            began = trio.current_time()
+            tunnel.client.process.send_signal(signal.SIGINT)
+            assert await tunnel.client.exit_code() == 0
+            took_s.append(trio.current_time() - began)
+            for page in pages:
+                assert await page.close_code() == 1001
+            for stream in unread:
+                await trio.aclose_forcefully(stream)
+        await tunnel.server.stop()
+    assert took_s[1] <= took_s[0] + PAGES_S, took_s
