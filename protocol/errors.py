@@ -26,6 +26,7 @@
       ApiError              what a page or a program asks of the inspector cannot be answered
       BodyRefused           the body of such a request is too long
       FilterError           a filter of the inspector's list is wrong
+      ReplayRefused         a captured request cannot be sent again
       HarError              an entry of a HAR says what cannot be
       ReleaseFailed         a name that was to be given up is what it was
       VisitorGone           the visitor's connection broke

@@ -12,18 +12,25 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, connect_websoc
 
 from protocol.mux.messages import Open
 from tests.memory_streams import MemoryStream, an_open
+from tunnel_client.identity.rewriting import Identity
 from tunnel_client.inspector.capture.store import CaptureStore
 from tunnel_client.inspector.capture.tap import CaptureTap
+from tunnel_client.inspector.replaying.replay_apps import ConfiguredApps
 from tunnel_client.inspector.web.inspector import Inspector
 from tunnel_client.inspector.web.listening import LOOPBACK, bind_exactly
 from tunnel_client.inspector.web.place import InspectorPlace
 from tunnel_client.inspector.web.run_facts import ProgramFacts
 from tunnel_client.inspector.web.token import InspectorToken
 from tunnel_client.observing.events import ClientEvent, TunnelReady
+from tunnel_client.origin.dial import Dialer
 from tunnel_client.origin.visitor_stream import VisitorStream
+from tunnel_client.settings.config import ClientConfig
+from tunnel_client.settings.target import Target
 
 MIB = 1024 * 1024
 TOKEN = "secret-token-of-the-inspector"
+TARGET = Target.parse("http://localhost:3000")
+CONFIG = ClientConfig(target=TARGET, token="")
 EPOCH = 1_800_000_000.0
 READY = TunnelReady("http://app.example", "app", "http://example")
 
@@ -70,7 +77,8 @@ class RunningInspector:
         self.token = place.token.text
         self.events = Events()
         self.program = FakeProgram()
-        inspector.watch(self.program)
+        self.apps = ConfiguredApps(CONFIG, Dialer(TARGET), Identity(TARGET), None)
+        inspector.watch(self.program, self.apps)
 
     async def ask(
         self,

@@ -57,9 +57,12 @@ CLIENT_MAY_IMPORT = {
     # `heads` reads heads as they were captured, for all who show something.
     "inspector.exports": "inspector.capture inspector.shown inspector.web.heads",
     "inspector.comparing": "inspector.capture inspector.shown inspector.web.heads",
+    "inspector.replaying": (
+        "inspector.capture inspector.shown inspector.web.heads identity origin observing settings"
+    ),
     "inspector.web": (
         "inspector.capture inspector.shown inspector.exports inspector.comparing"
-        " origin observing settings"
+        " inspector.replaying origin observing settings"
     ),
     "doctor": "origin uplink observing settings",
 }

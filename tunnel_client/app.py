@@ -31,6 +31,7 @@ from tunnel_client.observing.events import ClientEvent, ClientStopping, ProgramS
 from tunnel_client.observing.footer import Footer, FooterNumbers
 from tunnel_client.observing.output import ClientOutput, output_for
 from tunnel_client.origin.choosing import IdentityChooser
+from tunnel_client.origin.dial import Dialer
 from tunnel_client.origin.dispatch import Dispatcher
 from tunnel_client.origin.first_look import FirstLook, SilentLook, leads_back
 from tunnel_client.origin.replay import Replay
@@ -46,6 +47,7 @@ from tunnel_client.uplink.lookups import Lookups
 from tunnel_client.uplink.release import release_name
 
 if TYPE_CHECKING:  # a service has no inspector, and does not load it
+    from tunnel_client.inspector.replaying.replays import ReplayApps
     from tunnel_client.inspector.web.inspector import Inspector
     from tunnel_client.inspector.web.place import InspectorPlace
 
@@ -166,6 +168,7 @@ async def serve(
         wait_s=config.origin_wait_s,
         sink=sink,
     )
+    identity = _identity(config, "public" if config.identity == "public" else "local")
     exit_code = EXIT_STOPPED
     async with trio.open_nursery() as tasks:
         dispatcher = Dispatcher(
@@ -173,7 +176,7 @@ async def serve(
             report,
             tasks,
             origin_timeout_s=config.origin_timeout_s,
-            identity=_identity(config, "public" if config.identity == "public" else "local"),
+            identity=identity,
             ws_keepalive_s=config.ws_keepalive_s,
             chooser=chooser,
             tells_opened=config.json,
@@ -193,7 +196,7 @@ async def serve(
         tasks.start_soon(dispatcher.sweep)
         tasks.start_soon(first_look.watch)
         if inspector is not None:
-            inspector.watch(sight)
+            inspector.watch(sight, _replay_apps(config, dialer, identity, chooser))
             tasks.start_soon(inspector.run)
         tasks.start_soon(sink.run, dialer.open_now)
 
@@ -237,6 +240,14 @@ def _inspector(config: ClientConfig, place: InspectorPlace, report: Sink[ClientE
     memory_bytes = config.inspect_memory_mib * MIB
     store = CaptureStore(memory_bytes=memory_bytes, bodies=not config.no_capture_bodies, now=clock)
     return Inspector(place, store, ProgramFacts(version(), str(config.target), clock()), report)
+
+
+def _replay_apps(
+    config: ClientConfig, dialer: Dialer, identity: Identity, chooser: IdentityChooser | None
+) -> ReplayApps:
+    from tunnel_client.inspector.replaying.replay_apps import ConfiguredApps
+
+    return ConfiguredApps(config, dialer, identity, chooser)
 
 
 def _chooser(

@@ -125,7 +125,10 @@ def _beginning(name: str, kind: type) -> str:
     return f'{{"event": "{name}", "time": "%s"' + "".join(f', "{field}": %s' for field in fields)
 
 
-def _value(value: bytes | str | float | None) -> str:
+def _value(value: bytes | str | float | bool | None) -> str:
+    """Return the JSON of a value of an event; numbers are finite."""
     if isinstance(value, bytes | str):
         return json.dumps(plain_text(value))
-    return "null" if value is None else repr(value)  # numbers are finite
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "null" if value is None else repr(value)

@@ -92,7 +92,7 @@ class RequestEnded(NamedTuple):
     """A request is over.
 
     Fields:
-        id: of its stream.
+        id: of its stream; None: it is a replay.
         method: as it came.
         path: the request's target as it came.
         status: of the answer that the visitor got, if it was an error of the tunnel's, too; None:
@@ -107,9 +107,10 @@ class RequestEnded(NamedTuple):
         messages_out: to it, likewise.
         closed_by: the end of a WebSocket came from there first: `visitor`, `app`, or `tunnel`.
         close_code: of its Close (RFC 6455 7.4); None: that had none, or the end came without one.
+        replay: no visitor made it: the inspector sent one again.
     """
 
-    id: int
+    id: int | None
     method: bytes
     path: bytes
     status: int | None
@@ -123,6 +124,7 @@ class RequestEnded(NamedTuple):
     messages_out: int | None = None
     closed_by: Closer | None = None
     close_code: int | None = None
+    replay: bool = False
 
 
 class Reconnecting(NamedTuple):

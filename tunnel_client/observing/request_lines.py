@@ -23,6 +23,11 @@ _METHOD_CHARS: Final = 4  # GET and POST, nearly always; a longer one is shown w
 
 def request_line(event: RequestEnded) -> str:
     """The line for a request, or a WebSocket, that is over."""
+    line = _line_of(event)
+    return f"{line}  (replay)" if event.replay else line
+
+
+def _line_of(event: RequestEnded) -> str:
     if event.status is None:
         why = f": {event.error}" if event.error else ""
         return _line(None, event.method, event.path, f"failed after {_time(event.ms)}{why}")

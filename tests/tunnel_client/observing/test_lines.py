@@ -79,6 +79,7 @@ def plain(kind: str, *fields: Any) -> str:
                 "messages_out": None,
                 "closed_by": None,
                 "close_code": None,
+                "replay": False,
             },
         ),
         (

@@ -126,6 +126,7 @@ async def test_event_is_written_at_once(written: Written, nursery: trio.Nursery)
         "messages_out": None,
         "closed_by": None,
         "close_code": None,
+        "replay": False,
     }
 
 

@@ -275,7 +275,7 @@ class KeptExchange:
 
     @property
     def _end(self) -> tuple[float, Note] | None:
-        """When it ended, and the error; nothing is noted behind that."""
+        """The time of its end, and the error; nothing is noted behind that."""
         notes = self._notes
         if not notes or notes[-3] != _ENDED:
             return None

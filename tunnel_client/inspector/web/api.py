@@ -28,7 +28,10 @@ from tunnel_client.inspector.web.rows import Json, details_of, field_value, row_
 from tunnel_client.inspector.web.view import PARTS, InspectorView, Part, half_of
 
 ROWS_MAX: Final = 1000
-CAN: Final = ["cancel", "clear", "curl", "diff", "har", "httpx", "next", "unmask"]
+CAN: Final = [
+    *("cancel", "clear", "curl", "diff", "har", "httpx"),
+    *("next", "replay", "replay-all", "unmask"),
+]
 """The actions that this server knows, so that a page offers no other."""
 _SEQ_MAX: Final = 2**53 - 1  # JavaScript's
 NEXT_S: Final = 30
@@ -93,7 +96,9 @@ class ExchangesApi:
         """End one that is under way, as if its visitor had gone."""
         exchange = kept(self._view, request)
         running, stream = self._view.facts.running, self._view.store.stream_of(exchange.id)
-        if running is None or stream is None or not running.cancel(stream):
+        if running is None or stream is None:
+            raise ApiError(IS_OVER)
+        if not (self._view.replays.cancel(stream) or running.cancel(stream)):
             raise ApiError(IS_OVER)
         return Response(status_code=204)
 

@@ -15,6 +15,7 @@ import trio
 from protocol.program.observing import Sink
 from tunnel_client.inspector.capture.store import CaptureStore
 from tunnel_client.inspector.capture.tap import CaptureTap
+from tunnel_client.inspector.replaying.replays import ReplayApps, Replays
 from tunnel_client.inspector.web.place import InspectorPlace
 from tunnel_client.inspector.web.run_facts import ProgramFacts, RunFacts, WatchedProgram
 from tunnel_client.observing.events import ClientEvent, TunnelReady, Warned
@@ -33,6 +34,7 @@ class Inspector:
 
     Attributes:
         is_off: it keeps and shows nothing any more.
+        store, replays: see there.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Inspector:
     ) -> None:
         self.is_off = False
         self.store = store
+        self.replays = Replays(store, sink, place.address)
         self._place = place
         self._facts = RunFacts(program)
         self._sink = sink
@@ -61,9 +64,10 @@ class Inspector:
         if isinstance(event, TunnelReady):
             self._ready.set()
 
-    def watch(self, running: WatchedProgram) -> None:
-        """Ask this from now on."""
+    def watch(self, running: WatchedProgram, apps: ReplayApps) -> None:
+        """Ask this from now on, and send replays by dispatchers of these."""
         self._facts.running = running
+        self.replays.apps = apps
 
     def tap_for(self, stream: VisitorStream) -> CaptureTap | None:
         """Return what keeps a request; None: it is not kept."""
@@ -74,6 +78,7 @@ class Inspector:
         try:
             async with trio.open_nursery() as tasks:
                 tasks.start_soon(self.store.run)
+                tasks.start_soon(self.replays.run)
                 await self._ready.wait()
                 serve = await trio.to_thread.run_sync(self._load, abandon_on_cancel=True)
                 await serve()
@@ -89,4 +94,5 @@ class Inspector:
         from tunnel_client.inspector.web.server import WebServer
         from tunnel_client.inspector.web.view import InspectorView
 
-        return WebServer(self._place, InspectorView(self.store, self._facts)).run
+        view = InspectorView(self.store, self._facts, self.replays)
+        return WebServer(self._place, view).run

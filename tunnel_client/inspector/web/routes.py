@@ -17,6 +17,7 @@ from tunnel_client.inspector.web.comparisons import ComparisonsApi
 from tunnel_client.inspector.web.exports import ExportsApi
 from tunnel_client.inspector.web.feed import LiveFeeds
 from tunnel_client.inspector.web.har import HarApi
+from tunnel_client.inspector.web.replays_api import ReplaysApi
 from tunnel_client.inspector.web.view import InspectorView
 
 PAGES: Final = Path(__file__).with_name("pages")
@@ -31,7 +32,7 @@ _TYPES: Final = {
 def routes_of(view: InspectorView, feeds: LiveFeeds) -> Starlette:
     """Return the application behind the door."""
     api, bodies, pages = ExchangesApi(view), BodiesApi(view), PageFiles()
-    exports, har = ExportsApi(view), HarApi(view)
+    exports, har, again = ExportsApi(view), HarApi(view), ReplaysApi(view)
     one = "/api/exchanges/{id:int}"
     routes = [
         Route("/api/run", api.run),
@@ -44,6 +45,10 @@ def routes_of(view: InspectorView, feeds: LiveFeeds) -> Starlette:
         Route(one, api.exchange),
         Route(f"{one}/unmask", api.unmask, methods=["POST"]),
         Route(f"{one}/cancel", api.cancel, methods=["POST"]),
+        Route(f"{one}/replay", again.replay, methods=["POST"]),
+        Route("/api/replay-all", again.replay_all, methods=["POST"]),
+        Route("/api/jobs/{job}", again.job, methods=["GET"]),
+        Route("/api/jobs/{job}", again.stop_job, methods=["DELETE"]),
         Route(f"{one}/curl", exports.curl),
         Route(f"{one}/httpx", exports.httpx),
         Route(f"{one}/page", bodies.page, methods=["POST"]),

@@ -10,6 +10,7 @@ import trio
 
 from tunnel_client.inspector.capture.exchange import Half, KeptExchange
 from tunnel_client.inspector.capture.store import CaptureStore
+from tunnel_client.inspector.replaying.replays import Replays
 from tunnel_client.inspector.shown.masking import Masks
 from tunnel_client.inspector.web.run_facts import RunFacts
 
@@ -33,17 +34,18 @@ class InspectorView:
     """See above.
 
     Args:
-        store, facts: see there.
+        store, facts, replays: see there.
 
     Attributes:
         clears: how often all was dropped.
         closing: set when the inspector ends.
     """
 
-    __slots__ = ("_pages", "_unmasked", "clears", "closing", "facts", "store")
+    __slots__ = ("_pages", "_unmasked", "clears", "closing", "facts", "replays", "store")
 
-    def __init__(self, store: CaptureStore, facts: RunFacts) -> None:
+    def __init__(self, store: CaptureStore, facts: RunFacts, replays: Replays) -> None:
         self.store = store
+        self.replays = replays
         self.facts = facts
         self.clears = 0
         self.closing = trio.Event()
