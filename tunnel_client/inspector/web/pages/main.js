@@ -233,7 +233,7 @@ place("save").addEventListener("click", saved);
 place("load").addEventListener("click", loaded);
 place("help").addEventListener("click", () => help(actions));
 place("clear-filter").addEventListener("click", () => place("filter").reset());
-place("replay-all").addEventListener("click", () => told(() => replayAll(exchanges.shown)));
+place("replay-all").addEventListener("click", () => told(async () => notice(await replayAll(exchanges.shown))));
 listen(actions);
 takeToken();
 filtered();

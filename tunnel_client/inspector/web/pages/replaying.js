@@ -86,7 +86,10 @@ function fieldsOf(text) {
   });
 }
 
-/** Send all of these again, in their order, once the person has seen how many of what they are. */
+/**
+ * Send all of these again, in their order, once the person has seen how many of what they are.
+ * What is to be said of it behind its end; "" where nothing was sent.
+ */
 export async function replayAll(rows) {
   const chosen = rows.filter(({ id, kind }) => id && kind === "http").slice(0, ALL_MAX);
   const methods = new Map();
@@ -94,13 +97,13 @@ export async function replayAll(rows) {
   const each = [...methods].map(([method, many]) => `${many} ${visible(method)}`).join(", ");
   const said = element("p", {}, `${count(chosen.length, "request")}, in order: ${each}.`);
   const buttons = [{ text: "Send them", value: "send" }, { text: "Cancel", value: "" }];
-  if (!(await dialog("Send all again?", [said], buttons))) return;
+  if (!(await dialog("Send all again?", [said], buttons))) return "";
   const ids = chosen.map(({ id }) => id);
   const { job } = await tell("/api/replay-all", { ids, confirm: true });
-  await watch(job, chosen.length);
+  return watch(job, chosen.length);
 }
 
-/** Show how far it is; it ends between two requests when the dialog is closed. */
+/** Show how far it is, and say so behind its end; closing the dialog ends it between two requests. */
 async function watch(job, total) {
   const bar = element("progress", { max: total, value: 0, "aria-label": "Requests sent" });
   const said = element("p", { role: "status" });
@@ -111,9 +114,16 @@ async function watch(job, total) {
   while (!isClosed && !state.over) {
     bar.value = state.done;
     say(said, `${state.done} of ${state.total}, ${state.failed} failed`);
-    await new Promise((done) => setTimeout(done, PROGRESS_MS));
-    state = await ask(`/api/jobs/${job}`);
+    await Promise.race([closed, new Promise((done) => setTimeout(done, PROGRESS_MS))]);
+    if (!isClosed) state = await ask(`/api/jobs/${job}`);
   }
-  if (!state.over) await ask(`/api/jobs/${job}`, { method: "DELETE" });
-  else if (!isClosed) place("dialog").close();
+  const failed = state.failed ? `, ${state.failed} failed` : "";
+  if (state.over) {
+    if (!isClosed) place("dialog").close();
+    return `Sent ${count(state.done, "request")}${failed}.`;
+  }
+  await ask(`/api/jobs/${job}`, { method: "DELETE" });
+  state = await ask(`/api/jobs/${job}`);
+  const begun = Math.min(state.done + 1, state.total); // the one under way ends by itself
+  return `Stopped behind ${begun} of ${count(state.total, "request")}${failed}.`;
 }
