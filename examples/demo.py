@@ -38,11 +38,14 @@ try:
     from ipaddress import ip_address
     from pathlib import Path
     from typing import Any, NamedTuple, NoReturn
+    from urllib.parse import urlsplit
 
     import trio
 
     from protocol.errors import ConfigError
+    from protocol.program.folders import user_state_folder
     from protocol.program.line_writer import write_to_stderr
+    from tunnel_client.inspector.web.token import inspector_token
     from tunnel_client.observing.events import ClientEvent, RequestEnded, RequestOpened, event_of
     from tunnel_client.observing.footer import FooterNumbers
     from tunnel_client.observing.lines import PlainLines
@@ -55,6 +58,7 @@ LAN = "--lan"
 
 SERVER_PORT = 8080
 APP_PORT = 3000
+INSPECTOR_PORT = 4040
 PORTS_TRIED = 100
 
 OWN_ADDRESSES = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
@@ -237,7 +241,7 @@ class ToldNumbers:
         if isinstance(event, RequestOpened):
             self._requests += 1
             self._open += 1
-        elif isinstance(event, RequestEnded):
+        elif isinstance(event, RequestEnded) and not event.replay:
             self._open = event.open_streams
 
     def numbers(self) -> FooterNumbers:
@@ -278,9 +282,14 @@ class Telling:
             with trio.move_on_after(KILLED_S, shield=True):  # one that goes on keeps it open
                 await self._drained.wait()
 
-    def of(self, target: str) -> Callable[[str], None]:
-        """What takes the client's lines of JSON."""
-        output = output_for(Shared(target), os.environ)
+    @property
+    def draws(self) -> bool:
+        """Whether it does so on a terminal."""
+        return self.log is not None
+
+    def of(self, target: str, inspector: str | None) -> Callable[[str], None]:
+        """What takes the client's lines of JSON; `inspector` is the link of that."""
+        output = output_for(Shared(target), os.environ, inspector)
         if self.log is None or output.footer is None:
             return self._by_line(target)
         self._write_log = output.write_log
@@ -348,12 +357,24 @@ async def share(
             say(line := await app.next_line())
             target = line.split()[3]  # demo app on URL
             nursery.start_soon(app.watch)
-        arguments = ("http", target, "--server", f"http://{bind}", "--json", *place.client_flags)
-        tell = telling.of(shown(target))
+        arguments = ["http", target, "--server", f"http://{bind}", "--json", *place.client_flags]
+        link = inspector_link() if telling.draws else None
+        if link is not None:
+            arguments.append(f"--inspect={urlsplit(link).netloc}")
+        tell = telling.of(shown(target), link)
         running = children.running("tunnel-client", *programs.client, *arguments, heard=tell)
         client = await stack.enter_async_context(running)
         while True:
             tell(await client.next_line())
+
+
+def inspector_link() -> str | None:
+    """The link of an inspector for the client, as one on a terminal has; None: there is no home."""
+    folder = user_state_folder()
+    if folder is None:
+        return None
+    token = inspector_token(folder)
+    return f"http://127.0.0.1:{free_port(INSPECTOR_PORT)}/#t={token.text}"
 
 
 def shown(target: str) -> str:

@@ -365,11 +365,11 @@ async def test_what_the_programs_log_goes_above_the_footer(
     written: list[bytes] = []
     screen = Screen(written.append, lambda: os.terminal_size((80, 24)), lambda: True)
     output = ClientOutput(PlainLines("x"), screen, Footer("x"), screen.log)
-    monkeypatch.setattr(demo, "output_for", lambda chosen, environ: output)
+    monkeypatch.setattr(demo, "output_for", lambda chosen, environ, inspector=None: output)
     telling = demo.Telling(demo.say_at_once, nursery)
     assert telling.log is not None
     async with telling:
-        tell = telling.of("x")
+        tell = telling.of("x", None)
         tell(json.dumps(READY))
         for number, method in enumerate(("opened", "opened", "request")):
             tell(

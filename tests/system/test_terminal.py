@@ -139,6 +139,10 @@ async def test_the_demo_looks_as_the_client_does(tmp_path: Path) -> None:
         here = Address(int(url[1]), url[0])
         assert (await fetch(here, "/")).status == 200
         await client.shows("200 GET  /")
+        link = re.findall(r"inspect +http://127.0.0.1:(\d+)/#t=(\S+)", "\n".join(client.screen))[0]
+        async with visit(Address(int(link[0]), "127.0.0.1")) as asker:
+            await asker.request("/api/exchanges/1", "GET", [("Authorization", f"Bearer {link[1]}")])
+            assert (await asker.answer()).status == 200
         await client.until(lambda shown: footer_stands_once(shown, f"http://{url[0]}:{url[1]}"))
         client.process.send_signal(signal.SIGINT)
         with trio.fail_after(STOP_S):
