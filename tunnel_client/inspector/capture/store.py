@@ -146,6 +146,11 @@ class CaptureStore:
         found = self._open.get(number)
         return None if found is None else found[1].stream
 
+    @property
+    def now_s(self) -> float:
+        """The time, in seconds since the epoch."""
+        return self._now()
+
     def clock_at(self, epoch_s: float) -> float:
         """Return the time by the clock of the taps; seconds since the epoch may be long past."""
         return epoch_s - self._now() + self._intake.clock()

@@ -85,7 +85,7 @@ class ExchangesApi:
 
     async def exchange(self, request: Request) -> Response:
         """One in full."""
-        return answer(details_of(kept(self._view, request), self._view.masks()))
+        return answer(self._details(kept(self._view, request)))
 
     async def clear(self, _: Request) -> Response:
         """Drop all that are over."""
@@ -127,8 +127,11 @@ class ExchangesApi:
         with trio.move_on_after(patience_s):
             found = await while_asked(request, partial(self._wait_for, wanted, after))
             if found is not None:
-                return answer(details_of(found, self._view.masks()))
+                return answer(self._details(found))
         return Response(status_code=204)
+
+    def _details(self, exchange: KeptExchange) -> Json:
+        return details_of(exchange, self._view.masks(), self._view.store.now_s)
 
     async def _wait_for(self, wanted: Filter, after: int) -> KeptExchange:
         store = self._view.store

@@ -18,6 +18,7 @@ from tunnel_client.inspector.replaying.replayed_request import (
 from tunnel_client.inspector.web.answers import NOT_FOUND, ApiError, answer, bad, posted
 from tunnel_client.inspector.web.api import kept
 from tunnel_client.inspector.web.entry import Rejection
+from tunnel_client.inspector.web.rows import signature_of
 from tunnel_client.inspector.web.view import InspectorView
 from tunnel_client.origin.replay import IDEMPOTENT
 
@@ -45,9 +46,8 @@ class ReplaysApi:
         try:
             sent = replayed_request(exchange, changes, self._view.facts.key)
             target = None if to is None else self._replays.other_app(to)
-            if sent.opened.method not in IDEMPOTENT and said.get("confirm") is not True:
-                method = sent.opened.method.decode("ascii", "replace")
-                raise _not_idempotent(f"{method} may do once more what it did before")
+            if said.get("confirm") is not True:
+                self._ask_first(exchange, sent.opened.method)
             return answer({"id": self._replays.begin(sent, target)}, 201)
         except ReplayRefused as error:
             raise ApiError(Rejection(409, NO_REPLAY, str(error))) from None
@@ -83,6 +83,18 @@ class ReplaysApi:
         """Send no more of them."""
         self._job_of(request).stop()
         return Response(status_code=204)
+
+    def _ask_first(self, exchange: KeptExchange, method: bytes) -> None:
+        """Raise ApiError for what somebody has to be asked about before it is sent."""
+        signed = signature_of(exchange)
+        stale = None if signed is None else signed.message(self._view.store.now_s)
+        twice = None
+        if method not in IDEMPOTENT:
+            name = method.decode("ascii", "replace")
+            twice = f"{name} may do once more what it did before, such as a payment"
+        if why := ". ".join(filter(None, (stale, twice))):
+            message = f"{why}: say confirm: true to send it"
+            raise ApiError(Rejection(409, NOT_IDEMPOTENT, message))
 
     def _job_of(self, request: Request) -> ReplayJob:
         if self._job is None or self._job[0] != request.path_params["job"]:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from tunnel_client.inspector.capture.body import Body
 from tunnel_client.inspector.capture.exchange import NO_CLAIM, Half, KeptExchange, Marks
 from tunnel_client.inspector.shown.masking import Masks
+from tunnel_client.inspector.shown.signed_times import SignedTime, signed_time
 from tunnel_client.inspector.web.heads import content_type, head_parts, text
 
 Json = dict[str, Any]
@@ -44,8 +45,8 @@ def row_of(exchange: KeptExchange, masks: Masks) -> Json:
     }
 
 
-def details_of(exchange: KeptExchange, masks: Masks) -> Json:
-    """Return all but the bodies and frames."""
+def details_of(exchange: KeptExchange, masks: Masks, now_s: float) -> Json:
+    """Return all but the bodies and frames; `now_s` is in seconds since the epoch."""
     marks = exchange.marks
     return {
         **row_of(exchange, masks),
@@ -58,7 +59,7 @@ def details_of(exchange: KeptExchange, masks: Masks) -> Json:
         "retried": marks.retried,
         "ended_by": exchange.ended_by,
         "ended_how": None if exchange.frames is None else exchange.frames.ended_how,
-        "signature": None,
+        "signature": _signature(exchange, now_s),
     }
 
 
@@ -76,6 +77,23 @@ def ms(seconds: float | None) -> float | None:
 def utc(epoch: float) -> str:
     """Return seconds since the epoch as `2026-01-31T10:24:03.123Z`."""
     return datetime.fromtimestamp(epoch, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def signature_of(exchange: KeptExchange) -> SignedTime | None:
+    """Return the signature of a webhook; None: it has none that is known."""
+    return signed_time([(text(name), text(value)) for name, value in exchange.opened.fields])
+
+
+def _signature(exchange: KeptExchange, now_s: float) -> Json | None:
+    found = signature_of(exchange)
+    if found is None:
+        return None
+    return {
+        "by": found.by,
+        "signed": None if found.signed_s is None else utc(found.signed_s),
+        "limit_s": found.limit_s,
+        "message": found.message(now_s),
+    }
 
 
 def _half(half: Half, masks: Masks) -> Json | None:

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from protocol.mux.messages import Open
-from tests.inspector_fakes import CONFIG, RunningInspector, an_inspector, opened_tap
+from tests.inspector_fakes import CONFIG, EPOCH, RunningInspector, an_inspector, opened_tap
 from tests.memory_streams import an_open
 from tests.origin_fakes import App, RawOrigin, listen
 from tunnel_client.identity.rewriting import Identity
@@ -102,6 +102,19 @@ async def test_what_may_do_harm_twice_is_asked_about_first() -> None:
         assert await app.exactly(3) == b"abc"
         await app.send(OK)
         assert (await over(running, number))["status"] == 200
+
+
+@pytest.mark.parametrize(("age_s", "asked"), [(300, False), (720, True)])
+async def test_a_signature_that_is_too_old_is_asked_about_first(age_s: int, asked: bool) -> None:
+    async with a_running_one() as (running, origin):
+        signed = (b"Stripe-Signature", b"t=%d,v1=abcdefgh" % int(EPOCH - age_s))
+        await kept(running, an_open("http", b"GET", None, signed))
+        answer = await running.ask("POST", "/api/exchanges/1/replay", {})
+        assert answer.status == (409 if asked else 201)
+        if asked:
+            assert "signed 12 min ago; Stripe's libraries refuse after 5" in answer.json["message"]
+            await replay(running, confirm=True)
+        await answered(await origin.accept())
 
 
 async def test_fields_that_are_edited_reach_the_app_as_they_are() -> None:

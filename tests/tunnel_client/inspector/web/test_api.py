@@ -8,7 +8,14 @@ import pytest
 import trio
 import trio.testing
 
-from tests.inspector_fakes import RunningInspector, an_inspector, count_tasks, got, opened_tap
+from tests.inspector_fakes import (
+    EPOCH,
+    RunningInspector,
+    an_inspector,
+    count_tasks,
+    got,
+    opened_tap,
+)
 from tests.memory_streams import an_open
 from tests.origin_fakes import SWITCHED
 from tunnel_client.inspector.web.bodies import CAPTURED_POLICY
@@ -301,3 +308,15 @@ async def test_frames_of_a_websocket() -> None:
         assert message["form"] == "json"
         assert SECRET not in json.dumps(message)
         assert (await running.ask("GET", "/api/exchanges/1/frames/9")).status == 404
+
+
+async def test_a_signature_that_is_too_old_is_said_with_the_details() -> None:
+    async with an_inspector() as running:
+        for age_s in (300, 720):
+            signed = (b"Stripe-Signature", b"t=%d,v1=abcdefgh" % int(EPOCH - age_s))
+            tap = opened_tap(running.store, an_open("http", b"POST", None, signed))
+            tap.ended(None)
+        await running.until_sorted()
+        fresh, old = [(await running.get(f"/api/exchanges/{each}"))["signature"] for each in (1, 2)]
+        assert (fresh["by"], fresh["message"]) == ("Stripe", None)
+        assert old["message"] == "signed 12 min ago; Stripe's libraries refuse after 5 min"
