@@ -4,6 +4,8 @@
     GET  /chat     a WebSocket that sends every message back
     GET  /events   server-sent events: a tick each second, and the news of an edited page
     POST /upload   counts and hashes the body as it streams in
+    POST /hook     takes a webhook that is signed as Stripe's are, no older than 5 minutes
+    GET  /payment  such a webhook, for the page to send
 
 It listens on 127.0.0.1. A port that is taken gives the next free one.
 """
@@ -12,10 +14,12 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import hmac
 import json
 import re
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -32,6 +36,11 @@ PORTS_TRIED = 100
 
 LOOK_EVERY_S = 0.25  # at the page's date: a save shows at once to the eye
 LOOKS_A_TICK = 4
+
+# Whoever has it signs webhooks: a real one is a secret, and stands in no file of a repository.
+HOOK_SECRET = b"whsec_of-the-demo-alone"
+HOOK_MAX_BYTES = 64 * 1024
+HOOK_MAX_AGE_S = 300  # as Stripe's libraries have it
 
 # What ends one connection: a browser that goes away, one that speaks nonsense, and an editor that
 # has the page away in the moment of a save.
@@ -65,6 +74,11 @@ class Browser:
                 await self.chat(request)
             case (b"POST", b"/upload"):
                 await self.upload(request)
+            case (b"POST", b"/hook"):
+                await self.hook(request)
+            case (b"GET", b"/payment"):
+                payment = json.dumps(a_payment(wall_time())).encode()
+                await self.answer(200, "application/json", payment, request)
             case _:
                 await self.answer(404, "text/plain", b"There is nothing here.\n", request)
 
@@ -75,6 +89,16 @@ class Browser:
             sha256.update(chunk)
         result = {"bytes": count, "sha256": sha256.hexdigest()}
         await self.answer(200, "application/json", json.dumps(result).encode(), request)
+
+    async def hook(self, request: h11.Request) -> None:
+        body = b""
+        async for chunk in self.body():
+            body += chunk[: HOOK_MAX_BYTES - len(body)]
+        signature = dict(request.headers).get(b"stripe-signature", b"").decode("ascii", "replace")
+        wrong = wrong_with(signature, body, wall_time())
+        said = {"error": wrong} if wrong else {"received": True}
+        content = json.dumps(said).encode()
+        await self.answer(400 if wrong else 200, "application/json", content, request)
 
     async def tell_events(self) -> None:
         """Ticks, and `page` with its date: the page loads itself anew when that changes."""
@@ -141,6 +165,32 @@ class Browser:
     async def send(self, event: h11.Event) -> None:
         if data := self.http.send(event):
             await self.stream.send_all(data)
+
+
+def a_payment(now: float) -> dict[str, str]:
+    """A webhook of a payment: its body and the field that signs it."""
+    event = {"type": "payment.succeeded", "created": int(now), "amount": 4200, "currency": "eur"}
+    body = json.dumps(event)
+    return {"body": body, "signature": f"t={int(now)},v1={signed(int(now), body.encode())}"}
+
+
+def wall_time() -> float:
+    return time.time()  # noqa: TID251  # that of the wall: who signs is another program
+
+
+def signed(at: int, body: bytes) -> str:
+    return hmac.new(HOOK_SECRET, b"%d.%b" % (at, body), hashlib.sha256).hexdigest()
+
+
+def wrong_with(signature: str, body: bytes, now: float) -> str:
+    """What is wrong with a signature; "": nothing."""
+    parts = dict(part.partition("=")[::2] for part in signature.split(","))
+    at = parts.get("t", "")
+    if not (at.isascii() and at.isdecimal() and len(at) < 12):
+        return "Stripe-Signature has no time"
+    if not hmac.compare_digest(signed(int(at), body), parts.get("v1", "")):
+        return "the signature is not that of this body"
+    return "" if abs(now - int(at)) <= HOOK_MAX_AGE_S else "it was signed more than 5 minutes ago"
 
 
 def reply_to(event: ws_events.Event) -> ws_events.Event | None:

@@ -108,6 +108,34 @@ async def test_browser_that_leaves_in_the_middle_is_no_error(nursery: trio.Nurse
 
 # Upload
 
+
+async def hooked(browser: Stream, body: str, signature: str) -> tuple[bytes, Any]:
+    """Status and JSON of the answer to a webhook."""
+    head = f"POST /hook HTTP/1.1\r\nHost: a\r\nStripe-Signature: {signature}\r\n"
+    asked = f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode()
+    said, answer = await ask(browser, asked)
+    return said.split()[1], json.loads(answer)
+
+
+async def test_a_signed_webhook_is_taken_and_no_other(browser: Stream) -> None:
+    _, answer = await ask(browser, b"GET /payment HTTP/1.1\r\nHost: a\r\n\r\n")
+    payment = json.loads(answer)
+    body, signature = payment["body"], payment["signature"]
+    assert json.loads(body)["type"] == "payment.succeeded"
+    assert await hooked(browser, body, signature) == (b"200", {"received": True})
+    assert (await hooked(browser, body.replace("4200", "4201"), signature))[0] == b"400"
+    for wrong in ("", "t=x,v1=y", "v1=abc"):
+        assert (await hooked(browser, body, wrong))[1] == {"error": "Stripe-Signature has no time"}
+
+
+@pytest.mark.parametrize(("age_s", "wrong"), [(300, ""), (301, "more than 5 minutes"), (-301, "5")])
+def test_a_webhook_is_taken_for_five_minutes(age_s: int, wrong: str) -> None:
+    payment = demo_app.a_payment(1000)
+    found = demo_app.wrong_with(payment["signature"], payment["body"].encode(), 1000 + age_s)
+    assert wrong in found
+    assert bool(found) == bool(wrong)
+
+
 BODY = bytes(range(256)) * 1000
 
 
@@ -245,7 +273,9 @@ def test_page_needs_nothing_from_elsewhere_and_finds_its_own_address() -> None:
     page = demo_app.PAGE.read_text()
     addresses = re.findall(r"(?:https?|wss?)://[^'\"]*", page)
     assert addresses == ["http://www.w3.org/2000/svg"]  # a name, never fetched
-    assert re.findall(r'here\("(\w+)"\)', page) == ["chat", "events", "upload"]
+    assert re.findall(r'here\("(\w+)"\)', page) == [
+        *("chat", "payment", "hook", "events", "upload")
+    ]
     assert "prefers-color-scheme: dark" in page
     assert '"wss:"' in page
 

@@ -1,4 +1,4 @@
-"""When a webhook was signed: with its exact bytes the signature holds until that is too old.
+"""The time at which a webhook was signed: its exact bytes are taken until that is too old.
 
 Nothing is verified, as that needs the secret. The limits are those that the senders' own libraries
 and pages say; an app may have another.
