@@ -107,6 +107,11 @@ class Connection:
         return self._half_closed_s is not None
 
     @property
+    def truncated(self) -> bool:
+        """Whether the visitor's direction ended so that it may have been cut off."""
+        return isinstance(self.stream, TlsStream) and self.stream.truncated
+
+    @property
     def is_control(self) -> bool:
         """Whether it carries a session; then it stays so, and is no visitor's."""
         return self.phase is Phase.CONTROL

@@ -38,6 +38,8 @@ class TlsStream(trio.abc.Stream):
 
     Attributes:
         connection: what was given; after `unwrap` it belongs to the caller again.
+        truncated: the visitor's end came without a close_notify: a cut may look so, or be forged
+            (RFC 8446 6.1). What frames itself needs no such word of an end.
         transport_stream: trio's TLS.
     """
 
@@ -50,6 +52,11 @@ class TlsStream(trio.abc.Stream):
 
     def __repr__(self) -> str:
         return f"<TlsStream over {self._below!r}>"
+
+    @property
+    def truncated(self) -> bool:
+        """See above; known once `receive_some` has returned b""."""
+        return self._below.has_ended
 
     async def do_handshake(self) -> None:
         """Agree on keys.
@@ -126,11 +133,13 @@ class _Counted(trio.abc.Stream):
     Attributes:
         transport_stream: the connection.
         is_shut: reads raise ReadRefused.
+        has_ended: it has, by FIN; behind a close_notify nobody reads so far.
     """
 
     def __init__(self, transport_stream: trio.abc.Stream) -> None:
         self.transport_stream = transport_stream
         self.is_shut = False
+        self.has_ended = False
         self._left_bytes = HANDSHAKE_MAX_BYTES
         """So much may still come without plain text."""
         self._plain_bytes = 0
@@ -151,6 +160,7 @@ class _Counted(trio.abc.Stream):
         self._plain_bytes = 0
         size = READ_MAX_BYTES if is_bulk else READ_FIRST_BYTES
         data = await self.transport_stream.receive_some(size)
+        self.has_ended = not data
         self._left_bytes -= len(data)
         if self._left_bytes < 0:
             raise trio.BrokenResourceError("the visitor sent too much TLS without plain text")

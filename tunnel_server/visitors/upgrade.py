@@ -33,7 +33,7 @@ from protocol.drivers.upgrade_leg import (
 from protocol.errors import LocalProtocolError, SessionClosed, StreamReset, StreamStopped
 from protocol.http.limits import READ_FIRST_BYTES
 from protocol.http.read_size import ReadSize
-from tunnel_server.visitors.connection import Connection
+from tunnel_server.visitors.connection import Connection, VisitorGone
 from tunnel_server.visitors.exchange import Exchange
 from tunnel_server.visitors.upgrade_states import (
     FROM_VISITOR,
@@ -210,7 +210,7 @@ class VisitorUpgrade:
                 return False
             size.learn(len(data), self._to_app.pieces)
             if connection.half_closed:
-                return self.to_visitor is not _T.CLOSING
+                return self._visitor_ended()
             if self._exchange.over and connection.source.secure and self._leg.framed:
                 return await self._drain_to_app()
             if self._exchange.over:
@@ -218,7 +218,17 @@ class VisitorUpgrade:
             self.move_from_visitor(_FE.AWAIT)
             data = await self._receive(size.next_bytes)
             if not data:
-                return self.to_visitor is not _T.CLOSING
+                return self._visitor_ended()
+
+    def _visitor_ended(self) -> bool:
+        """The visitor's direction has ended; returns as `_pump_to_app`.
+
+        Raises:
+            VisitorGone: nothing says that it was whole: a WebSocket's frames do, bare bytes do not.
+        """
+        if self._connection.truncated and not self._leg.framed:
+            raise VisitorGone
+        return self.to_visitor is not _T.CLOSING
 
     async def _receive(self, max_bytes: int) -> bytes:
         """Return what the visitor sends next; under TLS tell it meanwhile of the app's end."""

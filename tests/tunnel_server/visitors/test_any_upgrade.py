@@ -529,6 +529,19 @@ async def test_a_close_notify_of_the_visitor_ends_its_direction_alone(
     await visitor.done.wait()
 
 
+async def test_under_tls_an_end_without_a_close_notify_does_not_look_whole(world: World) -> None:
+    visitor, peer, _ = await switched(world, await world.visit_by_tls())
+    assert isinstance(visitor.stream, trio.SSLStream)
+    await visitor.send(TO_APP)
+    await wait_all_tasks_blocked()
+    await visitor.stream.transport_stream.send_eof()
+    await visitor.done.wait()
+    await peer.over.wait()
+    assert peer.received == TO_APP
+    assert peer.ended not in (None, "end")
+    await world.nothing_is_left()
+
+
 async def test_under_tls_the_apps_end_is_a_close_notify(world: World) -> None:
     visitor, peer, _ = await switched(world, await world.visit_by_tls())
     await visitor.send(TO_APP)
