@@ -29,7 +29,8 @@ from tunnel_client.observing.outage import Outage
 from tunnel_client.observing.request_lines import opened_line, request_line, shown_path
 from tunnel_client.observing.styles import styled
 
-_KEPT: Final = "   (the same next time, for this folder and port)"
+# On a line of its own: behind an URL it is broken in the middle of a word at 80 columns.
+_KEPT: Final = "               the same next time, for this folder and port"
 
 
 class Lines(Protocol):
@@ -110,7 +111,8 @@ class PlainLines:
         note = [f"  note         {ready.note}"] if ready.note else []
         return [
             "",
-            f"  Public URL   {ready.url}{_KEPT if ready.name_from == 'folder' else ''}",
+            f"  Public URL   {ready.url}",
+            *([_KEPT] if ready.name_from == "folder" else []),
             f"  leads to     {self._target}",
             f"  through      {ready.server}",
             *note,

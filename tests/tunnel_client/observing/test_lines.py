@@ -183,8 +183,9 @@ def test_ready_says_of_a_stable_name_that_it_stays_and_what_the_server_notes() -
         "folder",
         "it was taken from another",
     )
-    assert plain("ready", *fields).splitlines()[1:6] == [
-        "  Public URL   http://a.example   (the same next time, for this folder and port)",
+    assert plain("ready", *fields).splitlines()[1:7] == [
+        "  Public URL   http://a.example",
+        "               the same next time, for this folder and port",
         "  leads to     http://localhost:3000",
         "  through      https://example",
         "  note         it was taken from another",
