@@ -60,10 +60,18 @@ async def opened(
     visitor = await trio.open_tcp_stream("127.0.0.1", tunnel.address.port)
     await visitor.send_all(ask())
     app = await listener.accept()
+    for stream in (visitor, app):
+        hold_little(stream)
     await to_empty_line(app)
     await app.send_all(switch())
     await to_empty_line(visitor)
     return visitor, app
+
+
+def hold_little(stream: trio.SocketStream) -> None:
+    """Keep the kernel's buffers at the test's ends small: some let them grow to 32 MiB each."""
+    for buffer in (trio.socket.SO_RCVBUF, trio.socket.SO_SNDBUF):
+        stream.setsockopt(trio.socket.SOL_SOCKET, buffer, MIB)
 
 
 async def to_empty_line(stream: trio.SocketStream) -> None:
