@@ -45,6 +45,10 @@ class Tab:
     def open(self) -> None:
         self.page.goto(f"{self.origin}/#t={TOKEN}")
 
+    def is_ready(self) -> None:
+        """Wait until the page knows what the client can do: before that most keys do nothing."""
+        self.expect(self.page.locator("#replay-all")).to_be_visible(timeout=STEP_MS)
+
     def has(self, selector: str, text: str) -> None:
         """Wait until this is in the text there."""
         self.expect(self.page.locator(selector)).to_contain_text(text, timeout=STEP_MS)

@@ -58,6 +58,7 @@ async def test_a_request_is_copied_and_its_secrets_when_asked_for() -> None:
 
         def steps(tab: Tab) -> None:
             tab.open()
+            tab.is_ready()
             tab.has("#count", "2 requests")
             tab.press("Home", "c")
             tab.has("#notice", "Copied. 1 secret in it is masked.")
@@ -85,6 +86,7 @@ async def test_without_leave_to_copy_it_can_be_copied_by_hand() -> None:
         def steps(tab: Tab) -> None:
             tab.page.add_init_script("delete Navigator.prototype.clipboard")
             tab.open()
+            tab.is_ready()
             tab.has("#count", "1 request")
             tab.press("Home", "c")
             tab.has("#dialog-title", "Copy it by hand")
@@ -110,6 +112,7 @@ async def test_what_is_shown_is_saved_and_comes_back(tmp_path: Path) -> None:
         def steps(tab: Tab) -> None:
             listen_for_choosers(tab)
             tab.open()
+            tab.is_ready()
             tab.has("#count", "2 requests")
             log = save(tab, "Save, secrets masked")
             assert SECRET.decode() not in json.dumps(log)
@@ -154,6 +157,7 @@ async def test_a_body_that_is_too_long_is_left_out_and_no_har_is_said_to_be_none
         def steps(tab: Tab) -> None:
             listen_for_choosers(tab)
             tab.open()
+            tab.is_ready()
             tab.has("#count", "1 request")
             for text, said in (
                 ("{", "It is no JSON"),
@@ -191,6 +195,7 @@ async def test_another_program_answers_from_what_was_saved(tmp_path: Path) -> No
 
         def steps(tab: Tab) -> None:
             tab.open()
+            tab.is_ready()
             tab.has("#count", "2 requests")
             tab.press("s")
             with tab.page.expect_download() as begun:
@@ -210,6 +215,7 @@ async def test_two_answers_are_compared_by_keys_alone() -> None:
 
         def steps(tab: Tab) -> None:
             tab.open()
+            tab.is_ready()
             tab.has("#count", "2 requests")
             tab.press("Home", "d")
             tab.has("#notice", "Request 1 is marked.")
@@ -249,6 +255,7 @@ async def test_a_replay_is_compared_with_what_it_repeats() -> None:
 
         def steps(tab: Tab) -> None:
             tab.open()
+            tab.is_ready()
             tab.has("#count", "2 requests")
             tab.press("End", "Enter")
             tab.has("#summary", "replay of request 1")
@@ -275,6 +282,7 @@ async def test_axe_finds_nothing_in_dialogs(tmp_path: Path, scheme: str) -> None
 
         def steps(tab: Tab) -> None:
             tab.open()
+            tab.is_ready()
             tab.has("#count", "5 requests")
             assert violations(tab, axe) == []
             tab.press("Home", "d", "j", "d")

@@ -78,6 +78,7 @@ async def test_a_key_sends_a_request_again() -> None:
 
         def steps(tab: Tab) -> None:
             tab.open()
+            tab.is_ready()
             tab.has("#count", "1 request")
             tab.press("Home", "Enter", "r")
             tab.has("#notice", "Sent again as request 2.")
@@ -98,6 +99,7 @@ async def test_what_may_do_harm_is_asked_about_and_may_be_left() -> None:
 
         def steps(tab: Tab) -> None:
             tab.open()
+            tab.is_ready()
             tab.has("#count", "1 request")
             tab.press("Home", "Enter", "r")
             tab.has("#dialog-title", "Send POST once more?")
@@ -124,6 +126,7 @@ async def test_an_edited_one_goes_elsewhere_and_keeps_what_is_masked() -> None:
 
         def steps(tab: Tab) -> None:
             tab.open()
+            tab.is_ready()
             tab.has("#count", "1 request")
             tab.press("Home", "Enter", "e")
             tab.has("#dialog-title", "Change and send again")
@@ -155,6 +158,7 @@ async def test_all_that_match_go_in_order_until_escape() -> None:
 
         def steps(tab: Tab) -> None:
             tab.open()
+            tab.is_ready()
             tab.has("#count", "4 requests")
             tab.press("/")
             tab.page.keyboard.type("/hook")
