@@ -165,6 +165,8 @@ class Request:
                 return
             if whole:
                 self.state = _SENT  # as the table says; this is the commonest request
+                if body == "chunked":
+                    self._progress.tap.request_sent()
         if not (at_once and whole):
             tasks.start_soon(self._send_rest, b"" if at_once else head + data, whole)
 

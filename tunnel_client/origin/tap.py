@@ -24,7 +24,7 @@ class OriginTap(Protocol):
         """The request's head as the app gets it; once more when it goes again elsewhere."""
 
     def request_sent(self) -> None:
-        """The request has left whole; not called where all of it went at once with its head."""
+        """The request has left whole; not called where it went at once and has no chunks."""
 
     def body_in(self, data: bytes) -> None:
         """A piece of the request's body, or what the visitor sent after a 101."""

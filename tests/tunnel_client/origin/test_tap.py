@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
@@ -106,6 +107,20 @@ async def test_a_tap_sees_a_request_pass_as_the_app_gets_and_gives_it() -> None:
         ],
         *[("head", hints), ("head", final), ("body_out", b"yes"), ("ended", None)],
     ]
+
+
+@pytest.mark.parametrize("pieces", [(b"ab",), (b"ab", b"cd")])
+@pytest.mark.parametrize("ended", [True, False])
+async def test_a_tap_hears_of_the_end_of_chunks_however_they_went(
+    pieces: tuple[bytes, ...], ended: bool
+) -> None:
+    kept = Kept()
+    async with a_dispatcher(tap_for=lambda stream: kept) as (dispatcher, origin, _):
+        dispatcher.serve(MemoryStream(an_open("http", b"POST", "chunked"), *pieces, ended=ended))
+        app = await origin.accept()
+        await app.request()
+        await wait_all_tasks_blocked(0.01)
+        assert kept.seen.count(("request_sent", None)) == ended
 
 
 async def test_a_tap_sees_the_frames_of_a_websocket() -> None:

@@ -183,6 +183,11 @@ class KeptExchange:
         return self._final_head()
 
     @property
+    def is_request_whole(self) -> bool:
+        """Whether the end of a request with chunks has passed: its bytes do not say so."""
+        return any(kind == Kind.SENT for kind, _, _ in self.notes)
+
+    @property
     def ended_by(self) -> Side | None:
         """The side from where the end of a WebSocket came first; None: it came from none."""
         return None if self.frames is None else self.frames.closed_by

@@ -87,6 +87,8 @@ class ReplayJob:
         """Wait until it is over, or cancel it; None: it is not kept."""
         with trio.move_on_after(EACH_S) as patience:
             while (found := self._store.get(number)) is None or found.state != "over":
+                if found is None and number < self._store.first:
+                    return None  # it was over, and gave way
                 await self._store.changed()
         if patience.cancelled_caught:
             stream = self._store.stream_of(number)

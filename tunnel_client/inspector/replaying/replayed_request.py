@@ -104,7 +104,7 @@ def _body(exchange: KeptExchange) -> bytes:
             f"its body is not kept whole ({body.why_not}): edit it, and write one, to send it"
         )
     data = b"" if body is None else body.data()
-    is_short = len(data) < form if isinstance(form, int) else exchange.error is not None
+    is_short = len(data) < form if isinstance(form, int) else not exchange.is_request_whole
     if is_short:
         raise ReplayRefused("its visitor did not send all of its body: edit it, and write one")
     return data

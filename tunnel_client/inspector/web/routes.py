@@ -17,7 +17,7 @@ from tunnel_client.inspector.web.comparisons import ComparisonsApi
 from tunnel_client.inspector.web.exports import ExportsApi
 from tunnel_client.inspector.web.feed import LiveFeeds
 from tunnel_client.inspector.web.har import HarApi
-from tunnel_client.inspector.web.replays_api import ReplaysApi
+from tunnel_client.inspector.web.replays import ReplaysApi
 from tunnel_client.inspector.web.view import InspectorView
 
 PAGES: Final = Path(__file__).with_name("pages")

@@ -43,6 +43,7 @@ async def kept(
         tap.body_in(piece)
     if opened.body == "chunked" and error is None:
         tap.request_trailers(((b"X-Sum", b"1"),))
+        tap.request_sent()
     tap.ended(error)
     await store.sort()
     exchange = store.get(1)
@@ -82,6 +83,23 @@ async def test_what_is_not_whole_is_not_sent_but_with_a_body_of_ones_own(
     with pytest.raises(ReplayRefused, match=why):
         again(exchange)
     assert again(exchange, body=b"mine").body == b"mine"
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+async def test_chunks_whose_end_has_not_passed_are_not_sent(is_over: bool) -> None:
+    """It is under way, or its app answered and took no more: that is no error."""
+    store = CaptureStore(memory_bytes=4 * MIB, now=lambda: EPOCH)
+    tap = opened_tap(store, visited("chunked"))
+    tap.asked(b"POST / HTTP/1.1\r\nHost: a\r\n\r\n")
+    tap.body_in(b"abc")
+    tap.head(b"HTTP/1.1 413 No\r\n\r\n")
+    if is_over:
+        tap.ended(None)
+    await store.sort()
+    exchange = store.get(1)
+    assert exchange is not None
+    with pytest.raises(ReplayRefused, match="did not send all"):
+        again(exchange)
 
 
 async def test_what_was_not_captured_is_not_sent() -> None:

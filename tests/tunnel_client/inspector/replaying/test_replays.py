@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 import trio
+from starlette.requests import Request
 
 from protocol.mux.messages import Open
-from tests.inspector_fakes import CONFIG, EPOCH, RunningInspector, an_inspector, opened_tap
+from tests.inspector_fakes import (
+    CONFIG,
+    EPOCH,
+    MIB,
+    Events,
+    RunningInspector,
+    an_inspector,
+    opened_tap,
+)
 from tests.memory_streams import an_open
 from tests.origin_fakes import App, RawOrigin, listen
 from tunnel_client.identity.rewriting import Identity
+from tunnel_client.inspector.capture.store import CaptureStore
 from tunnel_client.inspector.replaying.replay_apps import ConfiguredApps
-from tunnel_client.inspector.replaying.replays import UNDER_WAY_MAX
+from tunnel_client.inspector.replaying.replays import UNDER_WAY_MAX, Replays
+from tunnel_client.inspector.web.answers import ApiError
+from tunnel_client.inspector.web.replays import ReplaysApi
+from tunnel_client.inspector.web.run_facts import ProgramFacts, RunFacts
+from tunnel_client.inspector.web.view import InspectorView
 from tunnel_client.observing.events import RequestEnded
 from tunnel_client.origin.dial import Dialer
 
+PROGRAM = ProgramFacts("1", "http://localhost:3000", EPOCH)
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
@@ -239,3 +255,33 @@ async def test_many_with_one_that_may_do_harm_are_asked_about() -> None:
         for ids in ([], [1] * 1001, ["1"], None):
             assert await refusal(running, "/api/replay-all", ids=ids) == (400, "bad-request")
         assert (await running.ask("GET", "/api/jobs/no")).status == 404
+
+
+async def test_many_with_a_signature_that_is_too_old_are_asked_about() -> None:
+    signed = b"Stripe-Signature", b"t=%d,v1=abc" % (EPOCH - 301)
+    async with a_running_one() as (running, _):
+        await kept(running, an_open("http", b"GET", None, signed))
+        answer = await running.ask("POST", "/api/replay-all", {"ids": [1]})
+        assert answer.status == 409
+        assert answer.json["message"].startswith("1 of 1 were signed so long ago")
+
+
+async def test_where_many_cannot_begin_the_next_try_is_no_second_job() -> None:
+    store = CaptureStore(memory_bytes=MIB, now=lambda: EPOCH)
+    replays = Replays(store, Events(), ("127.0.0.1", 4040))  # and nobody runs them
+    api = ReplaysApi(InspectorView(store, RunFacts(PROGRAM), replays))
+    for _ in range(2):
+        with pytest.raises(ApiError) as refused:
+            await api.replay_all(posted_request({"ids": [1]}))
+        assert refused.value.why.code == "no-replay"
+
+
+def posted_request(said: object) -> Request:
+    body = json.dumps(said).encode()
+
+    async def receive() -> dict[str, object]:
+        await trio.lowlevel.checkpoint()
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    scope = {"type": "http", "method": "POST", "headers": [], "path": "/", "query_string": b""}
+    return Request(scope, receive)

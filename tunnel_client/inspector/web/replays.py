@@ -62,15 +62,14 @@ class ReplaysApi:
             raise bad(f"ids takes 1 to {REQUESTS_MAX:,} of them")
         if self._job is not None and not self._job[1].is_over:
             raise ApiError(JOB_RUNS)
-        asking = self._asking(ids)
-        if asking and said.get("confirm") is not True:
-            raise _not_idempotent(f"{asking} of {len(ids)} may do once more what they did before")
+        if said.get("confirm") is not True:
+            self._ask_first_of_all(ids)
         job = ReplayJob(self._view.store, self._replays, ids, self._view.facts.key)
-        self._job = secrets.token_hex(_JOB_ID_BYTES), job
         try:
             self._replays.start(job.run)
         except ReplayRefused as error:
             raise ApiError(Rejection(409, NO_REPLAY, str(error))) from None
+        self._job = secrets.token_hex(_JOB_ID_BYTES), job
         return answer({"job": self._job[0], "total": job.total}, 201)
 
     async def job(self, request: Request) -> Response:
@@ -86,33 +85,38 @@ class ReplaysApi:
 
     def _ask_first(self, exchange: KeptExchange, method: bytes) -> None:
         """Raise ApiError for what somebody has to be asked about before it is sent."""
-        signed = signature_of(exchange)
-        stale = None if signed is None else signed.message(self._view.store.now_s)
         twice = None
         if method not in IDEMPOTENT:
             name = method.decode("ascii", "replace")
             twice = f"{name} may do once more what it did before, such as a payment"
-        if why := ". ".join(filter(None, (stale, twice))):
-            message = f"{why}: say confirm: true to send it"
-            raise ApiError(Rejection(409, NOT_IDEMPOTENT, message))
+        _confirm(self._stale(exchange), twice)
+
+    def _ask_first_of_all(self, ids: list[int]) -> None:
+        """The same of many."""
+        found = [each for each in map(self._view.store.get, ids) if each is not None]
+        stale = sum(self._stale(each) is not None for each in found)
+        twice = sum(each.opened.method not in IDEMPOTENT for each in found)
+        of = f"of {len(ids)}"
+        _confirm(
+            f"{stale} {of} were signed so long ago that they will be refused" if stale else None,
+            f"{twice} {of} may do once more what they did, such as a payment" if twice else None,
+        )
+
+    def _stale(self, exchange: KeptExchange) -> str | None:
+        """Say that its signature is too old by now; None: it is not, or has none."""
+        signed = signature_of(exchange)
+        return None if signed is None else signed.message(self._view.store.now_s)
 
     def _job_of(self, request: Request) -> ReplayJob:
         if self._job is None or self._job[0] != request.path_params["job"]:
             raise ApiError(NOT_FOUND)
         return self._job[1]
 
-    def _asking(self, ids: list[int]) -> int:
-        found = (self._view.store.get(each) for each in ids)
-        return sum(each is not None and _may_harm(each) for each in found)
 
-
-def _may_harm(exchange: KeptExchange) -> bool:
-    return exchange.opened.method not in IDEMPOTENT
-
-
-def _not_idempotent(why: str) -> ApiError:
-    message = f"{why}, such as a payment: say confirm: true to send it"
-    return ApiError(Rejection(409, NOT_IDEMPOTENT, message))
+def _confirm(*whys: str | None) -> None:
+    """Raise ApiError if there is a reason to ask."""
+    if why := ". ".join(filter(None, whys)):
+        raise ApiError(Rejection(409, NOT_IDEMPOTENT, f"{why}: say confirm: true to send it"))
 
 
 def _changes(said: dict[str, Any]) -> ReplayChanges:
