@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-BESIDE_MIB = 25  # for what is not kept: what passes just now, and what malloc holds back
 
 
 @pytest.mark.slow
@@ -18,6 +17,5 @@ def test_a_gb_of_mixed_traffic_stays_within_the_budget(budget_mib: int) -> None:
     """Small GETs, a body a byte at a time, large ones, and WebSockets of 100,000 frames."""
     command = [sys.executable, str(HERE / "traffic.py"), str(budget_mib), "1000"]
     environ = {**os.environ, "PYTHONPATH": str(HERE.parents[3])}
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
-    before, most = map(float, done.stdout.split())
-    assert most < before + budget_mib + BESIDE_MIB, done.stderr
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
