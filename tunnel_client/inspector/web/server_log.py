@@ -12,10 +12,15 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from h11 import LocalProtocolError
+
 log = logging.getLogger(__name__)
 
 SILENT_S: Final = 60.0
 _KINDS_MAX: Final = 100  # the message and the exception's type make a kind, and both are code's own
+
+
+_OUT_OF_TURN: Final = "a program that asked the inspector something sent more before its answer"
 
 
 class ServerLog:
@@ -33,8 +38,14 @@ class ServerLog:
         return f"<ServerLog {len(self._told)} kinds told>"
 
     def fault(self, level: int, message: str) -> None:
-        """Log this, with the exception that is handled just now, unless its kind was logged."""
+        """Log this, with the exception that is handled just now, unless its kind was logged.
+
+        Where hypercorn may not answer as it would, since a peer sent something before its 101, one
+        line says so.
+        """
         error = sys.exception()
+        if isinstance(_first_of(error), LocalProtocolError):
+            level, message, error = logging.WARNING, _OUT_OF_TURN, None
         kind = f"{message} {type(error).__name__}"
         now = self._clock()
         if self._told.get(kind, -SILENT_S) > now - SILENT_S:
@@ -70,3 +81,9 @@ class ServerLog:
     async def critical(self, message: str, *_: object) -> None:
         """Log it."""
         self.fault(logging.ERROR, message)
+
+
+def _first_of(error: BaseException | None) -> BaseException | None:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -148,6 +148,20 @@ async def test_a_fault_in_a_handler_is_a_500_and_logged_once(
         assert (await running.ask("GET", "/api/run")).status == 200
 
 
+@pytest.mark.parametrize("early", [b"early", b"\x81\x80\0\0\0\0", b"GET / HTTP/1.1\r\n\r\n" * 9])
+async def test_what_comes_before_the_101_costs_its_connection_and_no_traceback(
+    early: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with an_inspector() as running:
+        stream = await trio.open_tcp_stream(LOOPBACK, running.port)
+        await stream.send_all(handshake_of(running.port) + early)
+        while await stream.receive_some():
+            pass
+        await stream.aclose()
+        assert (await running.ask("GET", "/api/run")).status == 200
+    assert [each.exc_info for each in caplog.records] == [None]  # one line, whatever failed
+
+
 async def test_a_fault_of_its_own_ends_it_and_nothing_else(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,18 +231,21 @@ async def test_a_page_that_reads_nothing_is_dropped(monkeypatch: pytest.MonkeyPa
                 await trio.testing.wait_all_tasks_blocked(0.01)
 
 
+def handshake_of(port: int) -> bytes:
+    return (
+        f"GET /api/live HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: Upgrade\r\n"
+        "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    ).encode()
+
+
 async def unread_page(port: int) -> trio.SocketStream:
     """A page that has said its token, and then takes nothing."""
     sock = trio.socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     await sock.connect((LOOPBACK, port))
     stream = trio.SocketStream(sock)
-    handshake = (
-        f"GET /api/live HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: Upgrade\r\n"
-        "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    )
-    await stream.send_all(handshake.encode())
+    await stream.send_all(handshake_of(port))
     data = b""
     while b"\r\n\r\n" not in data:
         data += bytes(await stream.receive_some(1))
