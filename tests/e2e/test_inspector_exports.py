@@ -97,7 +97,8 @@ async def test_without_leave_to_copy_it_can_be_copied_by_hand() -> None:
 
 async def test_what_is_shown_is_saved_and_comes_back(tmp_path: Path) -> None:
     async with an_inspector() as running:
-        got(running.store, b'{"token": "%b"}' % SECRET, JSON, target=b"/one?token=" + SECRET)
+        said = b'{"token": "%b", "next": "/two"}' % SECRET
+        got(running.store, said, JSON, target=b"/one?token=" + SECRET)
         got(running.store, b"no", target=b"/two", status=500)
         await running.until_sorted()
 
@@ -118,6 +119,12 @@ async def test_what_is_shown_is_saved_and_comes_back(tmp_path: Path) -> None:
             assert SECRET.decode() not in json.dumps(log)
             assert len(log["entries"]) == 2
             tab.page.locator("select[name=status]").select_option("5xx")
+            assert len(save(tab, "Save with secrets")["entries"]) == 1
+            tab.page.locator("#clear-filter").click()
+            tab.page.locator("input[name=everywhere]").uncheck()
+            tab.page.locator("#text").fill("/two")
+            tab.has("#count", "1 of 2")
+            tab.page.locator("#grid").focus()
             assert len(save(tab, "Save with secrets")["entries"]) == 1
             tab.page.locator("#clear-filter").click()
             log["entries"][1]["response"]["status"] = "five hundred"

@@ -22,7 +22,13 @@ from tunnel_client.inspector.web.answers import (
     number,
     posted,
 )
-from tunnel_client.inspector.web.filters import Filter, FilterError, filter_of, holds_text
+from tunnel_client.inspector.web.filters import (
+    Filter,
+    FilterError,
+    filter_of,
+    holds_text,
+    row_holds,
+)
 from tunnel_client.inspector.web.heads import text
 from tunnel_client.inspector.web.rows import Json, details_of, field_value, row_of, utc
 from tunnel_client.inspector.web.view import PARTS, InspectorView, Part, half_of
@@ -141,7 +147,7 @@ class ExchangesApi:
                 after = seq
                 if exchange.is_imported or exchange.state != "over":
                     continue
-                if await holds(exchange, wanted):
+                if await holds(exchange, wanted, self._view.masks):
                     return exchange
             if not store.changed_since(after, 1):
                 await store.changed()
@@ -188,7 +194,7 @@ async def _matching(
     seqs = [exchange.seq for exchange in exchanges]  # they may grow meanwhile
     pace, found = WorkPace(), []
     for seq, exchange in zip(seqs, exchanges, strict=True):
-        if await holds(exchange, wanted):
+        if await holds(exchange, wanted, masks):
             found.append((seq, row_of(exchange, masks())))
             if len(found) == limit:
                 break
@@ -197,12 +203,14 @@ async def _matching(
     return found
 
 
-async def holds(exchange: KeptExchange, wanted: Filter) -> bool:
+async def holds(exchange: KeptExchange, wanted: Filter, masks: Callable[[], Masks]) -> bool:
     """Whether an exchange passes a filter. Cancellation: at any time."""
     if not wanted.matches(exchange):
         return False
     if not wanted.text:
         return True
+    if wanted.rows_alone:
+        return row_holds(exchange, wanted.text, masks())
     if sum(body.kept_bytes for body in exchange.bodies if body is not None) <= LARGE_BYTES:
         return holds_text(exchange, wanted.text)
     return await trio.to_thread.run_sync(holds_text, exchange, wanted.text)

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from protocol.errors import TunnelError
 from tunnel_client.inspector.capture.exchange import KeptExchange
 from tunnel_client.inspector.shown.codings import decoded
+from tunnel_client.inspector.shown.masking import Masks
 from tunnel_client.inspector.web.heads import head_parts, text
 
 _SLOW_MAX_MS: Final = 86_400_000.0
@@ -29,9 +30,10 @@ class Filter(NamedTuple):
     kind: str = ""
     slow_ms: float | None = None
     failed: bool = False
+    rows_alone: bool = False
 
     def matches(self, exchange: KeptExchange) -> bool:
-        """Whether it answers all questions but that of the text, which is `holds_text`."""
+        """Whether it answers all questions but that of the text: see `holds_text`, `row_holds`."""
         opened = exchange.opened
         return (
             (not self.method or text(opened.method) == self.method)
@@ -48,6 +50,9 @@ def filter_of(query: Mapping[str, str]) -> Filter:
     status = query.get("status", "")
     if status and not (len(status) == 3 and status[0] in "12345" and _is_class(status[1:])):
         raise FilterError("status takes 404 or 4xx")
+    where = query.get("where", "")
+    if where not in ("", "row"):
+        raise FilterError("where takes row, or is left away")
     sought = query.get("text", "")
     if len(sought) > _TEXT_MAX_CHARS:
         raise FilterError(f"text takes {_TEXT_MAX_CHARS} characters")
@@ -59,11 +64,19 @@ def filter_of(query: Mapping[str, str]) -> Filter:
         query.get("kind", ""),
         _number(query["slow_ms"], "slow_ms", _SLOW_MAX_MS) if query.get("slow_ms") else None,
         query.get("failed") in ("1", "true"),
+        where == "row",
     )
 
 
+def row_holds(exchange: KeptExchange, sought: str, masks: Masks) -> bool:
+    """Whether the path, as it is shown, or the error holds a text, in any case."""
+    path = masks.query(text(exchange.opened.target))
+    wanted = sought.lower()
+    return wanted in path.lower() or wanted in (exchange.error or "").lower()
+
+
 def holds_text(exchange: KeptExchange, sought: str) -> bool:
-    """Whether heads or kept, decoded bodies hold a text, in any case.
+    """Whether heads, kept, decoded bodies or the error hold a text, in any case.
 
     For a worker thread where bodies are large.
     """
@@ -76,7 +89,8 @@ def holds_text(exchange: KeptExchange, sought: str) -> bool:
         coding = head_parts(head).joined("content-encoding")
         if data and wanted in decoded(data, coding).data.lower():
             return True
-    return wanted in exchange.opened.target.lower()
+    error = (exchange.error or "").lower().encode()
+    return wanted in exchange.opened.target.lower() or wanted in error
 
 
 def _number(said: str, name: str, most: float) -> float:

@@ -106,7 +106,7 @@ class HarApi:
         numbers = [exchange.id for exchange in view.store.newest(view.store.counts.kept)]
         for number in reversed(numbers):
             exchange = view.store.get(number)
-            if exchange is not None and await holds(exchange, wanted):
+            if exchange is not None and await holds(exchange, wanted, view.masks):
                 await add(separator)
                 await self._write_entry(exchange, add, is_open=is_open)
                 separator = b",\n"

@@ -62,25 +62,37 @@ async def test_the_filter() -> None:
         zipped = gzip.compress(b"a Needle")
         got(store, zipped, b"Content-Encoding: gzip", target=b"/two", status=500)
         opened_tap(store, an_open("websocket", b"GET", None))
+        opened_tap(store).ended("it cannot be reached")
         await running.until_sorted()
         wanted: dict[str, list[int]] = {
-            "": [1, 2, 3, 4],
+            "": [1, 2, 3, 4, 5],
             "?method=post": [2],
             "?status=404": [2],
             "?status=4xx": [2],
             "?path=/two": [3],
             "?path=/two*": [2, 3],
-            "?failed=1": [2, 3],
+            "?failed=1": [2, 3, 5],
             "?kind=websocket": [4],
             "?text=NEEDLE": [1, 3],
             "?text=needle&status=5xx": [3],
+            "?text=needle&where=row": [],
+            "?text=TWO&where=row": [2, 3],
+            "?text=cannot&where=row": [5],
+            "?text=cannot": [5],
             "?slow_ms=86400000": [],
-            "?slow_ms=0": [1, 2, 3],
-            "?limit=2": [3, 4],
+            "?slow_ms=0": [1, 2, 3, 5],
+            "?limit=2": [4, 5],
         }
         for query, numbers in wanted.items():
             assert sorted(await ids(running, query)) == numbers, query
-        for query in ("?status=9xx", "?slow_ms=x", "?limit=1001", "?limit=0", "?after_seq=-1"):
+        for query in (
+            "?status=9xx",
+            "?slow_ms=x",
+            "?limit=1001",
+            "?limit=0",
+            "?after_seq=-1",
+            "?where=x",
+        ):
             assert (await running.ask("GET", f"/api/exchanges{query}")).status == 400, query
 
 

@@ -51,6 +51,7 @@ async def test_a_file_has_what_the_filter_lets_through() -> None:
         assert SECRET not in json.dumps(log)
         [entry] = (await file_of(running, "?status=5xx"))["entries"]
         assert entry["response"]["status"] == 500
+        assert (await file_of(running, "?text=token&where=row"))["entries"] == []
         log = await file_of(running, "?secrets=1&text=token")
         assert log["comment"] == OPEN
         assert SECRET in json.dumps(log)

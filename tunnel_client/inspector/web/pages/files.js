@@ -22,7 +22,8 @@ export async function save(wanted, shown) {
   ];
   const chosen = await dialog("Save as HAR?", [said], buttons);
   if (!chosen) return null;
-  const { everywhere, ...filter } = wanted;
+  const { everywhere, ...rest } = wanted;
+  const filter = everywhere ? rest : { ...rest, where: "row" };
   const query = new URLSearchParams(chosen === "secrets" ? { ...filter, secrets: 1 } : filter);
   const answer = await send(`/api/har?${query}`, "GET");
   const name = /filename="([\w.-]+)"/.exec(answer.headers.get("content-disposition"))?.[1];
