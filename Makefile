@@ -61,7 +61,7 @@ lint: $(DEV)
 UNIT := -m "not slow" $(addprefix --ignore=,$(SLOW_FOLDERS))
 
 unit: $(DEV)
-	$(PYTEST) $(UNIT)
+	$(PYTEST) -n auto $(UNIT)
 
 # The newest are what a new .venv has.
 lowest:  ## the unit tests with the lowest versions that pyproject.toml allows, in a .venv of their own
