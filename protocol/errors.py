@@ -15,6 +15,7 @@
       UnsafePathError       others may write a file that is believed
       StoreUnusableError    there is a store, and it may not be used
       StoreNotMadeError     there is none, and none can be made
+      TokenRefusedError     the tokens in the store are not such that a change can be made
       NotDoneError          a command of whoever runs the server could not be done
       StreamReset           a half of a stream ended badly
       StreamStopped         the peer wants no more of a half

@@ -1,4 +1,4 @@
-"""The store: a SQLite file with the names that are kept. All of it runs in a worker thread.
+"""The store: a SQLite file with kept names and tokens. All of it runs in a worker thread.
 
 SQLite without a write-ahead log: with one, a start on a full disk could not even read, and writes
 to a file that was deleted succeeded into nothing. A dozen writes a day need none.
@@ -15,13 +15,15 @@ import os
 import secrets
 import shlex
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Final
 
 from protocol.errors import TunnelError
 from tunnel_server.owners.names import Change, Kept, Seen
+from tunnel_server.owners.token_table import SCHEMA, TokenTable
+from tunnel_server.owners.transactions import transaction
 
 FILE_NAME: Final = "state.db"
 APPLICATION_ID: Final = 0x7474756E  # "ttun"
@@ -29,8 +31,9 @@ BUSY_S: Final = 2.0
 _LATEST: Final = 253_370_764_800  # the year 9999
 
 # One for each schema, from none on. They only add: after `--replace` the old server writes on.
-MIGRATIONS: Final[tuple[str, ...]] = (
-    """
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
+    (
+        """
     CREATE TABLE name (
         domain TEXT NOT NULL,
         label TEXT NOT NULL,
@@ -40,6 +43,8 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         PRIMARY KEY (domain, label)
     ) STRICT
     """,
+    ),
+    SCHEMA,
 )
 
 _PUT: Final = """
@@ -62,11 +67,16 @@ class StoreNotMadeError(TunnelError):
 
 
 class Store:
-    """An open store. Every method may raise sqlite3.Error."""
+    """An open store. Every method may raise sqlite3.Error.
+
+    Attributes:
+        tokens: its tokens.
+    """
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
         self.path = path
+        self.tokens = TokenTable(connection)
         self._version = self._data_version()
 
     def __repr__(self) -> str:
@@ -103,7 +113,7 @@ class Store:
                     seen.append((int(name.seen_at), domain, label, name.owner))
                 case None:
                     gone.append((domain, label, None if owners is None else owners.get(label, "")))
-        with _transaction(self._connection):
+        with transaction(self._connection):
             self._connection.executemany(_PUT if owners is None else _PUT_IF_OURS, kept)
             self._connection.executemany(
                 "UPDATE name SET seen_at = ? WHERE domain = ? AND label = ? AND owner = ?", seen
@@ -252,10 +262,11 @@ def _migrate(store: Store, connection: sqlite3.Connection, path: Path) -> None:
 
 def _apply(connection: sqlite3.Connection, schema: int) -> None:
     """All migrations from this schema on, in one transaction."""
-    with _transaction(connection):
+    with transaction(connection):
         (found,) = connection.execute("PRAGMA user_version").fetchone()
         for migration in MIGRATIONS[max(schema, found) :]:  # another server may have been quicker
-            connection.execute(migration)
+            for statement in migration:
+                connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
 
@@ -285,20 +296,3 @@ def _not_made(path: Path, why: str) -> str:
 
 def _draft_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """One that begins as a writer, so that it cannot fail in its middle for want of the lock.
-
-    It may fail at its end: a commit waits for those who read.
-    """
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        # SQLite has rolled back by itself after some errors, a full disk among them.
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise

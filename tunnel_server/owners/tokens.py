@@ -44,6 +44,11 @@ def bearer_token(authorization: bytes) -> str | None:
     return match[1].decode("ascii") if match else None
 
 
+def fingerprint_of(digest: bytes) -> str:
+    """The eight characters by which people tell tokens apart; they give nothing away."""
+    return digest[:4].hex()
+
+
 def digest_of(token: str) -> bytes:
     """The SHA-256 of a token, or of whatever somebody shows in its place."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

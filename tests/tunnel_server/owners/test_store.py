@@ -148,6 +148,7 @@ def test_a_store_of_each_schema_is_opened_and_brought_to_the_newest(
     with closing(open_store(path)) as store:
         assert store.names_of(DOMAIN) == {"shop": SHOP, "otter": OTTER}
         assert store._connection.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
+        assert [each.name for each in store.tokens.all().tokens] == (["ann"] if schema > 1 else [])
 
 
 def test_a_migration_leaves_a_copy_and_lets_the_old_program_write_on(
@@ -156,14 +157,14 @@ def test_a_migration_leaves_a_copy_and_lets_the_old_program_write_on(
     with closing(open_store(path)) as old:
         old.write(DOMAIN, {"shop": SHOP})
         more = "ALTER TABLE name ADD COLUMN note TEXT"
-        monkeypatch.setattr(module, "MIGRATIONS", (*MIGRATIONS, more))
+        monkeypatch.setattr(module, "MIGRATIONS", (*MIGRATIONS, (more,)))
         with closing(open_store(path)) as new:
             assert new.names_of(DOMAIN) == {"shop": SHOP}
             old.write(DOMAIN, {"otter": OTTER})
             assert new.has_changed()
             assert new.names_of(DOMAIN) == {"shop": SHOP, "otter": OTTER}
     monkeypatch.undo()
-    before = path.with_name(f"{FILE_NAME}.before-2")
+    before = path.with_name(f"{FILE_NAME}.before-{len(MIGRATIONS) + 1}")
     with closing(open_store(before)) as copy:
         assert copy.names_of(DOMAIN) == {"shop": SHOP}
 
@@ -173,7 +174,7 @@ def test_a_migration_that_fails_changes_nothing(
 ) -> None:
     filled(path, 3)
     more = ("ALTER TABLE name ADD COLUMN note TEXT", "ALTER TABLE nonsense ADD COLUMN x")
-    monkeypatch.setattr(module, "MIGRATIONS", (*MIGRATIONS, *more))
+    monkeypatch.setattr(module, "MIGRATIONS", (*MIGRATIONS, more))
     assert "cannot be read (no such table: nonsense)" in unusable(path)
     monkeypatch.undo()
     with closing(open_store(path)) as store:
