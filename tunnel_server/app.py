@@ -42,7 +42,7 @@ from tunnel_server.observing.events import OldestRequest, ServerDraining, Server
 from tunnel_server.observing.output import Output, listening, stdout_writer
 from tunnel_server.observing.strangers import Sparing
 from tunnel_server.owners.authenticator import Authenticator
-from tunnel_server.owners.places import open_authenticator, open_names
+from tunnel_server.owners.places import open_authenticator, open_state
 from tunnel_server.owners.store import Store, StoreUnusableError
 from tunnel_server.owners.store_writer import StoreWriter
 from tunnel_server.settings.certificate import certificate_warning
@@ -114,7 +114,7 @@ def _ready(
             log.warning("%s", refused)
     if config.tls_key is not None and (warning := warning_of(config.tls_key)):
         log.warning("%s", warning)
-    authenticator, store = open_authenticator(config), open_names(config)
+    authenticator, store = open_authenticator(config), open_state(config)
     prepared = Prepared(config, tls, authenticator, store, passed)
     return partial(_main, prepared, stdout, sparing)
 

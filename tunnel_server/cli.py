@@ -191,17 +191,17 @@ def _gathered(asked: Asked) -> Gathered:
 def _checked(asked: Asked) -> Gathered:
     """The settings, after all that can be checked of them without serving."""
     from protocol.program.logs import set_up_logging
-    from tunnel_server.owners.places import check_names, open_authenticator
+    from tunnel_server.owners.places import check_state, open_authenticator
     from tunnel_server.settings.loading import load, named_as_given
     from tunnel_server.visitors.edge import shortage_to_come
 
-    set_up_logging()  # an auth file without tokens is told in the log
+    set_up_logging()  # what is odd about a file is told there
     gathered = _gathered(asked)
     with named_as_given(gathered.resolved):
         config = load(gathered.resolved, os.environ, os.getpid())
         tls = config.tls_context()
         open_authenticator(config)
-        check_names(config)
+        check_state(config)
     if tls is not None:
         from tunnel_server.settings.certificate import certificate_warning
 

@@ -8,6 +8,7 @@ _SEE: Final = "whoever runs the server can see whose it is"
 _STEPS: Final = {
     "name-taken": f"choose another with --subdomain; {_SEE}",
     "name-reserved": "choose another with --subdomain",
+    "name-not-allowed": "choose another with --subdomain, or ask whoever runs the server",
 }
 _WITHOUT_ONE: Final = "no token was given: --token-file FILE"
 _UNKNOWN: Final = "whoever runs the server makes a new one (tunnel-server token create NAME)"

@@ -1,6 +1,6 @@
 """The auth file, which says whose a token is.
 
-# one token a line; `tunnel-server token create NAME` appends them
+# one token a line; `tunnel-server token create NAME --auth-file FILE` appends them
 alice sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 """
 
@@ -76,7 +76,6 @@ class AuthFile:
     Args:
         path: it need not be there.
         check: refuses a path that others may write to, before each reading.
-        needed: nobody may connect without a token.
 
     Attributes:
         owners: digests of tokens, and whose they are.
@@ -87,21 +86,15 @@ class AuthFile:
         UnsafePathError: others may write it.
     """
 
-    def __init__(
-        self, path: Path, check: Callable[[Path], None] = check_place, *, needed: bool = True
-    ) -> None:
+    def __init__(self, path: Path, check: Callable[[Path], None] = check_place) -> None:
         self.path = path
         self._check = check
-        self._needed = needed
         self.revision = 0
         self._seen = _signature(path)
         self._gone_since: float | None = None
         self._complaint = ""  # what was said last of a file that cannot be used
         self._complained_of: tuple[int, ...] = ()
         self.owners: Mapping[bytes, str] = self._load()
-        if needed and not self.owners:
-            command = f"tunnel-server token create NAME --auth-file {path}"
-            log.warning("no token in %s yet, so nobody can connect: %s", path, command)
 
     def __repr__(self) -> str:
         gone = "" if self._gone_since is None else f" gone since {self._gone_since:.0f}"
@@ -132,11 +125,11 @@ class AuthFile:
         self._complaint = ""
         self.owners = owners
         self.revision += 1
-        if owners or not self._needed:
-            tokens = "1 token" if len(owners) == 1 else f"{len(owners)} tokens"
-            log.info("%s has changed: %s", self.path, tokens)
-        else:
-            log.warning("no token in %s any more, so nobody can connect", self.path)
+        if not owners:
+            log.warning("there is no token in %s any more", self.path)
+            return
+        tokens = "1 token" if len(owners) == 1 else f"{len(owners)} tokens"
+        log.info("%s has changed: %s", self.path, tokens)
 
     def _load(self) -> dict[bytes, str]:
         try:

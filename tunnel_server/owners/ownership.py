@@ -2,7 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+from tunnel_server.owners.stored_tokens import may_have
+
+
+class Right(NamedTuple):
+    """A right to connect.
+
+    Fields:
+        owner: whose it is.
+        token: the name of the token that gives it; "": none does.
+        names: patterns of the names that may be claimed by it; none: any name.
+    """
+
+    owner: str
+    token: str = ""
+    names: tuple[str, ...] = ()
+
+    def may_claim(self, name: str) -> bool:
+        """Whether a name is one of those; it may be illegal."""
+        return may_have(self.names, name)
 
 
 class Ownership(Protocol):
@@ -19,8 +39,8 @@ class Ownership(Protocol):
     def look(self) -> None:
         """See whether anything has changed elsewhere; called once a second."""
 
-    def owner_of(self, digest: bytes) -> str | None:
-        """The owner that a token (an install key, on an open server) stands for, if any.
+    def right_of(self, digest: bytes) -> Right | None:
+        """The right that a token (an install key, on an open server) stands for, if any.
 
         Args:
             digest: see `tokens.digest_of`.
@@ -29,8 +49,8 @@ class Ownership(Protocol):
     def knows(self, owner: str) -> bool:
         """Whether a token, or a key, stands for this owner now. It may look at all of them."""
 
-    def may_claim(self, owner: str, name: str) -> bool:
-        """Whether this owner may hold this name when nobody else does. The name may be illegal."""
+    def used(self, digest: bytes) -> None:
+        """Note that a session has begun by this token."""
 
 
 def short_owner(owner: str) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from functools import partial
 from pathlib import Path
 
 from protocol.errors import ConfigError
+from protocol.program.folders import user_state_folder
 from protocol.program.private_files import as_owner_of, check_folder, check_place
 from tunnel_server.owners.auth_file import AuthFile
 from tunnel_server.owners.authenticator import Authenticator
@@ -25,25 +27,30 @@ def open_authenticator(config: ServerConfig) -> Authenticator:
     """
     if not config.trust_state_dir:
         check_folder(config.state_dir)
-    needed, path = config.authentication_required, config.tokens_file
     try:
-        file = AuthFile(path, partial(check_tokens, config), needed=needed)
+        file = AuthFile(config.tokens_file, partial(check_tokens, config))
     except ConfigError as error:
         if config.auth_file is not None:
             raise
         raise ConfigError("--state-dir", error.message) from None  # which nobody has named
-    return Authenticator(file, everybody=not needed)
+    command = command_of(config, "token create NAME")
+    return Authenticator(file, everybody=not config.authentication_required, command=command)
 
 
-def open_names(config: ServerConfig) -> Store | None:
-    """The store of kept names; None where none are written down, or where none can be made.
+def command_of(config: ServerConfig, words: str) -> str:
+    """A command that is about this server, and no other with another state folder."""
+    folder = config.state_dir
+    where = "" if folder == user_state_folder() else f" --state-dir {shlex.quote(str(folder))}"
+    return f"tunnel-server {words}{where}"
+
+
+def open_state(config: ServerConfig) -> Store | None:
+    """The store of tokens and kept names; None where none can be made.
 
     Raises:
         StoreUnusableError: there is one that may not be used.
         UnsafePathError: others may write it.
     """
-    if not config.keep_names_s:
-        return None
     path = config.state_dir / FILE_NAME
     if not config.trust_state_dir:
         check_place(path, links=False)
@@ -55,7 +62,7 @@ def open_names(config: ServerConfig) -> Store | None:
         return None
 
 
-def check_names(config: ServerConfig) -> None:
+def check_state(config: ServerConfig) -> None:
     """Refuse a store that a start would refuse; none is made, and none is changed.
 
     Raises:
@@ -63,8 +70,6 @@ def check_names(config: ServerConfig) -> None:
         UnsafePathError: others may write it.
     """
     path = config.state_dir / FILE_NAME
-    if not config.keep_names_s:
-        return
     if not config.trust_state_dir:
         check_place(path, links=False)
     check_store(path)

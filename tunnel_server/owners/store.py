@@ -18,10 +18,12 @@ import sqlite3
 from collections.abc import Mapping
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
-from typing import Final
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from protocol.errors import TunnelError
 from tunnel_server.owners.names import Change, Kept, Seen
+from tunnel_server.owners.stored_tokens import StoredTokens
 from tunnel_server.owners.token_table import SCHEMA, TokenTable
 from tunnel_server.owners.transactions import transaction
 
@@ -56,6 +58,13 @@ _PUT_IF_OURS: Final = _PUT + " WHERE owner = excluded.owner"
 
 Changes = Mapping[str, Change]
 """Names, and what has become of each."""
+
+
+class StoreContent(NamedTuple):
+    """All that a server reads: the kept names of its domain, and the tokens."""
+
+    names: dict[str, Kept]
+    tokens: StoredTokens
 
 
 class StoreUnusableError(TunnelError):
@@ -93,8 +102,18 @@ class Store:
             for label, owner, chosen, at in rows
         }
 
-    def write(self, domain: str, changes: Changes, owners: Mapping[str, str] | None = None) -> None:
-        """Write names of a domain down, all or none of them.
+    def content(self, domain: str) -> StoreContent:
+        """The kept names of a domain, and all tokens."""
+        return StoreContent(self.names_of(domain), self.tokens.all())
+
+    def write(
+        self,
+        domain: str,
+        changes: Changes,
+        owners: Mapping[str, str] | None = None,
+        used_on: Mapping[int, str] = MappingProxyType({}),
+    ) -> None:
+        """Write names of a domain down, and which tokens were used: all of it, or nothing.
 
         That a name was seen is written of its owner alone: while one server drains, an operator may
         have given the name to somebody else at the next.
@@ -102,6 +121,7 @@ class Store:
         Args:
             domain: of the names.
             changes: of each.
+            used_on: dates on which tokens, by number, were used.
             owners: those of names that were written down, if nothing of others may be changed.
         """
         kept, seen, gone = [], [], []
@@ -121,6 +141,7 @@ class Store:
             self._connection.executemany(
                 "DELETE FROM name WHERE domain = ? AND label = ? AND owner = ifnull(?, owner)", gone
             )
+            self.tokens.used(used_on.items())
 
     def has_changed(self) -> bool:
         """Whether another program has written since this was last asked."""
@@ -181,7 +202,7 @@ def _is_there(path: Path) -> bool:
         raise StoreUnusableError(f"{path} cannot be looked at: {error.strerror}") from None
     if not found:
         text = f"{path} is empty: what it held is lost. Put a backup in its place"
-        raise StoreUnusableError(f"{text}, or delete it, and every kept name is free")
+        raise StoreUnusableError(f"{text}, or delete it, and its tokens and kept names are gone")
     return True
 
 
@@ -202,13 +223,13 @@ def _remedy(path: Path) -> str:
     found = sorted(path.parent.glob(f"{path.name}.before-*"))
     one = f" ({found[-1]} is one, of an upgrade)" if found else ""
     backup = f"put a backup in its place{one}, and delete {path}-journal"
-    return f"{backup}; or delete both, and every kept name is free"
+    return f"{backup}; or delete both, and its tokens and kept names are gone"
 
 
-def first_names(store: Store, domain: str) -> dict[str, Kept]:
-    """The kept names of a domain, for a server that starts. Raises StoreUnusableError."""
+def first_read(store: Store, domain: str) -> StoreContent:
+    """The content of the store, for a server that starts. Raises StoreUnusableError."""
     try:
-        return store.names_of(domain)
+        return store.content(domain)
     except sqlite3.Error as error:
         raise StoreUnusableError(_unreadable(store.path, error)) from None
 
@@ -291,7 +312,8 @@ def _make(path: Path) -> None:
 
 
 def _not_made(path: Path, why: str) -> str:
-    return f"{path} cannot be made ({why}): names are kept in memory, for as long as this runs"
+    lost = "names are kept in memory, for as long as this runs, and no token can be made"
+    return f"{path} cannot be made ({why}): {lost}"
 
 
 def _draft_of(path: Path) -> Path:

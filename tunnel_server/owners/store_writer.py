@@ -1,4 +1,4 @@
-"""Changes on their way to the store: memory answers, and one worker thread writes.
+"""Changes on their way to the store and back: memory answers, and one worker thread writes.
 
 A claim never waits for the disk. Changes are kept by name, the newest of each, until they are
 written; a name that was given up before it was ever written needs none. So there are never more of
@@ -23,7 +23,7 @@ import trio
 
 from protocol.drivers.latch import Latch
 from tunnel_server.owners.names import Change, Kept, Seen
-from tunnel_server.owners.store import Store
+from tunnel_server.owners.store import Store, StoreContent
 
 log = logging.getLogger(__name__)
 
@@ -37,12 +37,12 @@ LAST_WORDS_S: Final = 3.0
 
 
 class StoreWriter:
-    """Writes the kept names of one domain, and reads what other programs write of them.
+    """Writes the kept names of one domain, and reads what other programs write, tokens among it.
 
     Args:
         store: an open one.
         domain: of all names here.
-        read: is given all names that are written down when another program has written.
+        read: is given all that is written down when another program has written.
         stored: the names that are written down, and whose each is.
 
     Attributes:
@@ -53,7 +53,7 @@ class StoreWriter:
         self,
         store: Store,
         domain: str,
-        read: Callable[[dict[str, Kept]], None],
+        read: Callable[[StoreContent], None],
         stored: Mapping[str, Kept] = MappingProxyType({}),
     ) -> None:
         self.failing = False
@@ -61,6 +61,7 @@ class StoreWriter:
         self._domain = domain
         self._read = read
         self._changes: dict[str, Change] = {}
+        self._used_on: dict[int, str] = {}
         self._stored = _owners(stored)
         self._may_be_stored: set[str] = set()  # of a turn that nobody waited for
         self._must_read = False  # a look came to nothing
@@ -79,6 +80,11 @@ class StoreWriter:
             self._changes.pop(name, None)
             return
         self._changes[name] = _after(self._changes, name, change)
+        self._news.open()
+
+    def token_used(self, token: int, on: str) -> None:
+        """Take the date on which a token, by its number, was used. Never waits."""
+        self._used_on[token] = on
         self._news.open()
 
     async def run(self) -> None:
@@ -113,7 +119,7 @@ class StoreWriter:
     async def read_again(self) -> None:
         """Take what is written down, as another server has left it. Raises sqlite3.Error."""
         async with self._turns:
-            self._take(await self._in_thread(partial(self._store.names_of, self._domain)))
+            self._take(await self._in_thread(partial(self._store.content, self._domain)))
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await trio.to_thread.run_sync(work, limiter=self._thread, abandon_on_cancel=True)
@@ -128,10 +134,12 @@ class StoreWriter:
     async def _turn(self) -> None:
         async with self._turns:
             changes, self._changes = self._changes, {}
+            used_on, self._used_on = self._used_on, {}
             self._may_be_stored.update(changes)
             done = False
             try:
-                names = await self._in_thread(partial(self._work, changes, self._must_read))
+                work = partial(self._work, changes, used_on, self._must_read)
+                content = await self._in_thread(work)
                 done = True
             except sqlite3.Error as error:
                 self._may_be_stored.difference_update(changes)  # it was rolled back
@@ -139,13 +147,14 @@ class StoreWriter:
                 return
             finally:
                 if not done:  # cancelled before the thread began, too
+                    self._used_on = {**used_on, **self._used_on}
                     newer, self._changes = self._changes, changes
                     for name, change in newer.items():
                         self._changes[name] = _after(self._changes, name, change)
                     self._must_read = True
-            self._written(changes, names)
+            self._written(changes, content)
 
-    def _written(self, changes: Mapping[str, Change], names: dict[str, Kept] | None) -> None:
+    def _written(self, changes: Mapping[str, Change], content: StoreContent | None) -> None:
         for name, change in changes.items():
             if change is None:
                 self._stored.pop(name, None)
@@ -154,27 +163,30 @@ class StoreWriter:
         self._may_be_stored.clear()
         self._must_read = False
         if self.failing:
-            log.warning("%r is written again", self._store)
+            log.warning("%r can be used again", self._store)
         self.failing = False
-        if names is not None:
-            self._take(names)
+        if content is not None:
+            self._take(content)
 
     def _failed(self, error: sqlite3.Error) -> None:
         if not self.failing:
-            text = "%r cannot be written (%s); names are kept in memory until it can"
+            text = "%r cannot be used (%s); names and tokens are as they were read until it can"
             log.error(text, self._store, error)
         self.failing = True
 
-    def _work(self, changes: Mapping[str, Change], must_read: bool) -> dict[str, Kept] | None:
+    def _work(
+        self, changes: Mapping[str, Change], used_on: Mapping[int, str], must_read: bool
+    ) -> StoreContent | None:
         """In the worker thread: write, and read if somebody else has written."""
-        if changes:
+        if changes or used_on:
             owners = self._stored if self._is_succeeded else None
-            self._store.write(self._domain, changes, owners)
+            self._store.write(self._domain, changes, owners, used_on)
         must_read = self._store.has_changed() or must_read
-        return self._store.names_of(self._domain) if must_read else None
+        return self._store.content(self._domain) if must_read else None
 
-    def _take(self, names: dict[str, Kept]) -> None:
-        """Changes that came meanwhile are newer than what was read."""
+    def _take(self, content: StoreContent) -> None:
+        """Changes of names that came meanwhile are newer than what was read."""
+        names = content.names
         self._stored = _owners(names)
         for name in self._changes:
             match _after(names, name, self._changes[name]):
@@ -182,7 +194,7 @@ class StoreWriter:
                     names[name] = kept
                 case None:
                     names.pop(name, None)
-        self._read(names)
+        self._read(content)
 
 
 def _owners(names: Mapping[str, Kept]) -> dict[str, str]:

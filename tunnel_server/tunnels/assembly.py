@@ -6,22 +6,27 @@ import os
 from functools import partial
 
 from protocol.program.process import version
-from tunnel_server.owners.authenticator import KEY
-from tunnel_server.owners.names import Change, Kept, KeptNames
-from tunnel_server.owners.ownership import Ownership
-from tunnel_server.owners.store import Store, first_names
+from tunnel_server.owners.authenticator import KEY, Authenticator
+from tunnel_server.owners.names import Change, KeptNames
+from tunnel_server.owners.store import Store, StoreContent, first_read
 from tunnel_server.owners.store_writer import StoreWriter
+from tunnel_server.owners.stored_tokens import StoredTokens
 from tunnel_server.settings.config import ServerConfig
 from tunnel_server.tunnels.directory import Directory
 from tunnel_server.tunnels.registry import Registry
 
 
 def build_directory(
-    config: ServerConfig, ownership: Ownership, store: Store | None
+    config: ServerConfig, authenticator: Authenticator, store: Store | None
 ) -> tuple[Directory, StoreWriter | None]:
-    """Names, their registry and what writes them down; nothing does without a store."""
+    """Names, their registry and what writes them down; nothing does without a store.
 
-    def read(written: dict[str, Kept]) -> None:
+    The tokens of the store are known afterwards, too. Raises StoreUnusableError.
+    """
+
+    def read(content: StoreContent) -> None:
+        authenticator.read(content.tokens)
+        written = content.names if config.keep_names_s else {}
         # What an install key holds nobody may claim, and nobody need fear, where tokens are needed.
         if config.authentication_required:
             written = {n: kept for n, kept in written.items() if not kept.owner.startswith(KEY)}
@@ -35,8 +40,12 @@ def build_directory(
         if writer is not None:
             writer.changed(name, change)
 
-    written = {} if store is None else first_names(store, config.names_key)
-    writer = None if store is None else StoreWriter(store, config.names_key, read, written)
+    first = StoreContent({}, StoredTokens())
+    writer = None
+    if store is not None:
+        first = first_read(store, config.names_key)
+        writer = StoreWriter(store, config.names_key, read, first.names)
+        authenticator.write_used_by(writer.token_used)
     url_of = partial(config.public_url_for, port=config.bind_port)
     registry = Registry(
         url_of,
@@ -45,6 +54,6 @@ def build_directory(
         lambda carrier: directory.address_of(carrier),
     )
     names = KeptNames(config.keep_names_s, lambda name: registry.find(name) is not None, changed)
-    directory = Directory(config, ownership, registry, names, version=version())
-    read(written)
+    directory = Directory(config, authenticator, registry, names, version=version())
+    read(first)
     return directory, writer

@@ -154,6 +154,7 @@ class ControlEndpoint:
             raise
         directory.sessions[session] = login
         directory.connected.add(session, login.owner, login.source)
+        directory.session_began(login)
         caller.begins()
         directory.attached(session)
 
@@ -184,6 +185,7 @@ class ControlEndpoint:
         session.on_event = partial(take_event, directory, session)
         session.on_closed = partial(directory.end_session, session)
         directory.connected.add(session, login.owner, login.source)
+        directory.session_began(login)
         caller.begins()
         try:
             welcome = Welcome((ENDS_STUCK,), agent, session_id, secret, *beat, hold_s)

@@ -7,7 +7,6 @@ it holds until that task waits. What is done with many is as many steps, a few i
 from __future__ import annotations
 
 import logging
-import shlex
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -23,11 +22,11 @@ from protocol.limits import MEMORY_LENT_BYTES
 from protocol.mux.messages import Claim, Claimed, Refused
 from protocol.names import APEX, NAME_RULE, is_legal_name, tunnel_key
 from protocol.options import OptionError, read_options
-from protocol.program.folders import user_state_folder
 from protocol.program.process import open_files_max
 from tunnel_server.observing.strangers import by_stranger
 from tunnel_server.owners.names import KeptNames
-from tunnel_server.owners.ownership import Ownership, short_owner
+from tunnel_server.owners.ownership import Ownership, Right, short_owner
+from tunnel_server.owners.places import command_of
 from tunnel_server.owners.shares import MemoryShare, Share
 from tunnel_server.owners.tokens import bearer_token, digest_of
 from tunnel_server.settings.config import ServerConfig
@@ -38,7 +37,7 @@ from tunnel_server.tunnels.owned_sessions import OwnedSessions
 from tunnel_server.tunnels.parking import Parking
 from tunnel_server.tunnels.registry import Carrier, Registry
 from tunnel_server.tunnels.resumes import CLOSED_AT_ONCE, Resumes
-from tunnel_server.tunnels.stable_names import with_stable_name
+from tunnel_server.tunnels.stable_names import made_up_within, with_default_within, with_stable_name
 from tunnel_server.tunnels.stream_shares import StreamShares
 
 log = logging.getLogger(__name__)
@@ -159,14 +158,20 @@ class Directory:
         if token is None:
             return None
         digest = digest_of(token)
-        owner = self._ownership.owner_of(digest)
-        return None if owner is None else Login(owner, digest)
+        right = self._ownership.right_of(digest)
+        return None if right is None else Login(right.owner, digest)
 
     def is_allowed(self, login: Login) -> bool:
         """Whether a session may still be what it was: its token may have been taken away."""
         if login.digest is None:
             return not self.config.authentication_required
-        return self._ownership.owner_of(login.digest) == login.owner
+        right = self._ownership.right_of(login.digest)
+        return right is not None and right.owner == login.owner
+
+    def session_began(self, login: Login) -> None:
+        """Note that a session of this login has begun, or goes on by another connection."""
+        if login.digest is not None:
+            self._ownership.used(login.digest)
 
     def knows_owner(self, owner: str) -> bool:
         """Whether a token, or a key, stands for this owner now."""
@@ -312,13 +317,13 @@ class Directory:
         login, now = self.sessions[session], self.wall_time()
         if claim.options.get("release"):
             return self._given_up(login.owner, claim)
+        right = self._right_of(login)
+        claim = with_default_within(claim, right.names)
         claim, note = with_stable_name(
-            claim,
-            login.owner,
-            self.registry,
-            lambda named: not self._why_not(login.owner, named, now),
+            claim, login.owner, self.registry, lambda named: not self._why_not(right, named, now)
         )
-        refused = self._why_not(login.owner, claim, now) if claim.name else None
+        claim = made_up_within(claim, right.names, self.registry)
+        refused = self._why_not(right, claim, now)
         answer = refused or self.registry.claim(session, login.owner, claim)
         if isinstance(answer, Claimed):
             self._expected.pop(answer.name, None)
@@ -360,11 +365,19 @@ class Directory:
         if (kept := self.names.get(name)) is not None:
             tunnel.chosen = kept.chosen
 
-    def _why_not(self, owner: str, claim: Claim, now: float) -> Refused | None:
+    def _right_of(self, login: Login) -> Right:
+        """The right of a session, which is its own owner whatever has become of its token."""
+        found = None if login.digest is None else self._ownership.right_of(login.digest)
+        return Right(login.owner) if found is None else found._replace(owner=login.owner)
+
+    def _why_not(self, right: Right, claim: Claim, now: float) -> Refused | None:
         """The reason why an owner may not have the name that it asks for, held or not."""
+        owner = right.owner
+        if right.names and not right.may_claim(claim.name):
+            return _not_within(right, claim)
+        if not claim.name:
+            return None
         kept = self.names.get(claim.name)
-        if not self._ownership.may_claim(owner, claim.name):
-            return Refused(claim.claim, "name-taken", f"{claim.name} is another owner's")
         # First: what the operator gave of these does not go to whoever asks when it is over.
         reserved = claim.name in RESERVED and self.config.public_by is not None
         if reserved and (kept is None or kept.owner != owner):
@@ -383,14 +396,8 @@ class Directory:
         since = datetime.fromtimestamp(kept.seen_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         text = "%s is kept for %s, away since %s; `%s` frees it"
         extra = by_stranger(owner, name)  # one may ask sixty times a minute, in many sessions
-        command = self._command(f"name release {name}")
+        command = command_of(self.config, f"name release {name}")
         log.info(text, name, short_owner(kept.owner), since, command, extra=extra)
-
-    def _command(self, words: str) -> str:
-        """A command that is about this server, and no other with another state folder."""
-        folder = self.config.state_dir
-        where = "" if folder == user_state_folder() else f" --state-dir {shlex.quote(str(folder))}"
-        return f"tunnel-server {words}{where}"
 
     def release(self, carrier: Carrier, claim: int | None = None) -> None:
         """Nobody holds the names of this carrier, or of one claim of it, any more."""
@@ -428,6 +435,15 @@ class Directory:
             return host.decode("ascii").lower().removesuffix(".") in self.config.domains
         tunnel = self.registry.find(name)
         return tunnel is not None and tunnel.chosen
+
+
+def _not_within(right: Right, claim: Claim) -> Refused:
+    """Refuse a name that a token does not let through; it is for its owner, who knows the token."""
+    allowed = ", ".join(right.names)
+    what = f"{claim.name} is not" if claim.name else "no name is left that is"
+    return Refused(
+        claim.claim, "name-not-allowed", f"{what} one that this token may have: {allowed}"
+    )
 
 
 def _refuse(session: Session) -> None:

@@ -202,7 +202,7 @@ class Registry:
             return Refused(claim.claim, error.code, str(error))
         if claim.name and not is_legal_name(claim.name):
             return Refused(claim.claim, "name-invalid", f"a name is {NAME_RULE}")
-        name = claim.name or self._free_name()
+        name = claim.name or self.free_name()
         holder, note = self._tunnels.get(name), None
         if holder is not None:
             same = holder.owner == owner and (claim.start or holder.instance == claim.instance)
@@ -291,7 +291,8 @@ class Registry:
     def _taken_over(self, holder: Tunnel) -> str:
         return f"another client of yours{self.where(holder)} has taken {holder.name}"
 
-    def _free_name(self) -> str:
+    def free_name(self) -> str:
+        """A made-up name that nobody holds, and that is nobody's."""
         while True:
             name = generate_name(self._random_bytes(7))
             if not (name in self._tunnels or name in self._reserved or self._is_kept(name)):

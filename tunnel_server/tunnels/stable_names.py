@@ -7,11 +7,41 @@ under it, the claim gets a made-up name, and is told where that client runs. One
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Final
 
 from protocol.mux.messages import Claim
 from protocol.names import is_legal_name
+from tunnel_server.owners.stored_tokens import filled
 from tunnel_server.tunnels.registry import Registry
+
+# As many as an install key's own name ends with, which nobody can guess.
+_STEM_CHARS: Final = 8
+
+
+def with_default_within(claim: Claim, patterns: tuple[str, ...]) -> Claim:
+    """The claim; one without a name, by a token that may have these alone, with another default.
+
+    The first pattern with a `*` says it, and the end of the client's own default stands there: so
+    it is the same at each start. A pattern without any is a name already.
+    """
+    if claim.name or not patterns:
+        return claim
+    stem = (claim.default or "")[-_STEM_CHARS:].strip("-")
+    return claim._replace(default=_first_legal(filled(patterns, stem or "*")))
+
+
+def made_up_within(claim: Claim, patterns: tuple[str, ...], registry: Registry) -> Claim:
+    """The claim; one that has no name yet, by such a token, gets a made-up one if it may."""
+    if claim.name or not patterns:
+        return claim
+    stem = registry.free_name()[-_STEM_CHARS:]
+    name = _first_legal(name for name in filled(patterns, stem) if stem in name)
+    return claim._replace(name=name, default=name)
+
+
+def _first_legal(names: Iterable[str]) -> str:
+    return next(filter(is_legal_name, names), "")
 
 
 def with_stable_name(

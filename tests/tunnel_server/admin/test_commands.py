@@ -25,7 +25,7 @@ DOMAIN = "example.com"
 
 
 class FullDisk(Store):
-    def write(self, domain: str, changes: object, owners: object = None) -> None:
+    def write(self, *what: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
 

@@ -7,6 +7,7 @@ import pytest
 from protocol.errors import ConfigError
 from protocol.program.private_files import UnsafePathError
 from tunnel_server.owners.auth_file import AuthFile, add_token
+from tunnel_server.owners.ownership import Right
 from tunnel_server.owners.places import check_tokens, open_authenticator
 from tunnel_server.owners.tokens import digest_of, make_token
 from tunnel_server.settings.config import ServerConfig
@@ -41,7 +42,7 @@ async def test_a_server_that_needs_no_token_knows_those_that_there_are(
     file.look(0.0)  # also one that is made later
     assert file.owners == OWNERS
     digest = digest_of("ti_x")
-    assert open_authenticator(config).owner_of(digest) == f"key:{digest.hex()}"
+    assert open_authenticator(config).right_of(digest) == Right(f"key:{digest.hex()}")
 
 
 def test_its_state_folder_is_looked_at_all_the_same(folder: Path) -> None:

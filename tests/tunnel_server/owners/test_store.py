@@ -27,7 +27,7 @@ from tunnel_server.owners.store import (
     StoreNotMadeError,
     StoreUnusableError,
     check_store,
-    first_names,
+    first_read,
     open_store,
 )
 
@@ -367,7 +367,7 @@ def test_the_advice_names_a_backup_that_is_there(path: Path) -> None:
     path.write_bytes(b"no store" * 100)
     with pytest.raises(StoreUnusableError, match="put a backup in its place, and delete") as bad:
         check_store(path)
-    assert "every kept name is free" in str(bad.value)
+    assert "its tokens and kept names are gone" in str(bad.value)
     path.with_name("state.db.before-2").touch()
     with pytest.raises(StoreUnusableError, match=r"state.db.before-2 is one, of an upgrade"):
         check_store(path)
@@ -399,7 +399,7 @@ def test_a_text_that_is_none_is_a_damaged_store(store: Store, path: Path) -> Non
     store.write(DOMAIN, {"shop": SHOP})
     store._connection.execute("UPDATE name SET owner = CAST(x'ff' AS TEXT)")
     with pytest.raises(StoreUnusableError, match="cannot be read"):
-        first_names(store, DOMAIN)
+        first_read(store, DOMAIN)
 
 
 def test_that_a_name_was_seen_is_written_of_its_owner_alone(store: Store) -> None:

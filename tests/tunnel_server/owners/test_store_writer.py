@@ -14,7 +14,9 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tunnel_server.owners.names import Change, Kept, Seen
+from tunnel_server.owners.store import StoreContent
 from tunnel_server.owners.store_writer import AGAIN_S, LOOK_EVERY_S, StoreWriter
+from tunnel_server.owners.stored_tokens import StoredToken, StoredTokens
 
 SHOP = Kept("ann", True, 1.0)
 OTTER = Kept("bob", False, 2.0)
@@ -26,6 +28,8 @@ class FakeStore:
 
     def __init__(self) -> None:
         self.names: dict[str, Kept] = {}
+        self.used_on: dict[int, str] = {}
+        self.tokens = StoredTokens()
         self.fails = False
         self.changed = False
         self.owners: dict[str, str] | None = None
@@ -39,8 +43,13 @@ class FakeStore:
         return "<FakeStore>"
 
     def write(
-        self, domain: str, changes: dict[str, Change], owners: dict[str, str] | None = None
+        self,
+        domain: str,
+        changes: dict[str, Change],
+        owners: dict[str, str] | None,
+        used_on: dict[int, str],
     ) -> None:
+        self.used_on |= used_on
         self.owners = None if owners is None else dict(owners)
         assert domain == "example.com"
         assert self.goes_on.wait(SOON_S)
@@ -61,8 +70,8 @@ class FakeStore:
         changed, self.changed = self.changed, False
         return changed
 
-    def names_of(self, domain: str) -> dict[str, Kept]:
-        return dict(self.names)
+    def content(self, domain: str) -> StoreContent:
+        return StoreContent(dict(self.names), self.tokens)
 
     def close(self) -> None:
         self.closed = True
@@ -76,11 +85,14 @@ class World:
     def __init__(self) -> None:
         self.store = FakeStore()
         self.read: list[dict[str, Kept]] = []
+        self.read_tokens: list[StoredTokens] = []
         store: Any = self.store
-        self.writer = StoreWriter(
-            store, "example.com", self.read.append, {"shop": SHOP, "gone": SHOP}
-        )
+        self.writer = StoreWriter(store, "example.com", self._take, {"shop": SHOP, "gone": SHOP})
         self.scope = trio.CancelScope()
+
+    def _take(self, content: StoreContent) -> None:
+        self.read.append(content.names)
+        self.read_tokens.append(content.tokens)
 
 
 @asynccontextmanager
@@ -114,6 +126,33 @@ async def test_a_change_is_written_soon_and_nobody_waits_for_it() -> None:
 
 
 @pytest.mark.usefixtures("mock_clock")
+async def test_the_date_on_which_a_token_was_used_is_written_and_kept_while_the_store_fails(
+    mock_clock: MockClock,
+) -> None:
+    async with running() as world:
+        world.store.fails = True
+        world.writer.token_used(1, "2026-11-30")
+        await world.store.look()
+        await wait_all_tasks_blocked(0.01)
+        world.writer.token_used(2, "2026-11-30")
+        world.store.fails = False
+        mock_clock.jump(AGAIN_S)
+        await world.store.look()
+        assert world.store.used_on == {1: "2026-11-30", 2: "2026-11-30"}
+
+
+@pytest.mark.usefixtures("mock_clock")
+async def test_tokens_of_another_program_are_read_with_its_names() -> None:
+    async with running() as world:
+        ann = StoredToken(1, "ann", "ann", (), "", 0, None, None, "")
+        world.store.tokens, world.store.changed = StoredTokens((ann,)), True
+        world.writer.changed("shop", SHOP)  # or a second would have to pass
+        await world.store.look()
+        await wait_all_tasks_blocked(0.01)
+        assert world.read_tokens[-1].tokens == (ann,)
+
+
+@pytest.mark.usefixtures("mock_clock")
 async def test_of_one_name_the_newest_is_written() -> None:
     async with running() as world:
         for kept in (SHOP, None, OTTER):
@@ -135,14 +174,14 @@ async def test_a_store_that_fails_is_told_of_once_and_tried_again(
             assert world.writer.failing
             mock_clock.jump(AGAIN_S)
             await world.store.look()
-        assert caplog.text.count("cannot be written (database or disk is full)") == 1
+        assert caplog.text.count("cannot be used (database or disk is full)") == 1
         world.store.fails = False
         await wait_all_tasks_blocked(0.01)
         mock_clock.jump(AGAIN_S)
         assert await world.store.look() == {"shop": None, "otter": OTTER}
         await wait_all_tasks_blocked(0.01)
         assert not world.writer.failing
-        assert "<FakeStore> is written again" in caplog.text
+        assert "<FakeStore> can be used again" in caplog.text
 
 
 async def test_what_another_program_wrote_is_read_within_a_second(mock_clock: MockClock) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -12,12 +13,13 @@ from trio.testing import wait_all_tasks_blocked
 
 from protocol.drivers.session import Session
 from protocol.mux.events import ClaimAsked
-from protocol.mux.messages import Claim, Refused
+from protocol.mux.messages import Claim, Claimed, Refused
 from tests.edge_fakes import World, get, hello, make_edge, open_world, tunnel_error
 from tunnel_server.answers.refusal import Refusal
 from tunnel_server.owners.auth_file import add_token
-from tunnel_server.owners.authenticator import KEY
+from tunnel_server.owners.authenticator import KEY, Authenticator
 from tunnel_server.owners.names import OF_ADDRESS_MAX, Kept
+from tunnel_server.owners.ownership import Right
 from tunnel_server.owners.store import open_store
 from tunnel_server.owners.tokens import digest_of, make_token
 from tunnel_server.settings.config import ServerConfig
@@ -87,34 +89,77 @@ async def test_a_release_of_one_claim_leaves_the_others(world: World) -> None:
     assert tunnel_error(await visitor.head()) == (200, None)
 
 
-class Landlord:
-    """An Ownership that lets `app` to alice alone."""
+class Landlord(Authenticator):
+    """An Authenticator whose only token may have certain names alone."""
 
-    revision = 0
+    def __init__(self, *names: str) -> None:
+        super().__init__(None, everybody=True)
+        self.names = names
 
-    def look(self) -> None:
-        pass
-
-    def owner_of(self, digest: bytes) -> str | None:
-        return digest.hex()
+    def right_of(self, digest: bytes) -> Right | None:
+        return Right("alice", "alice", self.names)
 
     def knows(self, owner: str) -> bool:
         return owner == "alice"
 
-    def may_claim(self, owner: str, name: str) -> bool:
-        return owner == "alice" or name != "app"
+
+def claimed_by(directory: Directory, session: Session, name: str, default: str = "") -> str:
+    """The name that is had, or the code of the refusal."""
+    number = len(directory.registry.names_of(session)) + 1
+    answer = directory.claim(session, Claim(number, name, b"i" * 16, True, {}, default))
+    return answer.name if isinstance(answer, Claimed) else answer.code
 
 
-@pytest.mark.parametrize(("owner", "code"), [("alice", ""), ("bob", "name-taken")])
-async def test_a_name_goes_to_an_owner_who_may_have_it(owner: str, code: str) -> None:
-    edge = make_edge()
-    directory, _ = build_directory(edge.config, Landlord(), None)
+@asynccontextmanager
+async def limited_to(*names: str) -> AsyncIterator[tuple[Directory, Session]]:
+    directory, _ = build_directory(make_edge().config, Landlord(*names), None)
     async with open_world() as world:
         session = (await world.client(hello, "other")).server
-    directory.sessions[session] = Login(owner, None)
-    for name, expected in (("app", code), ("free", ""), ("", "")):
-        answer = directory.claim(session, Claim(len(name), name, b"i" * 16, True, {}))
-        assert getattr(answer, "code", "") == expected
+    directory.sessions[session] = Login("alice", b"digest")
+    yield directory, session
+
+
+async def test_a_token_has_the_names_that_it_may_have_and_no_others() -> None:
+    async with limited_to("demo-*", "api") as (directory, session):
+        for name, expected in (
+            *(("app", "name-not-allowed"), ("demo-1", "demo-1"), ("api", "api")),
+            *(("demo", "name-not-allowed"), ("Api", "name-not-allowed")),
+        ):
+            assert claimed_by(directory, session, name) == expected
+        answer = directory.claim(session, Claim(9, "app", b"i" * 16, True, {}))
+        assert isinstance(answer, Refused)
+        assert answer.message == "app is not one that this token may have: demo-*, api"
+
+
+async def test_without_a_name_it_gets_one_that_is_the_same_each_time() -> None:
+    async with limited_to("x", "demo-*-?", "demo-*") as (directory, session):
+        assert claimed_by(directory, session, "", "brisk-otter-k3v9q2mz") == "x"
+    async with limited_to("demo-*-?", "demo-*") as (directory, session):
+        assert claimed_by(directory, session, "", "brisk-otter-k3v9q2mz") == "demo-k3v9q2mz"
+        tunnel = directory.registry.find("demo-k3v9q2mz")
+        assert tunnel is not None
+        assert not tunnel.chosen
+    async with limited_to("*-x") as (directory, session):  # a client that knows no default
+        assert re.fullmatch("[a-z2-7]{8}-x", claimed_by(directory, session, ""))
+
+
+async def test_one_whose_default_is_in_use_gets_another_that_it_may_have() -> None:
+    async with limited_to("demo-*") as (directory, session):
+        first = claimed_by(directory, session, "", "brisk-otter-k3v9q2mz")
+        answer = directory.claim(session, Claim(9, "", b"j" * 16, True, {}, "brisk-otter-k3v9q2mz"))
+        assert isinstance(answer, Claimed)
+        assert first == "demo-k3v9q2mz" != answer.name
+        assert re.fullmatch("demo-[a-z2-7]{8}", answer.name)
+        assert answer.note is not None
+        assert answer.note.startswith(f"{first} is in use by another client of yours")
+
+
+async def test_where_nothing_can_be_made_up_it_is_refused() -> None:
+    async with limited_to("demo-?") as (directory, session):
+        answer = directory.claim(session, Claim(1, "", b"i" * 16, True, {}, "brisk-otter-k3v9q2mz"))
+        assert isinstance(answer, Refused)
+        said = "no name is left that is one that this token may have: demo-?"
+        assert (answer.code, answer.message) == ("name-not-allowed", said)
 
 
 async def test_of_a_server_that_stops_nobody_gets_a_name(world: World) -> None:
