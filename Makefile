@@ -58,10 +58,11 @@ lint: $(DEV)
 	@mv $(ASYNC_GOOD).new $(ASYNC_GOOD)
 	$(BIN)/mypy
 
-UNIT := -m "not slow" $(addprefix --ignore=,$(SLOW_FOLDERS))
+UNIT := $(addprefix --ignore=,$(SLOW_FOLDERS))
 
 unit: $(DEV)
-	$(PYTEST) -n auto $(UNIT)
+	$(PYTEST) -n auto $(UNIT) -m "not slow and not alone"
+	$(PYTEST) $$(grep -rl --include='*.py' 'mark\.alone' tests) -m "alone and not slow"
 
 # The newest are what a new .venv has.
 lowest:  ## the unit tests with the lowest versions that pyproject.toml allows, in a .venv of their own
@@ -84,7 +85,7 @@ watch: $(DEV)  ## runs the unit tests that a change concerns, each time a file i
 
 coverage: $(DEV)  ## which lines and branches of ours no unit test runs
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run -m pytest -q $(UNIT)
+	$(BIN)/python -m coverage run -m pytest -q $(UNIT) -m "not slow"
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 

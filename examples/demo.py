@@ -408,7 +408,10 @@ def in_lan(address: str, folder: Path, server: Command) -> Place:
     """
     state = ("--state-dir", str(folder))
     made = subprocess.run(
-        [*server, "token", "create", "demo", *state], capture_output=True, text=True, check=False
+        [*server, "token", "create", "demo", "--init", *state],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if made.returncode:
         raise DemoError(f"no token could be made: {made.stderr.strip()}")

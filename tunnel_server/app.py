@@ -56,6 +56,7 @@ from tunnel_server.tunnels.succession import Succession
 from tunnel_server.visitors.draining import drain
 from tunnel_server.visitors.edge import Edge, shortage_to_come
 from tunnel_server.visitors.leaving import look_after_leaving
+from tunnel_server.visitors.revoking import end_what_passes
 from tunnel_server.visitors.serving import serve_visitor
 from tunnel_server.visitors.stopping import InProgress, Stop
 from tunnel_server.visitors.sweeping import sweep
@@ -126,7 +127,8 @@ async def _main(prepared: Prepared, stdout: LineWriter, sparing: Sparing) -> int
     succession = _succession(directory, writer, takeover)
     edge = Edge(directory, port=config.bind_port)
     output = Output(config, directory.version, stdout.put)
-    commands = _commands(edge, writer)
+    asked_to_stop = trio.Event()
+    commands = _commands(edge, writer, asked_to_stop)
     with stop_signals() as signals:
         async with trio.open_nursery() as connections:
             connections.start_soon(sweep, edge)
@@ -135,7 +137,7 @@ async def _main(prepared: Prepared, stdout: LineWriter, sparing: Sparing) -> int
             if writer is not None:
                 connections.start_soon(writer.run)
             server = Server(edge, prepared.tls, sockets, connections, output, succession, commands)
-            exit_code = await server.run(takeover, signals)
+            exit_code = await server.run(takeover, signals, asked_to_stop)
             connections.cancel_scope.cancel()
     return exit_code
 
@@ -178,9 +180,11 @@ def _note_of(config: ServerConfig) -> Path:
     return note_path(config.state_dir, config.bind)
 
 
-def _commands(edge: Edge, writer: StoreWriter | None) -> ControlSocket:
-    answers = Commands(edge.directory, edge.crowd.shares, edge.port, writer)
-    return ControlSocket(control_place_of(edge.config), answers.answer)
+def _commands(edge: Edge, writer: StoreWriter | None, asked_to_stop: trio.Event) -> ControlSocket:
+    end = partial(end_what_passes, edge)
+    shares = edge.crowd.shares
+    answers = Commands(edge.directory, shares, edge.port, writer, end, asked_to_stop.set)
+    return ControlSocket(control_place_of(edge.config), answers.answer, answers.answered)
 
 
 class Server:
@@ -219,13 +223,16 @@ class Server:
     def __repr__(self) -> str:
         return f"<Server {self._edge!r} {self._acceptor!r} {self._offer!r}>"
 
-    async def run(self, takeover: Takeover | None, signals: AsyncIterator[int]) -> int:
-        """Serve until a signal comes or another process has the sockets, and drain.
+    async def run(
+        self, takeover: Takeover | None, signals: AsyncIterator[int], asked_to_stop: trio.Event
+    ) -> int:
+        """Serve until a signal or a command comes, or another process has the sockets, and drain.
 
         Args:
             takeover: tells the server that this one replaces. If that one has not waited, this one
                 stops with EXIT_FAILED.
             signals: the first one drains, the second one stops.
+            asked_to_stop: drains as a signal does.
         """
         exit_code = EXIT_STOPPED
         async with trio.open_nursery() as accepting:
@@ -238,7 +245,7 @@ class Server:
                 self._open_places(accepting)
                 warn_of_neighbours(self._edge.config)
                 self._output.tell(listening(self._edge.config, self._edge.port))
-                await self._stop_asked(signals)
+                await self._stop_asked(signals, asked_to_stop)
             except HandoverError as error:
                 log.error("%s: %s", PROGRAM, error)
                 exit_code = EXIT_FAILED
@@ -256,10 +263,11 @@ class Server:
             else:
                 accepting.start_soon(place.run)
 
-    async def _stop_asked(self, signals: AsyncIterator[int]) -> None:
-        """Wait for a signal, or until another process has the sockets."""
+    async def _stop_asked(self, signals: AsyncIterator[int], asked_to_stop: trio.Event) -> None:
+        """Wait for a signal or a command, or until another process has the sockets."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_cancel_on_signal, signals, nursery.cancel_scope)
+            nursery.start_soon(_cancel_when_asked, asked_to_stop, nursery.cancel_scope)
             await self._offer.taken.wait()
             self._commands.succeeded()
             nursery.cancel_scope.cancel()
@@ -295,6 +303,11 @@ class Server:
 
 def _of_trio(listening: socket.socket) -> trio.socket.SocketType:
     return trio.socket.from_stdlib_socket(listening)
+
+
+async def _cancel_when_asked(asked: trio.Event, scope: trio.CancelScope) -> None:
+    await asked.wait()
+    scope.cancel()
 
 
 async def _cancel_on_signal(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:

@@ -3,7 +3,8 @@
     tunnel-server [serve] ...          serve is what is done where no command is named
     tunnel-server status
     tunnel-server name list|release NAME|give NAME OWNER
-    tunnel-server token create NAME
+    tunnel-server token create|rotate|revoke|delete NAME, list, which, import [FILE]
+    tunnel-server sessions, close NAME, drain
     tunnel-server config check|show|path
 
 Bad usage is one line on stderr and exit code 2. What needs trio, or checks values, is loaded when a
@@ -31,15 +32,20 @@ from protocol.program.process import (
     say,
 )
 from tunnel_server.settings.rows import (
+    CLOSE,
+    DRAIN,
     NAME_GIVE,
     NAME_LIST,
     NAME_RELEASE,
     PROGRAM,
     SERVE,
+    SESSIONS,
     STATUS,
     TABLE,
     TOKEN_CREATE,
+    TOKEN_ROTATE,
 )
+from tunnel_server.settings.token_flags import COMMANDS as TOKEN_COMMANDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +53,7 @@ if TYPE_CHECKING:
     from protocol.program.settings import Gathered
     from tunnel_server.admin.operating import Operator
 
+_SECRET_MAX_CHARS: Final = 4_096
 _SEE: Final = f"; see {PROGRAM} --help"
 _OF_STORE: Final = "The server that runs is asked; where none does, its store."
 _LINE: Final = CommandLine(
@@ -61,13 +68,17 @@ _LINE: Final = CommandLine(
             f"Settings are checked and shown with: {PROGRAM} config check, show and path\n\n"
             f"{showing.epilog(TABLE, 'server.toml')}",
         ),
-        Command(
-            TOKEN_CREATE,
-            "Make a token for NAME, and print it.",
-            ("NAME",),
-            epilog="The auth file keeps its hash alone: the token is shown this once.",
-        ),
+        *TOKEN_COMMANDS,
         Command(STATUS, "How the server is that runs here.", flags=(showing.JSON_FLAG,)),
+        Command(SESSIONS, "The clients that are connected.", flags=(showing.JSON_FLAG,)),
+        Command(
+            CLOSE,
+            "Take NAME from the client that serves under it.",
+            ("NAME",),
+            (showing.JSON_FLAG,),
+            epilog=f"Its client ends. To keep somebody out: {PROGRAM} token revoke NAME",
+        ),
+        Command(DRAIN, "Stop the server, as SIGTERM does.", flags=(showing.JSON_FLAG,)),
         Command(NAME_LIST, "Whose each name is.", flags=(showing.JSON_FLAG,), epilog=_OF_STORE),
         Command(
             NAME_RELEASE,
@@ -88,7 +99,7 @@ _LINE: Final = CommandLine(
     ),
     groups={
         "name": "Look at names, and say whose they are.",
-        "token": "Make tokens for clients.",
+        "token": "Make tokens for clients, look at them and end them.",
         **showing.GROUP,
     },
     default=SERVE,
@@ -135,13 +146,44 @@ def _serve(asked: Asked) -> int:
         return run(config)
 
 
-def _create_token(asked: Asked) -> int:
+def _token(asked: Asked) -> int:
+    """Do a command about tokens; what is made for an auth file that was named goes there."""
+    from tunnel_server.admin.token_line import do_token_command
+    from tunnel_server.settings.loading import named_as_given, of_command
+
+    if asked.command == TOKEN_CREATE and "auth_file" in asked.flags:
+        return _append_token(asked)
+    resolved = _gathered(asked).resolved
+    with named_as_given(resolved):
+        config = of_command(asked.command, resolved)
+        done = do_token_command(asked, config, _secret_of_stdin)
+    if failed := say(PROGRAM, done.out):
+        if asked.command in (TOKEN_CREATE, TOKEN_ROTATE):
+            complain(PROGRAM, f"nobody knows that token now: {PROGRAM} token rotate makes another")
+        return failed
+    if done.said:
+        complain(PROGRAM, done.said)
+    return done.exit_code
+
+
+def _secret_of_stdin() -> str:
+    """A token, without what is around it; on a terminal it is not shown."""
+    if sys.stdin.isatty():
+        from getpass import getpass
+
+        return getpass("token: ").strip()
+    return sys.stdin.readline(_SECRET_MAX_CHARS).strip()
+
+
+def _append_token(asked: Asked) -> int:
     from protocol.program.private_files import as_owner_of
     from tunnel_server.owners.auth_file import NAME_RULE, add_token
     from tunnel_server.owners.places import check_tokens
     from tunnel_server.owners.tokens import TOKEN_RANDOM_BYTES, make_token
     from tunnel_server.settings.loading import named_as_given, of_command
 
+    for flag in sorted(set(asked.own) - {showing.JSON_FLAG.name}):
+        raise ConfigError(f"--{flag}", "is for tokens of the store, not of --auth-file")
     if not asked.words:
         raise ConfigError("NAME", f"is missing; allowed: {NAME_RULE}{_SEE}")
     (name,), resolved = asked.words, _gathered(asked).resolved
@@ -220,7 +262,10 @@ def _place(asked: Asked) -> tuple[Path, bool]:
 
 _COMMANDS: Final[Mapping[str, Callable[[Asked], int]]] = {
     SERVE: _serve,
-    TOKEN_CREATE: _create_token,
+    **{command.name: _token for command in TOKEN_COMMANDS},
+    SESSIONS: partial(_operate, lambda operator, _: operator.list_sessions()),
+    CLOSE: partial(_operate, lambda operator, words: operator.close(*words)),
+    DRAIN: partial(_operate, lambda operator, _: operator.drain()),
     STATUS: partial(_operate, lambda operator, _: operator.status()),
     NAME_LIST: partial(_operate, lambda operator, _: operator.list_names()),
     NAME_RELEASE: partial(_operate, lambda operator, words: operator.release_name(*words)),

@@ -14,6 +14,7 @@ import random
 import sys
 import tempfile
 from collections import Counter
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -40,6 +41,7 @@ from tunnel_server.settings.config import ServerConfig
 from tunnel_server.tunnels.assembly import build_directory
 from tunnel_server.tunnels.succession import Succession
 from tunnel_server.visitors.edge import Edge
+from tunnel_server.visitors.revoking import end_what_passes
 from tunnel_server.visitors.sweeping import sweep
 
 ROUND_S = 30 * PATIENCE
@@ -82,7 +84,9 @@ class Running:
         if self._takeover is not None:
             succession.takes_over()
         edge = Edge(self.directory, port=self.config.bind_port)
-        commands = Commands(self.directory, edge.crowd.shares, edge.port, self._writer)
+        end = partial(end_what_passes, edge)
+        shares = edge.crowd.shares
+        commands = Commands(*(self.directory, shares, edge.port, self._writer, end, lambda: None))
         control = ControlSocket(
             control_place(self.config.state_dir, self.config.bind), commands.answer
         )
@@ -93,7 +97,7 @@ class Running:
             output = Output(self.config, "1", lambda _: None)
             rest = (connections, output, succession, control)
             server = Server(edge, None, self._sockets, *rest)
-            await server.run(self._takeover, NeverStopped())
+            await server.run(self._takeover, NeverStopped(), trio.Event())
             connections.cancel_scope.cancel()
         self.ended.set()
 

@@ -43,15 +43,14 @@ async def test_sudo_makes_files_of_the_user_whose_folder_it_is(
     for folder in (state.parent, *state.parent.parents):
         if "pytest" in folder.name or folder == state.parent:
             folder.chmod(0o711)  # pytest's own, which only root may pass
-    arguments = ("token", "create", "ann", "--state-dir", str(state))
+    arguments = ("token", "create", "ann", "--init", "--state-dir", str(state))
     assert (await ended(programs, "tunnel-server", *arguments))[0] == 0
     server, _ = await programs.server(
         "--state-dir", str(state), "--trust-state-dir", "--domain", "example.com"
     )
     await server.stop()
-    for name in ("tokens", "state.db"):
-        status = (state / name).stat()
-        assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (USER, 0o600)
+    status = (state / "state.db").stat()
+    assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (USER, 0o600)
 
 
 async def test_a_volume_of_another_user_is_refused_with_the_line_that_changes_it(
@@ -69,7 +68,7 @@ async def test_a_volume_of_another_user_is_refused_with_the_line_that_changes_it
 
 async def test_a_volume_of_root_is_taken(programs: Programs, state: Path) -> None:
     os.chmod(state, 0o755)
-    arguments = ("token", "create", "ann", "--state-dir", str(state))
+    arguments = ("token", "create", "ann", "--init", "--state-dir", str(state))
     assert (await ended(programs, "tunnel-server", *arguments))[0] == 0
     check = ("config", "check", "--state-dir", str(state), *NEEDS)
     assert await ended(programs, "tunnel-server", *check) == (0, "")
@@ -79,9 +78,9 @@ async def test_a_volume_of_root_is_taken(programs: Programs, state: Path) -> Non
 async def test_a_volume_that_is_mounted_read_only_is_taken_whatever_its_modes_are(
     programs: Programs, state: Path
 ) -> None:
-    arguments = ("token", "create", "ann", "--state-dir", str(state))
+    arguments = ("token", "create", "ann", "--init", "--state-dir", str(state))
     assert (await ended(programs, "tunnel-server", *arguments))[0] == 0
-    for path in (state / "tokens", state):
+    for path in (state / "state.db", state):
         os.chown(path, USER, USER)
         path.chmod(0o777)
     check = ("config", "check", "--state-dir", str(state), *NEEDS)

@@ -171,7 +171,7 @@ async def test_a_socket_that_others_can_reach_needs_a_token_whatever_bind_says(
 ) -> None:
     with socket.create_server(("0.0.0.0", 0)) as public:
         server, _ = await programs.server(by=passing(public), pass_fds=[public.fileno()])
-    await server.says("no token in")
+    await server.says("there is no token, so nobody can connect")
     assert server.events[0]["bind"].startswith("0.0.0.0:")
 
 

@@ -77,7 +77,17 @@ def test_the_demo_runs(tmp_path: Path) -> None:
 def test_a_token_is_made(tmp_path: Path) -> None:
     code = f"{BLOCK}from tunnel_server.cli import main\nsys.exit(main())"
     made = subprocess.run(
-        [sys.executable, "-c", code, "token", "create", "ann", "--state-dir", str(tmp_path)],
+        [
+            sys.executable,
+            "-c",
+            code,
+            "token",
+            "create",
+            "ann",
+            "--init",
+            "--state-dir",
+            str(tmp_path),
+        ],
         cwd=ROOT,
         env=isolated(tmp_path / "home"),
         capture_output=True,

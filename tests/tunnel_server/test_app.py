@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,7 @@ from tunnel_server.settings.config import ServerConfig
 from tunnel_server.tunnels.assembly import build_directory
 from tunnel_server.tunnels.succession import Succession
 from tunnel_server.visitors.edge import Edge
+from tunnel_server.visitors.revoking import end_what_passes
 
 
 @pytest.fixture
@@ -201,17 +203,20 @@ class Running:
         self.edge = edge
         self.config = edge.config
         self.said: list[bytes] = []  # on stdout
+        self.asked_to_stop = trio.Event()
         output = Output(edge.config, "1", self.said.append)
         succession = Succession(edge.directory, None, _note_of(edge.config))
-        commands = Commands(edge.directory, edge.crowd.shares, edge.port, None)
+        end, stop = partial(end_what_passes, edge), self.asked_to_stop.set
+        shares = edge.crowd.shares
+        commands = Commands(edge.directory, shares, edge.port, None, end, stop)
         place = control_place(edge.config.state_dir, edge.config.bind)
-        control = ControlSocket(place, commands.answer)
+        control = ControlSocket(place, commands.answer, commands.answered)
         self.server = Server(edge, None, sockets, connections, output, succession, control)
         self.exit_code: int | None = None
         self.ended = trio.Event()
 
     async def run(self, takeover: Takeover | None) -> None:
-        self.exit_code = await self.server.run(takeover, NoSignals())
+        self.exit_code = await self.server.run(takeover, NoSignals(), self.asked_to_stop)
         self.ended.set()
 
     async def ready(self) -> int:

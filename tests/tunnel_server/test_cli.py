@@ -22,7 +22,7 @@ from protocol.program.settings import read
 from tunnel_server.cli import main
 from tunnel_server.owners.auth_file import AuthFile
 from tunnel_server.owners.store import FILE_NAME as STORE_NAME, open_store
-from tunnel_server.owners.tokens import digest_of
+from tunnel_server.owners.tokens import digest_of, fingerprint_of
 from tunnel_server.settings import loading
 from tunnel_server.settings.config import ServerConfig
 from tunnel_server.settings.rows import TABLE
@@ -253,13 +253,12 @@ def test_flag_is_not_guessed_from_its_beginning(refused: Callable[..., str]) -> 
 
 def test_unknown_command_is_refused(refused: Callable[..., str]) -> None:
     assert refused("start") == (
-        "start: no such command; there are serve, token create, status, "
+        "start: no such command; there are serve, token create, list, which, rotate, revoke, "
+        "delete and import, status, sessions, close NAME, drain, "
         "name list, release and give, and config check, show and path"
     )
-    assert refused("token", "revoke").startswith("token revoke: no such command; there is create")
-    assert refused("token").startswith(
-        "a command is missing behind token; there is create; see tunnel-server token --help"
-    )
+    assert refused("token", "end").startswith("token end: no such command; there are create, list")
+    assert refused("token").startswith("a command is missing behind token; there are create, list")
     assert refused("config") == (
         "a command is missing behind config; there are check, show and path; "
         "see tunnel-server config --help"
@@ -478,12 +477,35 @@ def test_token_create_makes_another_token_each_time(
     assert first != second
 
 
+def test_what_an_auth_file_has_no_place_for_is_refused(
+    refused: Callable[..., str], tmp_path: Path
+) -> None:
+    path = tmp_path / "tokens"
+    argv = ("token", "create", "alice", "--auth-file", str(path), "--owner", "bob")
+    assert refused(*argv) == "--owner: is for tokens of the store, not of --auth-file"
+    assert not path.exists()
+
+
 @pytest.mark.usefixtures("app")
-def test_token_create_uses_the_file_that_the_server_reads_by_default(tmp_path: Path) -> None:
-    assert main(["token", "create", "alice"]) == 0
-    path = tmp_path / "state" / "trio-tunnel" / "tokens"
-    assert path.read_text().startswith("alice sha256:")
-    assert path == ServerConfig().tokens_file
+def test_without_that_flag_a_token_goes_into_the_store_which_is_made_where_it_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "state" / "trio-tunnel"
+    assert main(["token", "create", "alice"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert f"there is no store in {folder} (--state-dir)" in captured.err
+    assert "or make it here: tunnel-server token create NAME --init" in captured.err
+    assert not folder.exists()
+    assert main(["token", "create", "alice", "--init"]) == 0
+    captured = capsys.readouterr()
+    assert re.fullmatch(r"tt_[A-Za-z0-9_-]{43}\n", captured.out)
+    fingerprint = fingerprint_of(digest_of(captured.out.strip()))
+    assert captured.err == (
+        f"tunnel-server: alice ({fingerprint}) may connect with this token. "
+        "It is shown this once; the store has its hash.\n"
+    )
+    assert {each.name for each in folder.iterdir()} == {"state.db"}
 
 
 def test_token_of_a_name_that_has_one_is_refused(
@@ -500,7 +522,7 @@ def test_token_of_a_name_that_has_one_is_refused(
     [
         (["a b"], "NAME: takes 1 to 64 of letters"),
         ([""], "NAME: takes 1 to 64 of letters"),
-        ([], "NAME: is missing; allowed: 1 to 64 of letters"),
+        ([], "NAME: is missing; see tunnel-server token create --help"),
         (["a", "--auth-file", ""], "--auth-file: takes a path"),
         (["a", "--auth-file"], "--auth-file: needs a value, FILE"),
         (["a", "--auth-file", "/dev/null/tokens"], "--auth-file: takes a file that can be used"),
@@ -800,10 +822,13 @@ def test_token_create_writes_where_that_server_reads(
         write_file(home_file, f"{name} = '{place}'")
     else:
         flags = ["--config", str(write_file(tmp_path / "named", f"{name} = '../place'"))]
-    tokens = served(*flags).tokens_file
-    assert not tokens.exists()
-    assert main(["token", "create", "alice", *flags]) == 0
-    assert tokens.read_text().startswith("alice sha256:")
+    config = served(*flags)
+    tokens, state = config.tokens_file, config.state_dir / "state.db"
+    into_file = "--auth-file" in flags
+    own = [] if into_file else ["--init"]
+    assert main(["token", "create", "alice", *own, *flags]) == 0
+    assert (tokens.exists(), state.exists()) == (into_file, not into_file)
+    assert main(["token", "list", *flags]) == 0
 
 
 # --- config --------------------------------------------------------------------------------------

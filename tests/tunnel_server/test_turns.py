@@ -50,6 +50,8 @@ from tunnel_server.tunnels.resumes import CLOSED_AT_ONCE, HELD_MAX
 from tunnel_server.visitors.draining import drain
 from tunnel_server.visitors.tls_stream import READ_FIRST_BYTES, WITHOUT_PLAIN_TEXT_MAX_BYTES
 
+pytestmark = pytest.mark.alone
+
 LOT_BYTES = 1 << 20  # sixteen reads
 TOO_MANY = WITHOUT_PLAIN_TEXT_MAX_BYTES // KEY_UPDATE_BYTES + 1  # KeyUpdates
 

@@ -78,11 +78,18 @@ class ControlSocket:
     Args:
         place: where it is found.
         answer: what a command comes to; ValueError with a line for the person if it cannot be.
+        answered: is called when an answer has left.
     """
 
-    def __init__(self, place: SocketPlace, answer: Callable[[Asked], Awaitable[Answer]]) -> None:
+    def __init__(
+        self,
+        place: SocketPlace,
+        answer: Callable[[Asked], Awaitable[Answer]],
+        answered: Callable[[], None] = lambda: None,
+    ) -> None:
         self._listener = LocalListener(place)
         self._answer = answer
+        self._answered_one = answered
 
     def __repr__(self) -> str:
         return f"<ControlSocket {self._listener!r}>"
@@ -108,6 +115,7 @@ class ControlSocket:
                 try:
                     said = await self._answered(await read_line(stream, ASKED_MAX_BYTES))
                     await stream.send_all(json.dumps(said).encode() + b"\n")
+                    self._answered_one()
                 except (trio.BrokenResourceError, ValueError):
                     return  # whoever asked has gone, or has not learnt to speak
 

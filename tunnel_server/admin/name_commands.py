@@ -66,7 +66,7 @@ class NameCommands:
                 yield _described(name, kept, holder.owner, is_kept=False)
 
     def _release(self, asked: Mapping[str, Any]) -> Answer:
-        name, holders = _name(asked), self._holders()
+        name, holders = legal_name(asked), self._holders()
         kept = self._names.get(name)
         holder = _owner(holders.get(name))
         if kept is None:
@@ -76,7 +76,7 @@ class NameCommands:
         return {"owner": kept.owner, "held_by": holder}
 
     def _give(self, asked: Mapping[str, Any]) -> Answer:
-        name, owner = _name(asked), asked.get("owner")
+        name, owner = legal_name(asked), asked.get("owner")
         if not isinstance(owner, str) or not is_owner(owner):
             raise ValueError("an owner is the name of a token, or one that `name list` shows")
         if not self._names.are_kept:
@@ -102,7 +102,8 @@ def _described(name: str, kept: Kept, holder: str | None, *, is_kept: bool) -> A
     }
 
 
-def _name(asked: Mapping[str, Any]) -> str:
+def legal_name(asked: Mapping[str, Any]) -> str:
+    """The name that a command is about. Raises ValueError."""
     name = asked.get("name")
     if not isinstance(name, str) or not is_legal_name(name):
         raise ValueError(f"{name!r} is no name; one is {NAME_RULE}")

@@ -24,6 +24,7 @@ from tunnel_server.admin.showing import (
     shown_names,
     shown_status,
 )
+from tunnel_server.admin.token_texts import shown_sessions
 from tunnel_server.listening.local import PlaceError, SocketPlace
 from tunnel_server.owners.store import FILE_NAME, open_store
 from tunnel_server.settings.config import ServerConfig
@@ -66,6 +67,28 @@ class Operator:
             return "\n".join(json.dumps(server) for server in servers)
         with _reading():
             return shown_status(servers)
+
+    def list_sessions(self) -> str:
+        """The sessions of the server."""
+        answer = self._ask({"do": "sessions"})
+        with _reading():
+            return json.dumps(answer) if self._as_json else shown_sessions(answer)
+
+    def close(self, name: str) -> str:
+        """Take a name from the client that serves under it."""
+        answer = self._ask({"do": "close", "name": name})
+        with _reading():
+            text = (
+                f"{name} is closed; it stays {answer['owner']}'s. token revoke keeps somebody out"
+            )
+            return self._said(answer, [text])
+
+    def drain(self) -> str:
+        """Stop the server, as SIGTERM does."""
+        answer = self._ask({"do": "drain"})
+        with _reading():
+            text = f"it stops, and waits up to {answer['drain_timeout_s']:g} s for open requests"
+            return self._said(answer, [text])
 
     def list_names(self) -> str:
         """Names that are kept, or live."""
@@ -111,6 +134,14 @@ class Operator:
     def _nobody(self) -> str:
         on = f" on {self._bind}" if self._bind else ""
         return f"no server runs{on} with the state folder {self._config.state_dir} (--state-dir)"
+
+    def _ask(self, command: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Ask the server that runs; there has to be one."""
+        with as_owner_of(self._config.state_dir / FILE_NAME):
+            answer = trio.run(ask_one, self._places, command)
+        if answer is None:
+            raise NotDoneError(self._nobody)
+        return answer
 
     def _do(self, command: Mapping[str, Any]) -> Mapping[str, Any]:
         folder = self._config.state_dir

@@ -41,8 +41,8 @@ def _status(server: Answer) -> str:
     head = f"tunnel-server {server['version']} listens on {server['bind']}"
     lines = [head, *(f"  {name:8}  {text}" for name, text in rows.items())]
     if shares := server.get("shares"):  # one of an older version tells none
-        table = [_SHARES_HEAD, *(_share(name, share) for name, share in shares.items())]
-        lines += ["", *(f"  {line}" for line in _table(table))]
+        rows_of = [_SHARES_HEAD, *(_share(name, share) for name, share in shares.items())]
+        lines += ["", *(f"  {line}" for line in table(rows_of))]
     return safe(lines)
 
 
@@ -68,10 +68,10 @@ def _share(name: str, share: Answer) -> Row:
 def shown_names(names: Sequence[Answer]) -> str:
     """The table of `name list`."""
     head = ("NAME", "STATE", "LAST SEEN", "OWNER")
-    return "\n".join(_table([head, *(_row(name) for name in names)]))
+    return "\n".join(table([head, *(_row(name) for name in names)]))
 
 
-def _table(rows: Sequence[Row]) -> list[str]:
+def table(rows: Sequence[tuple[str, ...]]) -> list[str]:
     """The lines of a table, whose first row is its head."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [

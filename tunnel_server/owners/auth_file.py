@@ -62,6 +62,11 @@ def add_token(path: Path, name: str, token: str) -> None:
         raise _unusable(path, error) from None
 
 
+def is_token_name(name: str) -> bool:
+    """Whether a token, or its owner, can be called so."""
+    return _NAME.fullmatch(name) is not None
+
+
 def is_owner(owner: str) -> bool:
     """Whether this can be an owner: the name of a token, or the digest of an install key."""
     return _NAME.fullmatch(owner) is not None or _KEY.fullmatch(owner) is not None

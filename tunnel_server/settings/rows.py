@@ -25,15 +25,28 @@ PROGRAM: Final = "tunnel-server"
 
 SERVE: Final = "serve"
 TOKEN_CREATE: Final = "token create"  # noqa: S105  (a command, no token)
+TOKEN_LIST: Final = "token list"  # noqa: S105  (likewise)
+TOKEN_WHICH: Final = "token which"  # noqa: S105
+TOKEN_ROTATE: Final = "token rotate"  # noqa: S105
+TOKEN_REVOKE: Final = "token revoke"  # noqa: S105
+TOKEN_DELETE: Final = "token delete"  # noqa: S105
+TOKEN_IMPORT: Final = "token import"  # noqa: S105
 STATUS: Final = "status"
+SESSIONS: Final = "sessions"
+CLOSE: Final = "close"
+DRAIN: Final = "drain"
 NAME_LIST: Final = "name list"
 NAME_RELEASE: Final = "name release"
 NAME_GIVE: Final = "name give"
 
 _SERVING: Final = (SERVE, *SHOWING)
 _OF_NAMES: Final = (*_SERVING, NAME_LIST, NAME_RELEASE, NAME_GIVE)
-_ASKING: Final = (*_OF_NAMES, STATUS)
-_OF_STATE: Final = (*_ASKING, TOKEN_CREATE)
+_ASKING: Final = (*_OF_NAMES, STATUS, SESSIONS, CLOSE, DRAIN)
+_OF_TOKENS: Final = (
+    *(TOKEN_CREATE, TOKEN_LIST, TOKEN_WHICH, TOKEN_ROTATE, TOKEN_REVOKE, TOKEN_DELETE),
+    TOKEN_IMPORT,
+)
+_OF_STATE: Final = (*_ASKING, *_OF_TOKENS)
 
 
 def _limits(takes: str) -> str:
@@ -80,7 +93,7 @@ TABLE: Final = Table(
             kind=FilePath("FILE", path_of),
             help="Tokens that may connect.",
             unset="in the state folder",
-            commands=(*_SERVING, TOKEN_CREATE),
+            commands=(*_SERVING, *_OF_TOKENS),
         ),
         Setting(
             name="open",
@@ -187,7 +200,7 @@ TABLE: Final = Table(
             name="trust_state_dir",
             kind=Switch(),
             help="Take what others may write there, too.",
-            commands=(*_OF_NAMES, TOKEN_CREATE),
+            commands=_OF_STATE,
         ),
         CONFIG,
         Setting(

@@ -177,17 +177,22 @@ class Directory:
         """Whether a token, or a key, stands for this owner now."""
         return self._ownership.knows(owner)
 
-    async def look_at_owners(self) -> None:
+    async def look_at_owners(self) -> int:
         """Once a second: close every session whose token is not valid any more.
 
         A session that has still to be closed gets no name: a claim asks about its token as well.
+
+        Returns:
+            the number of those that were closed.
         """
         self._ownership.look()
         if self._revision == self._ownership.revision:
-            return
+            return 0
         self._revision = self._ownership.revision
         sessions = tuple(self.sessions)
-        await in_portions(sessions, _refuse, at_once=CLOSED_AT_ONCE, when=self._has_no_right)
+        without = [session for session in sessions if self._has_no_right(session)]
+        await in_portions(without, _refuse, at_once=CLOSED_AT_ONCE, when=self._has_no_right)
+        return len(without)
 
     def _has_no_right(self, session: Session) -> bool:
         """Whether its token is not valid any more: the one by which it was resumed last."""
@@ -317,7 +322,7 @@ class Directory:
         login, now = self.sessions[session], self.wall_time()
         if claim.options.get("release"):
             return self._given_up(login.owner, claim)
-        right = self._right_of(login)
+        right = self.right_of(login)
         claim = with_default_within(claim, right.names)
         claim, note = with_stable_name(
             claim, login.owner, self.registry, lambda named: not self._why_not(right, named, now)
@@ -365,7 +370,7 @@ class Directory:
         if (kept := self.names.get(name)) is not None:
             tunnel.chosen = kept.chosen
 
-    def _right_of(self, login: Login) -> Right:
+    def right_of(self, login: Login) -> Right:
         """The right of a session, which is its own owner whatever has become of its token."""
         found = None if login.digest is None else self._ownership.right_of(login.digest)
         return Right(login.owner) if found is None else found._replace(owner=login.owner)
@@ -406,6 +411,19 @@ class Directory:
             self.names.seen(name, now)
             carrier.log.by(log).info("%s is offline", name)
             self.parking.release(name)
+
+    def close_name(self, name: str) -> str | None:
+        """Take a name from the client that holds it, which is told; what is open goes on.
+
+        Returns:
+            its owner, whose the name stays; None: nobody holds it.
+        """
+        tunnel = self.registry.find(name)
+        if tunnel is None:
+            return None
+        self.release(tunnel.carrier, tunnel.claim)
+        tunnel.carrier.release(tunnel.claim, "closed", "whoever runs the server has closed it")
+        return tunnel.owner
 
     def left_at(self, name: str) -> float | None:
         """The time when a name that nobody holds now was last held; None: nobody is to know.

@@ -311,6 +311,12 @@ class Connection:
         return pace(peer.quiet_s, held_up=True, patience_s=waits_s)
 
     @property
+    def carried_by(self) -> StreamSession | None:
+        """See Swept."""
+        stream = None if self.exchange is None else self.exchange.stream
+        return None if stream is None else stream.session
+
+    @property
     def held_up(self) -> StreamSession | None:
         """See Stoppable."""
         stream = None if self.exchange is None else self.exchange.stream

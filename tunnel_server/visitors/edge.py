@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from protocol.drivers.portions import in_portions
+from protocol.drivers.stream import StreamSession
 from protocol.http.forwarding import KNOWN
 from protocol.program.process import open_files_max
 from tunnel_server.settings.config import ServerConfig
@@ -28,6 +29,10 @@ class Swept(Stoppable, Protocol):
     @property
     def busy(self) -> bool:
         """Whether a request is being served or has begun to arrive, or an answer has just left."""
+
+    @property
+    def carried_by(self) -> StreamSession | None:
+        """The session that its exchange goes by, or went."""
 
     def stop_when_idle(self) -> None:
         """End a connection that is not busy; one that carries a session goes on."""

@@ -22,7 +22,7 @@ COMMANDS = [
     ("tunnel_client", "config", "check"),
     ("tunnel_server", "--help"),
     ("tunnel_server", "config", "path"),
-    ("tunnel_server", "token", "create", "ada"),
+    ("tunnel_server", "token", "create", "ada", "--init"),
 ]
 
 
@@ -54,7 +54,7 @@ def test_stdout_that_takes_no_more_is_one_line_and_exit_code_1(
     assert ended.returncode == 1
     if command[1] == "token":
         (what_to_do,) = more
-        assert what_to_do.startswith("tunnel-server: nobody knows the token of ada now: ")
+        assert what_to_do.startswith("tunnel-server: nobody knows that token now: ")
     else:
         assert more == []
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,18 @@ from protocol.limits import MEMORY_LENT_BYTES
 from protocol.mux.memory import Memory
 from tests.edge_fakes import ALICE, World, hello, open_world
 from tunnel_server.admin.commands import Commands
+from tunnel_server.owners.authenticator import Authenticator
 from tunnel_server.owners.names import Kept
-from tunnel_server.owners.store import FILE_NAME, Store, open_store
+from tunnel_server.owners.store import FILE_NAME, Store, StoreContent, open_store
 from tunnel_server.owners.store_writer import StoreWriter
+from tunnel_server.owners.token_table import NewToken
+from tunnel_server.tunnels.directory import Login
 from tunnel_server.tunnels.parking import PARKED_MAX
 from tunnel_server.tunnels.resumes import HELD_MAX
+from tunnel_server.visitors.revoking import end_what_passes
 
 DOMAIN = "example.com"
+DIGEST = bytes(32)
 
 
 class FullDisk(Store):
@@ -31,7 +37,14 @@ class FullDisk(Store):
 
 def commands_of(world: World) -> Commands:
     """Commands to a server that keeps names in memory."""
-    return Commands(world.directory, world.edge.crowd.shares, 8080, None)
+    return made(world, None)
+
+
+def made(
+    world: World, writer: StoreWriter | None, stop: Callable[[], None] = lambda: None
+) -> Commands:
+    end, shares = partial(end_what_passes, world.edge), world.edge.crowd.shares
+    return Commands(world.directory, shares, 8080, writer, end, stop)
 
 
 @asynccontextmanager
@@ -41,7 +54,7 @@ async def writing_to(store: Store) -> AsyncIterator[tuple[World, Commands]]:
             writer = StoreWriter(store, DOMAIN, lambda _: None)
             world.directory.names._changed = writer.changed
             world.tasks.start_soon(writer.run)
-            yield world, Commands(world.directory, world.edge.crowd.shares, 8080, writer)
+            yield world, made(world, writer)
 
 
 def names_in(path: Path) -> dict[str, Kept]:
@@ -161,3 +174,72 @@ async def test_a_server_that_gives_way_changes_no_name_any_more(tmp_path: Path) 
         await world.directory.drain()
         with pytest.raises(ValueError, match="this server stops"):
             await commands.answer(give)
+
+
+# --- tokens and sessions -------------------------------------------------------------------------
+
+
+async def test_tokens_are_read_again_and_what_is_not_allowed_any_more_has_ended(
+    tmp_path: Path,
+) -> None:
+    authenticator = Authenticator(None, everybody=False, wall=lambda: 0.0)
+    with closing(open_store(tmp_path / FILE_NAME)) as store:
+        store.tokens.create(NewToken("ann", "ann"), DIGEST, 0)
+        async with open_world(domain=DOMAIN) as world:
+            world.directory._ownership = authenticator
+            writer = StoreWriter(store, DOMAIN, lambda content: authenticator.read(content.tokens))
+            commands = made(world, writer)
+            assert await commands.answer({"do": "reload-tokens"}) == {"ended": 0}
+            client = await world.client(hello, "shop")
+            login = Login("ann", DIGEST)
+            world.directory.sessions[client.server] = login
+            rows: Any = (await commands.answer({"do": "sessions"}))["sessions"]
+            [row] = rows
+            assert (row["owner"], row["token"], row["names"]) == ("ann", "ann", ["shop"])
+            assert (row["connected"], row["requests"]) == (True, 0)
+            store.tokens.revoke("ann", 0)
+            assert await commands.answer({"do": "reload-tokens"}) == {"ended": 1}
+            assert client.server.closed_reason == "its token is not valid any more"
+
+
+async def test_a_store_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    class Unreadable(Store):
+        def content(self, domain: str) -> StoreContent:
+            raise sqlite3.OperationalError("disk I/O error")
+
+    open_store(tmp_path / FILE_NAME).close()
+    connection = sqlite3.connect(tmp_path / FILE_NAME, check_same_thread=False)
+    async with writing_to(Unreadable(connection, tmp_path / FILE_NAME)) as (world, commands):
+        with pytest.raises(ValueError, match=r"cannot read its store \(disk I/O error\)"):
+            await commands.answer({"do": "reload-tokens"})
+        with pytest.raises(ValueError, match="this server has no store"):
+            await commands_of(world).answer({"do": "reload-tokens"})
+
+
+async def test_a_name_is_closed_and_stays_its_owners() -> None:
+    async with open_world(domain=DOMAIN, open=True) as world:
+        client = await world.client(hello, "shop")
+        commands = commands_of(world)
+        owner = world.directory.owner_of("shop")
+        assert await commands.answer({"do": "close", "name": "shop"}) == {"owner": owner}
+        with trio.fail_after(5):
+            while not client.released:
+                await trio.testing.wait_all_tasks_blocked()
+        assert client.released[0].code == "closed"
+        for name, why in (("shop", "nobody serves under shop"), ("a b", "is no name")):
+            with pytest.raises(ValueError, match=why):
+                await commands.answer({"do": "close", "name": name})
+
+
+async def test_the_server_is_stopped_when_the_answer_has_left() -> None:
+    stopped: list[bool] = []
+    async with open_world(domain=DOMAIN, open=True) as world:
+        commands = made(world, None, lambda: stopped.append(True))
+        await commands.answer({"do": "status"})
+        commands.answered()
+        assert stopped == []
+        said = await commands.answer({"do": "drain"})
+        assert said == {"drain_timeout_s": world.edge.config.drain_timeout_s}
+        assert stopped == []
+        commands.answered()
+        assert stopped == [True]

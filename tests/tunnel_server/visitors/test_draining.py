@@ -362,7 +362,7 @@ class Many:
     def hurry(self) -> None:
         pass
 
-    held_up = None
+    held_up = carried_by = None
 
     def stop(self, how: Verdict, code: str = "") -> None:
         raise AssertionError("nothing is under way")
