@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
+from protocol import SUBPROTOCOLS
 from tests.programs import EVENT_S, SCRIPTS, Address, Program, Programs, isolated
 from tests.system.origin import Origin
 from tests.system.test_surfaces import DOMAIN, client_with
@@ -133,6 +135,45 @@ async def test_a_drain_stops_the_server_as_a_signal_does(
     done = await operator.run("sessions")
     assert (done.returncode, done.stdout) == (1, b"")
     assert b"no server runs with the state folder" in done.stderr
+
+
+async def guess(port: int, asked: bytes, answers: list[bytes]) -> None:
+    """Show wrong tokens, one after the other, as fast as they are answered."""
+    while True:
+        try:
+            stream = await trio.open_tcp_stream("127.0.0.1", port)
+            async with stream:
+                await stream.send_all(asked)
+                answers.append(bytes(await stream.receive_some())[9:12])
+        except (OSError, trio.BrokenResourceError):
+            await trio.lowlevel.checkpoint()
+
+
+async def test_whoever_guesses_is_refused_each_time_and_costs_nobody_else_at_its_address_any(
+    programs: Programs, origin: Origin, operator: Operator
+) -> None:
+    token = (await operator.json("token", "create", "ann", "--init"))["token"]
+    server, port = await server_of(programs, operator)
+    asked = (
+        f"GET /_tunnel/control HTTP/1.1\r\nHost: {DOMAIN}\r\nConnection: Upgrade\r\n"
+        "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        f"Sec-WebSocket-Protocol: {SUBPROTOCOLS[0]}\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        f"Authorization: Bearer tt_{'x' * 43}\r\n\r\n"
+    ).encode()
+    answers: list[bytes] = []
+    async with trio.open_nursery() as nursery:
+        for _ in range(16):
+            nursery.start_soon(guess, port, asked, answers)
+        while len(answers) < 2_000:
+            await trio.testing.wait_all_tasks_blocked()
+        client = await client_with(programs, origin, port, token)
+        await client.event("ready")
+        assert (await fetch(Address(port, f"app.{DOMAIN}"))).body == b"hello"
+        nursery.cancel_scope.cancel()
+    assert set(answers) == {b"401"}
+    told = [line for line in server.stderr.splitlines() if "unauthorized" in line]
+    assert 1 <= len(told) < 10
 
 
 # A thousand processes would take minutes; the two write as the commands do.

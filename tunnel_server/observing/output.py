@@ -113,7 +113,8 @@ class Output:
         config = self._config
         if config.authentication_required:
             since = f", since {config.public_by}" if config.public_by else ""
-            return f"with a token of {config.tokens_file}{since}"
+            file = f", or of {config.auth_file}" if config.auth_file is not None else ""
+            return f"with a token of {config.state_dir}{file}{since}"
         if config.open_to_strangers:
             return f"no token is needed (--open), though {config.public_by}"
         return "no token is needed: this machine alone reaches the service"

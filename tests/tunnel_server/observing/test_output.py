@@ -64,8 +64,10 @@ def test_people_read_where_it_listens_who_may_connect_and_how() -> None:
 
 
 def test_people_read_where_tokens_are_if_they_are_needed() -> None:
-    text = printed(ServerConfig(domain="example.com", auth_file=Path("/etc/tokens")))
-    assert "  access   with a token of /etc/tokens, since its domain is example.com\n" in text
+    state, file = Path("/state"), Path("/etc/tokens")
+    text = printed(ServerConfig(domain="example.com", state_dir=state, auth_file=file))
+    since = "since its domain is example.com"
+    assert f"  access   with a token of /state, or of /etc/tokens, {since}\n" in text
     command = "tunnel-client http 3000 --server http://example.com:41233 --token-file FILE"
     assert f"  connect  {command} --insecure-server\n" in text
 
@@ -98,8 +100,8 @@ def test_server_open_to_strangers_is_warned_of_in_the_log(caplog: pytest.LogCapt
     assert caplog.text.endswith("; it listens on 0.0.0.0\n")
     access = "no token is needed (--open), though it listens on 0.0.0.0"
     assert f"  access   {access}\n" in printed(ServerConfig(bind_host="0.0.0.0", open=True))
-    text = printed(ServerConfig(auth_file=Path("/etc/tokens")))
-    assert "  access   with a token of /etc/tokens\n" in text
+    text = printed(ServerConfig(domain="example.com", state_dir=Path("/state")))
+    assert "  access   with a token of /state, since its domain is example.com\n" in text
 
 
 @pytest.mark.parametrize(
