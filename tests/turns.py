@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 import trio
@@ -70,10 +70,15 @@ def short_turns() -> Iterator[Turns]:
     assert turns.longest_s < LONGEST_S, repr(turns)
 
 
-def least_of(measured: Iterable[Turns]) -> Turns:
-    """The shortest of several measures of the same.
+async def are_short(measure: Callable[[], Awaitable[Turns]]) -> None:
+    """Fail if the least of three measures of the same is LONGEST_S or more.
 
     A virtual machine whose host takes the processor away counts that, too: it makes a turn longer,
-    and never shorter.
+    and never shorter. So one measure below the limit is enough.
     """
-    return min(measured, key=lambda turns: turns.longest_s)
+    measured = []
+    for _ in range(3):
+        measured.append(await measure())
+        if measured[-1].longest_s < LONGEST_S:
+            return
+    raise AssertionError(repr(measured))

@@ -7,8 +7,10 @@ command is done, and not for --help.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from protocol.errors import ConfigError
@@ -17,12 +19,13 @@ from protocol.program.command_line import Asked, Command, CommandLine, asked_for
 from protocol.program.folders import NO_HOME, user_config_folder, user_state_folder
 from protocol.program.kinds import OptionalText
 from protocol.program.process import EXIT_FAILED, EXIT_REFUSED, complain, say
-from tunnel_client.settings.rows import HTTP, PROGRAM, RELEASE, TABLE
+from tunnel_client.settings.rows import HTTP, LOGIN, LOGOUT, PROGRAM, RELEASE, STATUS, TABLE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from protocol.program.settings import Gathered
+    from tunnel_client.settings.addresses import ServerUrl
     from tunnel_client.settings.config import ClientConfig
 
 _LINE: Final = CommandLine(
@@ -39,6 +42,25 @@ _LINE: Final = CommandLine(
             RELEASE,
             "Give a name up that the server keeps for you.\n\nAnother owner may have it then.",
             ("NAME",),
+        ),
+        Command(
+            LOGIN,
+            "Store a token for the server at URL.",
+            ("URL",),
+            epilog="The token is asked for, and not shown; without a terminal it is the first line "
+            "of stdin. The server has to take it, and it goes to that server alone.",
+        ),
+        Command(
+            LOGOUT,
+            "Forget the token for the server at URL.",
+            ("URL",),
+            epilog="URL may be left away where there is one alone.",
+        ),
+        Command(
+            STATUS,
+            "Where you are logged in, and what those servers say.",
+            ("URL",),
+            (showing.JSON_FLAG,),
         ),
         *showing.COMMANDS,
     ),
@@ -133,10 +155,56 @@ def _release(asked: Asked) -> int:
         return EXIT_REFUSED if error.final else EXIT_FAILED
 
 
+def _login(asked: Asked) -> int:
+    from tunnel_client.settings.config import way_settings
+    from tunnel_client.settings.logins import Logins
+    from tunnel_client.uplink.health import Way
+    from tunnel_client.uplink.login import LoginDesk
+
+    gathered = _gathered(asked)
+    server = _server_of(asked)
+    if server is None and asked.command == LOGIN:
+        raise ConfigError("URL", f"is missing; see {PROGRAM} {LOGIN} --help")
+    desk = LoginDesk(
+        Logins(_state_folder()), lambda to: Way(to, *way_settings(gathered, to, os.environ))
+    )
+    if asked.command == LOGIN:
+        assert server is not None
+        insecure = asked.flags.get("insecure_server") is True
+        done = desk.login(server, partial(_given_token, asked), insecure=insecure)
+    elif asked.command == LOGOUT:
+        done = desk.logout(server)
+    else:
+        done = desk.status(server, as_json=showing.wants_json(asked))
+    if done.said:
+        complain(PROGRAM, done.said)
+    return (say(PROGRAM, done.out) if done.out else 0) or done.exit_code
+
+
+def _server_of(asked: Asked) -> ServerUrl | None:
+    from tunnel_client.settings.values import server_url
+
+    return server_url(asked.words[0], "URL") if asked.words else None
+
+
+def _given_token(asked: Asked) -> str:
+    """The token of --token-file, or what a person types, or the first line of stdin."""
+    from tunnel_client.settings.tokens import LONGEST_TOKEN_CHARS, check_token, token_in
+
+    if path := asked.flags.get("token_file"):
+        return token_in(str(path), "--token-file")
+    if sys.stdin is not None and sys.stdin.isatty():
+        from getpass import getpass
+
+        return check_token(getpass("token: ").strip(), "the token")
+    line = "" if sys.stdin is None else sys.stdin.readline(LONGEST_TOKEN_CHARS + 2)
+    return check_token(line.strip(), "stdin")
+
+
 def _gathered(asked: Asked) -> Gathered:
     from tunnel_client.settings.config import gather
 
-    gathered = gather(asked.flags, os.environ, user_config_folder())
+    gathered = gather(asked.flags, os.environ, user_config_folder(), user_state_folder())
     showing.warn(PROGRAM, gathered.warnings)
     return gathered
 
@@ -163,5 +231,6 @@ def _place(asked: Asked) -> tuple[Path, bool]:
 _COMMANDS: Final[Mapping[str, Callable[[Asked], ClientConfig | int]]] = {
     HTTP: _http,
     RELEASE: _release,
+    **dict.fromkeys((LOGIN, LOGOUT, STATUS), _login),
     **showing.ConfigCommands(TABLE, _checked, _place).by_name,
 }

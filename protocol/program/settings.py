@@ -19,7 +19,7 @@ from protocol.program.kinds import Switch, Text, Value, choice
 if TYPE_CHECKING:
     from pathlib import Path
 
-Source = Literal["flag", "variable", "file", "default"]
+Source = Literal["flag", "variable", "file", "login", "default"]
 
 
 class Setting(NamedTuple):

@@ -21,7 +21,10 @@ from tunnel_client.settings.rows import TABLE
 from tunnel_client.settings.target import Target
 from tunnel_client.uplink.release import ReleaseFailed
 
-ALLOWED = "allowed: http TARGET, release NAME, and config check, show and path"
+ALLOWED = (
+    "allowed: http TARGET, release NAME, login URL, logout URL, status URL, "
+    "and config check, show and path"
+)
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,8 @@ Each case is as much of one thing as fits heads and reads; the app sends it all 
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import trio
 
@@ -12,7 +14,7 @@ from protocol.http.limits import HEAD_MAX_BYTES
 from protocol.limits import INFORMATIONAL_HEADS_MAX
 from tests.asked_apps import choosing, host_of, page
 from tests.origin_fakes import a_shared_app
-from tests.turns import LONGEST_S, Turns, least_of, measured_turns, short_turns
+from tests.turns import Turns, are_short, measured_turns, short_turns
 from tunnel_client.origin.asking import BODY_MAX_BYTES
 
 pytestmark = pytest.mark.alone
@@ -82,8 +84,7 @@ CHUNKS = {
     ],
 )
 async def test_an_app_takes_no_long_turn(sent: bytes) -> None:
-    least = least_of([await turns_of(sent) for _ in range(3)])
-    assert least.longest_s < LONGEST_S, repr(least)
+    await are_short(partial(turns_of, sent))
 
 
 async def turns_of(sent: bytes) -> Turns:

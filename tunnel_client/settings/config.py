@@ -34,6 +34,7 @@ from protocol.program.settings_file import from_file, is_there
 from tunnel_client.settings.addresses import DEFAULT_SERVER, Address, ServerUrl
 from tunnel_client.settings.credentials import choose_credential
 from tunnel_client.settings.header_edits import NO_EDITS, HeaderEdits, parse_edits
+from tunnel_client.settings.logins import Logins
 from tunnel_client.settings.proxy import Proxy, choose_proxy
 from tunnel_client.settings.rows import (
     DEFAULT_DRAIN_TIMEOUT_S,
@@ -132,9 +133,16 @@ class Loaded(NamedTuple):
 
 
 def gather(
-    flags: Mapping[str, Value], environ: Mapping[str, str], config_folder: Path | None
+    flags: Mapping[str, Value],
+    environ: Mapping[str, str],
+    config_folder: Path | None,
+    state_folder: Path | None = None,
 ) -> Gathered:
-    """Read flags, variables and the file, if there is a folder for one. Raises ConfigError."""
+    """Read flags, variables and the file, if there is a folder for one. Raises ConfigError.
+
+    Args:
+        state_folder: has the logins, the newest of which says the server where nothing else does.
+    """
     layers = [from_flags(TABLE, flags), from_environment(TABLE, environ)]
     file: Path | None = None
     said: Layer = {}
@@ -144,6 +152,10 @@ def gather(
             said = from_file(TABLE, path)
             file = path
     resolved = resolve(TABLE, [*layers, said])
+    if "server" not in resolved and state_folder is not None:
+        newest = Logins(state_folder).newest()
+        if newest is not None:
+            resolved = {**resolved, "server": Given(newest.server, "login", "login")}
     return Gathered(resolved, file, tuple(strange_variables(TABLE, environ)), said)
 
 
@@ -199,6 +211,13 @@ def load(
     # One about the key itself was said with it.
     told = [warning] if warning and has_token else []
     return Loaded(config, (*warnings, *told, *shown))
+
+
+def way_settings(
+    gathered: Gathered, server: ServerUrl, environ: Mapping[str, str]
+) -> tuple[Proxy | None, Path | None]:
+    """The proxy on the way to a server, and the CA of its certificate. Raises ConfigError."""
+    return choose_proxy(server, environ), _server_ca(gathered.resolved.get("server_ca"), server)
 
 
 def _check_output(resolved: Mapping[str, Given]) -> None:

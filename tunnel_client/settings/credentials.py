@@ -20,6 +20,7 @@ from protocol.program.private_files import warning_of
 from protocol.program.settings import Gathered, Given, value_of
 from tunnel_client.settings.addresses import DEFAULT_SERVER, ServerUrl, is_loopback
 from tunnel_client.settings.install_key import install_key
+from tunnel_client.settings.logins import Logins
 from tunnel_client.settings.rows import TABLE
 from tunnel_client.settings.stable_name import origin_of
 
@@ -53,7 +54,7 @@ class Credential(NamedTuple):
 def choose_credential(
     gathered: Gathered, server: ServerUrl, state_folder: Path | None
 ) -> Credential:
-    """The token that was given, else what this installation is to this server.
+    """The token that was given, else that of a login there, else what this installation is to it.
 
     Args:
         gathered: what was given.
@@ -75,6 +76,11 @@ def choose_credential(
             return Credential(token, _warnings(name, given, gathered.file), is_given=True)
     if state_folder is None:
         return Credential("")
+    logins = Logins(state_folder)
+    if (stored := logins.of(server)) is not None:
+        if not safe and not stored.insecure:
+            raise ConfigError("login", NOT_BY_HTTP.format(server))
+        return Credential(stored.token, tuple(filter(None, [logins.warning])), is_given=True)
     own = install_key(state_folder)
     warnings = (own.warning, "" if safe else READABLE.format(server))
     return Credential(key_for(own.key, server), tuple(filter(None, warnings)))

@@ -24,8 +24,12 @@ PROGRAM: Final = "tunnel-client"
 
 HTTP: Final = "http"
 RELEASE: Final = "release"
+LOGIN: Final = "login"
+LOGOUT: Final = "logout"
+STATUS: Final = "status"
 _ALL: Final = (HTTP, *SHOWING)
 _CONNECTING: Final = (*_ALL, RELEASE)
+_OF_LOGIN: Final = (*_CONNECTING, LOGIN)
 
 DEFAULT_ORIGIN_TIMEOUT_S: Final = (
     600  # a build or a report of an app under development takes minutes
@@ -70,7 +74,7 @@ TABLE: Final = Table(
             help="The CA that signed its certificate.",
             unset="the system's",
             fields=(),
-            commands=_CONNECTING,
+            commands=(*_OF_LOGIN, STATUS),
         ),
         Setting(
             name="insecure_server",
@@ -78,7 +82,7 @@ TABLE: Final = Table(
             help="A token may go to it unencrypted.",
             fields=(),
             variables=("TUNNEL_INSECURE_SERVER",),
-            commands=_CONNECTING,
+            commands=_OF_LOGIN,
         ),
         Setting(
             name="subdomain",
@@ -112,7 +116,7 @@ TABLE: Final = Table(
             help="A file with the token and one newline.",
             fields=(),
             group="token",
-            commands=_CONNECTING,
+            commands=_OF_LOGIN,
         ),
         Setting(
             name="origin_timeout",

@@ -48,6 +48,9 @@ class OwnDetails(NamedTuple):
     sessions: int
     names: tuple[str, ...]  # held now; of more than NAMES_LISTED_MAX those held for longest
     more_names: int  # held as well
+    token: str | None  # its name; None: an install key has none
+    may_have: tuple[str, ...]  # patterns of names; none: any name
+    expires: str | None  # of the token; None: never
 
 
 class HealthDetails(NamedTuple):

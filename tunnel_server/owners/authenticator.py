@@ -91,7 +91,9 @@ class Authenticator:
         """See Ownership. For a token that is not known the file is looked at: it may be new."""
         if self._book.knows(digest):
             token = self._book.find(digest, self._wall())
-            return None if token is None else Right(token.owner, token.name, token.names)
+            if token is None:
+                return None
+            return Right(token.owner, token.name, token.names, token.expires_at)
         if self._file is not None:
             if digest not in self._file.owners:
                 self._file.look(self._clock())

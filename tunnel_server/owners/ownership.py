@@ -14,11 +14,13 @@ class Right(NamedTuple):
         owner: whose it is.
         token: the name of the token that gives it; "": none does.
         names: patterns of the names that may be claimed by it; none: any name.
+        expires_at: in seconds since the epoch; None: never.
     """
 
     owner: str
     token: str = ""
     names: tuple[str, ...] = ()
+    expires_at: int | None = None
 
     def may_claim(self, name: str) -> bool:
         """Whether a name is one of those; it may be illegal."""

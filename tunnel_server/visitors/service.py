@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Final
 
 from protocol.http.heads import RequestHead
@@ -16,7 +17,7 @@ from tunnel_server.answers.answer import (
 )
 from tunnel_server.answers.refusal import Refusal, method_not_allowed
 from tunnel_server.owners.tokens import authorization_of
-from tunnel_server.tunnels.directory import Directory
+from tunnel_server.tunnels.directory import Directory, Login
 from tunnel_server.tunnels.totals import totals
 from tunnel_server.visitors.edge import Edge
 from tunnel_server.visitors.tls_check import tls_check
@@ -52,11 +53,20 @@ def health_details(
     if config.public_by is None and not config.authentication_required:
         return totals(directory)
     login = directory.login_of(authorization)
-    return None if login is None else _own(directory, login.owner)
+    return None if login is None else _own(directory, login)
 
 
-def _own(directory: Directory, owner: str) -> OwnDetails:
+def _own(directory: Directory, login: Login) -> OwnDetails:
+    owner, right = login.owner, directory.right_of(login)
     names = sorted(directory.registry.first_of(owner, NAMES_LISTED_MAX))
     more = directory.registry.count_of(owner) - len(names)
     sessions = directory.sessions.count_of(owner)
-    return OwnDetails(directory.version, owner, sessions, tuple(names), more)
+    return OwnDetails(
+        *(directory.version, owner, sessions, tuple(names), more),
+        *(right.token or None, right.names, _utc(right.expires_at)),
+    )
+
+
+def _utc(at: int | None) -> str | None:
+    """Seconds since the epoch as `2026-01-31T10:24:03Z`."""
+    return None if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -116,7 +116,7 @@ def with_stored(path: Path | None, *, everybody: bool = False) -> tuple[Authenti
 
 def test_a_token_of_the_store_has_its_rights_beside_those_of_a_file(path: Path) -> None:
     authenticator, clock = with_stored(path)
-    assert authenticator.right_of(SECRET.digest) == Right("ann", "laptop", ("demo-*",))
+    assert authenticator.right_of(SECRET.digest) == Right("ann", "laptop", ("demo-*",), NOW + 10)
     assert authenticator.right_of(digest_of(ALICE)) == Right("alice", "alice")
     assert [authenticator.knows(owner) for owner in ("ann", "alice", "bob")] == [True, True, False]
     before = authenticator.revision

@@ -104,6 +104,9 @@ async def test_health_tells_a_valid_token_its_own_and_nobody_else_anything(
             "sessions": 0,
             "names": [],
             "more_names": 0,
+            "token": "alice",
+            "may_have": [],
+            "expires": None,
         }
 
 

@@ -35,11 +35,16 @@ async def test_with_a_token_health_tells_its_owners_own_and_without_one_nothing(
         directory = world.directory
         assert health_details(directory, None) is None
         assert health_details(directory, b"Bearer wrong") is None
-        assert health_details(directory, BEARER) == OwnDetails("1.2.3", "alice", 0, (), 0)
+        assert health_details(directory, BEARER) == OwnDetails(
+            "1.2.3", "alice", 0, (), 0, "alice", (), None
+        )
         for name, login in (("shop", ALICE), ("blog", ALICE), ("other", BOB)):
             await world.client(hello, name, login=login)
         details = health_details(directory, BEARER)
-        assert details == OwnDetails("1.2.3", "alice", 2, ("blog", "shop"), 0)
+        assert details == OwnDetails(
+            *("1.2.3", "alice", 2, ("blog", "shop"), 0),
+            *("alice", (), None),
+        )
         answer = health(details)
         assert json.loads(answer.body) == {
             "status": "ok",
@@ -48,6 +53,9 @@ async def test_with_a_token_health_tells_its_owners_own_and_without_one_nothing(
             "sessions": 2,
             "names": ["blog", "shop"],
             "more_names": 0,
+            "token": "alice",
+            "may_have": [],
+            "expires": None,
         }
 
 
@@ -86,7 +94,7 @@ async def test_an_owner_asks_for_its_own_and_nobody_walks_the_sessions_of_others
         monkeypatch.setattr(OwnedSessions, "__iter__", walk)
         details = health_details(world.directory, BEARER)
         monkeypatch.undo()
-        assert details == OwnDetails("1.2.3", "alice", 1, ("shop",), 0)
+        assert details == OwnDetails("1.2.3", "alice", 1, ("shop",), 0, "alice", (), None)
 
 
 async def test_an_open_server_that_others_reach_tells_them_nothing_of_others() -> None:
@@ -95,7 +103,7 @@ async def test_an_open_server_that_others_reach_tells_them_nothing_of_others() -
         assert health_details(world.directory, None) is None
         owner = f"key:{digest_of('ti_x').hex()}"
         found = health_details(world.directory, b"Bearer ti_x")
-        assert found == OwnDetails("1.2.3", owner, 0, (), 0)
+        assert found == OwnDetails("1.2.3", owner, 0, (), 0, None, (), None)
 
 
 async def test_health_counts_sessions_and_streams(world: World) -> None:
