@@ -138,6 +138,7 @@ class Directory:
         self.draining = False
         self._ownership = ownership
         self._revision = ownership.revision  # for which sessions were looked at
+        self._looks_at_owners = trio.Lock()
         self._see_names_at = 0.0
         self._expected: OrderedDict[str, float] = OrderedDict()
         """Names whose clients should come back, and until when; the first to be over first."""
@@ -181,18 +182,20 @@ class Directory:
         """Once a second: close every session whose token is not valid any more.
 
         A session that has still to be closed gets no name: a claim asks about its token as well.
+        When it returns there is none left, also where it was another call that began on them.
 
         Returns:
             the number of those that were closed.
         """
-        self._ownership.look()
-        if self._revision == self._ownership.revision:
-            return 0
-        self._revision = self._ownership.revision
-        sessions = tuple(self.sessions)
-        without = [session for session in sessions if self._has_no_right(session)]
-        await in_portions(without, _refuse, at_once=CLOSED_AT_ONCE, when=self._has_no_right)
-        return len(without)
+        async with self._looks_at_owners:
+            self._ownership.look()
+            if self._revision == self._ownership.revision:
+                return 0
+            self._revision = self._ownership.revision
+            sessions = tuple(self.sessions)
+            without = [session for session in sessions if self._has_no_right(session)]
+            await in_portions(without, _refuse, at_once=CLOSED_AT_ONCE, when=self._has_no_right)
+            return len(without)
 
     def _has_no_right(self, session: Session) -> bool:
         """Whether its token is not valid any more: the one by which it was resumed last."""

@@ -218,6 +218,25 @@ async def test_one_that_comes_back_with_another_token_meanwhile_goes_on(tmp_path
         assert reasons == ["its token is not valid any more"] * (len(servers) - 1) + [None]
 
 
+async def test_whoever_looks_while_another_does_waits_for_what_that_one_ends(
+    tmp_path: Path,
+) -> None:
+    tokens = tmp_path / "tokens"
+    add_token(tokens, "alice", TOKEN)
+    async with open_world(tokens) as world:
+        names = [f"n{number}" for number in range(2 * CLOSED_AT_ONCE + 1)]
+        servers = [(await world.client(hello, name, login=LOGIN)).server for name in names]
+        tokens.write_text("")
+        add_token(tokens, "bob", OTHER)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(world.directory.look_at_owners)  # as the sweep does
+            while servers[0].closed_reason is None:
+                await trio.lowlevel.checkpoint()
+            assert servers[-1].closed_reason is None
+            assert await world.directory.look_at_owners() == 0
+            assert all(server.closed_reason for server in servers)
+
+
 # --- names that are kept -------------------------------------------------------------------------
 
 NO_OPTIONS: Mapping[str, object] = {}
