@@ -38,6 +38,7 @@ class Setting(NamedTuple):
         group: settings of one group exclude each other.
         secret: its value is never shown.
         in_file: whether it may stand there.
+        flag_name: of the flag, where one sets less than the key does: `--limit` of `limits`.
     """
 
     name: str
@@ -51,10 +52,11 @@ class Setting(NamedTuple):
     group: str = ""
     secret: bool = False
     in_file: bool = True
+    flag_name: str = ""
 
     @property
     def flag(self) -> str:
-        return f"--{self.name.replace('_', '-')}"
+        return f"--{(self.flag_name or self.name).replace('_', '-')}"
 
     @property
     def shown_help(self) -> str:

@@ -382,7 +382,7 @@ def test_help_shows_every_flag_and_the_other_command(
             "--max-connections",
             "--max-sessions",
         ),
-        *("--wide-cookies",),
+        *("--limit", "--wide-cookies"),
         *("--drain-timeout", "--hold", "--keep-names", "--heartbeat", "--replace", "--state-dir"),
         *("--trust-state-dir", "--config", "--json", "--log-level", "--version"),
     ]

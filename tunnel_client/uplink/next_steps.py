@@ -8,6 +8,7 @@ _SEE: Final = "whoever runs the server can see whose it is"
 _STEPS: Final = {
     "name-taken": f"choose another with --subdomain; {_SEE}",
     "name-reserved": "choose another with --subdomain",
+    "too-many-tunnels": "stop another client of yours first, or ask whoever runs the server",
     "name-not-allowed": "choose another with --subdomain, or ask whoever runs the server",
 }
 _WITHOUT_ONE: Final = "no token was given: --token-file FILE"

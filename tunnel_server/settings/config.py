@@ -18,6 +18,7 @@ from protocol.limits import HOLD_S, PING_INTERVAL_S, TIMEOUT_S
 from protocol.names import is_legal_domain
 from protocol.program.folders import NO_HOME, user_state_folder
 from protocol.program.settings import LOG_LEVELS, LogLevel
+from tunnel_server.settings.limit_values import NO_LIMITS, Limits
 from tunnel_server.settings.reach import is_this_machine, made_public_by
 from tunnel_server.settings.values import (
     BIND,
@@ -79,6 +80,7 @@ class ServerConfig:
         proxy_protocol: every connection is one of theirs, and begins with a PROXY header.
         max_connections: of visitors; None: what descriptors there are.
         max_sessions: of clients; None: an eighth of the descriptors, 1,024 at most.
+        limits: of requests and tunnels.
         wide_cookies: let an app set cookies for the domain above its own host.
         drain_timeout_s: how long a stop waits for what is in flight.
         hold_s: how long a session is kept whose connection was lost.
@@ -108,6 +110,7 @@ class ServerConfig:
     proxy_protocol: bool = False
     max_connections: int | None = None
     max_sessions: int | None = None
+    limits: Limits = NO_LIMITS
     wide_cookies: bool = False
     drain_timeout_s: float = DEFAULT_DRAIN_TIMEOUT_S
     hold_s: int = HOLD_S

@@ -20,6 +20,7 @@ from protocol.program.kinds import (
 from protocol.program.settings import Setting, Table, log_level
 from protocol.program.showing import PATH, SHOWING
 from tunnel_server.settings import values
+from tunnel_server.settings.limit_values import LIMIT_FORMS, LimitTexts
 
 PROGRAM: Final = "tunnel-server"
 
@@ -144,6 +145,13 @@ TABLE: Final = Table(
             help="Of clients.",
             unset="an eighth of the limit of open files, 1,024 at most",
             commands=_SERVING,
+        ),
+        Setting(
+            name="limits",
+            kind=LimitTexts("SCOPE.WHAT=RATE", limits=LIMIT_FORMS),
+            help="A limit of requests or tunnels. May be repeated.",
+            commands=_SERVING,
+            flag_name="limit",
         ),
         Setting(
             name="wide_cookies",

@@ -331,7 +331,7 @@ class Directory:
             claim, login.owner, self.registry, lambda named: not self._why_not(right, named, now)
         )
         claim = made_up_within(claim, right.names, self.registry)
-        refused = self._why_not(right, claim, now)
+        refused = self._too_many(right, claim) or self._why_not(right, claim, now)
         answer = refused or self.registry.claim(session, login.owner, claim)
         if isinstance(answer, Claimed):
             self._expected.pop(answer.name, None)
@@ -377,6 +377,16 @@ class Directory:
         """The right of a session, which is its own owner whatever has become of its token."""
         found = None if login.digest is None else self._ownership.right_of(login.digest)
         return Right(login.owner) if found is None else found._replace(owner=login.owner)
+
+    def _too_many(self, right: Right, claim: Claim) -> Refused | None:
+        """The reason why an owner may not hold one more name; one of its own is none more."""
+        most, registry = self.config.limits.tunnels, self.registry
+        if most is None or registry.count_of(right.owner) < most:
+            return None
+        if claim.name and registry.carrier_of(claim.name) is not None:
+            return None
+        text = f"{right.owner} holds as many names as whoever runs the server allows one, {most}"
+        return Refused(claim.claim, "too-many-tunnels", text)
 
     def _why_not(self, right: Right, claim: Claim, now: float) -> Refused | None:
         """The reason why an owner may not have the name that it asks for, held or not."""

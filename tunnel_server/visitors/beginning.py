@@ -19,6 +19,7 @@ from tunnel_server.visitors.admission import Admission, over_share
 from tunnel_server.visitors.connection import Connection, VisitorGone
 from tunnel_server.visitors.exchange import Exchange
 from tunnel_server.visitors.read_ahead import ReadAhead
+from tunnel_server.visitors.request_limits import RequestLimits
 from tunnel_server.visitors.routing import is_control, name_of
 from tunnel_server.visitors.same_connection import SameConnection
 from tunnel_server.visitors.service import service_answer
@@ -93,6 +94,9 @@ class Beginning:
         if name == APEX:
             answer = service_answer(self._connection.edge, _whole(head, large))
             return Exchange(head, answer=answer)
+        limits = self._connection.edge.request_limits
+        if limits is not None and (over := self._over_limit(limits, name, visitor)) is not None:
+            return Exchange(head, name=name, answer=over)
         found: Tunnel | Exchange | Refusal = await self._admission.wait(name, visitor)
         if isinstance(found, Tunnel):
             found = self._admission.open(head, _whole(head, large), found, visitor)
@@ -118,6 +122,10 @@ class Beginning:
     def end(self) -> None:
         """The connection reads no more requests: one that was about to begin does not."""
         self._admission.give_stream()
+
+    def _over_limit(self, limits: RequestLimits, name: str, visitor: Visitor) -> Refusal | None:
+        owner = self._connection.edge.directory.owner_of(name)
+        return limits.refusal(visitor, name, owner, trio.current_time())
 
     def _name_of(self, head: RequestHead) -> str | None:
         """See `routing.name_of`: a browser asks for one host on a connection, again and again."""

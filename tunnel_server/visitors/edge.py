@@ -13,6 +13,7 @@ from tunnel_server.settings.config import ServerConfig
 from tunnel_server.tunnels.directory import Directory, sessions_for
 from tunnel_server.visitors.crowd import SPARE, Crowd, connections_for
 from tunnel_server.visitors.dropped_fields import DroppedFields
+from tunnel_server.visitors.request_limits import limits_of
 from tunnel_server.visitors.stopping import Stoppable
 
 # Descriptors that are no visitor's, as in `connections_for`.
@@ -82,6 +83,7 @@ class Edge:
         crowd: the places of visitors' connections.
         known_fields: the forwarding fields that a trusted proxy sets itself, in lower case.
         dropped_fields: is told of others that it has sent.
+        request_limits: counts requests; None: nobody has limited them.
         hurries: the server stops, and somebody waits for its end.
     """
 
@@ -96,6 +98,7 @@ class Edge:
         sessions = directory.clients.most
         most = self.config.max_connections or connections_for(open_files_max(), sessions)
         self.crowd = Crowd(most, SPARE)
+        self.request_limits = limits_of(self.config.limits)
         self.hurries = False
 
     async def look_at_all(self, do: Callable[[Swept], object]) -> None:
