@@ -319,7 +319,7 @@ def test_help_names_every_flag_of_the_design(capsys: pytest.CaptureFixture[str])
         *("--ws-keepalive", "--origin-wait", "--give-up-after", "--log-level", "--inspect-memory"),
         "--no-capture-bodies",
         *("--insecure-server", "--random"),
-        *("--inspect", "--no-inspect", "--inspect-host"),
+        *("--inspect", "--no-inspect", "--inspect-host", "--allow-ip", "--deny-ip"),
     }
 
 

@@ -45,7 +45,7 @@ from tunnel_client.settings.rows import (
 )
 from tunnel_client.settings.stable_name import choose_stable_name
 from tunnel_client.settings.target import FORMS, Target
-from tunnel_client.settings.values import IdentityChoice
+from tunnel_client.settings.values import IdentityChoice, networks
 
 FILE_NAME: Final = "client.toml"
 
@@ -85,6 +85,8 @@ class ClientConfig:
         request_edits: fields to set or remove in what the app gets.
         answer_edits: the same for what visitors get.
         ws_keepalive_s: when either end of an idle WebSocket is pinged; 0 for never.
+        allow_ip: networks whose visitors alone are let in; none: all are.
+        deny_ip: those whose visitors are not.
         inspect_memory_mib: what the inspector may keep, all in all.
         no_capture_bodies: it keeps heads alone.
         inspect: where the inspector is; True: at the usual address; False: nowhere; None: it is on
@@ -115,6 +117,8 @@ class ClientConfig:
     request_edits: HeaderEdits = NO_EDITS
     answer_edits: HeaderEdits = NO_EDITS
     ws_keepalive_s: float = 0.0
+    allow_ip: tuple[str, ...] = ()
+    deny_ip: tuple[str, ...] = ()
     inspect_memory_mib: int = DEFAULT_INSPECT_MEMORY_MIB
     no_capture_bodies: bool = False
     inspect: bool | Address | None = None
@@ -198,6 +202,7 @@ def load(
         proxy=choose_proxy(server_url, environ),
         token="",
         **_origin_trust(resolved, app),
+        **_networks(resolved),
         request_edits=_edits(resolved, "request_header", forbidden=""),
         answer_edits=_edits(resolved, "response_header", forbidden="tunnel-error"),
     )
@@ -281,6 +286,12 @@ def _inspect(
     if isinstance(wanted, tuple) and target.leads_to(wanted):
         raise ConfigError(resolved["inspect"].key, f"the app is there: {target}")
     return wanted
+
+
+def _networks(resolved: Mapping[str, Given]) -> dict[str, Any]:
+    """Both lists of networks, each text of which may have several."""
+    given = {name: resolved[name] for name in ("allow_ip", "deny_ip") if name in resolved}
+    return {name: networks(_strings(each), each.key) for name, each in given.items() if each.value}
 
 
 def _edits(resolved: Mapping[str, Given], name: str, *, forbidden: str) -> HeaderEdits:

@@ -219,6 +219,20 @@ TABLE: Final = Table(
             commands=_ALL,
         ),
         Setting(
+            name="allow_ip",
+            kind=Texts("CIDR", limits=values.NETWORKS_LIMITS),
+            help="Let in visitors of this network alone. May be repeated, as the next.",
+            fields=(),
+            commands=_ALL,
+        ),
+        Setting(
+            name="deny_ip",
+            kind=Texts("CIDR", limits=values.NETWORKS_LIMITS),
+            help="Let in none of this one.",
+            fields=(),
+            commands=_ALL,
+        ),
+        Setting(
             name="inspect_memory",
             kind=WholeNumber("MIB", values.inspect_memory_mib, values.INSPECT_MEMORY_LIMITS),
             help="What the inspector may keep of requests and answers, all in all.",

@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, Final, Literal
 
 from protocol.errors import ConfigError
+from protocol.options import NETWORKS_MAX, is_network
 from protocol.program.kinds import path_of
 
 if TYPE_CHECKING:
@@ -96,6 +97,23 @@ def host_value(value: str, key: str) -> str:
     if not (value.isascii() and HOST.fullmatch(value.encode("ascii"))):
         raise ConfigError(key, f"takes a host, or host:port, not {value!r}")
     return value
+
+
+NETWORKS_LIMITS: Final = (
+    f"a network such as 192.0.2.0/24, or an address; {NETWORKS_MAX} at most, commas between them"
+)
+
+
+def networks(texts: tuple[str, ...], key: str) -> tuple[str, ...]:
+    """Networks, of one text or several."""
+    entries = tuple(entry.strip() for text in texts for entry in text.split(","))
+    for entry in entries:
+        if not is_network(entry):
+            shown = f", not {entry!r}" if len(entry) <= 64 else ""
+            raise ConfigError(key, f"takes {NETWORKS_LIMITS}{shown}")
+    if len(entries) > NETWORKS_MAX:
+        raise ConfigError(key, f"takes {NETWORKS_MAX} networks at most, not {len(entries)}")
+    return entries
 
 
 def pem_file(value: str, key: str) -> Path:

@@ -128,7 +128,11 @@ class Claims:
     ) -> None:
         _check([wanted.name for wanted in names])
         # Whole seconds cross, rounded down: rather a ping too early than one too late.
-        options = Options(ws_keepalive_s=math.floor(config.ws_keepalive_s))
+        options = Options(
+            ws_keepalive_s=math.floor(config.ws_keepalive_s),
+            allow_ip=config.allow_ip,
+            deny_ip=config.deny_ip,
+        )
         self._claims = {
             number: NameClaim(number, wanted) for number, wanted in enumerate(names, start=1)
         }

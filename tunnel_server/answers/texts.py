@@ -245,8 +245,16 @@ CASES: Final[dict[str, ErrorText]] = {
     "address-of-service": _BUSY._replace(
         side=Side.SERVICE, title="Too many requests from your address", next_step=_YOURS
     ),
+    "gate": ErrorText(
+        Side.TUNNEL,
+        "This tunnel is not open to you",
+        "Its owner has not let your address in.",
+        "Ask the person who sent you this link.",
+        "If it is yours: --allow-ip and --deny-ip of tunnel-client say who may see it. Behind a"
+        " proxy the server has to know that one (--trusted-proxies), or all have its address.",
+    ),
     "address-of-tunnel": _BUSY._replace(
         title="Too many requests from your address", next_step=_YOURS
     ),
 }
-"""Cases of `draining` and `overloaded` in which it is another side that stops, or is busy."""
+"""Cases of a code in which it is another side that stops, is busy, or refuses."""

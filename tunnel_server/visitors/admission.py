@@ -13,6 +13,7 @@ from typing import Final
 from protocol.errors import SessionClosed
 from protocol.http.heads import RequestHead
 from tunnel_server.answers.refusal import Refusal, offline
+from tunnel_server.gates.addresses import address_gate, has_address_gate
 from tunnel_server.observing.strangers import by_stranger
 from tunnel_server.owners.waiting import WAIT_S, RoomShare
 from tunnel_server.tunnels.directory import Directory
@@ -58,6 +59,19 @@ def admission(directory: Directory, name: str) -> Tunnel | Refusal | None:
     if directory.is_away(name):
         return None
     return missing(directory, name)
+
+
+def _not_let_in(directory: Directory, name: str, visitor: Visitor) -> Refusal | None:
+    """Say that the tunnel's owner lets this visitor not in; None: it does, or none is known yet."""
+    tunnel = directory.registry.find(name)
+    if tunnel is None or not has_address_gate(tunnel.options):
+        return None
+    gate = address_gate(tunnel.options)
+    refused = gate.refusal(visitor.address, is_named=visitor.is_named)
+    if refused is not None:
+        extra = by_stranger(visitor.address, name)
+        log.info("%s: forbidden: tunnel %s lets it not in", visitor.address, name, extra=extra)
+    return refused
 
 
 def missing(directory: Directory, name: str) -> Refusal:
@@ -153,7 +167,7 @@ class Admission:
         has_waited = False
         while True:
             await wait_for_batch(directory, name)
-            admitted = admission(directory, name)
+            admitted = _not_let_in(directory, name, visitor) or admission(directory, name)
             if isinstance(admitted, Tunnel):
                 share = directory.streams.of(admitted.carrier)
                 if self._take_stream(share, visitor.key):

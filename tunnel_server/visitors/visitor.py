@@ -61,11 +61,13 @@ class Visitor(NamedTuple):
         address: of the visitor, or of the proxy where that names none.
         key: by which it is counted; None: among all alone.
         connected: the connection is its own, and brings no other visitor's requests.
+        is_named: the address is the visitor's.
     """
 
     address: str
     key: str | None
     connected: bool
+    is_named: bool = True
 
 
 def visitor_of(config: ServerConfig, source: Source, fields: Fields) -> Visitor:
@@ -78,7 +80,7 @@ def visitor_of(config: ServerConfig, source: Source, fields: Fields) -> Visitor:
     """
     address = _address_of_visitor(config, source, fields)
     if address is None:
-        return Visitor(source.address, None, connected=False)
+        return Visitor(source.address, None, connected=False, is_named=False)
     return Visitor(address, crowd_key(address), connected=not source.trusted)
 
 

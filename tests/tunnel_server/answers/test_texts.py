@@ -70,7 +70,7 @@ def test_what_is_the_tunnels_is_not_blamed_on_the_app(code: str) -> None:
 
 @pytest.mark.parametrize(("case", "text"), CASES.items(), ids=CASES.keys())
 def test_a_case_says_what_its_code_does_and_whose_side_it_is(case: str, text: ErrorText) -> None:
-    usual = ERRORS["draining" if case == "client-stops" else "overloaded"]
+    usual = ERRORS[{"client-stops": "draining", "gate": "forbidden"}.get(case, "overloaded")]
     assert (text.retry_after_s, text.passes) == (
         usual.retry_after_s,
         usual.passes,

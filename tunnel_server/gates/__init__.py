@@ -1,0 +1,1 @@
+"""Gates: an owner asks for them with its claim, and they say who may see its tunnel."""
