@@ -12,7 +12,7 @@ from typing import Final
 
 from protocol.mux.messages import Claim
 from protocol.names import is_legal_name
-from tunnel_server.owners.stored_tokens import filled
+from tunnel_server.owners.stored_tokens import filled, may_have
 from tunnel_server.tunnels.registry import Registry
 
 # As many as an install key's own name ends with, which nobody can guess.
@@ -20,12 +20,13 @@ _STEM_CHARS: Final = 8
 
 
 def with_default_within(claim: Claim, patterns: tuple[str, ...]) -> Claim:
-    """The claim; one without a name, by a token that may have these alone, with another default.
+    """The claim; one without a name, by a token that may have these alone, with such a default.
 
-    The first pattern with a `*` says it, and the end of the client's own default stands there: so
-    it is the same at each start. A pattern without any is a name already.
+    It is the client's own where that is let through. Else the first pattern with a `*` says it, and
+    the end of the client's own stands there: so it is the same at each start. A pattern without
+    any is a name already.
     """
-    if claim.name or not patterns:
+    if claim.name or not patterns or (claim.default and may_have(patterns, claim.default)):
         return claim
     stem = (claim.default or "")[-_STEM_CHARS:].strip("-")
     return claim._replace(default=_first_legal(filled(patterns, stem or "*")))
@@ -35,8 +36,10 @@ def made_up_within(claim: Claim, patterns: tuple[str, ...], registry: Registry) 
     """The claim; one that has no name yet, by such a token, gets a made-up one if it may."""
     if claim.name or not patterns:
         return claim
-    stem = registry.free_name()[-_STEM_CHARS:]
-    name = _first_legal(name for name in filled(patterns, stem) if stem in name)
+    name = registry.free_name()
+    if not may_have(patterns, name):
+        stem = name[-_STEM_CHARS:]
+        name = _first_legal(each for each in filled(patterns, stem) if stem in each)
     return claim._replace(name=name, default=name)
 
 

@@ -139,6 +139,10 @@ async def test_without_a_name_it_gets_one_that_is_the_same_each_time() -> None:
         tunnel = directory.registry.find("demo-k3v9q2mz")
         assert tunnel is not None
         assert not tunnel.chosen
+    async with limited_to("?*") as (directory, session):  # its own is let through
+        own = "brisk-otter-k3v9q2mz"
+        assert claimed_by(directory, session, "", own) == own
+        assert re.fullmatch("[a-z]+-[a-z]+-[a-z2-7]{8}", claimed_by(directory, session, ""))
     async with limited_to("*-x") as (directory, session):  # a client that knows no default
         assert re.fullmatch("[a-z2-7]{8}-x", claimed_by(directory, session, ""))
 
