@@ -36,6 +36,8 @@ FIELDS = {
     "parts": filled(b"Upload-Concat: final;", b"a ").rstrip(),
     "parts with hosts": COSTLY,
     "sources": filled(b"Content-Security-Policy: img-src ", b"a ").rstrip(),
+    "sources that differ": b"Content-Security-Policy: img-src localhost "
+    + b" ".join(b"%x" % number for number in range(VALUE_BYTES))[: VALUE_BYTES - 64],
     "features": filled(b"Feature-Policy: a ", b"a ").rstrip(),
     "permissions": filled(b"Permissions-Policy: a=(", b'"//" ') + b")",
     "lists of permissions": filled(b"Permissions-Policy: a", b',a=("//")'),

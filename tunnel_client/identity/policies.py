@@ -9,6 +9,7 @@ Feature-Policy is written like it, of features in the place of directives.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 from tunnel_client.identity.own_urls import ToPublic
@@ -34,9 +35,9 @@ def policy(value: bytes, to: ToPublic) -> bytes:
     def directive(found: re.Match[bytes]) -> bytes:
         name = found[1].lower()
         if name in _SOURCE_LISTS:
-            return found[1] + _WORD.sub(lambda word: to.source(word[0]), found[2])
+            return found[1] + _each_word(found[2], to.source)
         if name == b"report-uri":
-            return found[1] + _WORD.sub(lambda word: to.url(word[0]), found[2])
+            return found[1] + _each_word(found[2], to.url)
         return found[0]
 
     return _DIRECTIVE.sub(directive, value)
@@ -44,6 +45,17 @@ def policy(value: bytes, to: ToPublic) -> bytes:
 
 def features(value: bytes, to: ToPublic) -> bytes:
     """The same of Feature-Policy, which Permissions-Policy has replaced: each directive lists."""
-    return _DIRECTIVE.sub(
-        lambda found: found[1] + _WORD.sub(lambda word: to.source(word[0]), found[2]), value
-    )
+    return _DIRECTIVE.sub(lambda found: found[1] + _each_word(found[2], to.source), value)
+
+
+def _each_word(text: bytes, translate: Callable[[bytes], bytes]) -> bytes:
+    """The text with its words translated. Each is asked about once.
+
+    Most texts stay as they are. A head has room for sixteen thousand words, and nobody is served
+    while they are looked at.
+    """
+    words = set(_WORD.findall(text))
+    changed = {word: new for word in words if (new := translate(word)) != word}
+    if not changed:
+        return text
+    return _WORD.sub(lambda word: changed.get(word[0], word[0]), text)
