@@ -55,11 +55,6 @@ class AddressGate:
         return not self._allowed or any(parsed in network for network in self._allowed)
 
 
-def has_address_gate(options: Options) -> bool:
-    """Whether a claim asks for one."""
-    return bool(options.allow_ip or options.deny_ip)
-
-
 @lru_cache(maxsize=_KEPT_MAX)
 def address_gate(options: Options) -> AddressGate:
     """The gate of a claim. It is made once for those that ask alike: a network takes 10 us."""

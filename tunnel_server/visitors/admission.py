@@ -13,7 +13,7 @@ from typing import Final
 from protocol.errors import SessionClosed
 from protocol.http.heads import RequestHead
 from tunnel_server.answers.refusal import Refusal, offline
-from tunnel_server.gates.addresses import address_gate, has_address_gate
+from tunnel_server.gates.addresses import address_gate
 from tunnel_server.observing.strangers import by_stranger
 from tunnel_server.owners.waiting import WAIT_S, RoomShare
 from tunnel_server.tunnels.directory import Directory
@@ -44,8 +44,8 @@ _CASES: Final = {
 """The words of a refusal, by whether it is a tunnel's share, and whether its address has all."""
 
 
-def admission(directory: Directory, name: str) -> Tunnel | Refusal | None:
-    """Whether a request for this name may begin now, or wait for the tunnel's client.
+def admission(directory: Directory, name: str, visitor: Visitor) -> Tunnel | Refusal | None:
+    """Whether this visitor's request for a name may begin now, or wait for the tunnel's client.
 
     It is asked before a request waits, and once more right before it begins. Whether there is a
     stream for it is asked afterwards: that is a share.
@@ -54,23 +54,25 @@ def admission(directory: Directory, name: str) -> Tunnel | Refusal | None:
         The tunnel where it may begin; None where it may wait; else why it may do neither.
     """
     tunnel = directory.registry.find(name)
-    if tunnel is not None and not tunnel.carrier.away:
-        return tunnel
+    if tunnel is not None:
+        options = tunnel.options
+        has_gate = options.allow_ip or options.deny_ip
+        if has_gate and (refused := _not_let_in(tunnel, visitor)) is not None:
+            return refused  # before it waits: what waits holds memory
+        if not tunnel.carrier.away:
+            return tunnel
     if directory.is_away(name):
         return None
     return missing(directory, name)
 
 
-def _not_let_in(directory: Directory, name: str, visitor: Visitor) -> Refusal | None:
-    """Say that the tunnel's owner lets this visitor not in; None: it does, or none is known yet."""
-    tunnel = directory.registry.find(name)
-    if tunnel is None or not has_address_gate(tunnel.options):
-        return None
-    gate = address_gate(tunnel.options)
-    refused = gate.refusal(visitor.address, is_named=visitor.is_named)
+def _not_let_in(tunnel: Tunnel, visitor: Visitor) -> Refusal | None:
+    """Say that the owner of a tunnel with a gate lets this visitor not in; None: it does."""
+    refused = address_gate(tunnel.options).refusal(visitor.address, is_named=visitor.is_named)
     if refused is not None:
-        extra = by_stranger(visitor.address, name)
-        log.info("%s: forbidden: tunnel %s lets it not in", visitor.address, name, extra=extra)
+        text = "%s: forbidden: tunnel %s lets it not in"
+        extra = by_stranger(visitor.address, tunnel.name)
+        log.info(text, visitor.address, tunnel.name, extra=extra)
     return refused
 
 
@@ -167,7 +169,7 @@ class Admission:
         has_waited = False
         while True:
             await wait_for_batch(directory, name)
-            admitted = _not_let_in(directory, name, visitor) or admission(directory, name)
+            admitted = admission(directory, name, visitor)
             if isinstance(admitted, Tunnel):
                 share = directory.streams.of(admitted.carrier)
                 if self._take_stream(share, visitor.key):
