@@ -58,6 +58,7 @@ _ENDED: Final[int] = Kind.ENDED.value
 _BODY_IN: Final[int] = Kind.BODY_IN.value
 _BODY_OUT: Final[int] = Kind.BODY_OUT.value
 _GAP: Final[int] = Kind.GAP_IN.value - Kind.BODY_IN.value
+_GAPS: Final = (Kind.GAP_IN.value, Kind.GAP_OUT.value)
 
 Note = float | bytes | Kept | tuple[int] | str | Fields | None
 """Three stand for each note: its kind, when it was made, and what it says; a gap says its size."""
@@ -245,12 +246,16 @@ class CaptureTap(PlainTap):
                 self._keep(kind, piece, len(piece))
 
     def _drop(self, kind: int, size: int) -> None:
-        """Note that a piece is missing; many in a row are one note."""
+        """Note that a piece is missing; many in a row are one note for each direction.
+
+        So they are few, however long nobody takes notes away.
+        """
         notes, gap = self.notes, kind + _GAP
-        if notes and notes[-3] == gap:
-            told = notes[-1]
+        at = _gap_at_end(notes, gap)
+        if at is not None:
+            told = notes[at + 2]
             assert isinstance(told, tuple)
-            notes[-1] = (cast("int", told[0]) + size,)
+            notes[at + 2] = (cast("int", told[0]) + size,)
         else:
             notes += (gap, self._intake.clock(), (size,))
             self._intake.waiting_bytes += THING_BYTES + 1
@@ -260,6 +265,15 @@ class CaptureTap(PlainTap):
         intake = self._intake
         self.notes += (kind.value, intake.clock(), said)
         intake.waiting_bytes += THING_BYTES + (0 if said is None else len(said))
+
+
+def _gap_at_end(notes: list[Note], gap: int) -> int | None:
+    """Return where the last note of a gap is, with gaps of the other direction behind it alone."""
+    if notes and notes[-3] == gap:
+        return len(notes) - 3
+    if len(notes) >= 6 and notes[-6] == gap and notes[-3] in _GAPS:
+        return len(notes) - 6
+    return None
 
 
 def waiting_bytes(notes: list[Note]) -> int:

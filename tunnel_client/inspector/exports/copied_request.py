@@ -111,13 +111,16 @@ def _body(number: int, request: HalfSnapshot, masks: Masks) -> _CopiedBody:
     if request.why_not:
         kept = f"the first {len(request.data)} of {request.size_bytes} bytes"
         notes.append(f"Its body is not whole, {request.why_not}: here are {kept}.")
+    name = f"request-{number}.bin"
+    if coding and found.is_cut and not is_cut and not found.masked and masks.is_on:
+        notes.append(f"Its body is longer than is looked through for secrets: download {name}.")
+        return _CopiedBody(None, name, True, False, notes)
     data = found.data if found.masked else request.data
     is_decoded = bool(found.masked and coding)
     if is_decoded:
         notes.append("Its body is decoded, as secrets in it are masked.")
     if len(data) <= BODY_MAX_BYTES:
         return _CopiedBody(data, "", is_decoded, found.problem is not None, notes)
-    name = f"request-{number}.bin"
     notes.append(f"Its body has {len(data)} bytes: download it in the inspector, as {name}.")
     if coding and not is_decoded:
         notes.append("A download is decoded: so there is no Content-Encoding here.")

@@ -52,6 +52,8 @@ def shown(data: bytes, content_type: str, codings: str, masks: Masks) -> ShownBo
     masked = masks.count
     if is_cut or way == "multipart":  # there may be secrets in what is not shown
         masked = max(masked, masked_body(plain.data, content_type, "", masks.beside()).masked)
+    if plain.is_cut and masks.is_on:  # and in what was not even decoded, and is in the bytes
+        masked = max(masked, 1)
     return ShownBody(way, value, plain.is_cut or is_cut, masked, "; ".join(problems) or None)
 
 

@@ -78,7 +78,8 @@ def _masked(data: bytes, said: MediaType, masks: Masks, is_cut: bool) -> _Found:
         return data, None, ""
     read = decoded_text(data, said.parameters.get("charset", ""))
     before = masks.count
-    masked = _WAYS.get(said.name, _plain)(read.text, masks, is_cut)
+    usual = _json if said.is_json else _plain
+    masked = _WAYS.get(said.name, usual)(read.text, masks, is_cut)
     if masks.count == before:
         return _exact(data, read.charset)
     return masked.encode("utf-8", "surrogatepass"), masked, "utf-8"
@@ -91,6 +92,11 @@ def _exact(data: bytes, charset: str) -> _Found:
         return data, text if text.encode(charset) == data else None, charset
     except (UnicodeError, LookupError):
         return data, None, ""
+
+
+def _json(text: str, masks: Masks, is_cut: bool) -> str:
+    """Mask what is said to be JSON, whatever stands before it, such as `)]}'`."""
+    return masked_json(text, masks, is_cut=is_cut)
 
 
 def _plain(text: str, masks: Masks, is_cut: bool) -> str:

@@ -40,6 +40,11 @@ class Masks:
     def __repr__(self) -> str:
         return f"<Masks {'on' if self._is_on else 'off'}, {self.count} values>"
 
+    @property
+    def is_on(self) -> bool:
+        """Whether values are masked."""
+        return self._is_on
+
     def beside(self) -> Masks:
         """Return masks alike that count by themselves: for what is said twice."""
         return Masks(self._key, is_on=self._is_on)

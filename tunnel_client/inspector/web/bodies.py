@@ -45,6 +45,7 @@ _CHARS_MAX: Final = 1024 * 1024
 _HEX_ROWS_MAX: Final = 4096
 _FRAMES_MAX: Final = 1000
 _FRAMES: Final = 200
+_CONTINUATION: Final = 0  # RFC 6455 5.2
 
 # What a browser shows in place; all else is downloaded.
 _IN_PLACE: Final = re.compile(
@@ -79,7 +80,8 @@ class BodiesApi:
         query = request.query_params
         way = query.get("as", "shown")
         if way == "shown":
-            return answer(await self._shown(exchange, part, body))
+            said = await self._shown(exchange, part, body)
+            return await _answered(said, len(body.data))
         await self._check_unmasked(exchange, part, body)
         data = body.data if query.get("raw") == "1" else await _decoded(body)
         if way == "text":
@@ -136,9 +138,12 @@ class BodiesApi:
         if message is None:
             raise ApiError(NOT_KEPT)
         media_type = "text/plain; charset=utf-8" if message.is_text else ""
-        found = shown(message.data, media_type, "", self._view.masks())
+        ask = partial(shown, message.data, media_type, "", self._view.masks())
+        large = len(message.data) > LARGE_BYTES
+        found = await trio.to_thread.run_sync(ask) if large else ask()
         said = _said(found)
-        return answer({**said, "cut": found.is_cut or not message.is_whole})
+        said["cut"] = found.is_cut or not message.is_whole
+        return await _answered(said, len(message.data))
 
     async def _shown(self, exchange: KeptExchange, part: Part, body: KeptBody) -> dict[str, Any]:
         found = await self._show(exchange, part, body)
@@ -169,6 +174,13 @@ def kept_body(exchange: KeptExchange, part: Part) -> KeptBody:
         raise ApiError(NO_BODY)
     head = head_parts(half.head)
     return KeptBody(data, head.first("content-type"), head.joined("content-encoding"))
+
+
+async def _answered(said: dict[str, Any], size_bytes: int) -> Response:
+    """Make the answer; the tree of a large body takes as long to write as to make."""
+    if size_bytes <= LARGE_BYTES:
+        return answer(said)
+    return await trio.to_thread.run_sync(answer, said)
 
 
 async def _decoded(body: KeptBody) -> bytes:
@@ -214,7 +226,10 @@ def _frames(exchange: KeptExchange) -> Frames:
 
 
 def _frame(row: FrameRow, began_at: float, masks: Masks) -> dict[str, Any]:
-    shown_as = shown_text(row.text, masks)
+    # What goes on from another frame says no names: its message, which does, is shown whole.
+    text = "" if row.opcode == _CONTINUATION else row.text
+    is_cut = not row.is_final or row.decoded_bytes > len(text)
+    shown_as = shown_text(text, masks, is_cut=is_cut)
     return {
         "n": row.number,
         "at_ms": ms(row.at - began_at),
@@ -225,7 +240,7 @@ def _frame(row: FrameRow, began_at: float, masks: Masks) -> dict[str, Any]:
         "size": row.size_bytes,
         "decoded_size": row.decoded_bytes,
         "text": shown_as,
-        "json": row.text[:1] in ("{", "["),
+        "json": text[:1] in ("{", "["),
         "close": None if row.close is None else {"code": row.close[0], "reason": row.close[1]},
         "problem": row.problem,
         "gap": row.size_bytes if row.opcode is None else 0,

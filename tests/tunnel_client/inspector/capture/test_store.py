@@ -18,7 +18,7 @@ from tunnel_client.inspector.capture.body import NO_LONGER_KEPT, NOT_CAPTURED, P
 from tunnel_client.inspector.capture.exchange import KeptExchange
 from tunnel_client.inspector.capture.sorting import Sorter
 from tunnel_client.inspector.capture.store import CaptureStore
-from tunnel_client.inspector.capture.tap import BODY_MAX_BYTES, CaptureTap
+from tunnel_client.inspector.capture.tap import BODY_MAX_BYTES, CaptureTap, Kind
 from tunnel_client.origin.dispatch import Dispatcher
 
 MIB = 1024 * 1024
@@ -542,3 +542,20 @@ async def test_a_body_that_trickles_is_joined(more: int) -> None:
     assert len(body._pieces) == (1 if more else PIECES_MAX)
     assert exchange.taken_bytes < (5_000 if more else 250_000)
     assert store.counts.used_bytes < 2 * MIB
+
+
+async def test_gaps_of_both_directions_stay_few_while_nobody_takes_them_away() -> None:
+    store = a_store(MIB)
+    tap = opened_tap(store, an_open("websocket", b"GET", None))
+    tap.head(SWITCHED)
+    while store._intake.waiting_bytes <= store._intake.waiting_max_bytes:
+        tap.body_in(b"x" * 20)
+    before = len(tap.notes)
+    for _ in range(1000):
+        tap.body_in(b"x" * 20)
+        tap.body_out(b"y" * 30)
+    assert tap.notes[before::3] == [Kind.GAP_IN.value, Kind.GAP_OUT.value]
+    assert tap.notes[before + 2 :: 3] == [(1000 * 20,), (1000 * 30,)]
+    await store.sort()
+    assert store.counts.dropped_pieces == 2
+    assert store._intake.waiting_bytes == 0

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import gzip
 from typing import Any
 
 import pytest
@@ -105,6 +106,17 @@ async def test_a_body_that_is_too_long_to_paste_is_in_a_file() -> None:
         assert ("download it in the inspector, as request-1.bin" in said) is is_file
         said = httpx_code(copied(exchange))
         assert ('content = Path("request-1.bin").read_bytes()' in said) is is_file
+
+
+async def test_a_packed_body_that_is_not_looked_through_to_its_end_is_left_to_a_download() -> None:
+    packed = gzip.compress(b'{"a": "' + b"x" * 1_200_000 + b'", "token": "%b"}' % SECRET)
+    fields = (JSON, b"Content-Encoding: gzip", b"Content-Length: %d" % len(packed))
+    exchange = await a_snapshot(a_head(b"POST / HTTP/1.1", b"Host: app", *fields), packed)
+    said = curl_command(copied(exchange))
+    assert "--data-binary @request-1.bin" in said
+    assert "longer than is looked through for secrets: download request-1.bin" in said
+    assert "Content-Encoding" not in said.partition("curl")[2]
+    assert "printf" in curl_command(copied(exchange, secrets=True))
 
 
 async def test_a_body_that_was_not_kept_whole_says_so() -> None:

@@ -55,6 +55,8 @@ def places(name: str) -> list[Place]:
         Place(body=nested, media_type="application/json"),
         Place(body=nested, media_type=""),
         Place(body=nested[:-12], media_type="application/json"),
+        Place(body=f")]}}',\n{nested}", media_type="application/json"),
+        Place(body=f"call({nested});", media_type="application/json"),
         Place(body=f"a=1&{pair}&b=", media_type=form),
         Place(body=f"a=1&payload={quote(nested)}", media_type=form),
         Place(body=f"id: 1\ndata: {nested}\n\n", media_type="text/event-stream"),

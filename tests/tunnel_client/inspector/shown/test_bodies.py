@@ -288,3 +288,12 @@ TYPES = st.sampled_from(
 )
 def test_garbage_is_shown_in_some_way(data: bytes, content_type: str, codings: str) -> None:
     json.dumps(show(data, content_type, codings))
+
+
+def test_what_is_not_decoded_to_its_end_keeps_its_bytes_to_itself() -> None:
+    said = json.dumps({"a": "x" * 1_200_000, "token": SECRET}).encode()
+    packed = gzip.compress(said)
+    found = show(packed, "application/json", "gzip")
+    assert (found.is_cut, found.masked) == (True, 1)
+    assert shown(packed, "application/json", "gzip", Masks(KEY, is_on=False)).masked == 0
+    assert show(gzip.compress(b'{"a": 1}'), "application/json", "gzip").masked == 0

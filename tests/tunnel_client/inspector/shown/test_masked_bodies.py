@@ -26,6 +26,7 @@ def masked(data: bytes, media_type: str, coding: str = "") -> MaskedBody:
         (f'{{"a": [{{"token": "{SECRET}"}}], "b": 1}}', "application/json", 1),
         (f'{{"a": 1, "token": "{SECRET}"', "application/json", 1),
         (f'{{"token": "{SECRET}"}}', "", 1),
+        (f')]}}\',\n{{"token": "{SECRET}"}}', "application/json", 1),
         (f"a=1&password={SECRET}&b=%20", "application/x-www-form-urlencoded", 1),
         (
             f"payload=%7B%22token%22%3A%22{SECRET}%22%7D&code={SECRET}&state=1",

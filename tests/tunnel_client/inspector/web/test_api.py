@@ -18,6 +18,7 @@ from tests.inspector_fakes import (
 )
 from tests.memory_streams import an_open
 from tests.origin_fakes import SWITCHED
+from tests.turns import short_turns
 from tunnel_client.inspector.web.bodies import CAPTURED_POLICY
 from tunnel_client.observing.events import Reconnecting
 from tunnel_client.origin.socket_tally import SocketEnd
@@ -320,6 +321,48 @@ async def test_frames_of_a_websocket() -> None:
         assert message["form"] == "json"
         assert SECRET not in json.dumps(message)
         assert (await running.ask("GET", "/api/exchanges/1/frames/9")).status == 404
+
+
+def frame_of(text: bytes, opcode: int = 0x81) -> bytes:
+    return bytes([opcode, 126]) + len(text).to_bytes(2, "big") + text
+
+
+async def test_rows_of_frames_that_are_no_whole_message_have_no_secret() -> None:
+    async with an_inspector() as running:
+        tap = opened_tap(running.store, an_open("websocket", b"GET", None))
+        tap.asked(b"GET / HTTP/1.1\r\n\r\n")
+        tap.head(SWITCHED)
+        tap.body_out(
+            frame_of(b'{"a": 1, "token": ', 0x01) + frame_of(b'"%b"}' % SECRET.encode(), 0x80)
+        )
+        far = json.dumps({"code": SECRET, "filler": "x" * 300, "state": "y"}).encode()
+        tap.body_out(frame_of(far))
+        await running.until_sorted()
+        found = await running.get("/api/exchanges/1/frames")
+        assert [(row["opcode"], row["text"] != "") for row in found["frames"]] == [
+            *((1, True), (0, False), (1, True))
+        ]
+        assert SECRET not in json.dumps(found)
+        for number in range(3):
+            message = await running.get(f"/api/exchanges/1/frames/{number}")
+            assert (message["form"], message["masked"]) == ("json", 1)
+            assert SECRET not in json.dumps(message)
+
+
+@pytest.mark.alone
+async def test_a_large_message_is_shown_by_a_thread() -> None:
+    async with an_inspector() as running:
+        tap = opened_tap(running.store, an_open("websocket", b"GET", None))
+        tap.asked(b"GET / HTTP/1.1\r\n\r\n")
+        tap.head(SWITCHED)
+        said = json.dumps(
+            [{"name": "x" * 20, "number": number} for number in range(10_000)]
+        ).encode()
+        tap.body_out(bytes([0x81, 127]) + len(said).to_bytes(8, "big") + said)
+        await running.until_sorted()
+        with short_turns():
+            message = await running.get("/api/exchanges/1/frames/0")
+        assert message["form"] == "json"
 
 
 async def test_a_signature_that_is_too_old_is_said_with_the_details() -> None:
